@@ -1,1 +1,56 @@
-//! Under construction.
+//! A mailbox holds messages for one reader at a time, bounded, and outlives that reader.
+//!
+//! - [`Mailbox`] owns the queue and its [`Settings`]; [`Address`] sends, [`Receiver`] is the exclusive lease to read.
+//! - Dropping a receiver, by return, cancellation or panic, gives the lease back with every unread message in order.
+//! - Every message ends in exactly one way, and is counted: [`Ledger`].
+//!
+//! What deliberately does not live here: servers (crate `restante-genserver`), names, engines, wire formats.
+
+mod address;
+#[doc(hidden)]
+pub mod cell;
+pub mod clock;
+mod counters;
+mod dead_letter;
+mod error;
+mod exit;
+#[doc(hidden)]
+pub mod handle;
+mod lanes;
+pub mod link;
+mod mailbox;
+pub mod monitor;
+mod options;
+mod overflow;
+mod permit;
+mod rate;
+mod reaper;
+mod receiver;
+mod recipient;
+mod room;
+#[doc(hidden)]
+pub mod send;
+mod settings;
+#[doc(hidden)]
+pub mod sync;
+#[doc(hidden)]
+pub mod timeout;
+mod waiters;
+#[doc(hidden)]
+pub mod word;
+
+pub use address::{Address, WeakAddress};
+pub use counters::{Fate, Ledger, Stats};
+pub use dead_letter::{DeadCause, DeadLetter};
+pub use error::{Closed, LeaseError, SendError, SettingsError, TryReceiveError};
+pub use exit::{Exit, ExitReason, PanicInfo, Phase, drop_quietly, install_panic_hook};
+pub use lanes::{Lane, LaneOrder};
+pub use mailbox::{Mailbox, MailboxBuilder};
+pub use options::SendOptions;
+pub use overflow::Overflow;
+pub use permit::SendPermit;
+pub use rate::RateLimit;
+pub use reaper::Reaper;
+pub use receiver::Receiver;
+pub use recipient::{Accept, Recipient};
+pub use settings::{Coalesce, DEFAULT_CAPACITY, Settings, Weigh};

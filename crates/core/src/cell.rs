@@ -1,0 +1,1380 @@
+//! The cell: a mailbox's lanes, counters and bookkeeping in one allocation, with room at its end for whoever runs it.
+//!
+//! This is the ground on which receivers and behaviours (servers, later state machines) stand, and not meant for their
+//! users: it may change in any release. Senders go through [`MailCell::push`]; a reader holds RUN and goes through
+//! [`MailCell::take`]. Nobody runs user code under the lock: wakers, dropped messages and dead letters are collected
+//! and dealt with after it.
+//!
+//! Long because the two halves of one protocol (push, take) are best read side by side.
+
+use crate::clock::{self, Instant};
+use crate::counters::{Fate, Ledger, Stats};
+use crate::dead_letter::{DeadCause, DeadLetter};
+use crate::error::{LeaseError, SendError, closed_reason};
+use crate::exit::{Exit, ExitReason, drop_quietly};
+use crate::lanes::{Lane, LaneOrder, Lanes};
+use crate::link::{Linked, Links};
+use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
+use crate::options::{Meta, SendOptions};
+use crate::overflow::Verdict;
+use crate::rate::RateState;
+use crate::room::Room;
+use crate::settings::{Coalesce, Settings};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::waiters::{Ticket, Waiters};
+use crate::word::{self, Gate, Gated, Locked, Permit};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Whoever reads a cell: told when something is to be done and nobody is doing it.
+pub trait Runner<M>: Send + Sync + 'static {
+    /// SCHED has been set and its wake-up is owed: see to it that the cell is polled. Neither blocks nor panics.
+    fn schedule(&self, cell: &Arc<MailCell<M, Self>>);
+}
+
+/// The runner of a plain mailbox: its receiver parks its waker in the cell itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parked;
+
+impl<M: Send + 'static> Runner<M> for Parked {
+    fn schedule(&self, _: &Arc<MailCell<M, Self>>) {}
+}
+
+/// The senders' half.
+#[derive(Debug)]
+pub struct Shared<M> {
+    lanes: Lanes<M>,
+    room: Room,
+    waiters: Option<Box<Waiters>>,
+    cold: Option<Box<Cold>>,
+    /// The waker of a parked receiver.
+    parked: Option<Waker>,
+    /// When the oldest of `lanes` came (coarse ms); 0: not known.
+    stamp: u64,
+    incarnation: u32,
+}
+
+/// What few mailboxes need, or few times.
+#[derive(Debug, Default)]
+struct Cold {
+    id: Option<Uuid>,
+    /// Fates other than handled, and messages that came in the control lane or by a caller's hand.
+    ledger: Ledger,
+    rate: Option<RateState>,
+    monitors: Vec<Monitor>,
+    /// Taken down while the list was out being told.
+    demonitored: Vec<MonitorId>,
+    telling: u32,
+    links: Links,
+    last_exit: Option<Exit>,
+    closed: Option<ExitReason>,
+}
+
+impl<M> Shared<M> {
+    fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+    fn ledger(&mut self) -> &mut Ledger {
+        &mut self.cold().ledger
+    }
+}
+
+/// The reader's half.
+#[derive(Debug)]
+pub struct Own<M> {
+    /// The batch that was taken.
+    lanes: Lanes<M>,
+    order: LaneOrder,
+    normal_out: u64,
+    side_out: u64,
+    /// How many have left each side lane's front; see [`MarkBase`].
+    side_base: [u32; 3],
+    /// What the message in hand carried, where it carried anything.
+    hand: Option<Box<Meta>>,
+    /// Whether a lane other than normal holds part of the batch.
+    side_pending: bool,
+    /// Whether a handler has started on a message and not finished it.
+    pub in_hand: bool,
+}
+
+/// Where a lane's batch begins, counted over the mailbox's life: marks are such numbers.
+pub type MarkBase = [u64; 4];
+
+impl<M> Own<M> {
+    /// The batch.
+    pub fn lanes(&self) -> &Lanes<M> {
+        &self.lanes
+    }
+
+    /// Whether the batch is used up.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.normal.is_empty() && (!self.side_pending || self.lanes.is_empty())
+    }
+
+    /// How many handlers had started on the message in hand before this one.
+    pub fn attempts(&self) -> u32 {
+        self.hand.as_ref().map_or(0, |m| m.attempts())
+    }
+
+    /// Where each lane's batch begins.
+    pub fn bases(&self) -> MarkBase {
+        let [control, high, low] = self.side_base.map(u64::from);
+        [control, high, self.normal_out, low]
+    }
+
+    /// One message left the batch of `lane`, from wherever in it: everything before it moves up by one. (Marks that
+    /// lie further back stay right; those further ahead at worst look at one message again.)
+    #[inline]
+    fn left(&mut self, lane: Lane) {
+        match lane {
+            Lane::Normal => self.normal_out += 1,
+            Lane::Control => self.side_base[0] = self.side_base[0].wrapping_add(1),
+            Lane::High => {
+                self.side_base[1] = self.side_base[1].wrapping_add(1);
+                self.side_out += 1;
+            }
+            Lane::Low => {
+                self.side_base[2] = self.side_base[2].wrapping_add(1);
+                self.side_out += 1;
+            }
+        }
+    }
+
+    fn out(&self) -> u64 {
+        self.normal_out + self.side_out
+    }
+}
+
+/// What the reader tells, with plain stores on a line of its own.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Data messages that left the room.
+    out: AtomicU64,
+    handled: AtomicU64,
+    /// Calls that a caller ran itself: sent and taken at once.
+    inline: AtomicU64,
+    /// The `out` from which waiting senders are to be woken. Written under the lock.
+    wake_at: AtomicU64,
+    /// When the oldest of the batch came (coarse ms); 0: not known.
+    batch_since: AtomicU64,
+}
+
+/// A mailbox and, at its end, whoever runs it.
+#[derive(Debug)]
+pub struct MailCell<M, X: ?Sized> {
+    gate: Gate<Shared<M>, Own<M>>,
+    tally: Tally,
+    /// Addresses, which keep the mailbox open. (The cell's memory is kept by its `Arc`.)
+    handles: AtomicUsize,
+    settings: Option<Box<Settings<M>>>,
+    /// The runner.
+    pub runner: X,
+}
+
+impl<M, X: ?Sized> Gated for MailCell<M, X> {
+    type Locked = Shared<M>;
+    type Running = Own<M>;
+    fn gate(&self) -> &Gate<Shared<M>, Own<M>> {
+        &self.gate
+    }
+}
+
+/// What is left to do after the lock.
+struct After<M> {
+    owes: bool,
+    parked: Option<Waker>,
+    wakers: Vec<Waker>,
+    dead: Vec<(M, Meta, DeadCause)>,
+    dropped: Option<M>,
+}
+
+impl<M> Default for After<M> {
+    fn default() -> Self {
+        Self { owes: false, parked: None, wakers: Vec::new(), dead: Vec::new(), dropped: None }
+    }
+}
+
+/// A refusal, and whether waiting for room may help.
+pub struct Refused<M> {
+    /// The refusal.
+    pub error: SendError<M>,
+    /// Whether the mailbox's policy is to wait.
+    pub may_wait: bool,
+}
+
+impl<M> std::fmt::Debug for Refused<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Refused({:?}, may_wait {})", self.error, self.may_wait)
+    }
+}
+
+/// A place in the line of senders who wait for room.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    ticket: Ticket,
+    weight: u32,
+}
+
+/// What a waiting sender finds.
+#[derive(Debug)]
+pub enum Line {
+    /// Still waiting.
+    Waiting(Place),
+    /// There is room: try again at once.
+    TryNow,
+}
+
+type Guard<'a, M> = Locked<'a, Shared<M>, Own<M>>;
+
+impl<M, X> MailCell<M, X> {
+    /// A cell that starts with these bits. Its first handle is counted already.
+    pub fn new(settings: Settings<M>, bits: u32, runner: X) -> Self {
+        let room = Room::new(settings.capacity, settings.weight_limit);
+        let order = LaneOrder::new(settings.starvation_bound);
+        let policy = if settings.needs_policy() { word::POLICY } else { 0 };
+        let cold = settings
+            .rate
+            .map(|limit| Box::new(Cold { rate: Some(RateState::new(limit)), ..Cold::default() }));
+        let shared = Shared {
+            lanes: Lanes::default(),
+            room,
+            waiters: None,
+            cold,
+            parked: None,
+            stamp: 0,
+            incarnation: u32::from(bits & word::LEASED != 0),
+        };
+        Self::build(shared, order, bits | policy, (!settings.is_plain()).then(|| Box::new(settings)), runner)
+    }
+
+    /// A cell with the default settings, without looking at them.
+    #[inline]
+    pub fn plain(capacity: Option<usize>, bits: u32, runner: X) -> Self {
+        let shared = Shared {
+            lanes: Lanes::default(),
+            room: Room::new(capacity, None),
+            waiters: None,
+            cold: None,
+            parked: None,
+            stamp: 0,
+            incarnation: u32::from(bits & word::LEASED != 0),
+        };
+        Self::build(shared, LaneOrder::new(LaneOrder::DEFAULT_BOUND), bits, None, runner)
+    }
+
+    #[inline]
+    fn build(
+        shared: Shared<M>,
+        order: LaneOrder,
+        bits: u32,
+        settings: Option<Box<Settings<M>>>,
+        runner: X,
+    ) -> Self {
+        let own = Own {
+            lanes: Lanes::default(),
+            order,
+            normal_out: 0,
+            side_out: 0,
+            side_base: [0; 3],
+            hand: None,
+            side_pending: false,
+            in_hand: false,
+        };
+        Self {
+            gate: Gate::new(bits, shared, own),
+            tally: Tally::default(),
+            handles: AtomicUsize::new(1),
+            settings,
+            runner,
+        }
+    }
+}
+
+/// Sending.
+impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
+    /// Queues a message in the normal lane, or gives it back.
+    ///
+    /// # Errors
+    /// [`SendError`] with the message.
+    #[inline(always)]
+    pub fn push(self: &Arc<Self>, message: M) -> Result<(), SendError<M>> {
+        let mut g = self.gate.lock();
+        if g.bits() & (word::CLOSED | word::WAIT | word::POLICY) == 0 {
+            if g.room.looks_full() {
+                g.room.see(self.tally.out.load(Ordering::Acquire), 0);
+            }
+            if !g.room.looks_full() {
+                g.room.enter();
+                g.lanes.normal.push_plain(message);
+                self.stamp(&mut g);
+                if g.announce(0) {
+                    let parked = g.parked.take();
+                    drop(g);
+                    self.wake(parked);
+                }
+                return Ok(());
+            }
+        }
+        drop(g);
+        self.push_with(message, &SendOptions::default(), false).map_err(|r| r.error)
+    }
+
+    /// Queues a message with options, or gives it back. `asks`: the sender will wait if it has to, and does not push
+    /// past those who wait already.
+    ///
+    /// # Errors
+    /// [`Refused`] with the message.
+    #[cold]
+    #[inline(never)]
+    pub fn push_with(
+        self: &Arc<Self>,
+        message: M,
+        options: &SendOptions,
+        asks: bool,
+    ) -> Result<(), Refused<M>> {
+        let meta = match self.resolve(&message, options) {
+            Ok(meta) => meta,
+            Err(()) => return Err(Refused { error: SendError::Expired(message), may_wait: false }),
+        };
+        let mut after = After::default();
+        let result = self.place(self.gate.lock(), message, options.lane, meta, asks, &mut after);
+        self.afterwards(after);
+        match result {
+            Ok(()) => Ok(()),
+            Err(Unplaced::Refused(refused)) => Err(refused),
+            Err(Unplaced::Divert(message, to)) => match to.try_send_with(message, *options) {
+                Ok(()) => {
+                    let mut g = self.gate.lock();
+                    let ledger = g.ledger();
+                    ledger.sent += 1;
+                    ledger.count(Fate::Diverted, 1);
+                    Ok(())
+                }
+                Err(e) => Err(Refused { error: SendError::Full(e.into_message()), may_wait: false }),
+            },
+        }
+    }
+
+    /// What the message will carry. `Err` when it has expired already.
+    fn resolve(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
+        let Some(settings) = &self.settings else {
+            if options.is_plain() {
+                return Ok(Meta::default());
+            }
+            return Self::meta(options, None, options.weight.unwrap_or(1));
+        };
+        let weight = match (options.weight, &settings.weigh) {
+            (Some(w), _) => w,
+            // User code, and so before the lock.
+            (None, Some(weigh)) => weigh(message),
+            (None, None) => 1,
+        };
+        Self::meta(options, settings.ttl, weight)
+    }
+
+    fn meta(options: &SendOptions, ttl: Option<Duration>, weight: u32) -> Result<Meta, ()> {
+        let mut meta = Meta::default().with_deadline(options.resolve_deadline(ttl)?);
+        if let Some(key) = options.key {
+            meta = meta.with_key(key);
+        }
+        if weight > 1 {
+            meta = meta.with_weight(weight);
+        }
+        Ok(meta)
+    }
+
+    fn place(
+        &self,
+        mut g: Guard<'_, M>,
+        message: M,
+        lane: Lane,
+        meta: Meta,
+        asks: bool,
+        after: &mut After<M>,
+    ) -> Result<(), Unplaced<M>> {
+        let refuse = |error| Err(Unplaced::Refused(Refused { error, may_wait: false }));
+        if g.bits() & word::CLOSED != 0 {
+            return refuse(SendError::Closed(message));
+        }
+        if lane == Lane::Control {
+            g.ledger().sent += 1;
+            self.put(&mut g, message, lane, meta, after);
+            return Ok(());
+        }
+        let weight = meta.weight();
+        if g.room.is_too_heavy(weight) {
+            let limit = g.room.weight_limit().unwrap_or_default();
+            return refuse(SendError::TooHeavy { message, weight, limit });
+        }
+        if let Some(rate) = g.cold.as_mut().and_then(|c| c.rate.as_mut())
+            && let Err(retry_after) = rate.check(clock::now())
+        {
+            return refuse(SendError::RateLimited { message, retry_after });
+        }
+        if let Some(key) = meta.key()
+            && let Some(at) = g.lanes.lane(lane).and_then(|l| l.find_key(key))
+        {
+            self.coalesce(&mut g, message, lane, meta, at, after);
+            return Ok(());
+        }
+        self.see(&mut g);
+        if g.bits() & word::WAIT != 0 {
+            if asks {
+                return Err(Unplaced::Refused(Refused { error: SendError::Full(message), may_wait: true }));
+            }
+            // Those who wait come first; what is left is for whoever does not wait.
+            self.grant(&mut g, after);
+        }
+        while !g.room.fits(weight) {
+            let verdict = match self.settings.as_ref().and_then(|s| s.overflow.as_ref()) {
+                None => Verdict::Refuse { wait: true },
+                Some(overflow) => overflow.policy().on_full(&mut g.lanes, lane),
+            };
+            match verdict {
+                Verdict::Refuse { wait } => {
+                    return Err(Unplaced::Refused(Refused {
+                        error: SendError::Full(message),
+                        may_wait: wait,
+                    }));
+                }
+                Verdict::ShedIncoming => return refuse(SendError::Shed(message)),
+                Verdict::Divert(to) => return Err(Unplaced::Divert(message, to)),
+                Verdict::Shed(victim, meta) => {
+                    g.room.remove(meta.weight());
+                    g.ledger().count(Fate::Shed, 1);
+                    after.dead.push((victim, meta, DeadCause::Shed));
+                }
+            }
+        }
+        self.put(&mut g, message, lane, meta, after);
+        g.room.enter();
+        g.room.enter_weight(weight);
+        Ok(())
+    }
+
+    /// Into its lane, and the reader told.
+    fn put(&self, g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut After<M>) {
+        if meta.is_plain() {
+            g.lanes.lane_mut(lane).push_plain(message)
+        } else {
+            g.lanes.lane_mut(lane).push(message, meta)
+        }
+        self.stamp(g);
+        let side = if lane == Lane::Normal { 0 } else { word::SIDE };
+        if g.announce(side) {
+            after.owes = true;
+            after.parked = g.parked.take();
+        }
+    }
+
+    fn coalesce(
+        &self,
+        g: &mut Guard<'_, M>,
+        message: M,
+        lane: Lane,
+        meta: Meta,
+        at: usize,
+        after: &mut After<M>,
+    ) {
+        let place = self.settings.as_ref().and_then(|s| s.coalesce).unwrap_or_default();
+        let old = match place {
+            Coalesce::KeepPlace => g.lanes.lane_mut(lane).replace(at, message, meta),
+            Coalesce::MoveBack => {
+                let old = g.lanes.lane_mut(lane).remove(at);
+                g.lanes.lane_mut(lane).push(message, meta);
+                old
+            }
+        };
+        g.room.enter();
+        g.room.enter_weight(meta.weight());
+        if let Some((old, old_meta)) = old {
+            g.room.remove(old_meta.weight());
+            g.ledger().count(Fate::Coalesced, 1);
+            after.dropped = Some(old);
+        }
+    }
+
+    /// Remembers since when something waits behind a busy reader. (One that is idle will have it in no time.)
+    #[inline(always)]
+    fn stamp(&self, g: &mut Guard<'_, M>) {
+        let busy = g.bits() & word::LEASED == 0 || g.bits() & (word::RUN | word::PEND | word::SCHED) != 0;
+        if g.stamp == 0 && busy {
+            g.stamp = clock::coarse_ms();
+        }
+    }
+
+    /// Reads how far the reader is.
+    fn see(&self, g: &mut Guard<'_, M>) {
+        let weight_out = self.settings.as_ref().map_or(0, |s| s.weight_out.load(Ordering::Acquire));
+        g.room.see(self.tally.out.load(Ordering::Acquire), weight_out);
+    }
+
+    /// Free slots to those who wait.
+    fn grant(&self, g: &mut Guard<'_, M>, after: &mut After<M>) {
+        let shared = &mut **g;
+        let Some(waiters) = &mut shared.waiters else { return };
+        waiters.grant(&mut shared.room, &mut after.wakers);
+        if waiters.is_empty() {
+            g.clear(word::WAIT);
+        } else {
+            // Not before the next slot is free; with hysteresis, so that a fast reader does not wake one at a time.
+            self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes, drops and dead-letters, now that the lock is free.
+    fn afterwards(self: &Arc<Self>, after: After<M>) {
+        let After { owes, parked, wakers, dead, dropped } = after;
+        if owes {
+            self.wake(parked);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        dead.into_iter().for_each(|(message, meta, cause)| self.bury(message, meta.attempts(), cause));
+        if let Some(reason) = dropped.and_then(drop_quietly) {
+            tracing::error!(mailbox = %self.label(), %reason, "a coalesced message panicked in its drop");
+        }
+    }
+
+    /// The wake-up that SCHED owes.
+    #[inline]
+    fn wake(self: &Arc<Self>, parked: Option<Waker>) {
+        match parked {
+            Some(waker) => waker.wake(),
+            None => self.runner.schedule(self),
+        }
+    }
+
+    /// Hands a message that nobody will handle to the dead-letter mailbox, where there is one, and says so. Counting
+    /// is the caller's.
+    #[cold]
+    pub fn bury(&self, message: M, attempts: u32, cause: DeadCause) {
+        tracing::debug!(mailbox = %self.label(), ?cause, attempts, "message not handled");
+        let Some(to) = self.settings.as_ref().and_then(|s| s.dead_letters.as_ref()) else {
+            if let Some(reason) = drop_quietly(message) {
+                tracing::error!(mailbox = %self.label(), %reason, "a message panicked in its drop");
+            }
+            return;
+        };
+        if let Err(refused) = to.try_send(DeadLetter::new(Some(message), self.label(), cause, attempts)) {
+            tracing::warn!(mailbox = %self.label(), %refused, "a dead letter found no taker");
+            drop_quietly(refused);
+        }
+    }
+
+    /// Joins the line for room, or says that there is some by now.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] (without a message) when the mailbox has closed.
+    pub fn line_up(self: &Arc<Self>, message: &M, options: &SendOptions, waker: Waker) -> Result<Line, ()> {
+        let weight = self.resolve(message, options).map_or(1, |m| m.weight());
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(());
+        }
+        self.see(&mut g);
+        if g.bits() & word::WAIT == 0 && g.room.fits(weight) {
+            return Ok(Line::TryNow);
+        }
+        let ticket = g.waiters.get_or_insert_default().enroll(weight, waker);
+        g.set(word::WAIT);
+        self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+        // What the reader frees from here on it gives back itself, at the latest when it leaves: rule 5 of `word`.
+        Ok(Line::Waiting(Place { ticket, weight }))
+    }
+
+    /// Whether the slot has been granted; if not, notes the waker of the latest poll.
+    ///
+    /// # Errors
+    /// The mailbox has closed.
+    pub fn in_line(&self, place: Place, waker: Waker) -> Result<bool, ()> {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(());
+        }
+        let old = match g.waiters.as_mut() {
+            Some(w) => w.refresh(place.ticket, waker),
+            None => Err(waker),
+        };
+        drop(g);
+        Ok(old.is_err())
+    }
+
+    /// Leaves the line, giving an unused grant to the next.
+    pub fn leave_line(self: &Arc<Self>, place: Place) {
+        let mut g = self.gate.lock();
+        let left = g.waiters.as_mut().and_then(|w| w.leave(place.ticket));
+        let mut after = After::default();
+        if left.is_none() && g.bits() & word::CLOSED == 0 {
+            g.room.unreserve(place.weight);
+            self.see(&mut g);
+            self.grant(&mut g, &mut after);
+        } else if g.waiters.as_ref().is_some_and(|w| w.is_empty()) {
+            g.clear(word::WAIT);
+        }
+        drop(g);
+        drop(left);
+        self.afterwards(after);
+    }
+
+    /// Sends with a slot that was granted or reserved; the slot is used up either way.
+    ///
+    /// # Errors
+    /// Closed or expired, with the message.
+    pub fn push_reserved(
+        self: &Arc<Self>,
+        message: M,
+        options: &SendOptions,
+        place: Option<Place>,
+    ) -> Result<(), SendError<M>> {
+        let held = place.map_or(1, |p| p.weight);
+        let meta = self.resolve(&message, options);
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(SendError::Closed(message));
+        }
+        g.room.unreserve(held);
+        let mut after = After::default();
+        let result = match meta {
+            Err(()) => {
+                self.see(&mut g);
+                self.grant(&mut g, &mut after);
+                Err(SendError::Expired(message))
+            }
+            Ok(meta) if g.room.is_too_heavy(meta.weight()) => {
+                let limit = g.room.weight_limit().unwrap_or_default();
+                self.grant(&mut g, &mut after);
+                Err(SendError::TooHeavy { message, weight: meta.weight(), limit })
+            }
+            Ok(meta) => {
+                self.put(&mut g, message, options.lane, meta, &mut after);
+                if options.lane == Lane::Control {
+                    g.ledger().sent += 1;
+                } else {
+                    g.room.enter();
+                    g.room.enter_weight(meta.weight());
+                }
+                Ok(())
+            }
+        };
+        drop(g);
+        self.afterwards(after);
+        result
+    }
+
+    /// Promises a slot without waiting; false when there is none.
+    ///
+    /// # Errors
+    /// The mailbox has closed.
+    pub fn try_reserve(&self) -> Result<bool, ()> {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(());
+        }
+        self.see(&mut g);
+        let free = g.bits() & word::WAIT == 0 && g.room.fits(1);
+        if free {
+            g.room.reserve(1);
+        }
+        Ok(free)
+    }
+
+    /// Takes back a promised slot that was not used.
+    pub fn unreserve(self: &Arc<Self>) {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return;
+        }
+        g.room.unreserve(1);
+        self.see(&mut g);
+        let mut after = After::default();
+        self.grant(&mut g, &mut after);
+        drop(g);
+        self.afterwards(after);
+    }
+
+    /// Joins the line for a slot.
+    ///
+    /// # Errors
+    /// The mailbox has closed.
+    pub fn line_up_for_permit(self: &Arc<Self>, waker: Waker) -> Result<Option<Place>, ()> {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(());
+        }
+        self.see(&mut g);
+        if g.bits() & word::WAIT == 0 && g.room.fits(1) {
+            g.room.reserve(1);
+            return Ok(None);
+        }
+        let ticket = g.waiters.get_or_insert_default().enroll(1, waker);
+        g.set(word::WAIT);
+        self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+        Ok(Some(Place { ticket, weight: 1 }))
+    }
+}
+
+enum Unplaced<M> {
+    Refused(Refused<M>),
+    Divert(M, crate::recipient::Recipient<M>),
+}
+
+/// Reading. Whoever calls holds RUN; `own` is the proof.
+impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
+    /// The next message; `None` when nothing waits.
+    #[inline(always)]
+    pub fn take(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        let bits = self.gate.bits();
+        if bits & word::SIDE == 0
+            && !own.side_pending
+            && let Some(message) = own.lanes.normal.pop_plain()
+        {
+            own.normal_out += 1;
+            self.took(own, bits);
+            return Some(message);
+        }
+        self.take_slow(own)
+    }
+
+    #[inline(always)]
+    fn took(self: &Arc<Self>, own: &Own<M>, bits: u32) {
+        let out = own.out();
+        // Pairs with the senders' acquire when the mailbox looks full: the slot is empty before it is seen free.
+        self.tally.out.store(out, Ordering::Release);
+        if bits & word::WAIT != 0 && out >= self.tally.wake_at.load(Ordering::Relaxed) {
+            self.give_back(own);
+        }
+    }
+
+    #[inline(never)]
+    fn take_slow(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        let mut now = None;
+        loop {
+            if self.gate.bits() & word::SIDE != 0 || own.is_empty() {
+                self.refill(own);
+            }
+            let Some(lane) = own.order.next(&own.lanes) else {
+                own.side_pending = false;
+                return None;
+            };
+            let Some((message, meta)) = own.lanes.lane_mut(lane).pop() else { continue };
+            own.side_pending = own.lanes.side_len() != 0;
+            if let Some(message) = self.leave_lane(own, lane, message, meta, &mut now) {
+                return Some(message);
+            }
+        }
+    }
+
+    /// Accounts for a message that was taken out of the batch; `None` when it had expired.
+    fn leave_lane(
+        self: &Arc<Self>,
+        own: &mut Own<M>,
+        lane: Lane,
+        message: M,
+        meta: Meta,
+        now: &mut Option<Instant>,
+    ) -> Option<M> {
+        own.left(lane);
+        if lane != Lane::Control {
+            if let Some(settings) = &self.settings
+                && settings.weight_limit.is_some()
+            {
+                let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
+                settings.weight_out.store(out, Ordering::Release);
+            }
+            self.took(own, self.gate.bits());
+        }
+        if let Some(due) = meta.deadline()
+            && due <= *now.get_or_insert_with(clock::now)
+        {
+            self.gate.lock().ledger().count(Fate::Expired, 1);
+            self.bury(message, meta.attempts(), DeadCause::Expired);
+            return None;
+        }
+        own.hand = (!meta.is_plain()).then(|| Box::new(meta));
+        Some(message)
+    }
+
+    /// Takes over what senders have queued. True when there was anything.
+    #[inline]
+    pub fn refill(self: &Arc<Self>, own: &mut Own<M>) -> bool {
+        if self.gate.bits() & (word::DATA | word::WAIT) == 0 {
+            return false;
+        }
+        let guard = self.gate.lock();
+        self.refill_locked(guard, own)
+    }
+
+    fn refill_locked(self: &Arc<Self>, mut g: Guard<'_, M>, own: &mut Own<M>) -> bool {
+        let limit = self.settings.as_ref().map_or(usize::MAX, |s| s.batch_limit());
+        let any = !g.lanes.is_empty();
+        own.lanes.take_from(&mut g.lanes, limit.saturating_sub(own.lanes.normal.len()).max(1));
+        own.side_pending = own.lanes.side_len() != 0;
+        g.clear(word::SIDE);
+        let left = !g.lanes.is_empty();
+        if left {
+            g.set(word::DATA)
+        } else {
+            g.clear(word::DATA)
+        }
+        let since = std::mem::take(&mut g.stamp);
+        if left {
+            g.stamp = since;
+        }
+        self.tally.batch_since.store(since, Ordering::Relaxed);
+        if g.bits() & word::WAIT == 0 {
+            return any;
+        }
+        let mut after = After::default();
+        self.see(&mut g);
+        self.grant(&mut g, &mut after);
+        drop(g);
+        self.afterwards(after);
+        any
+    }
+
+    /// Gives room back to those who wait for it.
+    #[cold]
+    #[inline(never)]
+    fn give_back(self: &Arc<Self>, _own: &Own<M>) {
+        let mut g = self.gate.lock();
+        let mut after = After::default();
+        self.see(&mut g);
+        self.grant(&mut g, &mut after);
+        drop(g);
+        self.afterwards(after);
+    }
+
+    /// At the end of a turn: slow handlers must not make senders wait for half a mailbox.
+    #[inline]
+    pub fn end_turn(self: &Arc<Self>, own: &Own<M>) {
+        if self.gate.bits() & word::WAIT != 0 {
+            self.give_back(own);
+        }
+    }
+
+    /// Gives RUN up; `kept` as for [`Gate::leave`]. Senders who wait get what room there is first.
+    #[inline(always)]
+    pub fn leave(self: &Arc<Self>, kept: u32) {
+        match self.gate.leave(kept, false) {
+            word::Left::Asleep => {}
+            word::Left::Owes => self.runner.schedule(self),
+            word::Left::SendersWait => self.leave_slow(kept),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_slow(self: &Arc<Self>, kept: u32) {
+        let mut g = self.gate.lock();
+        let mut after = After::default();
+        self.see(&mut g);
+        self.grant(&mut g, &mut after);
+        drop(g);
+        self.afterwards(after);
+        if self.gate.leave(kept, true) == word::Left::Owes {
+            self.runner.schedule(self);
+        }
+    }
+
+    /// One more message was handled to its end.
+    #[inline(always)]
+    pub fn handled(&self) {
+        let n = self.tally.handled.load(Ordering::Relaxed);
+        self.tally.handled.store(n + 1, Ordering::Relaxed);
+    }
+
+    /// One more call was taken from its caller's hand and did not pass through a lane.
+    #[inline(always)]
+    pub fn came_inline(&self) {
+        let n = self.tally.inline.load(Ordering::Relaxed);
+        self.tally.inline.store(n + 1, Ordering::Relaxed);
+    }
+
+    /// Counts messages that ended otherwise.
+    #[cold]
+    pub fn count(&self, fate: Fate, n: u64) {
+        self.gate.lock().ledger().count(fate, n);
+    }
+
+    /// Puts a message back at the front of its lane for another attempt. It is in no sense sent again.
+    pub fn put_back(&self, own: &mut Own<M>, message: M, lane: Lane, attempts: u32) {
+        let meta = own.hand.take().map_or_else(Meta::default, |m| *m).with_attempts(attempts);
+        own.lanes.lane_mut(lane).push_front(message, meta);
+        own.side_pending = own.lanes.side_len() != 0;
+        match lane {
+            Lane::Normal => own.normal_out -= 1,
+            Lane::Control => own.side_base[0] = own.side_base[0].wrapping_sub(1),
+            Lane::High => {
+                own.side_base[1] = own.side_base[1].wrapping_sub(1);
+                own.side_out -= 1;
+            }
+            Lane::Low => {
+                own.side_base[2] = own.side_base[2].wrapping_sub(1);
+                own.side_out -= 1;
+            }
+        }
+        self.tally.out.store(own.out(), Ordering::Release);
+    }
+
+    /// Selective reading: takes out of the batch the message at `index` of `lane`; `None` when it has expired.
+    pub fn take_at(self: &Arc<Self>, own: &mut Own<M>, lane: Lane, index: usize) -> Option<M> {
+        let (message, meta) = own.lanes.lane_mut(lane).remove(index)?;
+        self.leave_lane(own, lane, message, meta, &mut None)
+    }
+
+    /// Throws out every waiting message for which `which` holds; how many.
+    pub fn purge(self: &Arc<Self>, own: &mut Own<M>, mut which: impl FnMut(&M) -> bool) -> u64 {
+        // Unbounded: what is in the batch can be looked at without the lock.
+        {
+            let mut g = self.gate.lock();
+            own.lanes.take_from(&mut g.lanes, usize::MAX);
+            own.side_pending = own.lanes.side_len() != 0;
+            g.clear(word::SIDE | word::DATA);
+        }
+        let mut purged = 0;
+        for lane in Lanes::<M>::ORDER {
+            if own.lanes.lane(lane).is_none_or(|l| l.is_empty()) {
+                continue;
+            }
+            for (message, meta) in own.lanes.lane_mut(lane).extract(|m, _| which(m)) {
+                own.left(lane);
+                if lane != Lane::Control
+                    && let Some(settings) = &self.settings
+                    && settings.weight_limit.is_some()
+                {
+                    let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
+                    settings.weight_out.store(out, Ordering::Release);
+                }
+                purged += 1;
+                if let Some(reason) = drop_quietly(message) {
+                    tracing::error!(mailbox = %self.label(), %reason, "a purged message panicked in its drop");
+                }
+            }
+        }
+        self.tally.out.store(own.out(), Ordering::Release);
+        if purged > 0 {
+            self.count(Fate::Purged, purged);
+            tracing::debug!(mailbox = %self.label(), purged, "messages purged");
+            self.end_turn(own);
+        }
+        purged
+    }
+
+    /// Gives buffers back that are mostly empty; bytes still held.
+    pub fn shrink(&self, own: &mut Own<M>) -> usize {
+        own.lanes.shrink();
+        let mut g = self.gate.lock();
+        g.lanes.shrink();
+        g.lanes.buffer_bytes() + own.lanes.buffer_bytes()
+    }
+
+    /// Bytes that the reader's buffers hold.
+    pub fn batch_bytes(&self, own: &Own<M>) -> usize {
+        own.lanes.buffer_bytes()
+    }
+
+    /// For a receiver: goes to sleep, unless something came. The waker is one cloned before the lock.
+    /// Returns false when there is something to read, or the mailbox has closed.
+    pub(crate) fn park(self: &Arc<Self>, waker: Waker) -> bool {
+        let mut g = self.gate.lock();
+        let mut after = After::default();
+        if g.bits() & word::WAIT != 0 {
+            self.see(&mut g);
+            self.grant(&mut g, &mut after);
+        }
+        let stays = g.bits() & (word::DATA | word::CLOSED) == 0;
+        let old = if stays {
+            g.clear(word::RUN | word::NOTE);
+            g.parked.replace(waker)
+        } else {
+            Some(waker)
+        };
+        drop(g);
+        drop(old);
+        self.afterwards(after);
+        stays
+    }
+}
+
+/// Life.
+impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
+    /// Takes the lease to read. RUN is not taken.
+    ///
+    /// # Errors
+    /// Somebody reads already, or the mailbox is closed.
+    pub fn lease(self: &Arc<Self>) -> Result<u32, LeaseError> {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(LeaseError::Closed);
+        }
+        if g.bits() & word::LEASED != 0 {
+            return Err(LeaseError::Leased);
+        }
+        g.set(word::LEASED);
+        g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE);
+        g.incarnation += 1;
+        let incarnation = g.incarnation;
+        let watched = g.cold.as_ref().is_some_and(|c| !c.monitors.is_empty());
+        drop(g);
+        if watched {
+            self.tell(&Event::Started { incarnation });
+        }
+        Ok(incarnation)
+    }
+
+    /// Gives the lease back, with RUN, and tells links and monitors how the incarnation ended. Unread messages stay
+    /// where they are. With `close` the mailbox closes too.
+    pub fn end_lease(self: &Arc<Self>, mut permit: Permit<Self>, exit: Option<Exit>, close: bool) {
+        let (_, own) = permit.split();
+        own.in_hand = false;
+        let left = !own.is_empty();
+        permit.give_up();
+        let mut g = self.gate.lock();
+        g.clear(
+            word::LEASED
+                | word::RUN
+                | word::NOTE
+                | word::SCHED
+                | word::KILL
+                | word::HALF
+                | word::PEND
+                | word::ASIDE
+                | word::ORPHAN,
+        );
+        if left {
+            g.set(word::DATA);
+        }
+        let parked = g.parked.take();
+        let mut links = Vec::new();
+        let mut watched = false;
+        if let Some(exit) = &exit {
+            let cold = g.cold();
+            cold.last_exit = Some(exit.clone());
+            links = cold.links.take();
+            watched = !cold.monitors.is_empty();
+        }
+        drop(g);
+        drop(parked);
+        if let Some(exit) = exit {
+            let id = self.link_id();
+            for other in links.iter().filter_map(Weak::upgrade) {
+                other.exit_signal(id, &exit.reason);
+            }
+            if watched {
+                self.tell(&Event::Down(exit.clone()));
+            }
+            if close {
+                self.close(exit.reason);
+            }
+        }
+        if self.gate.bits_acquire() & word::CLOSED != 0 {
+            self.settle();
+        }
+    }
+
+    /// What names this cell for links: the same over all incarnations.
+    pub fn link_id(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).cast::<()>().addr()
+    }
+
+    /// No more sends; senders who wait are told. What is queued can still be read; where nobody reads, it is
+    /// dead-lettered. False when it was closed already.
+    pub fn close(self: &Arc<Self>, reason: ExitReason) -> bool {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return false;
+        }
+        g.set(word::CLOSED);
+        g.clear(word::WAIT);
+        let wakers = g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default();
+        let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
+        if owes {
+            g.set(word::SCHED);
+        }
+        let parked = if owes { g.parked.take() } else { None };
+        let leased = g.bits() & word::LEASED != 0;
+        if reason != ExitReason::Normal || g.cold.is_some() {
+            g.cold().closed = Some(reason);
+        }
+        drop(g);
+        if owes {
+            self.wake(parked);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        if !leased {
+            self.settle();
+        }
+        true
+    }
+
+    /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end.
+    fn settle(self: &Arc<Self>) {
+        let Some(mut permit) = Permit::enter_quietly(self) else { return };
+        let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
+        let (_, own) = permit.split();
+        let mut left = 0;
+        loop {
+            self.refill(own);
+            let Some(lane) =
+                Lanes::<M>::ORDER.into_iter().find(|l| own.lanes.lane(*l).is_some_and(|l| !l.is_empty()))
+            else {
+                break;
+            };
+            while let Some((message, meta)) = own.lanes.lane_mut(lane).pop() {
+                own.left(lane);
+                left += 1;
+                self.bury(message, meta.attempts(), DeadCause::Closed(reason.clone()));
+            }
+        }
+        self.tally.out.store(own.out(), Ordering::Release);
+        own.lanes.shrink();
+        if left > 0 {
+            self.count(Fate::DeadLettered, left);
+        }
+        permit.give_up();
+        self.gate.change(0, word::RUN);
+        self.tell(&Event::Closed(reason));
+    }
+
+    /// Tells the monitors; user code, so the list is out of the cell meanwhile.
+    fn tell(&self, event: &Event) {
+        let mut list = {
+            let mut g = self.gate.lock();
+            let Some(cold) = g.cold.as_mut().filter(|c| !c.monitors.is_empty()) else { return };
+            cold.telling += 1;
+            std::mem::take(&mut cold.monitors)
+        };
+        let last = matches!(event, Event::Closed(_));
+        let down = matches!(event, Event::Down(_));
+        for monitor in &mut list {
+            match monitor.watch {
+                Watch::Mailbox => monitor.tell(event.clone()),
+                Watch::Incarnation if down => monitor.tell(event.clone()),
+                Watch::Incarnation => {}
+            }
+        }
+        let (mut kept, ended): (Vec<_>, Vec<_>) =
+            list.into_iter().partition(|m| !last && !(down && m.watch == Watch::Incarnation));
+        let mut g = self.gate.lock();
+        let cold = g.cold();
+        cold.telling -= 1;
+        let dropped: Vec<_> = if cold.demonitored.is_empty() {
+            Vec::new()
+        } else {
+            let gone = std::mem::take(&mut cold.demonitored);
+            let (stay, go) = kept.into_iter().partition(|m| !gone.contains(&m.id));
+            kept = stay;
+            go
+        };
+        kept.append(&mut cold.monitors);
+        cold.monitors = kept;
+        drop(g);
+        drop((ended, dropped));
+    }
+
+    /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
+    pub fn monitor(self: &Arc<Self>, watch: Watch, mut notify: Notify) -> MonitorId {
+        let id = MonitorId::next();
+        let mut g = self.gate.lock();
+        let bits = g.bits();
+        let at_once = if watch == Watch::Incarnation && bits & word::LEASED == 0 {
+            Some(Event::Down(
+                g.cold()
+                    .last_exit
+                    .clone()
+                    .unwrap_or_else(|| Exit::new(ExitReason::Normal, crate::exit::Phase::Idle, None, 0)),
+            ))
+        } else if bits & (word::CLOSED | word::LEASED) == word::CLOSED {
+            Some(Event::Closed(closed_reason(g.cold().closed.as_ref())))
+        } else {
+            None
+        };
+        match at_once {
+            Some(event) => {
+                drop(g);
+                notify(event);
+            }
+            None => g.cold().monitors.push(Monitor { id, watch, notify }),
+        }
+        id
+    }
+
+    /// Takes a monitor down: nothing is told any more, but what is being told right now. False when it was gone.
+    pub fn demonitor(&self, id: MonitorId) -> bool {
+        let mut g = self.gate.lock();
+        let Some(cold) = g.cold.as_mut() else { return false };
+        if let Some(at) = cold.monitors.iter().position(|m| m.id == id) {
+            let monitor = cold.monitors.remove(at);
+            drop(g);
+            drop(monitor);
+            return true;
+        }
+        if cold.telling > 0 {
+            cold.demonitored.push(id);
+        }
+        false
+    }
+
+    /// Remembers a link.
+    pub fn add_link(&self, id: usize, other: Weak<dyn Linked>) {
+        self.gate.lock().cold().links.add(id, other);
+    }
+
+    /// Forgets a link; whether there was one.
+    pub fn remove_link(&self, id: usize) -> bool {
+        let removed = {
+            let mut g = self.gate.lock();
+            g.cold.as_mut().and_then(|c| c.links.remove(id))
+        };
+        removed.is_some()
+    }
+
+    /// How the last incarnation ended.
+    pub fn last_exit(&self) -> Option<Exit> {
+        self.gate.lock().cold.as_ref().and_then(|c| c.last_exit.clone())
+    }
+
+    /// Why the mailbox closed; `None` while it is open.
+    pub fn closed_reason(&self) -> Option<ExitReason> {
+        let g = self.gate.lock();
+        (g.bits() & word::CLOSED != 0).then(|| closed_reason(g.cold.as_ref().and_then(|c| c.closed.as_ref())))
+    }
+
+    /// Which incarnation reads, or read last; 0: none yet.
+    pub fn incarnation(&self) -> u32 {
+        self.gate.lock().incarnation
+    }
+}
+
+/// Counting.
+impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
+    /// The exact counters, with what is queued counted one by one; `None` while a handler or receiver is at work.
+    pub fn audit(self: &Arc<Self>) -> Option<Ledger> {
+        let mut permit = Permit::enter_quietly(self)?;
+        let (_, own) = permit.split();
+        let ledger = self.audit_as_reader(own);
+        permit.give_up();
+        if self.gate.leave_quietly() {
+            let parked = self.gate.lock().parked.take();
+            self.wake(parked);
+        }
+        Some(ledger)
+    }
+
+    /// The same for whoever holds RUN.
+    pub fn audit_as_reader(&self, own: &Own<M>) -> Ledger {
+        let g = self.gate.lock();
+        let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
+        ledger.sent += g.room.sent() + self.tally.inline.load(Ordering::Relaxed);
+        ledger.handled = self.tally.handled.load(Ordering::Relaxed);
+        ledger.in_hand = u64::from(own.in_hand);
+        ledger.queued = (own.lanes.len() + g.lanes.len()) as u64;
+        ledger
+    }
+}
+
+/// Looking.
+impl<M, X: ?Sized> MailCell<M, X> {
+    /// The state word and what it guards.
+    #[inline(always)]
+    pub fn gate(&self) -> &Gate<Shared<M>, Own<M>> {
+        &self.gate
+    }
+
+    /// One more address.
+    #[inline]
+    pub(crate) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One more address, unless there is none left.
+    pub(crate) fn add_handle_if_any(&self) -> bool {
+        let mut n = self.handles.load(Ordering::Relaxed);
+        while n != 0 {
+            match self.handles.compare_exchange(n, n + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => n = now,
+            }
+        }
+        false
+    }
+
+    /// One address less; true for the last.
+    #[inline]
+    pub(crate) fn remove_handle(&self) -> bool {
+        // Release pairs with the acquire of the last: what went before is before the closing.
+        self.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// How many addresses there are.
+    pub fn handles(&self) -> usize {
+        self.handles.load(Ordering::Relaxed)
+    }
+
+    /// The mailbox's id: a UUID v7, made when it is first asked for (so its time is that of the asking).
+    pub fn id(&self) -> Uuid {
+        if let Some(id) = self.gate.lock().cold.as_ref().and_then(|c| c.id) {
+            return id;
+        }
+        // Made outside the lock; the first one stays.
+        let fresh = Uuid::now_v7();
+        *self.gate.lock().cold().id.get_or_insert(fresh)
+    }
+
+    /// The name that was given, if one was.
+    pub fn name(&self) -> Option<&str> {
+        self.settings.as_ref().and_then(|s| s.name.as_deref())
+    }
+
+    /// The name, else the message type's.
+    pub fn label(&self) -> String {
+        self.name().map_or_else(|| std::any::type_name::<M>().to_owned(), str::to_owned)
+    }
+
+    /// Whether it takes nothing any more.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.gate.bits() & word::CLOSED != 0
+    }
+
+    /// Whether somebody holds the lease.
+    pub fn is_leased(&self) -> bool {
+        self.gate.bits() & word::LEASED != 0
+    }
+
+    /// See [`Stats`].
+    pub fn stats(&self) -> Stats {
+        let handled = self.tally.handled.load(Ordering::Acquire);
+        let inline = self.tally.inline.load(Ordering::Acquire);
+        let mut g = self.gate.lock();
+        let weight_out = self.settings.as_ref().map_or(0, |s| s.weight_out.load(Ordering::Acquire));
+        g.room.see(self.tally.out.load(Ordering::Acquire), weight_out);
+        let depth = g.room.len();
+        let shared = g.lanes.len() as u64;
+        let mut stamp = self.tally.batch_since.load(Ordering::Relaxed);
+        if depth <= shared || stamp == 0 {
+            if shared > 0 && g.stamp == 0 {
+                g.stamp = clock::coarse_ms();
+            }
+            stamp = g.stamp;
+        }
+        let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
+        ledger.sent += g.room.sent() + inline;
+        ledger.handled = handled;
+        ledger.queued = depth + g.lanes.control_len() as u64;
+        ledger.in_hand = ledger.sent.saturating_sub(ledger.accounted());
+        let capacity = g.room.capacity();
+        Stats {
+            depth,
+            weight: g.room.weight(),
+            capacity: (capacity != u64::MAX).then_some(capacity),
+            oldest_age: (depth > 0 && stamp > 0)
+                .then(|| Duration::from_millis(clock::coarse_ms().saturating_sub(stamp))),
+            waiting_senders: g.waiters.as_ref().map_or(0, |w| w.len()),
+            ledger,
+        }
+    }
+}

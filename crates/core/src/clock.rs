@@ -1,0 +1,33 @@
+//! Time. Deadlines use tokio's clock, so that tests can pause it; ages use a coarse clock that costs a quarter of it.
+
+use std::time::Duration;
+pub use tokio::time::Instant;
+
+/// Now, on the clock that tests can pause. About 22 ns: never read once per message.
+#[inline]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The instant `after` from `now`; an unreachable one (`Duration::MAX`) is `None`, which means never.
+pub fn deadline(now: Instant, after: Duration) -> Option<Instant> {
+    now.checked_add(after)
+}
+
+/// Milliseconds on a coarse monotonic clock (a few ns a reading, a few ms of resolution), never 0.
+#[inline]
+pub fn coarse_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        t.tv_sec.cast_unsigned().wrapping_mul(1000).wrapping_add(t.tv_nsec.cast_unsigned() / 1_000_000).max(1)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        use std::sync::OnceLock;
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        u64::try_from(START.get_or_init(std::time::Instant::now).elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+}

@@ -1,0 +1,139 @@
+//! The conservation law: every message that was sent ended in exactly one way, or is still here.
+
+use std::fmt;
+
+/// Counts of a mailbox over all its readers. All are messages.
+///
+/// `sent = handled + failed + expired + shed + coalesced + diverted + dead_lettered + purged + cancelled + in_hand +
+/// queued`; [`Ledger::lost`] is the difference, and 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Accepted. A redelivery is not sent again.
+    pub sent: u64,
+    /// Handled to the end (by a plain receiver: received).
+    pub handled: u64,
+    /// In hand at a crash, and dropped.
+    pub failed: u64,
+    /// Not handled because their time was over.
+    pub expired: u64,
+    /// Thrown out to make room.
+    pub shed: u64,
+    /// Replaced by a newer one of the same key.
+    pub coalesced: u64,
+    /// Handed to the fallback mailbox, where they count as sent.
+    pub diverted: u64,
+    /// Left over when the mailbox closed, or given up after too many attempts.
+    pub dead_lettered: u64,
+    /// Thrown out by their own server.
+    pub purged: u64,
+    /// Calls not handled because their caller had gone.
+    pub cancelled: u64,
+    /// In a handler now.
+    pub in_hand: u64,
+    /// Waiting, counted (not derived).
+    pub queued: u64,
+}
+
+impl Ledger {
+    /// What has left or is still here, all in all.
+    pub fn accounted(&self) -> u64 {
+        self.handled
+            + self.failed
+            + self.expired
+            + self.shed
+            + self.coalesced
+            + self.diverted
+            + self.dead_lettered
+            + self.purged
+            + self.cancelled
+            + self.in_hand
+            + self.queued
+    }
+
+    /// Sent less accounted: 0, or something is wrong in this crate. Meaningful on an exact ledger (`audit`).
+    pub fn lost(&self) -> i64 {
+        self.sent.cast_signed() - self.accounted().cast_signed()
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sent {} = handled {}", self.sent, self.handled)?;
+        for (name, n) in [
+            ("failed", self.failed),
+            ("expired", self.expired),
+            ("shed", self.shed),
+            ("coalesced", self.coalesced),
+            ("diverted", self.diverted),
+            ("dead-lettered", self.dead_lettered),
+            ("purged", self.purged),
+            ("cancelled", self.cancelled),
+            ("in hand", self.in_hand),
+            ("queued", self.queued),
+        ] {
+            if n != 0 {
+                write!(f, " + {name} {n}")?;
+            }
+        }
+        write!(f, "; lost {}", self.lost())
+    }
+}
+
+/// How a message ended without being handled; the name of its counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// See [`Ledger::failed`].
+    Failed,
+    /// See [`Ledger::expired`].
+    Expired,
+    /// See [`Ledger::shed`].
+    Shed,
+    /// See [`Ledger::coalesced`].
+    Coalesced,
+    /// See [`Ledger::diverted`].
+    Diverted,
+    /// See [`Ledger::dead_lettered`].
+    DeadLettered,
+    /// See [`Ledger::purged`].
+    Purged,
+    /// See [`Ledger::cancelled`].
+    Cancelled,
+}
+
+impl Ledger {
+    /// Counts `n` messages that ended this way.
+    pub fn count(&mut self, fate: Fate, n: u64) {
+        *match fate {
+            Fate::Failed => &mut self.failed,
+            Fate::Expired => &mut self.expired,
+            Fate::Shed => &mut self.shed,
+            Fate::Coalesced => &mut self.coalesced,
+            Fate::Diverted => &mut self.diverted,
+            Fate::DeadLettered => &mut self.dead_lettered,
+            Fate::Purged => &mut self.purged,
+            Fate::Cancelled => &mut self.cancelled,
+        } += n;
+    }
+}
+
+/// A cheap look at a mailbox (tens of ns, no effect on its hot path). May be off by what the reader has taken and not
+/// yet finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Data messages that wait or are in the reader's batch.
+    pub depth: u64,
+    /// Their weight; 0 where no limit by weight is set.
+    pub weight: u64,
+    /// The most that may wait; `None` is unbounded.
+    pub capacity: Option<u64>,
+    /// An upper bound of the oldest waiting message's age, to within the coarse clock's few ms. A message that
+    /// found the reader idle is stamped when somebody first looks, so for it the age counts from that look.
+    pub oldest_age: Option<std::time::Duration>,
+    /// Senders who wait for room.
+    pub waiting_senders: usize,
+    /// The counters.
+    pub ledger: Ledger,
+}

@@ -1,0 +1,426 @@
+//! A FIFO for each lane, and the order in which lanes are read.
+//!
+//! An entry is the message alone; what few messages carry (deadline, weight, key, attempts) lies in a parallel ring
+//! that exists only while a lane holds such a message. Lanes other than normal are made at first use.
+
+use crate::options::Meta;
+use std::collections::VecDeque;
+
+/// The lane a message travels in. Higher lanes are read first; each lane is first in, first out.
+///
+/// Order among lanes: a message in a higher lane overtakes what already waits in lower ones; `Low` is still read at
+/// least once in every [`starvation bound`](crate::Settings::starvation_bound) messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
+pub enum Lane {
+    /// Orders and notices: never bounded by data, never shed, always read first.
+    Control,
+    /// Urgent data.
+    High,
+    /// Everything that says nothing else.
+    #[default]
+    Normal,
+    /// Data that can wait.
+    Low,
+}
+
+/// One lane's queue.
+#[derive(Debug)]
+pub struct Fifo<M> {
+    items: VecDeque<M>,
+    /// As long as `items` where it exists.
+    metas: Option<Box<VecDeque<Meta>>>,
+}
+
+impl<M> Default for Fifo<M> {
+    fn default() -> Self {
+        Self { items: VecDeque::new(), metas: None }
+    }
+}
+
+impl<M> Fifo<M> {
+    /// How many lie here.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether none lies here.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Appends a message that carries nothing else.
+    #[inline(always)]
+    pub fn push_plain(&mut self, message: M) {
+        if let Some(metas) = &mut self.metas {
+            metas.push_back(Meta::default());
+        }
+        self.items.push_back(message);
+    }
+
+    /// Appends a message with what it carries.
+    pub fn push(&mut self, message: M, meta: Meta) {
+        if self.metas.is_none() && !meta.is_plain() {
+            self.metas =
+                Some(Box::new(std::iter::repeat_with(Meta::default).take(self.items.len()).collect()));
+        }
+        if let Some(metas) = &mut self.metas {
+            metas.push_back(meta);
+        }
+        self.items.push_back(message);
+    }
+
+    /// Puts a message back at the front.
+    pub fn push_front(&mut self, message: M, meta: Meta) {
+        if self.metas.is_none() && !meta.is_plain() {
+            self.metas =
+                Some(Box::new(std::iter::repeat_with(Meta::default).take(self.items.len()).collect()));
+        }
+        if let Some(metas) = &mut self.metas {
+            metas.push_front(meta);
+        }
+        self.items.push_front(message);
+    }
+
+    /// The oldest, where nothing here carries anything; `None` when empty or when [`Fifo::pop`] is needed.
+    #[inline(always)]
+    pub fn pop_plain(&mut self) -> Option<M> {
+        if self.metas.is_some() { None } else { self.items.pop_front() }
+    }
+
+    /// The oldest, with what it carries.
+    pub fn pop(&mut self) -> Option<(M, Meta)> {
+        let message = self.items.pop_front()?;
+        let meta = self.metas.as_mut().and_then(|m| m.pop_front()).unwrap_or_default();
+        if self.items.is_empty() {
+            self.metas = None;
+        }
+        Some((message, meta))
+    }
+
+    /// Takes out the one at `index`.
+    pub fn remove(&mut self, index: usize) -> Option<(M, Meta)> {
+        let message = self.items.remove(index)?;
+        let meta = self.metas.as_mut().and_then(|m| m.remove(index)).unwrap_or_default();
+        if self.items.is_empty() {
+            self.metas = None;
+        }
+        Some((message, meta))
+    }
+
+    /// The message at `index`.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&M> {
+        self.items.get(index)
+    }
+
+    /// What the message at `index` carries.
+    pub fn meta(&self, index: usize) -> Option<&Meta> {
+        self.metas.as_ref().and_then(|m| m.get(index))
+    }
+
+    /// All messages, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &M> {
+        self.items.iter()
+    }
+
+    /// The place of the newest message with this key.
+    pub fn find_key(&self, key: u128) -> Option<usize> {
+        self.metas.as_ref()?.iter().rposition(|m| m.key() == Some(key))
+    }
+
+    /// Puts another message in the place of the one at `index`, which it returns.
+    pub fn replace(&mut self, index: usize, message: M, meta: Meta) -> Option<(M, Meta)> {
+        let place = self.items.get_mut(index)?;
+        let old = std::mem::replace(place, message);
+        let old_meta = self
+            .metas
+            .as_mut()
+            .and_then(|m| m.get_mut(index))
+            .map(|m| std::mem::replace(m, meta))
+            .unwrap_or_default();
+        Some((old, old_meta))
+    }
+
+    /// Moves up to `limit` of the oldest of `from` behind what lies here. All of them, into an empty lane: a swap.
+    #[inline]
+    pub fn take_from(&mut self, from: &mut Self, limit: usize) {
+        if self.items.is_empty() && from.items.len() <= limit {
+            std::mem::swap(self, from);
+            return;
+        }
+        self.append_from(from, limit);
+    }
+
+    fn append_from(&mut self, from: &mut Self, limit: usize) {
+        if self.metas.is_none() && from.metas.is_none() {
+            if from.items.len() <= limit {
+                self.items.append(&mut from.items);
+            } else {
+                self.items.extend(from.items.drain(..limit));
+            }
+            return;
+        }
+        for _ in 0..limit {
+            let Some((message, meta)) = from.pop() else { return };
+            self.push(message, meta);
+        }
+    }
+
+    /// Bytes that the buffers hold, used or not.
+    pub fn buffer_bytes(&self) -> usize {
+        self.items.capacity() * size_of::<M>()
+            + self.metas.as_ref().map_or(0, |m| m.capacity() * size_of::<Meta>())
+    }
+
+    /// Gives back what the buffers hold beyond what lies in them.
+    pub fn shrink(&mut self) {
+        self.items.shrink_to_fit();
+        if let Some(metas) = &mut self.metas {
+            metas.shrink_to_fit();
+        }
+    }
+
+    /// Takes out all for which `which` holds, in order.
+    pub fn extract(&mut self, mut which: impl FnMut(&M, &Meta) -> bool) -> Vec<(M, Meta)> {
+        let plain = Meta::default();
+        if !self.items.iter().enumerate().any(|(i, m)| which(m, self.meta(i).unwrap_or(&plain))) {
+            return Vec::new();
+        }
+        let (mut kept, mut taken) = (Self::default(), Vec::new());
+        while let Some((message, meta)) = self.pop() {
+            if which(&message, &meta) { taken.push((message, meta)) } else { kept.push(message, meta) }
+        }
+        *self = kept;
+        taken
+    }
+}
+
+/// The lanes that few mailboxes use, made at first use.
+#[derive(Debug)]
+pub(crate) struct SideLanes<M> {
+    pub(crate) control: Fifo<M>,
+    pub(crate) high: Fifo<M>,
+    pub(crate) low: Fifo<M>,
+}
+
+impl<M> Default for SideLanes<M> {
+    fn default() -> Self {
+        Self { control: Fifo::default(), high: Fifo::default(), low: Fifo::default() }
+    }
+}
+
+impl<M> SideLanes<M> {
+    fn len(&self) -> usize {
+        self.control.len() + self.high.len() + self.low.len()
+    }
+}
+
+/// The four lanes.
+#[derive(Debug)]
+pub struct Lanes<M> {
+    pub(crate) normal: Fifo<M>,
+    pub(crate) side: Option<Box<SideLanes<M>>>,
+}
+
+impl<M> Default for Lanes<M> {
+    fn default() -> Self {
+        Self { normal: Fifo::default(), side: None }
+    }
+}
+
+impl<M> Lanes<M> {
+    /// The lane, made if need be.
+    pub fn lane_mut(&mut self, lane: Lane) -> &mut Fifo<M> {
+        match lane {
+            Lane::Normal => &mut self.normal,
+            Lane::Control => &mut self.side.get_or_insert_default().control,
+            Lane::High => &mut self.side.get_or_insert_default().high,
+            Lane::Low => &mut self.side.get_or_insert_default().low,
+        }
+    }
+
+    /// The lane, if it was ever used.
+    pub fn lane(&self, lane: Lane) -> Option<&Fifo<M>> {
+        match lane {
+            Lane::Normal => Some(&self.normal),
+            Lane::Control => self.side.as_ref().map(|s| &s.control),
+            Lane::High => self.side.as_ref().map(|s| &s.high),
+            Lane::Low => self.side.as_ref().map(|s| &s.low),
+        }
+    }
+
+    /// Every lane in reading order.
+    pub const ORDER: [Lane; 4] = [Lane::Control, Lane::High, Lane::Normal, Lane::Low];
+
+    /// How many lie in all lanes.
+    pub fn len(&self) -> usize {
+        self.normal.len() + self.side_len()
+    }
+
+    /// How many lie in lanes other than normal.
+    pub fn side_len(&self) -> usize {
+        self.side.as_ref().map_or(0, |s| s.len())
+    }
+
+    /// How many of them are orders and notices, which no bound counts.
+    pub fn control_len(&self) -> usize {
+        self.side.as_ref().map_or(0, |s| s.control.len())
+    }
+
+    /// Whether nothing lies in any lane.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Moves what lies in `from` behind what lies here, at most `limit` of each data lane.
+    pub fn take_from(&mut self, from: &mut Self, limit: usize) {
+        self.normal.take_from(&mut from.normal, limit);
+        if let Some(theirs) = from.side.as_mut().filter(|s| s.len() != 0) {
+            let ours = self.side.get_or_insert_default();
+            ours.control.take_from(&mut theirs.control, usize::MAX);
+            ours.high.take_from(&mut theirs.high, limit);
+            ours.low.take_from(&mut theirs.low, limit);
+        }
+    }
+
+    /// Bytes that the buffers hold, used or not.
+    pub fn buffer_bytes(&self) -> usize {
+        self.normal.buffer_bytes()
+            + self.side.as_ref().map_or(0, |s| {
+                size_of::<SideLanes<M>>()
+                    + s.control.buffer_bytes()
+                    + s.high.buffer_bytes()
+                    + s.low.buffer_bytes()
+            })
+    }
+
+    /// Gives back what the buffers hold beyond what lies in them.
+    pub fn shrink(&mut self) {
+        self.normal.shrink();
+        if self.side_len() == 0 {
+            self.side = None;
+        }
+        if let Some(side) = &mut self.side {
+            side.control.shrink();
+            side.high.shrink();
+            side.low.shrink();
+        }
+    }
+}
+
+/// Which lane is read next: the highest that holds something, but low at least once in `bound` messages.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneOrder {
+    /// Messages read past a waiting low one.
+    passed: u32,
+    bound: u32,
+}
+
+impl LaneOrder {
+    /// One low message in 64 at the latest.
+    pub const DEFAULT_BOUND: u32 = 64;
+
+    /// An order with this starvation bound (at least 1).
+    pub fn new(bound: u32) -> Self {
+        Self { passed: 0, bound: bound.max(1) }
+    }
+
+    /// Decides, given which lanes hold something; `None` when none does.
+    pub fn next<M>(&mut self, lanes: &Lanes<M>) -> Option<Lane> {
+        let Some(side) = &lanes.side else { return (!lanes.normal.is_empty()).then_some(Lane::Normal) };
+        if !side.control.is_empty() {
+            return Some(Lane::Control);
+        }
+        let low_waits = !side.low.is_empty();
+        let higher = if !side.high.is_empty() {
+            Some(Lane::High)
+        } else if lanes.normal.is_empty() {
+            None
+        } else {
+            Some(Lane::Normal)
+        };
+        match higher {
+            Some(lane) if !low_waits => {
+                self.passed = 0;
+                Some(lane)
+            }
+            Some(lane) if self.passed + 1 < self.bound => {
+                self.passed += 1;
+                Some(lane)
+            }
+            _ if low_waits => {
+                self.passed = 0;
+                Some(Lane::Low)
+            }
+            other => other,
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    fn lanes(control: u32, high: u32, normal: u32, low: u32) -> Lanes<u32> {
+        let mut l = Lanes::default();
+        for (lane, n) in
+            [(Lane::Control, control), (Lane::High, high), (Lane::Normal, normal), (Lane::Low, low)]
+        {
+            (0..n).for_each(|i| l.lane_mut(lane).push_plain(i));
+        }
+        l
+    }
+
+    /// Row D5: the highest lane first.
+    #[test]
+    fn the_highest_lane_that_holds_something_is_read() {
+        let mut order = LaneOrder::new(64);
+        for (l, expected) in [
+            (lanes(0, 0, 0, 0), None),
+            (lanes(1, 1, 1, 1), Some(Lane::Control)),
+            (lanes(0, 1, 1, 1), Some(Lane::High)),
+            (lanes(0, 0, 1, 1), Some(Lane::Normal)),
+            (lanes(0, 0, 0, 1), Some(Lane::Low)),
+        ] {
+            assert_eq!(order.next(&l), expected);
+        }
+    }
+
+    /// Row D5: a bound on starvation.
+    #[test]
+    fn low_is_read_once_in_the_bound() {
+        for bound in [1, 2, 7, 64] {
+            let mut order = LaneOrder::new(bound);
+            let l = lanes(0, 1, 1, 1);
+            let read: Vec<_> = (0..bound * 3).map(|_| order.next(&l)).collect();
+            assert_eq!(read.iter().filter(|r| **r == Some(Lane::Low)).count(), 3, "bound {bound}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn metas_appear_with_the_first_message_that_carries_one_and_go_with_the_last() {
+        let mut f = Fifo::default();
+        f.push_plain(1);
+        f.push(2, Meta::default().with_key(7));
+        f.push_plain(3);
+        assert_eq!(f.pop_plain(), None, "metas need the long way");
+        assert_eq!(f.pop(), Some((1, Meta::default())));
+        assert_eq!(f.find_key(7), Some(0));
+        assert_eq!(f.pop(), Some((2, Meta::default().with_key(7))));
+        assert_eq!(f.pop(), Some((3, Meta::default())));
+        assert!(f.metas.is_none());
+    }
+
+    #[test]
+    fn taking_keeps_the_order_and_the_limit() {
+        let (mut a, mut b) = (Fifo::default(), Fifo::default());
+        (0..3).for_each(|i| a.push_plain(i));
+        (3..9).for_each(|i| b.push_plain(i));
+        a.take_from(&mut b, 4);
+        assert_eq!((a.len(), b.len()), (7, 2));
+        assert!(a.iter().copied().eq(0..7));
+    }
+}

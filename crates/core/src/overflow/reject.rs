@@ -1,0 +1,15 @@
+//! Nobody waits.
+
+use super::{Policy, Verdict};
+use crate::lanes::{Lane, Lanes};
+
+pub(super) struct Reject;
+
+impl<M> Policy<M> for Reject {
+    fn on_full(&self, _: &mut Lanes<M>, _: Lane) -> Verdict<M> {
+        Verdict::Refuse { wait: false }
+    }
+    fn name(&self) -> &'static str {
+        "reject"
+    }
+}

@@ -1,0 +1,15 @@
+//! Senders who ask for it wait for room.
+
+use super::{Policy, Verdict};
+use crate::lanes::{Lane, Lanes};
+
+pub(super) struct Wait;
+
+impl<M> Policy<M> for Wait {
+    fn on_full(&self, _: &mut Lanes<M>, _: Lane) -> Verdict<M> {
+        Verdict::Refuse { wait: true }
+    }
+    fn name(&self) -> &'static str {
+        "wait"
+    }
+}

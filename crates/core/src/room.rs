@@ -1,0 +1,179 @@
+//! Room: what has been sent less what has left. Pure arithmetic; both sides call it, the senders under their lock.
+//!
+//! `out` is counted by the reader alone, with plain stores on its own line; senders keep the value they last saw and
+//! read it anew only when the mailbox looks full. So the bound is exact, and giving room back takes no lock.
+
+/// Room by count and, where a limit is set, by weight.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Data messages that ever entered a lane.
+    sent: u64,
+    /// Data messages that senders took out again (shed, coalesced).
+    gone: u64,
+    /// The reader's `out`, as last seen.
+    seen: u64,
+    /// Slots promised to permits and woken waiters.
+    reserved: u64,
+    /// `u64::MAX`: unbounded.
+    capacity: u64,
+    /// Only where a limit is set.
+    weight: Option<Box<Weights>>,
+}
+
+#[derive(Debug, Default)]
+struct Weights {
+    limit: u64,
+    sent: u64,
+    gone: u64,
+    seen: u64,
+    reserved: u64,
+}
+
+impl Room {
+    /// Room for `capacity` messages (`None`: unbounded) of together at most `weight_limit`.
+    pub(crate) fn new(capacity: Option<usize>, weight_limit: Option<u64>) -> Self {
+        Self {
+            sent: 0,
+            gone: 0,
+            seen: 0,
+            reserved: 0,
+            capacity: capacity.map_or(u64::MAX, |c| c as u64),
+            weight: weight_limit.map(|limit| Box::new(Weights { limit, ..Weights::default() })),
+        }
+    }
+
+    /// The most messages that may wait; `u64::MAX` is unbounded.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// The most weight that may wait.
+    pub(crate) fn weight_limit(&self) -> Option<u64> {
+        self.weight.as_ref().map(|w| w.limit)
+    }
+
+    /// Data messages that entered.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Data messages inside, as far as `out` has been seen.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.sent - self.gone - self.seen
+    }
+
+    /// Weight inside, as far as seen; 0 where no limit is set.
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight.as_ref().map_or(0, |w| w.sent - w.gone - w.seen)
+    }
+
+    /// Whether one more message does not fit, as far as seen. Weight is not looked at.
+    #[inline(always)]
+    pub(crate) fn looks_full(&self) -> bool {
+        self.len() + self.reserved >= self.capacity
+    }
+
+    /// Takes note of how far the reader is.
+    #[inline(always)]
+    pub(crate) fn see(&mut self, out: u64, weight_out: u64) {
+        self.seen = out;
+        if let Some(w) = &mut self.weight {
+            w.seen = weight_out;
+        }
+    }
+
+    /// Whether one more message of this weight fits, as far as seen.
+    pub(crate) fn fits(&self, weight: u32) -> bool {
+        !self.looks_full()
+            && self
+                .weight
+                .as_ref()
+                .is_none_or(|w| w.sent - w.gone - w.seen + w.reserved + u64::from(weight) <= w.limit)
+    }
+
+    /// Whether a message of this weight can never fit.
+    pub(crate) fn is_too_heavy(&self, weight: u32) -> bool {
+        self.weight.as_ref().is_some_and(|w| u64::from(weight) > w.limit)
+    }
+
+    /// One more message is inside.
+    #[inline(always)]
+    pub(crate) fn enter(&mut self) {
+        self.sent += 1;
+    }
+
+    /// The weight of a message that entered.
+    pub(crate) fn enter_weight(&mut self, weight: u32) {
+        if let Some(w) = &mut self.weight {
+            w.sent += u64::from(weight);
+        }
+    }
+
+    /// A sender took a message out again.
+    pub(crate) fn remove(&mut self, weight: u32) {
+        self.gone += 1;
+        if let Some(w) = &mut self.weight {
+            w.gone += u64::from(weight);
+        }
+    }
+
+    /// Promises a slot.
+    pub(crate) fn reserve(&mut self, weight: u32) {
+        self.reserved += 1;
+        if let Some(w) = &mut self.weight {
+            w.reserved += u64::from(weight);
+        }
+    }
+
+    /// Takes a promise back.
+    pub(crate) fn unreserve(&mut self, weight: u32) {
+        debug_assert!(self.reserved > 0, "a promise is taken back once");
+        self.reserved -= 1;
+        if let Some(w) = &mut self.weight {
+            w.reserved -= u64::from(weight);
+        }
+    }
+
+    /// The value of `out` at which the mailbox is half empty: when waiting senders are woken.
+    pub(crate) fn half_empty_at(&self) -> u64 {
+        (self.sent - self.gone).saturating_sub(self.capacity / 2)
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_free_only_when_the_reader_has_been_seen_to_pass() {
+        let mut r = Room::new(Some(2), None);
+        r.enter();
+        r.enter();
+        assert!(r.looks_full());
+        r.see(1, 0);
+        assert!(r.fits(1));
+        r.reserve(1);
+        assert!(r.looks_full(), "a promised slot is taken");
+        r.unreserve(1);
+        assert!(r.fits(1));
+    }
+
+    #[test]
+    fn weight_is_bounded_beside_the_count() {
+        let mut r = Room::new(Some(10), Some(100));
+        assert!(r.is_too_heavy(101) && !r.is_too_heavy(100));
+        r.enter();
+        r.enter_weight(70);
+        assert!(r.fits(30) && !r.fits(31));
+        r.see(1, 70);
+        assert!(r.fits(100));
+    }
+
+    #[test]
+    fn unbounded_is_never_full() {
+        let mut r = Room::new(None, None);
+        (0..10_000).for_each(|_| r.enter());
+        assert!(r.fits(u32::MAX));
+    }
+}

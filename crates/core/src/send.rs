@@ -1,0 +1,252 @@
+//! Waiting for room: the futures behind `send` and `reserve`, and their blocking twin. For any handle.
+
+use crate::cell::{Line, MailCell, Place, Runner};
+use crate::error::SendError;
+use crate::options::SendOptions;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// Sends, waiting for room. Dropping it before it is done leaves the line, gives an unused slot to the next, and drops
+/// the message.
+#[must_use = "futures do nothing unless polled"]
+pub struct Sending<'a, M: Send + 'static, X: Runner<M> + ?Sized> {
+    cell: &'a Arc<MailCell<M, X>>,
+    message: Option<M>,
+    options: SendOptions,
+    place: Option<Place>,
+}
+
+// Nothing in it is pinned.
+impl<M: Send + 'static, X: Runner<M> + ?Sized> Unpin for Sending<'_, M, X> {}
+
+impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
+    /// A send that has not begun.
+    #[inline]
+    pub fn new(cell: &'a Arc<MailCell<M, X>>, message: M, options: SendOptions) -> Self {
+        Self { cell, message: Some(message), options, place: None }
+    }
+
+    /// Whether it has found no room yet and stands in line.
+    pub fn is_waiting(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Takes the message back, leaving the line.
+    pub fn take_back(&mut self) -> Option<M> {
+        if let Some(place) = self.place.take() {
+            self.cell.leave_line(place);
+        }
+        self.message.take()
+    }
+
+    fn first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
+        loop {
+            let Some(message) = self.message.take() else { return Poll::Pending };
+            let refused = match self.cell.push_with(message, &self.options, true) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(refused) if !refused.may_wait => return Poll::Ready(Err(refused.error)),
+                Err(refused) => refused,
+            };
+            let message = refused.error.into_message();
+            match self.cell.line_up(&message, &self.options, cx.waker().clone()) {
+                Err(()) => return Poll::Ready(Err(SendError::Closed(message))),
+                Ok(Line::TryNow) => self.message = Some(message),
+                Ok(Line::Waiting(place)) => {
+                    self.message = Some(message);
+                    self.place = Some(place);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
+    type Output = Result<(), SendError<M>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(place) = self.place else {
+            if self.options.is_plain() {
+                let Some(message) = self.message.take() else { return Poll::Pending };
+                match self.cell.push(message) {
+                    Ok(()) => return Poll::Ready(Ok(())),
+                    Err(SendError::Full(message)) => self.message = Some(message),
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
+            }
+            return self.first(cx);
+        };
+        match self.cell.in_line(place, cx.waker().clone()) {
+            Ok(false) => return Poll::Pending,
+            Ok(true) => {
+                self.place = None;
+                let Some(message) = self.message.take() else { return Poll::Pending };
+                Poll::Ready(self.cell.push_reserved(message, &self.options, Some(place)))
+            }
+            Err(()) => {
+                self.place = None;
+                let Some(message) = self.message.take() else { return Poll::Pending };
+                Poll::Ready(Err(SendError::Closed(message)))
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static, X: Runner<M> + ?Sized> Drop for Sending<'_, M, X> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.cell.leave_line(place);
+        }
+    }
+}
+
+impl<M: Send + 'static, X: Runner<M> + ?Sized> fmt::Debug for Sending<'_, M, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("waiting", &self.is_waiting()).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a slot. Dropping it before it is done leaves the line and gives an unused slot to the next.
+#[must_use = "futures do nothing unless polled"]
+pub struct Reserving<'a, M: Send + 'static, X: Runner<M> + ?Sized> {
+    cell: &'a Arc<MailCell<M, X>>,
+    place: Option<Place>,
+}
+
+impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Reserving<'a, M, X> {
+    /// A reservation that has not begun.
+    pub fn new(cell: &'a Arc<MailCell<M, X>>) -> Self {
+        Self { cell, place: None }
+    }
+}
+
+impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Reserving<'_, M, X> {
+    /// `Err`: the mailbox is closed.
+    type Output = Result<(), ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = match self.place {
+            None => match self.cell.line_up_for_permit(cx.waker().clone()) {
+                Ok(None) => return Poll::Ready(Ok(())),
+                Ok(place) => {
+                    self.place = place;
+                    return Poll::Pending;
+                }
+                Err(()) => Err(()),
+            },
+            Some(place) => self.cell.in_line(place, cx.waker().clone()),
+        };
+        match result {
+            Ok(false) => Poll::Pending,
+            Ok(true) => {
+                self.place = None;
+                Poll::Ready(Ok(()))
+            }
+            Err(()) => {
+                self.place = None;
+                Poll::Ready(Err(()))
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static, X: Runner<M> + ?Sized> Drop for Reserving<'_, M, X> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.cell.leave_line(place);
+        }
+    }
+}
+
+impl<M: Send + 'static, X: Runner<M> + ?Sized> fmt::Debug for Reserving<'_, M, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reserving")
+    }
+}
+
+/// Wakes a thread that waits in [`block_on_until`].
+struct Unpark(std::thread::Thread, std::sync::atomic::AtomicBool);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.1.store(true, std::sync::atomic::Ordering::Release);
+        self.0.unpark();
+    }
+}
+
+/// How long a blocking caller looks before it parks: a wake-up from parking costs tens of microseconds, a look costs
+/// nanoseconds.
+const SPINS: u32 = 200;
+
+/// Drives a future on a plain thread until it is done or `until` (`None`: for ever) has come. The future is lent, so
+/// that the caller can take back what is in it.
+pub fn block_on_until<F: Future + Unpin>(future: &mut F, until: Option<Instant>) -> Option<F::Output> {
+    let unpark = Arc::new(Unpark(std::thread::current(), std::sync::atomic::AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = Pin::new(&mut *future).poll(&mut cx) {
+            return Some(output);
+        }
+        let mut spins = 0;
+        while !unpark.1.swap(false, std::sync::atomic::Ordering::Acquire) {
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+                continue;
+            }
+            match until {
+                None => std::thread::park(),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    std::thread::park_timeout(left);
+                }
+            }
+        }
+    }
+}
+
+/// Whether this thread may block: not while it drives an async runtime's tasks.
+pub fn may_block() -> bool {
+    tokio::runtime::Handle::try_current().is_err()
+}
+
+/// Sends on a plain thread, waiting for room at most so long (`Duration::MAX`: for ever).
+///
+/// # Errors
+/// As `send`, and [`SendError::WouldBlock`] inside an async runtime, [`SendError::Timeout`] when the time is over.
+pub fn send_blocking<M: Send + 'static, X: Runner<M> + ?Sized>(
+    cell: &Arc<MailCell<M, X>>,
+    message: M,
+    options: SendOptions,
+    limit: Duration,
+) -> Result<(), SendError<M>> {
+    let message = match cell.push_with(message, &options, true) {
+        Ok(()) => return Ok(()),
+        Err(refused) if !refused.may_wait => return Err(refused.error),
+        Err(refused) => refused.error.into_message(),
+    };
+    if !may_block() {
+        return Err(SendError::WouldBlock(message));
+    }
+    let until = Instant::now().checked_add(limit);
+    let mut sending = Sending::new(cell, message, options);
+    match block_on_until(&mut sending, until) {
+        Some(result) => result,
+        None => match sending.take_back() {
+            Some(message) => Err(SendError::Timeout(message)),
+            None => Ok(()),
+        },
+    }
+}

@@ -1,0 +1,201 @@
+//! What is fixed when a mailbox is made.
+
+use crate::dead_letter::DeadLetter;
+use crate::error::SettingsError;
+use crate::lanes::LaneOrder;
+use crate::overflow::Overflow;
+use crate::rate::RateLimit;
+use crate::recipient::Recipient;
+use crate::sync::AtomicU64;
+use std::fmt;
+use std::time::Duration;
+
+/// The default bound of a mailbox: 1024 messages.
+///
+/// Enough that a producer is not stopped at every hiccup of its consumer and that wake-ups are shared by hundreds of
+/// messages; little enough that a stuck server is noticed after a thousand messages and not by the machine's memory.
+/// Memory is taken as messages come, so an idle mailbox does not pay for it.
+pub const DEFAULT_CAPACITY: usize = 1024;
+
+/// Where a newer message of the same key goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coalesce {
+    /// Into the older one's place in the queue: a stream of updates never delays itself. The default.
+    #[default]
+    KeepPlace,
+    /// To the back: it is read after everything that was sent before it.
+    MoveBack,
+}
+
+/// Measures a message, in the unit of the weight limit.
+pub type Weigh<M> = Box<dyn Fn(&M) -> u32 + Send + Sync>;
+
+/// What is fixed when a mailbox is made. See the methods of [`MailboxBuilder`](crate::MailboxBuilder), which fill it in.
+pub struct Settings<M> {
+    pub(crate) name: Option<String>,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) weight_limit: Option<u64>,
+    pub(crate) weigh: Option<Weigh<M>>,
+    pub(crate) overflow: Option<Overflow<M>>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) dead_letters: Option<Recipient<DeadLetter<M>>>,
+    pub(crate) coalesce: Option<Coalesce>,
+    pub(crate) starvation_bound: u32,
+    pub(crate) rate: Option<RateLimit>,
+    /// Weight that the reader took out; its own line's business, but rare enough to lie here.
+    pub(crate) weight_out: AtomicU64,
+}
+
+impl<M> Default for Settings<M> {
+    fn default() -> Self {
+        Self {
+            name: None,
+            capacity: Some(DEFAULT_CAPACITY),
+            weight_limit: None,
+            weigh: None,
+            overflow: None,
+            ttl: None,
+            dead_letters: None,
+            coalesce: None,
+            starvation_bound: LaneOrder::DEFAULT_BOUND,
+            rate: None,
+            weight_out: AtomicU64::new(0),
+        }
+    }
+}
+
+impl<M> fmt::Debug for Settings<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("capacity", &self.capacity)
+            .field("weight_limit", &self.weight_limit)
+            .field("overflow", &self.overflow)
+            .field("ttl", &self.ttl)
+            .field("coalesce", &self.coalesce)
+            .field("starvation_bound", &self.starvation_bound)
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Send + 'static> Settings<M> {
+    /// The name, for people (errors, traces, dead letters); no registry knows it.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The most messages that may wait (default [`DEFAULT_CAPACITY`]), exactly. 0 is refused when the mailbox is made.
+    #[must_use]
+    pub fn capacity(mut self, messages: usize) -> Self {
+        self.capacity = Some(messages);
+        self
+    }
+
+    /// No bound by count: the queue may grow until memory ends. For mailboxes whose senders are bounded elsewhere.
+    #[must_use]
+    pub fn unbounded(mut self) -> Self {
+        self.capacity = None;
+        self
+    }
+
+    /// The most weight that may wait, and how a message is weighed (its bytes, say). A message that says its weight
+    /// with [`SendOptions::weight`](crate::SendOptions::weight) is not weighed; the least weight is 1.
+    #[must_use]
+    pub fn weight_limit(mut self, limit: u64, weigh: impl Fn(&M) -> u32 + Send + Sync + 'static) -> Self {
+        self.weight_limit = Some(limit);
+        self.weigh = Some(Box::new(weigh));
+        self
+    }
+
+    /// What happens to a message for which there is no room (default [`Overflow::wait`]).
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow<M>) -> Self {
+        self.overflow = Some(overflow);
+        self
+    }
+
+    /// How long a message that says nothing else may wait (default: for ever). Zero refuses such messages.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Where messages go that nobody will handle: shed, expired, or left over when the mailbox closes.
+    #[must_use]
+    pub fn dead_letters(mut self, to: Recipient<DeadLetter<M>>) -> Self {
+        self.dead_letters = Some(to);
+        self
+    }
+
+    /// Where a newer message of an equal key goes (default [`Coalesce::KeepPlace`]). Setting it also keeps the
+    /// reader's batches small (at most a quarter of the capacity, and 32), so that there is something to coalesce
+    /// with: what the reader has taken already is out of reach. Looking for the key costs time linear in the lane.
+    #[must_use]
+    pub fn coalesce(mut self, place: Coalesce) -> Self {
+        self.coalesce = Some(place);
+        self
+    }
+
+    /// The low lane is read at least once in so many messages while something waits in it (default 64, at least 1).
+    #[must_use]
+    pub fn starvation_bound(mut self, messages: u32) -> Self {
+        self.starvation_bound = messages.max(1);
+        self
+    }
+
+    /// At most `messages` at once, and so many per `period` in the long run; others are refused with the time to wait.
+    /// Costs a clock reading (22 ns) per send.
+    #[must_use]
+    pub fn rate_limit(mut self, messages: u32, period: Duration) -> Self {
+        self.rate = Some(RateLimit { burst: messages, period });
+        self
+    }
+
+    /// Whether these settings make a mailbox.
+    ///
+    /// # Errors
+    /// Each [`SettingsError`] names the setting.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        if self.capacity == Some(0) {
+            return Err(SettingsError::ZeroCapacity);
+        }
+        if self.weight_limit == Some(0) {
+            return Err(SettingsError::ZeroWeight);
+        }
+        if self.rate.is_some_and(|r| r.burst == 0 || r.period.is_zero()) {
+            return Err(SettingsError::ZeroRate);
+        }
+        Ok(())
+    }
+}
+
+impl<M> Settings<M> {
+    /// Whether every send must take the long way.
+    pub(crate) fn needs_policy(&self) -> bool {
+        self.weight_limit.is_some() || self.ttl.is_some() || self.rate.is_some()
+    }
+
+    /// Whether a mailbox without this box would behave the same (but for its capacity).
+    pub(crate) fn is_plain(&self) -> bool {
+        self.name.is_none()
+            && !self.needs_policy()
+            && self.overflow.is_none()
+            && self.dead_letters.is_none()
+            && self.coalesce.is_none()
+            && self.starvation_bound == LaneOrder::DEFAULT_BOUND
+    }
+
+    /// The most that the reader takes at once out of each lane.
+    pub(crate) fn batch_limit(&self) -> usize {
+        let small = self.coalesce.is_some() || self.overflow.as_ref().is_some_and(|o| o.policy().sheds());
+        match self.capacity {
+            _ if !small => usize::MAX,
+            Some(capacity) => (capacity / 4).clamp(1, 32),
+            None => 32,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The state word: who may touch what, and who must be told. Core's one room with `unsafe`.
+//!
+//! A mailbox has two halves. What senders touch ([`Gate::lock`]) lies behind the LOCK bit; what the reader touches
+//! lies behind the RUN bit. Both bits, and everything that decides whether a wake-up is due, share one atomic
+//! word, so that "take the lock", "become the reader" and "is the reader asleep?" are one and the same instruction.
+//!
+//! ```text
+//!            push: LOCK, …, DATA (+ SCHED when nobody reads)
+//!   IDLE ───────────────────────────────────────────▶ SCHED ──┐
+//!    ▲ ▲                                                      │ task polls: RUN, SCHED and NOTE cleared
+//!    │ └── caller of an idle server: RUN … leave ──┐          ▼
+//!    │                                             └──────── RUN ──▶ handler half done: HALF (+ PEND: data do not wake)
+//!    └──────────── leave: nothing noted, no DATA ◀────────────┘
+//! ```
+//!
+//! Rules, and what breaks without them:
+//! 1. A locked word belongs to the lock holder alone: everybody else, the runner included, waits for the LOCK bit to
+//!    fall before changing any bit. So unlocking is a plain store. (Without it, a bit set meanwhile would be lost.)
+//! 2. SCHED is set by exactly one party, which then owes exactly one wake-up; the runner clears it when it enters.
+//!    (Without it, two senders wake twice, or none does.)
+//! 3. Who finds RUN taken leaves NOTE; the holder looks at NOTE in the same instruction that gives RUN up.
+//!    (Without it, a wake-up that meets a caller's poll is lost.)
+//! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
+//!    room comes free, and who lines up later sees it all. (Without it, a sender that lined up just after the reader's
+//!    last look would wait for ever.)
+//! 4. A runner that leaves with messages in the taken batch keeps DATA set. (Without it, a caller would find the word
+//!    idle and overtake messages that it sent itself.)
+
+use crate::sync::{AtomicU32, Ordering, Spin, UnsafeCell};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// Somebody is inside the senders' half.
+pub const LOCK: u32 = 1;
+/// Somebody reads: a task's poll, a caller's poll, or an awake receiver.
+pub const RUN: u32 = 1 << 1;
+/// Something lies in a lane.
+pub const DATA: u32 = 1 << 2;
+/// A handler is half done and does not read: data need not wake anybody.
+pub const PEND: u32 = 1 << 3;
+/// A handler is half done: no caller may step in.
+pub const HALF: u32 = 1 << 4;
+/// Somebody wanted to run and found RUN taken.
+pub const NOTE: u32 = 1 << 5;
+/// A wake-up is under way.
+pub const SCHED: u32 = 1 << 6;
+/// The incarnation is to end at its next await.
+pub const KILL: u32 = 1 << 7;
+/// Senders wait for room.
+pub const WAIT: u32 = 1 << 8;
+/// Something lies in a lane other than normal: the reader looks between two messages.
+pub const SIDE: u32 = 1 << 9;
+/// No more sends.
+pub const CLOSED: u32 = 1 << 10;
+/// Somebody holds the lease to read.
+pub const LEASED: u32 = 1 << 11;
+/// The cell has a task of its own whose waker is set.
+pub const TASK: u32 = 1 << 12;
+/// Callers may not run handlers themselves (asked for, or the handlers are slow).
+pub const ASIDE: u32 = 1 << 13;
+/// Sends take the long way: a limit by weight, a time to live, a rate limit or a fallback is set.
+pub const POLICY: u32 = 1 << 15;
+/// The runtime died under a poll: whoever holds RUN ends the incarnation.
+pub const ORPHAN: u32 = 1 << 14;
+
+/// What became of an attempt to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// RUN is ours; the bits are those from before.
+    Mine(u32),
+    /// Somebody else runs and was left a note.
+    Noted,
+}
+
+/// What became of giving RUN up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing to do until somebody sends.
+    Asleep,
+    /// SCHED is set: the caller owes a wake-up.
+    Owes,
+    /// RUN is still held: senders wait and have not been served.
+    SendersWait,
+}
+
+/// Two values behind one word: `L` under LOCK, `R` under RUN.
+///
+/// INVARIANT (L): `locked` is touched only by whoever moved the word from unlocked to locked, until it stores it back.
+/// INVARIANT (R): `running` is touched only by whoever set RUN, until it clears RUN with a release.
+pub struct Gate<L, R> {
+    word: AtomicU32,
+    locked: UnsafeCell<L>,
+    running: UnsafeCell<R>,
+}
+
+#[expect(unsafe_code, reason = "invariants L and R hand each value to one thread at a time")]
+// SAFETY: by invariants L and R no value is reached from two threads at once, and both may move between threads.
+unsafe impl<L: Send, R: Send> Sync for Gate<L, R> {}
+#[expect(unsafe_code, reason = "see Sync")]
+// SAFETY: owning a gate is owning both values.
+unsafe impl<L: Send, R: Send> Send for Gate<L, R> {}
+
+impl<L, R> fmt::Debug for Gate<L, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({:#b})", self.bits())
+    }
+}
+
+impl<L, R> Gate<L, R> {
+    /// A gate that starts with `bits`.
+    pub fn new(bits: u32, locked: L, running: R) -> Self {
+        Self {
+            word: AtomicU32::new(bits),
+            locked: UnsafeCell::new(locked),
+            running: UnsafeCell::new(running),
+        }
+    }
+
+    /// The bits as they are now; a hint for whoever does not hold LOCK or RUN.
+    #[inline(always)]
+    pub fn bits(&self) -> u32 {
+        self.word.load(Ordering::Relaxed)
+    }
+
+    /// The bits, ordered after everything that whoever set them did before.
+    #[inline]
+    pub fn bits_acquire(&self) -> u32 {
+        self.word.load(Ordering::Acquire)
+    }
+
+    /// Enters the senders' half; spins, then yields, while somebody else is in it.
+    #[inline(always)]
+    pub fn lock(&self) -> Locked<'_, L, R> {
+        let s = self.word.load(Ordering::Relaxed);
+        // Look first: a failed exchange costs as much as one that succeeds.
+        if s & LOCK == 0
+            && self.word.compare_exchange(s, s | LOCK, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        {
+            return Locked { gate: self, bits: s };
+        }
+        self.lock_slow()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self) -> Locked<'_, L, R> {
+        let bits = self.update(|s| Some(s | LOCK)).unwrap_or_default();
+        Locked { gate: self, bits }
+    }
+
+    /// Changes an unlocked word; `None` from `f` leaves it alone. Returns the bits from before when it was changed.
+    #[inline]
+    fn update(&self, mut f: impl FnMut(u32) -> Option<u32>) -> Option<u32> {
+        let mut spin = Spin::default();
+        loop {
+            let s = self.word.load(Ordering::Relaxed);
+            if s & LOCK != 0 {
+                spin.wait();
+                continue;
+            }
+            let n = f(s)?;
+            // Acquire and release: RUN and LOCK may change hands here in either direction.
+            match self.word.compare_exchange(s, n, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(s),
+                Err(_) => spin.wait(),
+            }
+        }
+    }
+
+    /// Becomes the reader, or leaves a note for the one that is.
+    #[inline]
+    pub fn enter(&self) -> Entered {
+        let before = self
+            .update(|s| Some(if s & RUN != 0 { s | NOTE } else { (s | RUN) & !(SCHED | NOTE) }))
+            .unwrap_or_default();
+        if before & RUN != 0 { Entered::Noted } else { Entered::Mine(before) }
+    }
+
+    /// Becomes the reader of an idle cell: nothing queued, nobody at work, an incarnation ready to go on.
+    #[inline(always)]
+    pub fn enter_idle(&self) -> bool {
+        let s = self.word.load(Ordering::Relaxed);
+        s & !TASK == LEASED
+            && self.word.compare_exchange(s, s | RUN, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Becomes the reader if nobody is, whatever else is the case, without disturbing a wake-up that is under way.
+    pub fn enter_quietly(&self) -> bool {
+        self.update(|s| (s & RUN == 0).then_some(s | RUN)).is_some()
+    }
+
+    /// Gives RUN up. `kept` are the bits (DATA, HALF, PEND) that describe what the runner leaves behind; `served` says
+    /// that waiting senders have been given what room there is, without which RUN stays (rule 5).
+    #[inline(always)]
+    pub fn leave(&self, kept: u32, served: bool) -> Left {
+        let s = self.word.load(Ordering::Relaxed);
+        if kept == 0
+            && s & !TASK == LEASED | RUN
+            && self.word.compare_exchange(s, s & !RUN, Ordering::Release, Ordering::Relaxed).is_ok()
+        {
+            return Left::Asleep;
+        }
+        self.leave_slow(kept, served)
+    }
+
+    #[inline(never)]
+    fn leave_slow(&self, kept: u32, served: bool) -> Left {
+        let after = |s: u32| {
+            let n = (s & !(RUN | NOTE | PEND | HALF)) | kept;
+            let wanted = s & (NOTE | KILL | ORPHAN) != 0 || (kept & PEND == 0 && n & DATA != 0);
+            if wanted && s & LEASED != 0 { n | SCHED } else { n }
+        };
+        let before = self.update(|s| (served || s & WAIT == 0).then(|| after(s)));
+        match before {
+            None => Left::SendersWait,
+            // Set before, SCHED is another's, who owes the wake-up.
+            Some(s) if after(s) & SCHED != 0 && s & SCHED == 0 => Left::Owes,
+            Some(_) => Left::Asleep,
+        }
+    }
+
+    /// Gives RUN up after a mere look: everything else stays as it was. True when the caller owes a wake-up.
+    pub fn leave_quietly(&self) -> bool {
+        let after = |s: u32| {
+            let n = s & !(RUN | NOTE);
+            let wanted = s & (NOTE | KILL | ORPHAN) != 0 || (s & PEND == 0 && s & DATA != 0);
+            if wanted && s & LEASED != 0 { n | SCHED } else { n }
+        };
+        self.update(|s| Some(after(s))).is_some_and(|s| after(s) & SCHED != 0 && s & SCHED == 0)
+    }
+
+    /// Sets `bits`; true when the caller now owes a wake-up, because somebody reads this mailbox but not just now.
+    pub fn raise(&self, bits: u32) -> bool {
+        let mut owes = false;
+        self.update(|s| {
+            owes = s & LEASED != 0 && s & (RUN | SCHED) == 0;
+            let n = s | bits | if owes { SCHED } else { 0 } | if s & RUN != 0 { NOTE } else { 0 };
+            (n != s).then_some(n)
+        });
+        owes
+    }
+
+    /// Sets and clears bits that wake nobody.
+    pub fn change(&self, set: u32, clear: u32) {
+        self.update(|s| {
+            let n = (s & !clear) | set;
+            (n != s).then_some(n)
+        });
+    }
+
+    /// Something the reader's future waited for is ready: true when the caller now owes a wake-up.
+    #[inline]
+    pub fn notify(&self) -> bool {
+        self.raise(0)
+    }
+
+    /// Enters both halves with one instruction; `None` and a note when somebody else runs.
+    #[inline]
+    pub fn enter_locked(&self) -> Option<Locked<'_, L, R>> {
+        let before = self
+            .update(|s| Some(if s & RUN != 0 { s | NOTE } else { (s | RUN | LOCK) & !(SCHED | NOTE) }))
+            .unwrap_or_default();
+        (before & RUN == 0).then_some(Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })
+    }
+
+    /// The reader's half.
+    ///
+    /// # Safety
+    /// The caller holds RUN and lets go of the reference before RUN is given up; no other reference from this
+    /// function is alive.
+    #[expect(unsafe_code, clippy::mut_from_ref, reason = "RUN is the exclusive borrow (invariant R)")]
+    #[inline(always)]
+    pub unsafe fn running(&self) -> &mut R {
+        debug_assert!(self.bits() & RUN != 0, "the reader's half is touched only under RUN");
+        // SAFETY: invariant R, upheld by the caller.
+        self.running.with_mut(|p| unsafe { &mut *p })
+    }
+}
+
+/// The senders' half, for as long as this lives. No user code (drop, wake, clone) may run meanwhile.
+pub struct Locked<'a, L, R> {
+    gate: &'a Gate<L, R>,
+    bits: u32,
+}
+
+impl<L, R> fmt::Debug for Locked<'_, L, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Locked({:#b})", self.bits)
+    }
+}
+
+impl<L, R> Locked<'_, L, R> {
+    /// The bits that unlocking will publish.
+    #[inline(always)]
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Sets bits, published at unlocking.
+    #[inline(always)]
+    pub fn set(&mut self, bits: u32) {
+        self.bits |= bits;
+    }
+
+    /// Clears bits, published at unlocking.
+    #[inline(always)]
+    pub fn clear(&mut self, bits: u32) {
+        self.bits &= !bits;
+    }
+
+    /// Says that data came in: true when the caller owes a wake-up after unlocking.
+    #[inline(always)]
+    pub fn announce(&mut self, bits: u32) -> bool {
+        let owes = self.bits & LEASED != 0 && self.bits & (RUN | PEND | SCHED) == 0;
+        self.bits |= bits | DATA | if owes { SCHED } else { 0 };
+        owes
+    }
+}
+
+#[expect(unsafe_code, reason = "the LOCK bit is the exclusive borrow (invariant L)")]
+impl<L, R> Deref for Locked<'_, L, R> {
+    type Target = L;
+    #[inline(always)]
+    fn deref(&self) -> &L {
+        // SAFETY: invariant L: this guard exists only while LOCK is ours.
+        self.gate.locked.with(|p| unsafe { &*p })
+    }
+}
+
+#[expect(unsafe_code, reason = "the LOCK bit is the exclusive borrow (invariant L)")]
+impl<L, R> DerefMut for Locked<'_, L, R> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut L {
+        // SAFETY: invariant L: this guard exists only while LOCK is ours.
+        self.gate.locked.with_mut(|p| unsafe { &mut *p })
+    }
+}
+
+impl<L, R> Drop for Locked<'_, L, R> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Pairs with the acquire of the next lock, enter or leave: rule 1 makes a plain store enough.
+        self.gate.word.store(self.bits & !LOCK, Ordering::Release);
+    }
+}
+
+/// Whatever has a gate at a fixed place.
+pub trait Gated {
+    /// What lies under LOCK.
+    type Locked;
+    /// What lies under RUN.
+    type Running;
+    /// The gate; the same one at every call.
+    fn gate(&self) -> &Gate<Self::Locked, Self::Running>;
+}
+
+/// RUN, held as a value: for readers that keep it from one call to the next.
+pub struct Permit<C: Gated + ?Sized>(std::sync::Arc<C>);
+
+impl<C: Gated + ?Sized> fmt::Debug for Permit<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permit")
+    }
+}
+
+impl<C: Gated + ?Sized> Permit<C> {
+    /// Takes RUN, clearing what was noted for its holder; `None` when somebody else has it.
+    pub fn enter(cell: &std::sync::Arc<C>) -> Option<Self> {
+        matches!(cell.gate().enter(), Entered::Mine(_)).then(|| Self(std::sync::Arc::clone(cell)))
+    }
+
+    /// Takes RUN without touching anything else.
+    pub fn enter_quietly(cell: &std::sync::Arc<C>) -> Option<Self> {
+        cell.gate().enter_quietly().then(|| Self(std::sync::Arc::clone(cell)))
+    }
+
+    /// The cell.
+    pub fn cell(&self) -> &std::sync::Arc<C> {
+        &self.0
+    }
+
+    /// The cell, and the reader's half of it.
+    #[expect(unsafe_code, reason = "this value is RUN")]
+    pub fn split(&mut self) -> (&std::sync::Arc<C>, &mut C::Running) {
+        // SAFETY: RUN is ours from `enter` to `give_up`, and the borrow ends with that of `self`.
+        let running = unsafe { self.0.gate().running() };
+        (&self.0, running)
+    }
+
+    /// Says that RUN was or is being given up by other means (together with the lock).
+    pub fn give_up(self) {
+        drop(self);
+    }
+}
