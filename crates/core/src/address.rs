@@ -126,7 +126,7 @@ impl<M: Send + 'static> Address<M> {
 
     /// The name it was given, for people.
     pub fn name(&self) -> Option<&str> {
-        self.handle.cell().name()
+        self.handle.cell().name().map(|n| &**n)
     }
 
     /// Whether the mailbox takes nothing any more.

@@ -23,7 +23,7 @@ use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 use uuid::Uuid;
@@ -32,6 +32,13 @@ use uuid::Uuid;
 pub trait Runner<M>: Send + Sync + 'static {
     /// SCHED has been set and its wake-up is owed: see to it that the cell is polled. Neither blocks nor panics.
     fn schedule(&self, cell: &Arc<MailCell<M, Self>>);
+    /// Nobody will handle this message: whoever waits for its outcome is to be told. Called once, before it goes to the
+    /// dead-letter mailbox or is dropped; outside the lock.
+    fn on_dead(&self, message: &M, cause: &DeadCause) {
+        let _ = (message, cause);
+    }
+    /// The mailbox is closed, nobody reads it, and nothing is left in it.
+    fn on_settled(&self) {}
 }
 
 /// The runner of a plain mailbox: its receiver parks its waker in the cell itself.
@@ -69,6 +76,8 @@ struct Cold {
     telling: u32,
     links: Links,
     last_exit: Option<Exit>,
+    /// Why the present incarnation is to be killed.
+    doom: Option<ExitReason>,
     closed: Option<ExitReason>,
 }
 
@@ -172,6 +181,17 @@ pub struct MailCell<M, X: ?Sized> {
     settings: Option<Box<Settings<M>>>,
     /// The runner.
     pub runner: X,
+}
+
+impl<M: Send + 'static, X: Runner<M>> std::task::Wake for MailCell<M, X> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.gate.notify() {
+            self.runner.schedule(self);
+        }
+    }
 }
 
 impl<M, X: ?Sized> Gated for MailCell<M, X> {
@@ -552,6 +572,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[cold]
     pub fn bury(&self, message: M, attempts: u32, cause: DeadCause) {
         tracing::debug!(mailbox = %self.label(), ?cause, attempts, "message not handled");
+        self.runner.on_dead(&message, &cause);
         let Some(to) = self.settings.as_ref().and_then(|s| s.dead_letters.as_ref()) else {
             if let Some(reason) = drop_quietly(message) {
                 tracing::error!(mailbox = %self.label(), %reason, "a message panicked in its drop");
@@ -1053,6 +1074,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if let Some(exit) = &exit {
             let cold = g.cold();
             cold.last_exit = Some(exit.clone());
+            cold.doom = None;
             links = cold.links.take();
             watched = !cold.monitors.is_empty();
         }
@@ -1060,7 +1082,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(parked);
         if let Some(exit) = exit {
             let id = self.link_id();
-            for other in links.iter().filter_map(Weak::upgrade) {
+            for other in &links {
                 other.exit_signal(id, &exit.reason);
             }
             if watched {
@@ -1137,6 +1159,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         permit.give_up();
         self.gate.change(0, word::RUN);
         self.tell(&Event::Closed(reason));
+        self.runner.on_settled();
     }
 
     /// Tells the monitors; user code, so the list is out of the cell meanwhile.
@@ -1218,8 +1241,29 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         false
     }
 
+    /// Ends the present incarnation at its next await, for this reason (the first one given counts). False when none
+    /// reads.
+    pub fn kill(self: &Arc<Self>, reason: ExitReason) -> bool {
+        let mut g = self.gate.lock();
+        if g.bits() & word::LEASED == 0 {
+            return false;
+        }
+        g.cold().doom.get_or_insert(reason);
+        drop(g);
+        if self.gate.raise(word::KILL) {
+            let parked = self.gate.lock().parked.take();
+            self.wake(parked);
+        }
+        true
+    }
+
+    /// Why the present incarnation is to be killed.
+    pub fn doom(&self) -> ExitReason {
+        self.gate.lock().cold.as_ref().and_then(|c| c.doom.clone()).unwrap_or(ExitReason::Killed)
+    }
+
     /// Remembers a link.
-    pub fn add_link(&self, id: usize, other: Weak<dyn Linked>) {
+    pub fn add_link(&self, id: usize, other: Arc<dyn Linked>) {
         self.gate.lock().cold().links.add(id, other);
     }
 
@@ -1325,13 +1369,13 @@ impl<M, X: ?Sized> MailCell<M, X> {
     }
 
     /// The name that was given, if one was.
-    pub fn name(&self) -> Option<&str> {
-        self.settings.as_ref().and_then(|s| s.name.as_deref())
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.settings.as_ref().and_then(|s| s.name.as_ref())
     }
 
     /// The name, else the message type's.
     pub fn label(&self) -> String {
-        self.name().map_or_else(|| std::any::type_name::<M>().to_owned(), str::to_owned)
+        self.name().map_or_else(|| std::any::type_name::<M>().to_owned(), ToString::to_string)
     }
 
     /// Whether it takes nothing any more.

@@ -2,16 +2,16 @@
 //! ends too.
 
 use crate::exit::ExitReason;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-/// One side of a link, as the other side sees it.
+/// One side of a link, as the other side keeps it: it must not keep its server's mailbox open.
 pub trait Linked: Send + Sync {
     /// What names this side: the same for all its incarnations.
     fn link_id(&self) -> usize;
     /// The other side, `from`, ended for this reason. Neither blocks nor panics.
     fn exit_signal(&self, from: usize, reason: &ExitReason);
     /// Remembers the other side.
-    fn add_link(&self, other: Weak<dyn Linked>, id: usize);
+    fn add_link(&self, other: Arc<dyn Linked>, id: usize);
     /// Forgets the other side.
     fn remove_link(&self, id: usize);
 }
@@ -20,8 +20,8 @@ pub trait Linked: Send + Sync {
 pub fn link(a: &Arc<dyn Linked>, b: &Arc<dyn Linked>) {
     let (a_id, b_id) = (a.link_id(), b.link_id());
     if a_id != b_id {
-        a.add_link(Arc::downgrade(b), b_id);
-        b.add_link(Arc::downgrade(a), a_id);
+        a.add_link(Arc::clone(b), b_id);
+        b.add_link(Arc::clone(a), a_id);
     }
 }
 
@@ -33,7 +33,7 @@ pub fn unlink(a: &dyn Linked, b: &dyn Linked) {
 
 /// The other sides that one side is bonded with.
 #[derive(Default)]
-pub struct Links(Vec<(usize, Weak<dyn Linked>)>);
+pub struct Links(Vec<(usize, Arc<dyn Linked>)>);
 
 impl std::fmt::Debug for Links {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,20 +43,20 @@ impl std::fmt::Debug for Links {
 
 impl Links {
     /// Adds one, unless it is there.
-    pub fn add(&mut self, id: usize, other: Weak<dyn Linked>) {
+    pub fn add(&mut self, id: usize, other: Arc<dyn Linked>) {
         if !self.0.iter().any(|(i, _)| *i == id) {
             self.0.push((id, other));
         }
     }
 
     /// Forgets one, which is returned so that it is dropped outside any lock.
-    pub fn remove(&mut self, id: usize) -> Option<Weak<dyn Linked>> {
+    pub fn remove(&mut self, id: usize) -> Option<Arc<dyn Linked>> {
         let at = self.0.iter().position(|(i, _)| *i == id)?;
         Some(self.0.swap_remove(at).1)
     }
 
     /// All of them, forgotten here.
-    pub fn take(&mut self) -> Vec<Weak<dyn Linked>> {
+    pub fn take(&mut self) -> Vec<Arc<dyn Linked>> {
         self.0.drain(..).map(|(_, other)| other).collect()
     }
 

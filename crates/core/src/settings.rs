@@ -8,6 +8,7 @@ use crate::rate::RateLimit;
 use crate::recipient::Recipient;
 use crate::sync::AtomicU64;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The default bound of a mailbox: 1024 messages.
@@ -32,7 +33,7 @@ pub type Weigh<M> = Box<dyn Fn(&M) -> u32 + Send + Sync>;
 
 /// What is fixed when a mailbox is made. See the methods of [`MailboxBuilder`](crate::MailboxBuilder), which fill it in.
 pub struct Settings<M> {
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Arc<str>>,
     pub(crate) capacity: Option<usize>,
     pub(crate) weight_limit: Option<u64>,
     pub(crate) weigh: Option<Weigh<M>>,
@@ -82,7 +83,7 @@ impl<M> fmt::Debug for Settings<M> {
 impl<M: Send + 'static> Settings<M> {
     /// The name, for people (errors, traces, dead letters); no registry knows it.
     #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
     }

@@ -374,6 +374,16 @@ impl<C: Gated + ?Sized> Permit<C> {
         cell.gate().enter_quietly().then(|| Self(std::sync::Arc::clone(cell)))
     }
 
+    /// RUN that was taken by other means.
+    ///
+    /// # Safety
+    /// RUN is held by the caller, who hands it over to the value: no reference to the reader's half is alive.
+    #[expect(unsafe_code, reason = "the caller's word that RUN is ours")]
+    pub unsafe fn assume(cell: &std::sync::Arc<C>) -> Self {
+        debug_assert!(cell.gate().bits() & RUN != 0);
+        Self(std::sync::Arc::clone(cell))
+    }
+
     /// The cell.
     pub fn cell(&self) -> &std::sync::Arc<C> {
         &self.0
