@@ -54,14 +54,20 @@ impl Report {
         })
     }
 
-    /// Runs `command` like [`Report::run`], reads the test harness's own summary along the way, and returns how many
-    /// tests passed.
-    pub(crate) fn run_tests(&mut self, name: &str, command: &mut Command) -> Result<u64, Failure> {
+    /// Runs `command` like [`Report::run`], reads the test harness's own summary along the way, and hands the number of
+    /// tests that passed to `judge`, whose verdict is the step's. Returns that number.
+    pub(crate) fn run_tests(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+        judge: impl FnOnce(u64) -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
         let mut passed = 0;
         self.step(name, || {
             announce(command);
             passed = stream_and_count(command)?;
-            Ok(format!("{passed} tests"))
+            judge(passed)?;
+            Ok(format!("{passed} passed"))
         })?;
         Ok(passed)
     }
