@@ -27,6 +27,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Handle<M, X> {
         WeakHandle(Arc::downgrade(&self.0))
     }
 
+    /// A handle to a cell that is known, whether or not the mailbox is still open.
+    pub fn another(cell: &Arc<MailCell<M, X>>) -> Self {
+        cell.add_handle();
+        Self(Arc::clone(cell))
+    }
+
     /// A handle to a cell that is known, unless the last one has gone.
     pub fn upgrade(cell: &Arc<MailCell<M, X>>) -> Option<Self> {
         cell.add_handle_if_any().then(|| Self(Arc::clone(cell)))

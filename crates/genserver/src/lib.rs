@@ -1,1 +1,46 @@
-//! Under construction.
+//! A server is a loop that reads a mailbox: call, cast, info.
+//!
+//! - [`GenServer`] is what one writes; [`start`] (or [`Server`], for a mailbox that outlives its server) runs it.
+//! - [`ServerRef`] sends: [`call`](ServerRef::call), [`cast`](ServerRef::cast), [`info`](ServerRef::info); it also stops,
+//!   kills and monitors.
+//! - [`Context`] is what a handler may do beside handling: timers, selective receive, monitors, links, tasks.
+//!
+//! What deliberately does not live here: supervision, names, flow control.
+
+mod call;
+mod context;
+pub mod cycle;
+mod frame;
+mod guarded;
+mod link;
+mod message;
+mod next;
+mod receive;
+mod reply;
+mod rt;
+mod run;
+mod seat;
+mod server;
+mod server_ref;
+mod slot;
+mod start;
+mod timer;
+
+pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
+pub use context::{Context, ExitSignal};
+pub use link::{link, unlink};
+pub use message::{CallMessage, Message, Order};
+pub use receive::{Mark, ReceiveError, Selector};
+pub use reply::{Reply, late_replies};
+pub use rt::drain;
+pub use server::{GenServer, Init, Next, Step};
+pub use server_ref::{CallRecipient, CastPermit, ServerRef, StopError, WeakServerRef};
+pub use start::{
+    DEFAULT_START_TIMEOUT, Server, ServerSettings, StartError, start, start_again, start_link, start_monitor,
+};
+pub use timer::{Every, TimerId};
+
+pub use restante_core::{
+    Closed, Coalesce, DeadCause, DeadLetter, Exit, ExitReason, Lane, Ledger, Overflow, Phase, Recipient, SendError,
+    SendOptions, Stats, monitor,
+};

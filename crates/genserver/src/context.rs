@@ -1,0 +1,433 @@
+//! What a callback may do beside handling its message.
+
+use crate::guarded::fail_orphans;
+use crate::message::{Message, Order, OrderKind};
+use crate::seat::CellRef;
+use crate::server::{GenServer, Next, NextKind, Step};
+use crate::server_ref::ServerRef;
+use crate::start::Outcome;
+use crate::timer::{Every, Idle, TimerId, Timers};
+use restante_core::link::Linked;
+use restante_core::monitor::{Event, MonitorId, Watch};
+use restante_core::{Exit, ExitReason, Fate, Lane, Ledger, Phase, SendOptions, Stats, drop_quietly};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// What a callback may do: set timers, receive selectively, monitor, link, spawn.
+///
+/// Belongs to one incarnation of one server; what it holds (timers, tasks, monitors' answers) ends with it.
+pub struct Context<S: GenServer> {
+    pub(crate) cell: CellRef<S>,
+    pub(crate) extra: Option<Box<Extra<S>>>,
+    pub(crate) idle: Option<Box<Idle>>,
+    /// `handle_continue` is due.
+    pub(crate) continues: bool,
+    /// Buffers are to be given back once idle.
+    pub(crate) hibernates: bool,
+    /// Nothing can come before the next message but what [`Context::try_next`] looks at itself.
+    pub(crate) quiet: bool,
+    /// There are timers.
+    pub(crate) timed: bool,
+}
+
+/// What few servers use.
+pub(crate) struct Extra<S: GenServer> {
+    pub(crate) timers: Timers<S::Info>,
+    trap: Option<Trap<S>>,
+    tasks: JoinSet<()>,
+    cleanups: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+type Trap<S> = Box<dyn FnMut(ExitSignal) -> <S as GenServer>::Info + Send>;
+
+/// A linked server ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExitSignal {
+    /// Which one: [`ServerRef::link_id`].
+    pub from: usize,
+    /// Why.
+    pub reason: ExitReason,
+}
+
+/// What every server can do.
+impl<S: GenServer> Context<S> {
+    /// An address of this server.
+    pub fn server(&self) -> ServerRef<S> {
+        ServerRef::of_cell(&self.cell)
+    }
+
+    /// Which incarnation of its mailbox this is, counted from 1.
+    pub fn incarnation(&self) -> u32 {
+        self.cell.incarnation()
+    }
+
+    /// A cheap look at the server's own mailbox.
+    pub fn stats(&self) -> Stats {
+        self.cell.stats()
+    }
+
+    /// The exact counters of the server's own mailbox.
+    pub fn audit(&self) -> Ledger {
+        self.cell.both(|_, own| self.cell.audit_as_reader(own))
+    }
+
+    /// Throws out every queued message for which `which` holds: how many. They are counted as purged; callers among
+    /// them hear [`CallError::NoReply`](crate::CallError::NoReply).
+    pub fn purge(&mut self, which: impl FnMut(&Message<S>) -> bool) -> u64 {
+        let cell = &self.cell;
+        cell.both(|_, own| cell.purge(own, which))
+    }
+
+    /// Sends `info` to this server once, `after` from now. Zero: as soon as this turn lets it; `Duration::MAX`: never.
+    pub fn send_after(&mut self, after: Duration, info: S::Info) -> TimerId {
+        let id = self.extra().timers.once(Instant::now(), after, info);
+        self.calm();
+        id
+    }
+
+    /// Sends what `make` makes to this server again and again, first one period from now. (Periods below 1 ms are taken
+    /// as 1 ms.)
+    pub fn send_every(&mut self, every: Every, make: impl FnMut() -> S::Info + Send + 'static) -> TimerId {
+        let id = self.extra().timers.periodic(Instant::now(), every, Box::new(make));
+        self.calm();
+        id
+    }
+
+    /// Gives a timer a key. The timer that had the key before is cancelled.
+    pub fn key_timer(&mut self, key: &'static str, id: TimerId) {
+        self.extra().timers.key(key, id);
+        self.calm();
+    }
+
+    /// Cancels a timer: its tick will not come, even if it is due already. False when it had fired or been cancelled.
+    pub fn cancel_timer(&mut self, id: TimerId) -> bool {
+        let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel(id));
+        self.calm();
+        cancelled
+    }
+
+    /// Cancels the timer that has this key.
+    pub fn cancel_timer_key(&mut self, key: &'static str) -> bool {
+        let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel_key(key));
+        self.calm();
+        cancelled
+    }
+
+    /// Watches another server. Its end (or, with [`Watch::Mailbox`], everything that happens to its mailbox) comes as the
+    /// info that `make` makes, in the control lane: it may overtake what the other has sent before.
+    pub fn monitor<T: GenServer>(
+        &mut self,
+        other: &ServerRef<T>,
+        watch: Watch,
+        mut make: impl FnMut(Event) -> S::Info + Send + 'static,
+    ) -> MonitorId {
+        let me = Arc::downgrade(&self.cell);
+        let incarnation = self.incarnation();
+        other.handle.cell().monitor(
+            watch,
+            Box::new(move |event| {
+                // The notice is for who asked, and not for a later incarnation of it.
+                let Some(me) = me.upgrade().filter(|me| me.incarnation() == incarnation) else { return };
+                let notice = Message::Info(make(event));
+                let _ = me.push_with(notice, &SendOptions::new().lane(Lane::Control), false);
+            }),
+        )
+    }
+
+    /// Takes a monitor down. A notice that has been sent already still comes.
+    pub fn demonitor<T: GenServer>(&mut self, other: &ServerRef<T>, id: MonitorId) -> bool {
+        other.handle.demonitor(id)
+    }
+
+    /// Bonds this server with another: when one ends for another reason than normal, the other ends for the same reason,
+    /// at once and without `terminate`, unless it traps exits. Linking with a server that has ended counts as its end.
+    pub fn link<T: GenServer>(&mut self, other: &ServerRef<T>) {
+        crate::link::link(&self.server(), other);
+    }
+
+    /// Ends the bond.
+    pub fn unlink<T: GenServer>(&mut self, other: &ServerRef<T>) {
+        crate::link::unlink(&self.server(), other);
+    }
+
+    /// From now on the ends of linked servers come as the infos that `make` makes, instead of ending this one.
+    pub fn trap_exit(&mut self, make: impl FnMut(ExitSignal) -> S::Info + Send + 'static) {
+        self.extra().trap = Some(Box::new(make));
+        self.cell.runner.trapping.store(true, Ordering::Release);
+    }
+
+    /// Runs a future beside this server; what it makes comes as an info in the normal lane, waiting for room. The task is
+    /// aborted when this incarnation ends; if it panics, nothing comes and the panic is logged.
+    pub fn spawn(&mut self, task: impl Future<Output = S::Info> + Send + 'static) {
+        let me = Arc::downgrade(&self.cell);
+        let Some(rt) = self.cell.runner.rt() else { return };
+        let tasks = &mut self.extra().tasks;
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(
+            async move {
+                let info = task.await;
+                if let Some(me) = me.upgrade().and_then(|me| ServerRef::upgrade(&me)) {
+                    let _ = me.send_info(info).await;
+                }
+            },
+            &rt.handle,
+        );
+    }
+
+    /// Hands over a clean-up that runs when this incarnation has ended, whatever the way (a kill included), on the
+    /// runtime's reaper: see [`crate::drain`].
+    pub fn at_exit(&mut self, cleanup: impl Future<Output = ()> + Send + 'static) {
+        self.extra().cleanups.push(Box::pin(cleanup));
+    }
+
+    fn extra(&mut self) -> &mut Extra<S> {
+        self.extra.get_or_insert_with(|| {
+            Box::new(Extra {
+                timers: Timers::default(),
+                trap: None,
+                tasks: JoinSet::new(),
+                cleanups: Vec::new(),
+            })
+        })
+    }
+}
+
+/// For the loop.
+impl<S: GenServer> Context<S> {
+    pub(crate) fn new(cell: CellRef<S>) -> Self {
+        Self {
+            cell,
+            extra: None,
+            idle: None,
+            continues: false,
+            hibernates: false,
+            quiet: true,
+            timed: false,
+        }
+    }
+
+    /// Works out anew what the next message may have to wait for.
+    pub(crate) fn calm(&mut self) {
+        self.quiet = !self.continues && !self.hibernates && self.idle.is_none();
+        self.timed = self.extra.as_ref().is_some_and(|e| !e.timers.is_empty());
+    }
+
+    #[inline(always)]
+    pub(crate) fn idle_over(&mut self) {
+        if !self.quiet {
+            self.idle = None;
+            self.hibernates = false;
+            self.calm();
+        }
+    }
+
+    /// `init` is done.
+    pub(crate) fn started(&mut self) {
+        self.cell.desk(|desk| {
+            desk.phase = Phase::Idle;
+            match desk.start.take() {
+                Some(sender) => drop(sender.send(Outcome::Started)),
+                None => desk.started = Some(Outcome::Started),
+            }
+        });
+    }
+
+    /// `init` came to nothing.
+    pub(crate) fn not_started(mut self, outcome: Outcome, reason: ExitReason) {
+        fail_orphans(Some(&reason));
+        self.note_exit(&reason);
+        self.cell.desk(|desk| desk.started = Some(outcome));
+        drop_quietly(self);
+    }
+
+    /// A handler starts on a message of the mailbox.
+    #[inline(always)]
+    pub(crate) fn take_up(&mut self, phase: Phase, name: &'static str) {
+        self.cell.desk(|desk| {
+            desk.phase = phase;
+            desk.hand = name;
+        });
+    }
+
+    /// A callback starts that has no message.
+    pub(crate) fn enter(&mut self, phase: Phase, name: &'static str) {
+        self.take_up(phase, name);
+    }
+
+    /// What a callback returned. `Some`: the end.
+    #[inline(always)]
+    pub(crate) fn finish_step(&mut self, step: Step) -> Option<ExitReason> {
+        match step {
+            Ok(Next(NextKind::Go)) => {
+                fail_orphans(None);
+                self.handled();
+                None
+            }
+            Ok(next) => {
+                fail_orphans(None);
+                self.handled();
+                self.apply(next)
+            }
+            Err(reason) => {
+                self.failed(&reason);
+                Some(reason)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn handled(&mut self) {
+        let cell = &self.cell;
+        cell.both(|_, own| {
+            if own.in_hand {
+                own.in_hand = false;
+                cell.handled();
+            }
+        });
+    }
+
+    #[cold]
+    fn failed(&mut self, reason: &ExitReason) {
+        fail_orphans(Some(reason));
+        let cell = &self.cell;
+        // The phase and the message stay on the desk, for the report.
+        if cell.both(|_, own| std::mem::take(&mut own.in_hand)) {
+            cell.count(Fate::Failed, 1);
+            self.note_exit(reason);
+        }
+    }
+
+    /// What is to come before the next message. `Some`: the end.
+    #[cold]
+    pub(crate) fn apply(&mut self, next: Next) -> Option<ExitReason> {
+        match next.0 {
+            NextKind::Go => {}
+            NextKind::Continue => self.continues = true,
+            NextKind::Hibernate => self.hibernates = true,
+            NextKind::Idle(after) => self.idle = Some(Box::new(Idle::new(after))),
+            NextKind::Stop(reason) => {
+                self.cell.desk(|desk| desk.phase = Phase::Idle);
+                return Some(reason);
+            }
+        }
+        self.calm();
+        None
+    }
+
+    /// A call whose caller has gone, or whose time is over, never sees a handler.
+    #[cold]
+    pub(crate) fn skip(&mut self, call: S::Call, slot: crate::slot::SlotPtr) {
+        let fate = if slot.is_late() { Fate::Expired } else { Fate::Cancelled };
+        let cell = &self.cell;
+        cell.both(|_, own| own.in_hand = false);
+        cell.count(fate, 1);
+        if let Some(reason) = drop_quietly(call) {
+            tracing::error!(server = std::any::type_name::<S>(), %reason, "a call panicked in its drop");
+        }
+        fail_orphans(None);
+    }
+
+    /// The info for a linked server's end.
+    pub(crate) fn trapped(&mut self, signal: ExitSignal) -> Option<S::Info> {
+        let trap = self.extra.as_mut()?.trap.as_mut()?;
+        Some(trap(signal))
+    }
+
+    /// How this incarnation ends; the first note keeps phase and message, a later one replaces the reason.
+    pub(crate) fn note_exit(&mut self, reason: &ExitReason) {
+        let incarnation = self.incarnation();
+        let cell = &self.cell;
+        cell.both(|desk, own| {
+            if let Some(exit) = &mut desk.exit {
+                exit.reason = reason.clone();
+                return;
+            }
+            let message = matches!(desk.phase, Phase::Call | Phase::Cast | Phase::Info).then_some(desk.hand);
+            own.in_hand = false;
+            desk.exit = Some(Box::new(Exit::new(reason.clone(), desk.phase, message, incarnation)));
+        });
+    }
+
+    pub(crate) fn exit_reason(&self) -> ExitReason {
+        self.cell.desk(|desk| desk.exit.as_ref().map_or(ExitReason::Normal, |e| e.reason.clone()))
+    }
+
+    /// One event for each end that calls for one.
+    pub(crate) fn report(&self, reason: &ExitReason) {
+        if reason.is_orderly() {
+            tracing::debug!(server = std::any::type_name::<S>(), mailbox = %self.cell.label(), %reason, "server ended");
+            return;
+        }
+        let (phase, message) = self.cell.desk(|desk| match &desk.exit {
+            Some(exit) => (exit.phase, exit.message),
+            None => (desk.phase, None),
+        });
+        tracing::error!(
+            server = std::any::type_name::<S>(),
+            mailbox = %self.cell.label(),
+            incarnation = self.incarnation(),
+            %reason,
+            %phase,
+            message = message.unwrap_or_default(),
+            "server crashed"
+        );
+    }
+}
+
+impl<S: GenServer> Drop for Context<S> {
+    fn drop(&mut self) {
+        let Some(extra) = &mut self.extra else { return };
+        if extra.cleanups.is_empty() {
+            return;
+        }
+        if let Some(rt) = self.cell.runner.rt() {
+            extra.cleanups.drain(..).for_each(|cleanup| rt.reaper.hand_over(cleanup));
+        }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context<{}>", std::any::type_name::<S>())
+    }
+}
+
+/// A link's end, as the other side keeps it.
+pub(crate) struct LinkEnd<S: GenServer>(pub(crate) std::sync::Weak<crate::seat::Cell<S>>, pub(crate) usize);
+
+impl<S: GenServer> Linked for LinkEnd<S> {
+    fn link_id(&self) -> usize {
+        self.1
+    }
+
+    fn exit_signal(&self, from: usize, reason: &ExitReason) {
+        let Some(cell) = self.0.upgrade() else { return };
+        cell.remove_link(from);
+        if cell.runner.trapping.load(Ordering::Acquire) {
+            let signal = OrderKind::Exit(ExitSignal { from, reason: reason.clone() });
+            let order = Message::Order(Order(Box::new(signal)));
+            let _ = cell.push_with(order, &SendOptions::new().lane(Lane::Control), false);
+        } else if *reason != ExitReason::Normal {
+            cell.kill(reason.clone());
+        }
+    }
+
+    fn add_link(&self, other: Arc<dyn Linked>, id: usize) {
+        if let Some(cell) = self.0.upgrade() {
+            cell.add_link(id, other);
+        }
+    }
+
+    fn remove_link(&self, id: usize) {
+        if let Some(cell) = self.0.upgrade() {
+            cell.remove_link(id);
+        }
+    }
+}

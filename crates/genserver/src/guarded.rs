@@ -1,0 +1,82 @@
+//! A callback's future, with a net under it: a panic becomes a reason, a kill ends it at its next await.
+
+use crate::frame;
+use crate::seat::CellRef;
+use crate::server::GenServer;
+use pin_project_lite::pin_project;
+use restante_core::word::KILL;
+use restante_core::{ExitReason, drop_quietly};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context as Cx, Poll};
+
+pin_project! {
+    /// Polls a callback; never touches the state that it borrows.
+    pub(crate) struct Guarded<S: GenServer, F> {
+        cell: CellRef<S>,
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<S: GenServer, F> Guarded<S, F> {
+    #[inline(always)]
+    pub(crate) fn new(cell: CellRef<S>, future: F) -> Self {
+        Self { cell, future: Some(future) }
+    }
+}
+
+impl<S, F, T> Future for Guarded<S, F>
+where
+    S: GenServer,
+    F: Future<Output = Result<T, ExitReason>>,
+{
+    type Output = Result<T, ExitReason>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if this.cell.gate().bits() & KILL != 0 {
+            // Dropped here, under the net, and not by the loop.
+            let mut future = this.future;
+            drop_quietly(OnDrop(|| future.set(None)));
+            return Poll::Ready(Err(this.cell.doom()));
+        }
+        let polled = match this.future.as_mut().as_pin_mut() {
+            Some(future) => catch_unwind(AssertUnwindSafe(|| future.poll(cx))),
+            None => return Poll::Pending,
+        };
+        match polled {
+            Ok(Poll::Ready(result)) => Poll::Ready(result),
+            Ok(Poll::Pending) => {
+                fail_orphans(None);
+                Poll::Pending
+            }
+            Err(payload) => {
+                let reason = ExitReason::from_panic(payload);
+                let mut future = this.future;
+                drop_quietly(OnDrop(|| future.set(None)));
+                Poll::Ready(Err(reason))
+            }
+        }
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Tells the callers whose replies were dropped in this poll, now that it is known why.
+#[inline(always)]
+pub(crate) fn fail_orphans(reason: Option<&ExitReason>) {
+    if let Some(orphans) = frame::take_orphans() {
+        for slot in orphans {
+            slot.fail(reason.cloned());
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What lies in a server's mailbox.
+
+use crate::server::GenServer;
+use crate::slot::SlotPtr;
+use restante_core::ExitReason;
+use std::fmt;
+
+/// One message to a server.
+#[non_exhaustive]
+pub enum Message<S: GenServer> {
+    /// A request that somebody waits for.
+    Call(CallMessage<S>),
+    /// A message that nobody waits for.
+    Cast(S::Cast),
+    /// What comes from elsewhere than a caller: notices, ticks, results of tasks.
+    Info(S::Info),
+    /// An order to the loop itself.
+    Order(Order),
+}
+
+/// A call, and the slot that its caller waits at.
+pub struct CallMessage<S: GenServer> {
+    pub(crate) call: S::Call,
+    pub(crate) slot: SlotPtr,
+}
+
+impl<S: GenServer> CallMessage<S> {
+    /// What is asked.
+    pub fn call(&self) -> &S::Call {
+        &self.call
+    }
+}
+
+/// An order to the loop itself.
+#[derive(Debug)]
+pub struct Order(pub(crate) Box<OrderKind>);
+
+#[derive(Debug)]
+pub(crate) enum OrderKind {
+    /// End for this reason.
+    Stop(ExitReason),
+    /// A linked server ended; only for servers that trap exits.
+    Exit(crate::context::ExitSignal),
+}
+
+impl<S: GenServer> Message<S> {
+    /// What the message is called, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Call(c) => S::call_name(&c.call),
+            Self::Cast(c) => S::cast_name(c),
+            Self::Info(i) => S::info_name(i),
+            Self::Order(_) => "order",
+        }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Message<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Call(_) => "Call",
+            Self::Cast(_) => "Cast",
+            Self::Info(_) => "Info",
+            Self::Order(_) => "Order",
+        };
+        write!(f, "{kind}({})", self.name())
+    }
+}
+
+impl<S: GenServer> fmt::Debug for CallMessage<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(S::call_name(&self.call))
+    }
+}
+
+impl<S: GenServer> CallMessage<S> {
+    /// What is asked, to be answered by whoever took the message out.
+    pub fn into_call(self) -> S::Call {
+        self.call
+    }
+}

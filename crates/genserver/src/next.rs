@@ -1,0 +1,159 @@
+//! What comes next: between two messages. The order: a kill, the call that a caller brought along, due timers (at least
+//! once a turn), orders and messages by lane, the idle time-out, the mailbox's end.
+
+use crate::context::Context;
+use crate::message::Message;
+use crate::server::GenServer;
+use restante_core::ExitReason;
+use restante_core::word::{CLOSED, DATA, KILL};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as Cx, Poll};
+
+/// After so many messages a turn looks at the clock, and at timers where there are some.
+const LOOK: u32 = 16;
+
+/// What the loop is to do.
+pub(crate) enum Event<S: GenServer> {
+    Message(Message<S>),
+    /// A timer is due.
+    Tick(S::Info),
+    Continue,
+    Idle,
+    Stop(ExitReason),
+}
+
+impl<S: GenServer> Context<S> {
+    /// The next message of this turn, if nothing else can come before it.
+    #[inline(always)]
+    pub(crate) fn try_next(&mut self) -> Option<Message<S>> {
+        if self.quiet {
+            let cell = &self.cell;
+            return cell.both(|desk, own| {
+                // The last message of a turn, and some before it, go the long way, which looks at all the rest.
+                if desk.left <= 1 || cell.gate().bits() & KILL != 0 || desk.inline.is_some() {
+                    return None;
+                }
+                if desk.left % LOOK == 0 && desk.must_look(self.timed) {
+                    return None;
+                }
+                let message = cell.take(own)?;
+                desk.left -= 1;
+                own.in_hand = true;
+                Some(message)
+            });
+        }
+        None
+    }
+
+    /// Waits for what comes next.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> NextEvent<'_, S> {
+        NextEvent { ctx: self }
+    }
+
+    /// Goes on only on the server's own task.
+    pub(crate) fn own_task(&mut self) -> OwnTask<'_, S> {
+        OwnTask { ctx: self }
+    }
+
+    fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
+        if self.cell.gate().bits() & KILL != 0 {
+            return Poll::Ready(Event::Stop(self.cell.doom()));
+        }
+        if self.continues {
+            self.continues = false;
+            self.calm();
+            return Poll::Ready(Event::Continue);
+        }
+        if let Some(message) = self.cell.desk(|desk| desk.inline.take()) {
+            self.idle_over();
+            self.cell.both(|_, own| own.in_hand = true);
+            return Poll::Ready(Event::Message(message));
+        }
+        if let Some(extra) = &mut self.extra
+            && let Poll::Ready(info) = extra.timers.poll_due(cx)
+        {
+            return Poll::Ready(Event::Tick(info));
+        }
+        let cell = &self.cell;
+        let taken = cell.both(|desk, own| {
+            if desk.left == 0 {
+                return None;
+            }
+            let message = cell.take(own);
+            if message.is_some() {
+                desk.left -= 1;
+                own.in_hand = true;
+            }
+            Some(message)
+        });
+        match taken {
+            Some(Some(message)) => {
+                self.idle_over();
+                Poll::Ready(Event::Message(message))
+            }
+            // The turn is over, whatever else waits.
+            None => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(None) => self.poll_idle(cx),
+        }
+    }
+
+    /// Nothing waits.
+    fn poll_idle(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
+        let bits = self.cell.gate().bits_acquire();
+        if bits & CLOSED != 0 && bits & DATA == 0 {
+            return Poll::Ready(Event::Stop(self.cell.closed_reason().unwrap_or(ExitReason::Normal)));
+        }
+        if self.hibernates {
+            self.hibernates = false;
+            self.calm();
+            let cell = &self.cell;
+            cell.both(|_, own| cell.shrink(own));
+        }
+        if let Some(idle) = &mut self.idle
+            && idle.poll(cx).is_ready()
+        {
+            self.idle_over();
+            return Poll::Ready(Event::Idle);
+        }
+        Poll::Pending
+    }
+}
+
+/// See [`Context::next`].
+pub(crate) struct NextEvent<'a, S: GenServer> {
+    ctx: &'a mut Context<S>,
+}
+
+impl<S: GenServer> Future for NextEvent<'_, S> {
+    type Output = Event<S>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Event<S>> {
+        let result = self.ctx.poll_next(cx);
+        // Pending here, and only here, is the place where a caller may step in.
+        self.ctx.cell.desk(|desk| desk.mid = result.is_ready());
+        result
+    }
+}
+
+/// See [`Context::own_task`].
+pub(crate) struct OwnTask<'a, S: GenServer> {
+    ctx: &'a mut Context<S>,
+}
+
+impl<S: GenServer> Future for OwnTask<'_, S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
+        if self.ctx.cell.desk(|desk| desk.by_caller) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The server's side of a call.
+
+use crate::frame;
+use crate::slot::{Delivered, SlotPtr};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Answers a caller: now, later, or from another task or thread.
+///
+/// Dropped unanswered, it tells the caller at once: [`CallError::Exited`](crate::CallError::Exited) when it went with
+/// its server (a crash, a kill, an error of the handler, the end of the state that kept it), else
+/// [`CallError::NoReply`](crate::CallError::NoReply).
+#[must_use = "a reply that is dropped tells the caller that there will be none"]
+pub struct Reply<T: Send> {
+    slot: SlotPtr,
+    answered: bool,
+    value: PhantomData<fn(T)>,
+}
+
+impl<T: Send> Reply<T> {
+    #[inline(always)]
+    pub(crate) fn new(slot: SlotPtr) -> Self {
+        Self { slot, answered: false, value: PhantomData }
+    }
+
+    /// Answers. The value is dropped when the caller has given up.
+    ///
+    /// Returns whether the caller will have it; a late reply is discarded and counted (see [`late_replies`]).
+    #[inline(always)]
+    pub fn send(mut self, value: T) -> bool {
+        self.answered = true;
+        if self.slot.answer(value) == Delivered::Yes {
+            return true;
+        }
+        count_late();
+        false
+    }
+
+    /// Whether the caller still waits, within its time. A slow handler may ask before it goes to more trouble.
+    pub fn is_awaited(&self) -> bool {
+        self.slot.is_live()
+    }
+}
+
+static LATE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+#[cold]
+fn count_late() {
+    LATE.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    tracing::debug!("a reply came after its caller had given up");
+}
+
+/// How many replies, in this process, came after their callers had given up.
+pub fn late_replies() -> u64 {
+    LATE.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+impl<T: Send> Drop for Reply<T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.answered {
+            drop_unanswered(self.slot);
+        }
+    }
+}
+
+/// Inside a poll of a server the caller is told when the poll is over and it is known whether the server goes on.
+#[cold]
+fn drop_unanswered(slot: SlotPtr) {
+    if !frame::keep_orphan(slot) {
+        slot.fail(None);
+    }
+}
+
+impl<T: Send> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply<{}>", std::any::type_name::<T>())
+    }
+}

@@ -1,0 +1,174 @@
+//! What servers need of the runtime they live in: a task now and then, and one timer that watches over all calls that
+//! wait with the default limit.
+//!
+//! The sweep: a call that begins to wait notes the runtime's epoch (one relaxed load) and sees to it that the sweep is
+//! armed. The sweep is a task that advances the epoch every [`TICK`] of tokio's time (so that paused tests work), ends
+//! what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when nobody waits. So the default limit costs a call
+//! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s.
+
+use crate::slot;
+use restante_core::Reaper;
+use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
+use std::cell::RefCell;
+use std::sync::atomic::AtomicU32 as StdAtomicU32;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+use tokio::runtime::{Handle, Id};
+
+/// How often the sweep looks.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
+/// The default limit of a call, in ticks: 5 s.
+pub(crate) const DEFAULT_TICKS: u32 = 20;
+
+/// One runtime.
+pub(crate) struct Rt {
+    pub(crate) handle: Handle,
+    id: Id,
+    /// Names its sweep.
+    sweep: u32,
+    epoch: AtomicU32,
+    armed: AtomicBool,
+    /// Clean-up that servers leave behind.
+    pub(crate) reaper: Reaper,
+    /// Cells whose buffers are big, to be looked at once they have been idle for a tick.
+    fat: Mutex<Vec<Look>>,
+}
+
+/// Looks at an idle cell; true when it need not be looked at again.
+pub(crate) type Look = Box<dyn FnMut() -> bool + Send>;
+
+impl std::fmt::Debug for Rt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rt({})", self.id)
+    }
+}
+
+static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The runtime of the task that was last looked at on this thread. A task never changes its runtime.
+    static LAST: RefCell<Option<(tokio::task::Id, Arc<Rt>)>> = const { RefCell::new(None) };
+}
+
+impl Rt {
+    /// The record of this runtime.
+    fn of(handle: &Handle) -> Arc<Self> {
+        let id = handle.id();
+        let mut all = RUNTIMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.retain(|rt| rt.strong_count() > 0);
+        if let Some(rt) = all.iter().filter_map(Weak::upgrade).find(|rt| rt.id == id) {
+            return rt;
+        }
+        static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
+        let rt = Arc::new(Self {
+            handle: handle.clone(),
+            id,
+            sweep: NEXT.fetch_add(1, Ordering::Relaxed),
+            epoch: AtomicU32::new(0),
+            armed: AtomicBool::new(false),
+            reaper: Reaper::new(handle.clone()),
+            fat: Mutex::new(Vec::new()),
+        });
+        all.push(Arc::downgrade(&rt));
+        rt
+    }
+
+    /// The runtime that this thread is in, if it is in one.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        Self::with_current(Arc::clone)
+    }
+
+    /// The runtime that was asked for.
+    pub(crate) fn for_handle(handle: &Handle) -> Arc<Self> {
+        Self::of(handle)
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Self>) -> R) -> Option<R> {
+        if let Some(task) = tokio::task::try_id() {
+            return LAST.with(|last| {
+                if let Ok(last) = last.try_borrow()
+                    && let Some((id, rt)) = &*last
+                    && *id == task
+                {
+                    return Some(f(rt));
+                }
+                let rt = Self::of(&Handle::try_current().ok()?);
+                let result = f(&rt);
+                let old = last.try_borrow_mut().ok().and_then(|mut l| l.replace((task, rt)));
+                drop(old);
+                Some(result)
+            });
+        }
+        Some(f(&Self::of(&Handle::try_current().ok()?)))
+    }
+
+    /// Whether this thread is in this runtime.
+    #[inline(always)]
+    pub(crate) fn is_current(self: &Arc<Self>) -> bool {
+        Self::with_current(|rt| Arc::ptr_eq(rt, self)).unwrap_or(false)
+    }
+
+    /// The sweep's name and its present epoch.
+    #[inline]
+    pub(crate) fn epoch(&self) -> (u32, u32) {
+        (self.sweep, self.epoch.load(Ordering::Relaxed))
+    }
+
+    /// Sees to it that the sweep runs. To be called after the wait has been published: then either this sees that the
+    /// sweep is not armed, or the sweep, about to go to sleep, sees the wait.
+    #[inline]
+    pub(crate) fn arm(self: &Arc<Self>) {
+        if !self.armed.load(Ordering::SeqCst) {
+            self.arm_slow();
+        }
+    }
+
+    #[cold]
+    fn arm_slow(self: &Arc<Self>) {
+        if !self.armed.swap(true, Ordering::SeqCst) {
+            self.handle.spawn(Self::run(Arc::downgrade(self)));
+        }
+    }
+
+    /// Looks at a fat cell after a tick of idleness, again and again until `look` says that it is done.
+    pub(crate) fn watch_fat(self: &Arc<Self>, look: Look) {
+        self.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(look);
+        self.arm();
+    }
+
+    /// The sweep. It holds no runtime record while it sleeps, so the last server's end ends it too.
+    async fn run(rt: Weak<Self>) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            let Some(rt) = rt.upgrade() else { return };
+            let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
+            let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
+            let looks = std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            let mut again: Vec<_> = looks.into_iter().filter_map(|mut look| (!look()).then_some(look)).collect();
+            let fat = !again.is_empty();
+            rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut again);
+            if waiting || fat {
+                continue;
+            }
+            rt.armed.store(false, Ordering::SeqCst);
+            // Somebody may have begun to wait between the look and the store: see `arm`.
+            let late = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS)
+                || !rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
+            if !late || rt.armed.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits until the clean-ups that servers of this runtime left behind are done ([`Context::at_exit`]), at most so long;
+/// how many were left then. Outside a runtime: nothing to wait for.
+///
+/// [`Context::at_exit`]: crate::Context::at_exit
+pub async fn drain(limit: Duration) -> usize {
+    match Rt::current() {
+        Some(rt) => rt.reaper.drain(limit).await,
+        None => 0,
+    }
+}

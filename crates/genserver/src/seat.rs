@@ -1,0 +1,672 @@
+//! The cell of a server: who may poll its loop, and the hand-over between its own task and a caller.
+//!
+//! A server is a [`MailCell`] with a seat at its end. The seat holds the loop (one future, [`crate::run`]) of the present
+//! incarnation; whoever holds RUN polls it: the server's own task, or the caller of an idle server. Both poll with the
+//! cell's own waker, so a handler that goes pending under a caller is simply polled further by the task.
+//!
+//! - The task is spawned at the first wake-up that needs one: a server that nobody has spoken to has none. It then
+//!   belongs to the cell, not to the incarnation, and lies still between two of them.
+//! - A crash is never dealt with on a caller's stack: the loop waits for its own task first ([`crate::run`]).
+//! - A runtime that shuts down drops the task; then whoever can take RUN ends the incarnation (killed, no `terminate`).
+//!
+//! With `slot` and `frame` the rooms of this crate that hold `unsafe`. INVARIANT (seat): `desk` and the future are
+//! touched only under RUN (as `Own` in core's `word`); the future points at the cell that it lies in and is dropped, in
+//! place, before the cell's memory goes.
+
+use crate::frame;
+use crate::message::Message;
+use crate::rt::Rt;
+use crate::server::GenServer;
+use crate::slot::SlotPtr;
+use crate::start::{Lent, Outcome, StartSender};
+use restante_core::cell::{MailCell, Own, Runner};
+use restante_core::handle::Handle;
+use restante_core::word::{self, Entered, Permit};
+use restante_core::{clock, DeadCause, Exit, ExitReason, Fate, Phase, Settings, drop_quietly};
+use std::cell::UnsafeCell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context as Cx, Poll, Waker};
+
+/// A server's mailbox, bookkeeping and loop.
+pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
+
+/// Who runs a server, and what they need for it.
+pub(crate) struct Seat<S: GenServer, B: ?Sized = dyn Body<S>> {
+    /// The runtime and task that the mailbox was first served by.
+    home: OnceLock<Home>,
+    /// Those that serve it now, where it has moved to another runtime since.
+    moved: OnceLock<Box<Mutex<Arc<Home>>>>,
+    pub(crate) trapping: AtomicBool,
+    /// Callers never run handlers.
+    pub(crate) never_inline: AtomicBool,
+    /// The mailbox closes with its server (rather than waiting for the next one).
+    pub(crate) owned: AtomicBool,
+    desk: UnsafeCell<Desk<S>>,
+    body: B,
+}
+
+#[expect(unsafe_code, reason = "see the invariant (seat)")]
+// SAFETY: desk and body are handed from thread to thread with RUN (invariant (seat)); all that lies in them is Send.
+unsafe impl<S: GenServer, B: ?Sized + Send> Sync for Seat<S, B> {}
+
+/// A runtime, and the task there once it has been polled.
+pub(crate) struct Home {
+    pub(crate) rt: Arc<Rt>,
+    task: OnceLock<Waker>,
+}
+
+impl Home {
+    fn new(rt: Arc<Rt>) -> Self {
+        Self { rt, task: OnceLock::new() }
+    }
+}
+
+/// What the loop and its runners tell each other, under RUN.
+pub(crate) struct Desk<S: GenServer> {
+    /// The call that a caller brought along.
+    pub(crate) inline: Option<Message<S>>,
+    /// What is in a handler now, for reports.
+    pub(crate) hand: &'static str,
+    pub(crate) phase: Phase,
+    /// Messages left in this turn.
+    pub(crate) left: u32,
+    /// The future is in the middle of something (rather than waiting for the next message).
+    pub(crate) mid: bool,
+    /// The middle of something is a selective receive, which wants to be woken by data.
+    pub(crate) listening: bool,
+    /// This poll is a caller's.
+    pub(crate) by_caller: bool,
+    /// When this turn first looked at the clock (coarse ms); 0: not yet.
+    began: u64,
+    /// Counts inline calls, for sampling how long handlers take.
+    sample: u8,
+    /// A look at idle buffers has been asked for.
+    watched: bool,
+    /// Who waits for `init`'s result, or that result.
+    pub(crate) start: Option<StartSender>,
+    pub(crate) started: Option<Outcome>,
+    /// How the loop ended.
+    pub(crate) exit: Option<Box<Exit>>,
+}
+
+impl<S: GenServer> Desk<S> {
+    /// Whether the turn has lasted long, or timers want to be looked at.
+    #[cold]
+    pub(crate) fn must_look(&mut self, timed: bool) -> bool {
+        let now = clock::coarse_ms();
+        if self.began == 0 {
+            self.began = now;
+        } else if now.saturating_sub(self.began) > TURN_MS {
+            self.left = 0;
+            return true;
+        }
+        timed
+    }
+}
+
+/// A place for the loop's future, its type erased.
+#[expect(unsafe_code, reason = "each method says what it asks")]
+pub(crate) trait Body<S: GenServer>: Send {
+    /// Puts the loop of a new incarnation in place.
+    ///
+    /// # Safety
+    /// RUN is held; `cell` is the cell that this body lies in, and no future is in place.
+    unsafe fn begin(&self, cell: CellRef<S>, lent: Lent<S>);
+    /// Polls the loop with the cell's waker.
+    ///
+    /// # Safety
+    /// RUN is held; `cell` is the address of the (sized) cell that this body lies in.
+    unsafe fn poll(&self, cell: *const ()) -> Poll<()>;
+    /// Drops the loop, if there is one.
+    ///
+    /// # Safety
+    /// RUN is held.
+    unsafe fn clear(&self);
+}
+
+/// The loop's future, in place. `make` is a function item, so it takes no room.
+pub(crate) struct Place<S, F, Make> {
+    future: UnsafeCell<Option<F>>,
+    make: Make,
+    server: PhantomData<fn(S)>,
+}
+
+#[expect(unsafe_code, reason = "the future is handed over with RUN")]
+impl<S, F, Make> Body<S> for Place<S, F, Make>
+where
+    S: GenServer,
+    F: Future<Output = ()> + Send + 'static,
+    Make: Fn(CellRef<S>, Lent<S>) -> F + Send + Sync + Copy + 'static,
+{
+    unsafe fn begin(&self, cell: CellRef<S>, lent: Lent<S>) {
+        let future = (self.make)(cell, lent);
+        // SAFETY: RUN is held (caller); nothing else points into the place.
+        unsafe { *self.future.get() = Some(future) };
+    }
+
+    #[inline(always)]
+    unsafe fn poll(&self, cell: *const ()) -> Poll<()> {
+        // SAFETY: RUN is held (caller), so this is the only reference.
+        let Some(future) = (unsafe { (*self.future.get()).as_mut() }) else { return Poll::Ready(()) };
+        // SAFETY: the future lies in an `Arc` and is only ever dropped in place, never moved.
+        let future = unsafe { Pin::new_unchecked(future) };
+        let cell = cell.cast::<MailCell<Message<S>, Seat<S, Self>>>();
+        // SAFETY: `cell` is the address of a live `Arc`'s content of just this type (caller); the count that it would
+        // own is not ours, so neither the Arc nor the waker made of it is ever dropped.
+        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(cell) }));
+        future.poll(&mut Cx::from_waker(&waker))
+    }
+
+    unsafe fn clear(&self) {
+        // SAFETY: RUN is held (caller).
+        unsafe { *self.future.get() = None };
+    }
+}
+
+/// A cell that is kept alive by whoever polls the future that holds this.
+///
+/// INVARIANT: it only exists in a future that lies in that very cell.
+pub(crate) struct CellRef<S: GenServer>(ManuallyDrop<Arc<Cell<S>>>);
+
+impl<S: GenServer> Deref for CellRef<S> {
+    type Target = Arc<Cell<S>>;
+    #[inline(always)]
+    fn deref(&self) -> &Arc<Cell<S>> {
+        &self.0
+    }
+}
+
+#[expect(unsafe_code, reason = "a copy of a pointer that owns nothing")]
+impl<S: GenServer> CellRef<S> {
+    /// # Safety
+    /// The invariant is upheld.
+    unsafe fn new(cell: &Arc<Cell<S>>) -> Self {
+        // SAFETY: the copy is never dropped, so the count stays right; it is used only while the cell lives (invariant).
+        Self(ManuallyDrop::new(unsafe { std::ptr::read(cell) }))
+    }
+
+    /// Another one, for the same future.
+    pub(crate) fn again(&self) -> Self {
+        // SAFETY: it stays in the same future.
+        unsafe { Self::new(&self.0) }
+    }
+
+    /// What the loop and its runners tell each other. For the loop, which only runs while it is polled, that is under RUN.
+    #[inline(always)]
+    pub(crate) fn desk<R>(&self, f: impl FnOnce(&mut Desk<S>) -> R) -> R {
+        // SAFETY: called from within a poll of the loop, so RUN is held by whoever polls; the closure does not call back.
+        f(unsafe { &mut *self.0.runner.desk.get() })
+    }
+
+    /// The desk and the reader's half of the mailbox.
+    #[inline(always)]
+    pub(crate) fn both<R>(&self, f: impl FnOnce(&mut Desk<S>, &mut Own<Message<S>>) -> R) -> R {
+        // SAFETY: as in `desk`.
+        let desk = unsafe { &mut *self.0.runner.desk.get() };
+        // SAFETY: as in `desk`.
+        let own = unsafe { self.0.gate().running() };
+        f(desk, own)
+    }
+}
+
+/// A cell for a server of type `S` that nobody serves yet. `bits` are those of a fresh start, or none.
+pub(crate) fn new_cell<S: GenServer>(settings: NewCell<S>, bits: u32, owned: bool) -> Arc<Cell<S>> {
+    fn build<S, F, Make>(settings: NewCell<S>, bits: u32, owned: bool, make: Make) -> Arc<Cell<S>>
+    where
+        S: GenServer,
+        F: Future<Output = ()> + Send + 'static,
+        Make: Fn(CellRef<S>, Lent<S>) -> F + Send + Sync + Copy + 'static,
+    {
+        let seat = Seat {
+            home: OnceLock::new(),
+            moved: OnceLock::new(),
+            trapping: AtomicBool::new(false),
+            never_inline: AtomicBool::new(false),
+            owned: AtomicBool::new(owned),
+            desk: UnsafeCell::new(Desk {
+                inline: None,
+                hand: "",
+                phase: Phase::Init,
+                left: 0,
+                mid: true,
+                listening: false,
+                by_caller: false,
+                began: 0,
+                sample: 0,
+                watched: false,
+                start: None,
+                started: None,
+                exit: None,
+            }),
+            body: Place { future: UnsafeCell::new(None), make, server: PhantomData },
+        };
+        match settings {
+            NewCell::Plain(capacity) => Arc::new(MailCell::plain(capacity, bits, seat)),
+            NewCell::With(settings) => Arc::new(MailCell::new(*settings, bits, seat)),
+        }
+    }
+    build(settings, bits, owned, crate::run::run::<S>)
+}
+
+/// What a new cell is made from.
+pub(crate) enum NewCell<S: GenServer> {
+    /// The default settings, but for the capacity.
+    Plain(Option<usize>),
+    /// These settings.
+    With(Box<Settings<Message<S>>>),
+}
+
+/// Messages that one turn handles at most: then other tasks, timers and orders have theirs.
+const TURN: u32 = 128;
+/// Milliseconds that a turn lasts at most, once it looks at the clock.
+const TURN_MS: u64 = 8;
+/// Messages that a fresh server may handle on its starter's stack, after `init`.
+const FIRST_TURN: u32 = 16;
+/// Callers' polls that may be nested on one stack.
+const DEPTH: u32 = 16;
+/// Handlers that take longer than this are not run by callers.
+const SLOW: std::time::Duration = std::time::Duration::from_micros(2);
+
+#[expect(unsafe_code, reason = "RUN is the right to touch desk and body")]
+impl<S: GenServer> Seat<S> {
+    /// Polls the loop once. RUN is held.
+    #[inline(always)]
+    fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
+        let at = Arc::as_ptr(cell).cast::<()>();
+        frame::enter(at.addr(), std::any::type_name::<S>(), inline, || {
+            // SAFETY: RUN is held; `at` is the cell's own address.
+            unsafe { cell.runner.body.poll(at) }
+        })
+    }
+
+    /// The desk. RUN is held.
+    #[expect(clippy::mut_from_ref, reason = "RUN is the exclusive borrow")]
+    #[inline(always)]
+    unsafe fn desk(&self) -> &mut Desk<S> {
+        // SAFETY: invariant (seat), upheld by the caller.
+        unsafe { &mut *self.desk.get() }
+    }
+
+    /// Gives RUN up after a poll, waking the task where that is called for.
+    #[inline(always)]
+    fn leave(cell: &Arc<Cell<S>>) {
+        // SAFETY: RUN is still held.
+        let desk = unsafe { cell.runner.desk() };
+        let kept = if desk.mid {
+            if desk.listening { word::HALF } else { word::HALF | word::PEND }
+        } else {
+            // SAFETY: RUN is still held.
+            let own = unsafe { cell.gate().running() };
+            // Rule 4 of core's `word`: what was taken and not handled keeps callers out.
+            if own.is_empty() { 0 } else { word::DATA }
+        };
+        cell.leave(kept);
+    }
+
+    /// The runtime that serves the mailbox, once one does.
+    #[inline(always)]
+    fn with_home<R>(&self, f: impl FnOnce(&Home) -> R) -> Option<R> {
+        if let Some(moved) = self.moved.get() {
+            let home = Arc::clone(&moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            return Some(f(&home));
+        }
+        self.home.get().map(f)
+    }
+
+    /// The runtime that serves the mailbox, once one does.
+    pub(crate) fn rt(&self) -> Option<Arc<Rt>> {
+        self.with_home(|h| Arc::clone(&h.rt))
+    }
+
+    /// From now on this runtime serves the mailbox.
+    fn settle_in(&self, rt: Arc<Rt>) {
+        match self.home.get() {
+            None => {
+                let _ = self.home.set(Home::new(rt));
+            }
+            Some(_) if self.with_home(|h| Arc::ptr_eq(&h.rt, &rt)) == Some(true) => {}
+            Some(_) => {
+                let home = Arc::new(Home::new(rt));
+                let moved = self.moved.get_or_init(|| Box::new(Mutex::new(Arc::clone(&home))));
+                let old = std::mem::replace(
+                    &mut *moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+                    home,
+                );
+                drop(old);
+            }
+        }
+    }
+
+    /// Begins an incarnation on a cell whose RUN and lease are held, and polls its loop for the first time if this
+    /// thread is in the right runtime. Returns `init`'s result if it is there already; else `waiting` will be told.
+    pub(crate) fn begin(
+        cell: &Arc<Cell<S>>,
+        rt: Arc<Rt>,
+        lent: Lent<S>,
+        waiting: impl FnOnce() -> StartSender,
+    ) -> Option<Outcome> {
+        let here = rt.is_current() && frame::depth() < DEPTH;
+        cell.runner.settle_in(rt);
+        {
+            // SAFETY: RUN is held.
+            let desk = unsafe { cell.runner.desk() };
+            desk.inline = None;
+            desk.phase = Phase::Init;
+            desk.mid = true;
+            desk.listening = false;
+            desk.start = None;
+            desk.started = None;
+            desk.exit = None;
+            // The starter is no caller: what `init` leads to may end on its stack.
+            desk.by_caller = false;
+            desk.left = FIRST_TURN;
+        }
+        if cell.runner.never_inline.load(Ordering::Relaxed) {
+            cell.gate().change(word::ASIDE, 0);
+        }
+        // SAFETY: the reference goes into the loop's future, which lies in this cell.
+        let own = unsafe { CellRef::new(cell) };
+        // SAFETY: RUN is held, and the last incarnation's loop was cleared when it ended.
+        unsafe { cell.runner.body.begin(own, lent) };
+        let ended = here && Self::poll(cell, None).is_ready();
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        if ended {
+            let outcome = desk.started.take();
+            let exit = desk.exit.as_ref().map_or(ExitReason::Killed, |e| e.reason.clone());
+            Self::finish(cell);
+            return Some(outcome.unwrap_or(Outcome::Stopped(exit)));
+        }
+        // Of a failure the starter hears when the incarnation has been cleaned away: `finish` tells.
+        let started = matches!(desk.started, Some(Outcome::Started)).then_some(Outcome::Started);
+        if started.is_none() {
+            desk.start = Some(waiting());
+        }
+        if !here {
+            // Nobody has polled yet: the note makes leaving wake the task.
+            cell.gate().notify();
+        }
+        Self::leave(cell);
+        started
+    }
+
+    /// Runs a call on the caller's own stack, if the server is idle and all else allows it; else gives it back.
+    #[inline(always)]
+    pub(crate) fn run_inline(
+        cell: &Arc<Cell<S>>,
+        message: Message<S>,
+        slot: SlotPtr,
+        rt: Option<&Arc<Rt>>,
+    ) -> Result<(), Message<S>> {
+        if frame::depth() >= DEPTH || !cell.gate().enter_idle() {
+            return Err(message);
+        }
+        let home = cell.runner.moved.get().is_none().then(|| cell.runner.home.get()).flatten();
+        // A handler that spawns or sleeps must do so in its own runtime: elsewhere the mailbox is the way.
+        let here = match (home, rt) {
+            (Some(home), None) => home.rt.is_current(),
+            (Some(home), Some(rt)) => Arc::ptr_eq(&home.rt, rt),
+            (None, _) => false,
+        };
+        if !here {
+            Self::leave(cell);
+            return Err(message);
+        }
+        // SAFETY: RUN is held since `enter_idle`.
+        let desk = unsafe { cell.runner.desk() };
+        desk.inline = Some(message);
+        desk.by_caller = true;
+        desk.left = 1;
+        desk.sample = desk.sample.wrapping_add(1);
+        let sampled = (desk.sample & 63 == 1).then(std::time::Instant::now);
+        cell.came_inline();
+        let _ = Self::poll(cell, Some(slot));
+        if let Some(began) = sampled
+            && began.elapsed() > SLOW
+        {
+            // Two callers that could run beside each other must not run after each other for a slow handler's sake.
+            cell.gate().change(word::ASIDE, 0);
+        }
+        Self::leave(cell);
+        Ok(())
+    }
+
+    /// One poll of the server's own task.
+    fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>) -> Poll<()> {
+        if let Entered::Noted = cell.gate().enter() {
+            return Poll::Pending;
+        }
+        let known = cell.runner.with_home(|home| home.task.set(cx.waker().clone()).is_err()).unwrap_or(true);
+        if !known {
+            cell.gate().change(word::TASK, 0);
+        }
+        if cell.gate().bits() & word::LEASED == 0 {
+            // Between two incarnations.
+            cell.leave(0);
+            return Self::between(cell);
+        }
+        {
+            // SAFETY: RUN is held.
+            let desk = unsafe { cell.runner.desk() };
+            desk.left = TURN;
+            desk.began = 0;
+            desk.by_caller = false;
+            desk.sample = desk.sample.wrapping_add(1);
+            if desk.sample & 63 == 1 && cell.gate().bits() & word::ASIDE != 0 && !cell.runner.never_inline.load(Ordering::Relaxed) {
+                // Slow once is not slow for ever: the next caller may try again.
+                cell.gate().change(0, word::ASIDE);
+            }
+        }
+        if Self::poll(cell, None).is_ready() {
+            Self::finish(cell);
+            return Self::between(cell);
+        }
+        Self::watch_buffers(cell);
+        Self::leave(cell);
+        Poll::Pending
+    }
+
+    /// The task of a mailbox that will never be served again is done.
+    fn between(cell: &Arc<Cell<S>>) -> Poll<()> {
+        let bits = cell.gate().bits_acquire();
+        if bits & word::CLOSED != 0 && bits & word::LEASED == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The loop has ended. RUN is held, and given up.
+    fn finish(cell: &Arc<Cell<S>>) {
+        // SAFETY: RUN is held.
+        unsafe { cell.runner.body.clear() };
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        let exit = desk.exit.take().map_or_else(
+            || Exit::new(ExitReason::Killed, desk.phase, None, cell.incarnation()),
+            |exit| *exit,
+        );
+        let sender = desk.start.take();
+        let outcome = desk.started.take();
+        desk.mid = true;
+        if let Some(message) = desk.inline.take() {
+            // Killed before it got to the call that its caller had brought along.
+            cell.count(Fate::Failed, 1);
+            cell.bury(message, 0, DeadCause::InHand(exit.reason.clone()));
+        }
+        cell.runner.trapping.store(false, Ordering::Relaxed);
+        let reason = exit.reason.clone();
+        let owned = cell.runner.owned.load(Ordering::Relaxed);
+        // SAFETY: RUN is held and no reference to the reader's half is alive.
+        let permit = unsafe { Permit::assume(cell) };
+        cell.end_lease(permit, Some(exit), owned);
+        if let Some(sender) = sender {
+            let told = match outcome {
+                None | Some(Outcome::Started) => Outcome::Stopped(reason),
+                Some(outcome) => outcome,
+            };
+            let _ = sender.send(told);
+        }
+    }
+
+    /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;
+    /// whoever has it sees ORPHAN when it leaves.
+    fn abandon(cell: &Arc<Cell<S>>) {
+        if cell.gate().bits_acquire() & word::LEASED == 0 {
+            return;
+        }
+        cell.gate().change(word::ORPHAN, 0);
+        if !cell.gate().enter_quietly() {
+            return;
+        }
+        if cell.gate().bits_acquire() & word::LEASED == 0 {
+            // Somebody else has done it.
+            cell.gate().change(0, word::RUN | word::ORPHAN);
+            return;
+        }
+        let reason = ExitReason::Killed;
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        // SAFETY: RUN is held.
+        let in_hand = unsafe { cell.gate().running() }.in_hand;
+        let exit = Exit::new(reason.clone(), desk.phase, in_hand.then_some(desk.hand), cell.incarnation());
+        desk.exit = Some(Box::new(exit));
+        if in_hand {
+            cell.count(Fate::Failed, 1);
+        }
+        frame::enter(Arc::as_ptr(cell).cast::<()>().addr(), std::any::type_name::<S>(), None, || {
+            // SAFETY: RUN is held.
+            drop_quietly(Clear(|| unsafe { cell.runner.body.clear() }));
+            for slot in frame::take_orphans().unwrap_or_default() {
+                slot.fail(Some(reason.clone()));
+            }
+        });
+        tracing::warn!(server = std::any::type_name::<S>(), "the runtime ended under a server");
+        Self::finish(cell);
+    }
+
+    /// Buffers that a burst has left behind are given back once the server has been idle for a tick.
+    fn watch_buffers(cell: &Arc<Cell<S>>) {
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        // SAFETY: RUN is held.
+        let own = unsafe { cell.gate().running() };
+        if desk.watched || cell.batch_bytes(own) <= FAT {
+            return;
+        }
+        desk.watched = true;
+        let Some(rt) = cell.runner.rt() else { return };
+        let weak = Arc::downgrade(cell);
+        let mut seen = 0;
+        rt.watch_fat(Box::new(move || {
+            let Some(cell) = weak.upgrade() else { return true };
+            let handled = cell.stats().ledger.handled;
+            let quiet = std::mem::replace(&mut seen, handled) == handled;
+            if !quiet || !cell.gate().enter_quietly() {
+                return false;
+            }
+            // SAFETY: RUN has just been taken.
+            let own = unsafe { cell.gate().running() };
+            cell.shrink(own);
+            // SAFETY: RUN is held.
+            unsafe { cell.runner.desk() }.watched = false;
+            if cell.gate().leave_quietly() {
+                cell.runner.schedule(&cell);
+            }
+            true
+        }));
+    }
+}
+
+/// Buffers above this many bytes are given back after a burst.
+const FAT: usize = 4096;
+
+/// Runs a closure when it is dropped: for [`drop_quietly`].
+struct Clear<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Clear<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl<S: GenServer> Runner<Message<S>> for Seat<S> {
+    fn schedule(&self, cell: &Arc<MailCell<Message<S>, Self>>) {
+        if cell.gate().bits() & word::ORPHAN != 0 {
+            return Seat::abandon(cell);
+        }
+        let woken = self.with_home(|home| match home.task.get() {
+            Some(task) => {
+                task.wake_by_ref();
+                None
+            }
+            None => Some(home.rt.handle.clone()),
+        });
+        if let Some(Some(handle)) = woken {
+            // On a runtime that has shut down the task is dropped at once, which ends the incarnation.
+            handle.spawn(Task(Some(Arc::clone(cell))));
+        }
+    }
+
+    fn on_dead(&self, message: &Message<S>, cause: &DeadCause) {
+        if let Message::Call(call) = message {
+            let reason = match cause {
+                DeadCause::Closed(reason) | DeadCause::InHand(reason) => reason.clone(),
+                other => ExitReason::error(format!("the call was not handled: {other:?}")),
+            };
+            call.slot.fail_early(reason);
+        }
+    }
+
+    fn on_settled(&self) {
+        // The task, if there is one, finds that it is done.
+        self.with_home(|home| home.task.get().map(Waker::wake_by_ref));
+    }
+}
+
+/// The same for the cell as its waker knows it: only its address and type differ.
+impl<S, F, Make> Runner<Message<S>> for Seat<S, Place<S, F, Make>>
+where
+    S: GenServer,
+    F: Future<Output = ()> + Send + 'static,
+    Make: Fn(CellRef<S>, Lent<S>) -> F + Send + Sync + Copy + 'static,
+{
+    fn schedule(&self, cell: &Arc<MailCell<Message<S>, Self>>) {
+        let cell: Arc<Cell<S>> = Arc::clone(cell) as _;
+        cell.runner.schedule(&cell);
+    }
+}
+
+/// The server's own task.
+struct Task<S: GenServer>(Option<Arc<Cell<S>>>);
+
+impl<S: GenServer> Future for Task<S> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
+        let Some(cell) = &self.0 else { return Poll::Ready(()) };
+        let result = Seat::poll_task(cell, cx);
+        if result.is_ready() {
+            self.0 = None;
+        }
+        result
+    }
+}
+
+impl<S: GenServer> Drop for Task<S> {
+    fn drop(&mut self) {
+        if let Some(cell) = self.0.take() {
+            Seat::abandon(&cell);
+        }
+    }
+}
+
+impl<S: GenServer, B: ?Sized> std::fmt::Debug for Seat<S, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Seat<{}>", std::any::type_name::<S>())
+    }
+}
+
+/// A handle of a server's cell.
+pub(crate) type ServerHandle<S> = Handle<Message<S>, Seat<S>>;

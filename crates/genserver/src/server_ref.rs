@@ -1,0 +1,550 @@
+//! The reference of a server: identity, messages, lifecycle.
+
+use crate::call::{Call, CallError, DEFAULT_CALL_TIMEOUT, call_blocking, label};
+use crate::cycle::{self, Waiting};
+use crate::message::{Message, Order, OrderKind};
+use crate::reply::Reply;
+use crate::seat::{Cell, Seat, ServerHandle};
+use crate::server::GenServer;
+use restante_core::handle::{Handle, WeakHandle};
+use restante_core::monitor::{Event, MonitorId, Watch};
+use restante_core::send::{Reserving, Sending, send_blocking};
+use restante_core::{
+    Accept, Closed, Exit, ExitReason, Lane, Ledger, Recipient, SendError, SendOptions, SendPermit, Stats,
+};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Cx, Poll};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Refers to a server over all its incarnations: messages go to its mailbox, orders to whoever reads it now.
+///
+/// Cheap to clone. While one is left the mailbox stays open; when the last goes, the server drains what is queued and
+/// ends with [`ExitReason::Normal`].
+pub struct ServerRef<S: GenServer> {
+    pub(crate) handle: ServerHandle<S>,
+}
+
+/// Casts.
+impl<S: GenServer> ServerRef<S> {
+    /// Sends a cast at once or not at all.
+    ///
+    /// # Errors
+    /// [`SendError`] with the message: `Full`, `Closed`, and what the mailbox's settings add.
+    #[inline(always)]
+    pub fn cast(&self, cast: S::Cast) -> Result<(), SendError<S::Cast>> {
+        self.handle.cell().push(Message::Cast(cast)).map_err(|e| e.map(Self::cast_back))
+    }
+
+    /// Sends a cast at once or not at all, with options.
+    ///
+    /// # Errors
+    /// As [`ServerRef::cast`].
+    pub fn cast_with(&self, cast: S::Cast, options: SendOptions) -> Result<(), SendError<S::Cast>> {
+        let sent = self.handle.cell().push_with(Message::Cast(cast), &options, false);
+        sent.map_err(|refused| refused.error.map(Self::cast_back))
+    }
+
+    /// Sends a cast, waiting for room.
+    ///
+    /// # Errors
+    /// As [`ServerRef::cast`]; `Full` only where the policy is not to wait; [`SendError::Cycle`] where a handler would wait
+    /// for a server that (through others) waits for it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is done sends nothing and drops the message.
+    #[inline]
+    pub fn send(&self, cast: S::Cast) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
+        self.send_with(cast, SendOptions::new())
+    }
+
+    /// Sends a cast with options, waiting for room.
+    ///
+    /// # Errors
+    /// As [`ServerRef::send`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::send`].
+    #[inline]
+    pub fn send_with(
+        &self,
+        cast: S::Cast,
+        options: SendOptions,
+    ) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
+        SendCast {
+            cell: self.handle.cell(),
+            inner: Sending::new(self.handle.cell(), Message::Cast(cast), options),
+            waiting: None,
+        }
+    }
+
+    /// Sends a cast, waiting for room at most so long. Zero tries once; `Duration::MAX` is for ever.
+    ///
+    /// # Errors
+    /// As [`ServerRef::send`], and [`SendError::Timeout`] with the message.
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::send`].
+    pub async fn send_timeout(&self, cast: S::Cast, limit: Duration) -> Result<(), SendError<S::Cast>> {
+        let inner = Sending::new(self.handle.cell(), Message::Cast(cast), SendOptions::new());
+        let mut sending = SendCast { cell: self.handle.cell(), inner, waiting: None };
+        if let Some(result) = restante_core::timeout::at_most(limit, &mut sending).await {
+            return result;
+        }
+        match sending.inner.take_back() {
+            Some(message) => Err(SendError::Timeout(Self::cast_back(message))),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a cast from a plain thread, waiting for room at most so long (`Duration::MAX`: for ever).
+    ///
+    /// # Errors
+    /// As [`ServerRef::send_timeout`], and [`SendError::WouldBlock`] where it would have to wait on a thread that drives an
+    /// async runtime.
+    pub fn send_blocking(&self, cast: S::Cast, limit: Duration) -> Result<(), SendError<S::Cast>> {
+        send_blocking(self.handle.cell(), Message::Cast(cast), SendOptions::new(), limit)
+            .map_err(|e| e.map(Self::cast_back))
+    }
+
+    /// Waits for a slot and holds it: the cast sent with it cannot be refused as full.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the line; no slot is lost.
+    pub async fn reserve(&self) -> Result<CastPermit<'_, S>, Closed> {
+        Reserving::new(self.handle.cell()).await.map_err(|()| Closed)?;
+        Ok(CastPermit(SendPermit::new(self.handle.cell())))
+    }
+
+    /// Sends an info at once or not at all.
+    ///
+    /// # Errors
+    /// As [`ServerRef::cast`].
+    pub fn info(&self, info: S::Info) -> Result<(), SendError<S::Info>> {
+        self.handle.cell().push(Message::Info(info)).map_err(|e| e.map(Self::info_back))
+    }
+
+    /// Sends an info at once or not at all, with options.
+    ///
+    /// # Errors
+    /// As [`ServerRef::cast`].
+    pub fn info_with(&self, info: S::Info, options: SendOptions) -> Result<(), SendError<S::Info>> {
+        let sent = self.handle.cell().push_with(Message::Info(info), &options, false);
+        sent.map_err(|refused| refused.error.map(Self::info_back))
+    }
+
+    /// Sends an info, waiting for room.
+    ///
+    /// # Errors
+    /// As [`ServerRef::send`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::send`].
+    pub async fn send_info(&self, info: S::Info) -> Result<(), SendError<S::Info>> {
+        Sending::new(self.handle.cell(), Message::Info(info), SendOptions::new())
+            .await
+            .map_err(|e| e.map(Self::info_back))
+    }
+
+    fn cast_back(message: Message<S>) -> S::Cast {
+        match message {
+            Message::Cast(cast) => cast,
+            _ => unreachable!("a refused send gives back what went in: a cast"),
+        }
+    }
+
+    fn info_back(message: Message<S>) -> S::Info {
+        match message {
+            Message::Info(info) => info,
+            _ => unreachable!("a refused send gives back what went in: an info"),
+        }
+    }
+
+    /// A recipient of casts, with the server's type erased.
+    pub fn cast_recipient(&self) -> Recipient<S::Cast> {
+        Recipient::new(Casts(self.clone()))
+    }
+
+    /// A recipient of infos, with the server's type erased.
+    pub fn info_recipient(&self) -> Recipient<S::Info> {
+        Recipient::new(Infos(self.clone()))
+    }
+
+    /// A recipient of requests with a reply, with the server's type erased.
+    pub fn call_recipient<Q, T>(
+        &self,
+        make: impl Fn(Q, Reply<T>) -> S::Call + Send + Sync + 'static,
+    ) -> CallRecipient<Q, T>
+    where
+        Q: Send + 'static,
+        T: Send + 'static,
+    {
+        let (server, make) = (self.clone(), Arc::new(make));
+        CallRecipient(Arc::new(move |question| {
+            let (server, make) = (server.clone(), Arc::clone(&make));
+            Box::pin(async move { server.call(|reply| make(question, reply)).await })
+        }))
+    }
+}
+
+/// Calls.
+impl<S: GenServer> ServerRef<S> {
+    /// Asks and waits for the reply, at most 5 s unless [`Call::timeout`] says otherwise. `make` puts the reply into the
+    /// request: a variant of the call enum is such a function.
+    ///
+    /// ```ignore
+    /// let n: u64 = counter.call(Ask::Get).await?;
+    /// let left = account.call(|reply| Ask::Take { amount: 5, reply }).timeout(Duration::from_secs(1)).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError`]. A queued call outlives a crash of the server: it waits for the next incarnation, within its limit.
+    ///
+    /// # Cancel safety
+    /// See [`Call`].
+    #[inline(always)]
+    pub fn call<T, F>(&self, make: F) -> Call<'_, S, T, F>
+    where
+        T: Send,
+        F: FnOnce(Reply<T>) -> S::Call,
+    {
+        Call::new(self, make)
+    }
+
+    /// Asks from a plain thread and waits for the reply, at most 5 s.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::WouldBlock`] on a thread that drives an async runtime, where the server was not idle.
+    pub fn call_blocking<T: Send>(&self, make: impl FnOnce(Reply<T>) -> S::Call) -> Result<T, CallError> {
+        call_blocking(self, make, DEFAULT_CALL_TIMEOUT)
+    }
+
+    /// The same with a limit of its own; `Duration::MAX` is for ever.
+    ///
+    /// # Errors
+    /// As [`ServerRef::call_blocking`].
+    pub fn call_blocking_timeout<T: Send>(
+        &self,
+        limit: Duration,
+        make: impl FnOnce(Reply<T>) -> S::Call,
+    ) -> Result<T, CallError> {
+        call_blocking(self, make, limit)
+    }
+}
+
+/// Lifecycle.
+impl<S: GenServer> ServerRef<S> {
+    pub(crate) fn new(handle: ServerHandle<S>) -> Self {
+        Self { handle }
+    }
+
+    pub(crate) fn upgrade(cell: &Arc<Cell<S>>) -> Option<Self> {
+        Handle::upgrade(cell).map(Self::new)
+    }
+
+    /// From inside the server itself: also when the last other reference has gone (and the mailbox is closed).
+    pub(crate) fn of_cell(cell: &Arc<Cell<S>>) -> Self {
+        Self::new(Handle::another(cell))
+    }
+
+    /// Whether an incarnation reads the mailbox now.
+    pub fn is_alive(&self) -> bool {
+        self.handle.is_leased()
+    }
+
+    /// Whether the mailbox takes nothing any more.
+    pub fn is_closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// Which incarnation reads, or read last; 0: none yet.
+    pub fn incarnation(&self) -> u32 {
+        self.handle.incarnation()
+    }
+
+    /// Ends the present incarnation, now: a handler that is under way is dropped at its next await, `terminate` does not
+    /// run. Queued messages stay where the mailbox does. False when none was running.
+    pub fn kill(&self) -> bool {
+        self.handle.cell().kill(ExitReason::Killed)
+    }
+
+    /// Tells the present incarnation to end: after the handler that is under way, before everything that is queued.
+    /// `terminate` runs. Waits for the end, at most so long; after a time-out the order stands.
+    ///
+    /// # Errors
+    /// [`StopError`]; [`StopError::Other`] when the server ended for another reason than this.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting; the order stands.
+    pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), StopError> {
+        if !self.is_alive() {
+            return Err(StopError::NotRunning);
+        }
+        let mut end = Box::pin(self.join());
+        // Listen first, then tell: or the end could come in between.
+        let now = std::future::poll_fn(|cx| Poll::Ready(end.as_mut().poll(cx))).await;
+        let exit = match now {
+            Poll::Ready(exit) => exit,
+            Poll::Pending => {
+                let order = Message::Order(Order(Box::new(OrderKind::Stop(reason.clone()))));
+                let options = SendOptions::new().lane(Lane::Control);
+                if self.handle.cell().push_with(order, &options, false).is_err() {
+                    // Closed: it is ending already.
+                }
+                restante_core::timeout::at_most(limit, &mut end).await.ok_or(StopError::Timeout)?
+            }
+        };
+        if exit.reason == reason { Ok(()) } else { Err(StopError::Other(exit.reason)) }
+    }
+
+    /// Waits for the end of the present incarnation; if none reads, tells at once how the last one ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes the monitor down.
+    pub async fn join(&self) -> Exit {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let mut tell = Some(tell);
+        let id = self.monitor(Watch::Incarnation, move |event| {
+            if let (Event::Down(exit), Some(tell)) = (event, tell.take()) {
+                let _ = tell.send(exit);
+            }
+        });
+        let guard = Demonitor { server: self, id };
+        let exit = told.await;
+        drop(guard);
+        // The monitor tells before it goes; only a panicking process loses it.
+        exit.unwrap_or_else(|_| Exit::new(ExitReason::Killed, restante_core::Phase::Idle, None, 0))
+    }
+
+    /// Is told when the present incarnation ends, or of all that happens to the mailbox. `notify` runs on the thread that
+    /// ends the server: it must not block.
+    pub fn monitor(&self, watch: Watch, notify: impl FnMut(Event) + Send + 'static) -> MonitorId {
+        self.handle.cell().monitor(watch, Box::new(notify))
+    }
+
+    /// Takes a monitor down; false when it was gone.
+    pub fn demonitor(&self, id: MonitorId) -> bool {
+        self.handle.demonitor(id)
+    }
+
+    /// How the last incarnation ended.
+    pub fn last_exit(&self) -> Option<Exit> {
+        self.handle.last_exit()
+    }
+
+    /// What names this server in [`ExitSignal`](crate::ExitSignal).
+    pub fn link_id(&self) -> usize {
+        self.handle.cell().link_id()
+    }
+
+    /// Takes nothing any more. The present incarnation drains what is queued and ends; where none reads, what is queued
+    /// goes to the dead-letter mailbox and its callers hear the reason. False when it was closed already.
+    pub fn close(&self, reason: ExitReason) -> bool {
+        self.handle.cell().close(reason)
+    }
+
+    /// The mailbox's id (UUID v7), made when it is first asked for.
+    pub fn id(&self) -> Uuid {
+        self.handle.id()
+    }
+
+    /// The name it was given, for people.
+    pub fn name(&self) -> Option<&str> {
+        self.handle.cell().name().map(|n| &**n)
+    }
+
+    /// A cheap look at the mailbox: depth, weight, age, counters.
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+
+    /// The exact counters; `None` while a poll of the server is under way.
+    pub fn audit(&self) -> Option<Ledger> {
+        self.handle.cell().audit()
+    }
+
+    /// A reference that does not keep the mailbox open.
+    pub fn downgrade(&self) -> WeakServerRef<S> {
+        WeakServerRef { handle: self.handle.downgrade() }
+    }
+
+    /// Whether both refer to the same server.
+    pub fn same_server(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.handle.cell(), other.handle.cell())
+    }
+}
+
+struct Demonitor<'a, S: GenServer> {
+    server: &'a ServerRef<S>,
+    id: MonitorId,
+}
+
+impl<S: GenServer> Drop for Demonitor<'_, S> {
+    fn drop(&mut self) {
+        self.server.demonitor(self.id);
+    }
+}
+
+/// Why a stop did not end as asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// Nobody reads the mailbox.
+    #[error("the server is not running")]
+    NotRunning,
+    /// It has not ended yet; the order stands.
+    #[error("the server did not end within the time allowed")]
+    Timeout,
+    /// It ended, but for this reason.
+    #[error("the server ended for another reason: {0}")]
+    Other(ExitReason),
+}
+
+impl<S: GenServer> Clone for ServerRef<S> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone() }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for ServerRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerRef({})", self.handle.cell().label())
+    }
+}
+
+/// A reference that does not keep the mailbox open.
+pub struct WeakServerRef<S: GenServer> {
+    handle: WeakHandle<Message<S>, Seat<S>>,
+}
+
+impl<S: GenServer> WeakServerRef<S> {
+    /// A reference, unless the last one has gone.
+    pub fn upgrade(&self) -> Option<ServerRef<S>> {
+        self.handle.upgrade().map(ServerRef::new)
+    }
+}
+
+impl<S: GenServer> Clone for WeakServerRef<S> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone() }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeakServerRef<{}>", std::any::type_name::<S>())
+    }
+}
+
+/// A slot for one cast.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped gives its slot back"]
+pub struct CastPermit<'a, S: GenServer>(SendPermit<'a, Message<S>, Seat<S>>);
+
+impl<S: GenServer> CastPermit<'_, S> {
+    /// Uses the slot.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] and, where the mailbox's settings say so, `Expired` or `TooHeavy`.
+    pub fn send(self, cast: S::Cast) -> Result<(), SendError<S::Cast>> {
+        self.0.send(Message::Cast(cast)).map_err(|e| e.map(ServerRef::<S>::cast_back))
+    }
+}
+
+/// A cast that may wait for room; a wait inside a handler is known to the graph of waits.
+struct SendCast<'a, S: GenServer> {
+    cell: &'a Arc<Cell<S>>,
+    inner: Sending<'a, Message<S>, Seat<S>>,
+    waiting: Option<Waiting>,
+}
+
+impl<S: GenServer> Unpin for SendCast<'_, S> {}
+
+impl<S: GenServer> Future for SendCast<'_, S> {
+    type Output = Result<(), SendError<S::Cast>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        let me = &mut *self;
+        match Pin::new(&mut me.inner).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|e| e.map(ServerRef::<S>::cast_back))),
+            Poll::Pending if me.waiting.is_some() => Poll::Pending,
+            Poll::Pending => me.first_wait(),
+        }
+    }
+}
+
+impl<S: GenServer> SendCast<'_, S> {
+    #[cold]
+    fn first_wait(&mut self) -> Poll<Result<(), SendError<S::Cast>>> {
+        match cycle::wait_for(self.cell.link_id(), || label(self.cell)) {
+            Ok(waiting) => {
+                self.waiting = waiting;
+                Poll::Pending
+            }
+            Err(path) => match self.inner.take_back() {
+                Some(message) => Poll::Ready(Err(SendError::Cycle {
+                    message: ServerRef::<S>::cast_back(message),
+                    path: path.to_string(),
+                })),
+                None => Poll::Ready(Ok(())),
+            },
+        }
+    }
+}
+
+struct Casts<S: GenServer>(ServerRef<S>);
+
+impl<S: GenServer> Accept<S::Cast> for Casts<S> {
+    fn accept(&self, cast: S::Cast, options: SendOptions) -> Result<(), SendError<S::Cast>> {
+        self.0.cast_with(cast, options)
+    }
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+struct Infos<S: GenServer>(ServerRef<S>);
+
+impl<S: GenServer> Accept<S::Info> for Infos<S> {
+    fn accept(&self, info: S::Info, options: SendOptions) -> Result<(), SendError<S::Info>> {
+        self.0.info_with(info, options)
+    }
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+type Asked<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
+
+/// Whoever answers a `Q` with a `T`, the server's type erased. A call through it allocates its future.
+pub struct CallRecipient<Q, T>(Arc<dyn Fn(Q) -> Asked<T> + Send + Sync>);
+
+impl<Q, T> CallRecipient<Q, T> {
+    /// Asks, with the default limit.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call(&self, question: Q) -> Result<T, CallError> {
+        (self.0)(question).await
+    }
+}
+
+impl<Q, T> Clone for CallRecipient<Q, T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<Q, T> fmt::Debug for CallRecipient<Q, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallRecipient<{}, {}>", std::any::type_name::<Q>(), std::any::type_name::<T>())
+    }
+}

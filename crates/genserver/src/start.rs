@@ -1,0 +1,420 @@
+//! Starting: the hand-shake between a starter and `init`, and the mailbox that comes before its server.
+
+use crate::call::{CallerRuns, label};
+use crate::context::Context;
+use crate::cycle::{self, Path};
+use crate::message::Message;
+use crate::rt::Rt;
+use crate::seat::{Cell, NewCell, Seat, new_cell};
+use crate::server::GenServer;
+use crate::server_ref::ServerRef;
+use restante_core::handle::Handle;
+use restante_core::monitor::{Event, MonitorId, Watch};
+use restante_core::word::{LEASED, RUN};
+use restante_core::{
+    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, LeaseError, Overflow, Recipient, Settings, SettingsError,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long `init` may take unless told otherwise.
+pub const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What became of `init`.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Started,
+    Ignored,
+    Stopped(ExitReason),
+}
+
+/// Where a starter who has to wait is told.
+pub(crate) type StartSender = tokio::sync::oneshot::Sender<Outcome>;
+
+/// Arguments, given or lent.
+pub(crate) enum Lent<S: GenServer> {
+    Given(S::Args),
+    Shared(Arc<S::Args>),
+}
+
+impl<S: GenServer> Lent<S> {
+    pub(crate) fn get(&self) -> &S::Args {
+        match self {
+            Self::Given(args) => args,
+            Self::Shared(args) => args,
+        }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// `init` said that there is nothing to serve. No failure.
+    #[error("the server had nothing to serve")]
+    Ignored,
+    /// `init` failed, panicked, or was killed. Everything that it had made is gone by now.
+    #[error("init failed: {0}")]
+    Failed(ExitReason),
+    /// `init` took too long, and was killed.
+    #[error("init did not end within the time allowed")]
+    Timeout,
+    /// Another incarnation reads the mailbox.
+    #[error("the server is running already")]
+    AlreadyStarted,
+    /// The mailbox is closed.
+    #[error("the mailbox is closed")]
+    Closed,
+    /// Neither is this thread in a tokio runtime, nor was one given ([`ServerSettings::runtime`]).
+    #[error("no tokio runtime to run on")]
+    NoRuntime,
+    /// The settings make no mailbox.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The server is waited for, through others, by the one that starts it.
+    #[error("the start would close a ring of waiting servers: {path}")]
+    Cycle {
+        /// The ring.
+        path: Path,
+    },
+}
+
+/// Starts a server with a mailbox of its own (1024 messages, senders wait), which closes with it. Returns when `init` has
+/// returned.
+///
+/// Where it can, `init` is first polled on the starter's stack; a server that nobody has spoken to has no task.
+///
+/// # Errors
+/// [`StartError`].
+///
+/// # Cancel safety
+/// Dropping the future before `init` is done kills the server.
+pub async fn start<S: GenServer>(args: S::Args) -> Result<ServerRef<S>, StartError> {
+    start_with(NewCell::Plain(Some(DEFAULT_CAPACITY)), args, Opts::default()).await
+}
+
+/// [`start`], and links the server with the one whose context this is.
+///
+/// # Errors
+/// As [`start`].
+///
+/// # Cancel safety
+/// As [`start`].
+pub async fn start_link<S: GenServer, P: GenServer>(
+    args: S::Args,
+    parent: &mut Context<P>,
+) -> Result<ServerRef<S>, StartError> {
+    let server = start(args).await?;
+    parent.link(&server);
+    Ok(server)
+}
+
+/// [`start`], and monitors the server. When the start fails nothing is left of the monitor.
+///
+/// # Errors
+/// As [`start`].
+///
+/// # Cancel safety
+/// As [`start`].
+pub async fn start_monitor<S: GenServer>(
+    args: S::Args,
+    notify: impl FnMut(Event) + Send + 'static,
+) -> Result<(ServerRef<S>, MonitorId), StartError> {
+    let server = start(args).await?;
+    let id = server.monitor(Watch::Incarnation, notify);
+    Ok((server, id))
+}
+
+/// How to start, beside the mailbox's settings.
+#[derive(Debug, Clone)]
+struct Opts {
+    caller_runs: CallerRuns,
+    timeout: Duration,
+    runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Default for Opts {
+    fn default() -> Self {
+        Self { caller_runs: CallerRuns::Auto, timeout: DEFAULT_START_TIMEOUT, runtime: None }
+    }
+}
+
+impl Opts {
+    fn rt(&self) -> Result<Arc<Rt>, StartError> {
+        match &self.runtime {
+            Some(handle) => Ok(Rt::for_handle(handle)),
+            None => Rt::current().ok_or(StartError::NoRuntime),
+        }
+    }
+}
+
+async fn start_with<S: GenServer>(new: NewCell<S>, args: S::Args, opts: Opts) -> Result<ServerRef<S>, StartError> {
+    let rt = opts.rt()?;
+    // A fresh cell begins with lease and RUN: nobody else knows of it yet.
+    let cell = new_cell(new, LEASED | RUN, true);
+    cell.runner.never_inline.store(opts.caller_runs == CallerRuns::Never, Ordering::Relaxed);
+    let server = ServerRef::new(Handle::first(cell));
+    begin(&server, rt, Lent::Given(args), opts.timeout).await?;
+    Ok(server)
+}
+
+/// Begins an incarnation on a cell whose lease and RUN are held, and waits for `init`.
+async fn begin<S: GenServer>(
+    server: &ServerRef<S>,
+    rt: Arc<Rt>,
+    lent: Lent<S>,
+    limit: Duration,
+) -> Result<(), StartError> {
+    let cell = server.handle.cell();
+    let mut told = None;
+    let at_once = Seat::begin(cell, rt, lent, || {
+        let (tell, tells) = tokio::sync::oneshot::channel();
+        told = Some(tells);
+        tell
+    });
+    let outcome = match (at_once, told) {
+        (Some(outcome), _) => outcome,
+        (None, None) => Outcome::Stopped(ExitReason::Killed),
+        (None, Some(mut told)) => {
+            // From here on the starter waits; if it goes, so does the server.
+            let mut guard = StartGuard { cell, done: false };
+            let _waiting = cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
+            let Some(outcome) = restante_core::timeout::at_most(limit, &mut told).await else {
+                return Err(StartError::Timeout);
+            };
+            guard.done = true;
+            outcome.unwrap_or(Outcome::Stopped(ExitReason::Killed))
+        }
+    };
+    match outcome {
+        Outcome::Started => Ok(()),
+        Outcome::Ignored => Err(StartError::Ignored),
+        Outcome::Stopped(reason) => Err(StartError::Failed(reason)),
+    }
+}
+
+struct StartGuard<'a, S: GenServer> {
+    cell: &'a Arc<Cell<S>>,
+    done: bool,
+}
+
+impl<S: GenServer> Drop for StartGuard<'_, S> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.cell.kill(ExitReason::Killed);
+        }
+    }
+}
+
+/// What a server's mailbox is made from, and how the server is run.
+#[derive(Debug)]
+#[must_use]
+pub struct ServerSettings<S: GenServer> {
+    mailbox: Settings<Message<S>>,
+    opts: Opts,
+}
+
+impl<S: GenServer> ServerSettings<S> {
+    fn mailbox(mut self, f: impl FnOnce(Settings<Message<S>>) -> Settings<Message<S>>) -> Self {
+        self.mailbox = f(self.mailbox);
+        self
+    }
+
+    /// See [`Settings::name`].
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        self.mailbox(|m| m.name(name))
+    }
+
+    /// See [`Settings::capacity`].
+    pub fn capacity(self, messages: usize) -> Self {
+        self.mailbox(|m| m.capacity(messages))
+    }
+
+    /// See [`Settings::unbounded`].
+    pub fn unbounded(self) -> Self {
+        self.mailbox(Settings::unbounded)
+    }
+
+    /// See [`Settings::weight_limit`].
+    pub fn weight_limit(self, limit: u64, weigh: impl Fn(&Message<S>) -> u32 + Send + Sync + 'static) -> Self {
+        self.mailbox(|m| m.weight_limit(limit, weigh))
+    }
+
+    /// See [`Settings::overflow`].
+    pub fn overflow(self, overflow: Overflow<Message<S>>) -> Self {
+        self.mailbox(|m| m.overflow(overflow))
+    }
+
+    /// See [`Settings::ttl`].
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.mailbox(|m| m.ttl(ttl))
+    }
+
+    /// See [`Settings::dead_letters`].
+    pub fn dead_letters(self, to: Recipient<DeadLetter<Message<S>>>) -> Self {
+        self.mailbox(|m| m.dead_letters(to))
+    }
+
+    /// See [`Settings::coalesce`].
+    pub fn coalesce(self, place: Coalesce) -> Self {
+        self.mailbox(|m| m.coalesce(place))
+    }
+
+    /// See [`Settings::starvation_bound`].
+    pub fn starvation_bound(self, messages: u32) -> Self {
+        self.mailbox(|m| m.starvation_bound(messages))
+    }
+
+    /// See [`Settings::rate_limit`].
+    pub fn rate_limit(self, messages: u32, period: Duration) -> Self {
+        self.mailbox(|m| m.rate_limit(messages, period))
+    }
+
+    /// Whether callers may run handlers (default: yes, where the server is idle and fast).
+    pub fn caller_runs(mut self, runs: CallerRuns) -> Self {
+        self.opts.caller_runs = runs;
+        self
+    }
+
+    /// How long `init` may take (default 30 s; `Duration::MAX`: for ever). One that takes longer is killed.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.opts.timeout = limit;
+        self
+    }
+
+    /// The runtime to run on (default: that of whoever starts it).
+    pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
+        self.opts.runtime = Some(runtime);
+        self
+    }
+
+    /// Makes the mailbox; nobody reads it yet.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting that makes no mailbox.
+    pub fn build(self) -> Result<Server<S>, SettingsError> {
+        self.mailbox.check()?;
+        Ok(Server::made(NewCell::With(Box::new(self.mailbox)), self.opts))
+    }
+
+    /// Makes a mailbox and starts a server on it, with which it closes.
+    ///
+    /// # Errors
+    /// As [`start`].
+    ///
+    /// # Cancel safety
+    /// As [`start`].
+    pub async fn start(self, args: S::Args) -> Result<ServerRef<S>, StartError> {
+        self.mailbox.check()?;
+        start_with(NewCell::With(Box::new(self.mailbox)), args, self.opts).await
+    }
+}
+
+/// A mailbox for servers of type `S`: the identity that processes come and go in front of.
+///
+/// It can be sent to and called before anybody reads it, and stays when its server ends, crashes or is killed: the next
+/// [`Server::start`] goes on with what is queued. It closes when the last of this value and its references goes.
+#[derive(Debug)]
+pub struct Server<S: GenServer> {
+    server: ServerRef<S>,
+    opts: Opts,
+}
+
+impl<S: GenServer> Server<S> {
+    /// A mailbox with the default settings and this name (for people; no registry knows it).
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self::made(NewCell::With(Box::new(Settings::default().name(name))), Opts::default())
+    }
+
+    /// Settings to fill in.
+    pub fn settings() -> ServerSettings<S> {
+        ServerSettings { mailbox: Settings::default(), opts: Opts::default() }
+    }
+
+    fn made(new: NewCell<S>, opts: Opts) -> Self {
+        let cell = new_cell(new, 0, false);
+        cell.runner.never_inline.store(opts.caller_runs == CallerRuns::Never, Ordering::Relaxed);
+        Self { server: ServerRef::new(Handle::first(cell)), opts }
+    }
+
+    /// The reference of whoever reads this mailbox, now or later.
+    pub fn address(&self) -> ServerRef<S> {
+        self.server.clone()
+    }
+
+    /// Puts a server in front of the mailbox. Returns when `init` has returned; queued messages are read after it.
+    ///
+    /// # Errors
+    /// [`StartError`]; [`StartError::AlreadyStarted`] while another incarnation reads.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before `init` is done kills the incarnation; the mailbox stays.
+    pub async fn start(&self, args: S::Args) -> Result<ServerRef<S>, StartError> {
+        self.begin(Lent::Given(args)).await
+    }
+
+    /// The same with arguments that are kept for further incarnations.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    ///
+    /// # Cancel safety
+    /// As [`Server::start`].
+    pub async fn start_shared(&self, args: Arc<S::Args>) -> Result<ServerRef<S>, StartError> {
+        self.begin(Lent::Shared(args)).await
+    }
+
+    async fn begin(&self, lent: Lent<S>) -> Result<ServerRef<S>, StartError> {
+        start_on(&self.server, lent, self.opts.timeout, self.opts.rt()?).await?;
+        Ok(self.server.clone())
+    }
+}
+
+/// Starts on a mailbox that is there already. RUN first, then the lease: from the lease on senders would wake somebody.
+async fn start_on<S: GenServer>(
+    server: &ServerRef<S>,
+    lent: Lent<S>,
+    limit: Duration,
+    rt: Arc<Rt>,
+) -> Result<(), StartError> {
+    let cell = server.handle.cell();
+    let mut spin = restante_core::sync::Spin::default();
+    loop {
+        if cell.is_leased() {
+            return Err(StartError::AlreadyStarted);
+        }
+        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment.
+        if cell.gate().enter_quietly() {
+            break;
+        }
+        spin.wait();
+    }
+    if let Err(e) = cell.lease() {
+        cell.gate().change(0, RUN);
+        return Err(match e {
+            LeaseError::Closed => StartError::Closed,
+            _ => StartError::AlreadyStarted,
+        });
+    }
+    begin(server, rt, lent, limit).await
+}
+
+/// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.
+///
+/// # Errors
+/// As [`Server::start`].
+///
+/// # Cancel safety
+/// As [`Server::start`].
+pub async fn start_again<S: GenServer>(server: &ServerRef<S>, args: S::Args) -> Result<(), StartError> {
+    let rt = Rt::current().ok_or(StartError::NoRuntime)?;
+    start_on(server, Lent::Given(args), DEFAULT_START_TIMEOUT, rt).await
+}
+
+impl<S: GenServer> fmt::Debug for Lent<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lent")
+    }
+}
