@@ -28,9 +28,10 @@ pub(crate) fn run(plan: &Plan) -> ExitCode {
     let mut report = Report::new(plan.json);
     let mut all_well = true;
     for &workload in &plan.workloads {
+        let mut systems = plan.systems.clone();
         for &threads in &plan.threads {
             let mut cells: Vec<_> =
-                plan.systems.iter().map(|&system| Cell::new(workload, system, threads)).collect();
+                systems.iter().map(|&system| Cell::new(workload, system, threads)).collect();
             for _ in 0..plan.runs {
                 for cell in &mut cells {
                     cell.measure(plan.scale);
@@ -38,11 +39,15 @@ pub(crate) fn run(plan: &Plan) -> ExitCode {
             }
             for cell in &mut cells {
                 cell.count_allocations();
-                all_well &= !matches!(cell.state, State::Failed);
+                all_well &= cell.state != State::Failed;
                 if let Some(line) = cell.line() {
                     report.add(line);
                 }
             }
+            // What a system lacks, it lacks with any number of threads.
+            systems.retain(|&system| {
+                cells.iter().all(|cell| cell.system != system || cell.state != State::Lacking)
+            });
         }
     }
     report.finish();
@@ -98,9 +103,7 @@ impl Cell {
             Ok(Some(measured)) => return Some(measured),
             Ok(None) => {
                 self.state = State::Lacking;
-                if self.threads == 1 || !count {
-                    eprintln!("{} lacks {}", self.system.name(), self.workload.name());
-                }
+                eprintln!("{} lacks {}", self.system.name(), self.workload.name());
             }
             Err(why) => {
                 self.state = State::Failed;

@@ -19,6 +19,9 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
     /// Whether [`System::cast`] waits for room. A driver that floods a system that does not yields now and then.
     const BOUNDED: bool = true;
 
+    /// Whether a mailbox hands out messages of one sender in the order in which they came.
+    const ORDERED: bool = true;
+
     /// An address of a server. The driver keeps one until the server may go.
     type Ref<B: Behaviour<Self>>: Clone + Send + Sync + Unpin + 'static;
 

@@ -1,8 +1,8 @@
 //! A mailbox that fills while nobody reads it, and many that are told of one death.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::counter::{KEY, sum_of_casts};
 use crate::{
@@ -73,6 +73,8 @@ impl<S: System> Behaviour<S> for GatedReader {
 pub(crate) async fn monitors<S: System>(watchers: u64) -> Option<Measured> {
     let latch = Latch::new(watchers);
     let end_target = S::watched(watchers, Arc::clone(&latch)).await?;
+    // All watchers have started and are at rest.
+    sleep(Duration::from_millis(300)).await;
 
     let watch = Stopwatch::start();
     end_target();

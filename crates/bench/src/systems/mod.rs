@@ -2,80 +2,10 @@
 
 mod actix;
 mod kameo;
+mod name;
 mod ractor;
 mod restante;
 mod tokio;
 mod xtra;
 
-use crate::{
-    drivers,
-    measured::Measured,
-    system::System,
-    workload::{Policy, Workload},
-};
-
-/// A system under measurement, as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SystemName {
-    Restante,
-    Ractor,
-    Kameo,
-    Actix,
-    Xtra,
-    /// Hand-written tasks behind `mpsc::channel(1024)`, or `unbounded_channel` where the workload asks for it.
-    Tokio,
-    /// Hand-written tasks behind `mpsc::unbounded_channel`.
-    TokioUnbounded,
-}
-
-impl SystemName {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Restante,
-        Self::Ractor,
-        Self::Kameo,
-        Self::Actix,
-        Self::Xtra,
-        Self::Tokio,
-        Self::TokioUnbounded,
-    ];
-
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|system| system.name() == name)
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Restante => "restante",
-            Self::Ractor => "ractor",
-            Self::Kameo => "kameo",
-            Self::Actix => "actix",
-            Self::Xtra => "xtra",
-            Self::Tokio => "tokio",
-            Self::TokioUnbounded => "tokio-unbounded",
-        }
-    }
-
-    /// Whether restante is to be compared with it as with an equal.
-    pub(crate) fn is_peer(self) -> bool {
-        matches!(self, Self::Ractor | Self::Kameo | Self::Actix | Self::Xtra)
-    }
-
-    /// Does one measurement; `None` when the system lacks what the workload needs.
-    pub(crate) fn measure(self, workload: Workload, threads: usize, ops: u64) -> Option<Measured> {
-        match (self, workload.policy()) {
-            (Self::Restante, _) => restante::measure(workload, threads, ops),
-            (Self::Ractor, _) => run::<ractor::Ractor>(workload, threads, ops),
-            (Self::Kameo, _) => run::<kameo::Kameo>(workload, threads, ops),
-            (Self::Actix, _) => run::<actix::Actix>(workload, threads, ops),
-            (Self::Xtra, _) => run::<xtra::Xtra>(workload, threads, ops),
-            (Self::Tokio, Policy::Bounded) => run::<tokio::Tokio<tokio::Bounded>>(workload, threads, ops),
-            (Self::Tokio | Self::TokioUnbounded, _) => {
-                run::<tokio::Tokio<tokio::Unbounded>>(workload, threads, ops)
-            }
-        }
-    }
-}
-
-fn run<S: System>(workload: Workload, threads: usize, ops: u64) -> Option<Measured> {
-    S::run(threads, drivers::drive::<S>(workload, ops))
-}
+pub(crate) use name::SystemName;

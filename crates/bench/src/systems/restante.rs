@@ -1,6 +1,6 @@
 //! restante: not wired up yet, each workload is missing.
 //!
-//! To come: `impl System for Restante`, and a call of `super::run::<Restante>` in [`super::SystemName::measure`].
+//! To come: `impl System for Restante`, and a call of `run::<Restante>` in [`super::SystemName::measure`].
 
 use crate::{measured::Measured, workload::Workload};
 

@@ -53,6 +53,9 @@ impl<B: Behaviour<Xtra>> Handler<Call> for Host<B> {
 }
 
 impl System for Xtra {
+    /// xtra 0.6 keeps a mailbox in a heap by priority, which does not remember the order of equals.
+    const ORDERED: bool = false;
+
     type Ref<B: Behaviour<Self>> = Address<Host<B>>;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = Self::Ref<B>> + Send {
