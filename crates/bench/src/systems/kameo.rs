@@ -1,6 +1,6 @@
 //! kameo: `tell(..).send()` and `ask(..).send()`, which box less than awaiting the request itself.
 
-use std::{future::ready, ops::ControlFlow, sync::Arc};
+use std::{future::ready, mem, ops::ControlFlow, sync::Arc};
 
 use ::kameo::{
     Actor,
@@ -94,7 +94,7 @@ impl System for Kameo {
         Some(Box::new(move || {
             target.kill();
             // A watcher without an address would end of itself.
-            std::mem::forget(list);
+            mem::forget(list);
         }))
     }
 }

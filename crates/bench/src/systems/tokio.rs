@@ -1,6 +1,6 @@
 //! Hand-written tasks: an mpsc channel as the mailbox, a oneshot for the reply, one loop.
 
-use std::{future::ready, marker::PhantomData, sync::Arc};
+use std::{future::ready, marker::PhantomData, mem, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -70,6 +70,8 @@ impl<C: Channel> System for Tokio<C> {
             for watcher in &list {
                 <Self as System>::cast_now::<Watcher>(watcher, 1, 0);
             }
+            // The watchers live on.
+            mem::forget(list);
         });
         Some(Box::new(move || drop(end)))
     }

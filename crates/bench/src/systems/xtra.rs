@@ -1,6 +1,6 @@
 //! xtra: `send(..).detach()` for casts, `send(..)` for calls.
 
-use std::{future::ready, sync::Arc};
+use std::{future::ready, mem, sync::Arc};
 
 use ::xtra::{Actor, Address, Context, Handler, Mailbox, WeakAddress, spawn_tokio};
 use futures::{FutureExt, executor::block_on};
@@ -95,7 +95,8 @@ impl System for Xtra {
         }
         Some(Box::new(move || {
             drop(target);
-            std::mem::forget(list);
+            // A watcher without an address would end of itself.
+            mem::forget(list);
         }))
     }
 }
