@@ -5,7 +5,7 @@ use std::{panic, process, process::ExitCode, thread, time::Duration};
 use crate::{allocations, report, systems::SystemName, workload::Workload};
 
 /// What one child is to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(crate) workload: Workload,
     pub(crate) system: SystemName,

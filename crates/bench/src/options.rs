@@ -95,3 +95,39 @@ fn help() -> String {
     let _ = writeln!(text, "\nSystems: {}", systems.join(", "));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Mode, lexopt::Error> {
+        parse(lexopt::Parser::from_args(arguments))
+    }
+
+    #[test]
+    fn everything_is_measured_three_times_unless_less_is_asked_for() {
+        let Ok(Mode::Parent(plan)) = parsed(&[]) else { panic!("a plan") };
+        assert_eq!((plan.workloads.len(), plan.systems.len(), plan.runs), (18, 7, 3));
+        let Ok(Mode::Parent(plan)) = parsed(&["--quick", "--workload", "cast,call", "--systems=xtra"]) else {
+            panic!("a plan")
+        };
+        assert_eq!((plan.workloads.len(), plan.systems.len(), plan.runs), (2, 1, 1));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused() {
+        for arguments in [["--workload=cats"], ["--systems=erlang"], ["--threads=0"], ["--fast"]] {
+            assert!(parsed(&arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_child_understands_its_parent() {
+        let told =
+            Task { workload: Workload::Ring, system: SystemName::Kameo, threads: 2, ops: 7, count: true };
+        let arguments = told.arguments();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let Ok(Mode::Child(heard)) = parsed(&arguments) else { panic!("a child") };
+        assert_eq!(heard, told);
+    }
+}

@@ -73,3 +73,35 @@ impl SystemName {
 fn run<S: System>(workload: Workload, threads: usize, ops: u64) -> Option<Measured> {
     S::run(threads, drive::<S>(workload, ops))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes at which a workload still does all that it does.
+    fn tiny(workload: Workload) -> u64 {
+        match workload {
+            Workload::Fanout => 20_000,
+            Workload::SpawnStop => 2000,
+            _ => 1000,
+        }
+    }
+
+    /// actix is left out: its arbiters serve one driver in a process.
+    #[test]
+    fn every_workload_comes_out_right_on_the_systems_that_have_it() {
+        for system in [
+            SystemName::Tokio,
+            SystemName::TokioUnbounded,
+            SystemName::Ractor,
+            SystemName::Kameo,
+            SystemName::Xtra,
+        ] {
+            for workload in Workload::ALL {
+                let selective = workload.name().starts_with("selective");
+                let measured = system.measure(workload, 2, tiny(workload));
+                assert_eq!(measured.is_some(), !selective, "{} on {}", workload.name(), system.name());
+            }
+        }
+    }
+}
