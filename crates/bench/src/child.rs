@@ -1,6 +1,6 @@
 //! The child: one measurement, one line of JSON on standard output (`null` where the system lacks it).
 
-use std::{panic, process, process::ExitCode, thread, time::Duration};
+use std::{panic, process, process::ExitCode};
 
 use crate::{allocations, report, systems::SystemName, workload::Workload};
 
@@ -32,16 +32,9 @@ impl Task {
     }
 }
 
-/// No measurement may take longer.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
-
 pub(crate) fn run(task: &Task) -> ExitCode {
     // Whichever actor or task panics, the measurement has failed, though the system may survive it.
     panic::set_hook(Box::new(|panic| fail(&panic.to_string())));
-    thread::spawn(|| {
-        thread::sleep(TIME_LIMIT);
-        fail("the measurement does not end");
-    });
     if task.count {
         allocations::enable();
     }

@@ -1,8 +1,10 @@
 //! The parent: runs the plan, each measurement in a fresh process, the systems interleaved run by run.
 
 use std::{
-    env,
-    process::{Command, ExitCode, Stdio},
+    env, io,
+    process::{Command, ExitCode, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -141,18 +143,38 @@ impl Cell {
     }
 }
 
+/// No measurement may take longer.
+const TIME_LIMIT: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 fn measure_in_child(task: &Task) -> Result<Option<Measured>, String> {
-    let program = env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(program)
-        .args(task.arguments())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output = run_to_end(task).map_err(|error| error.to_string())?;
     if !output.status.success() {
         return Err(format!("the child failed ({})", output.status));
     }
     serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("the child said nothing sensible: {error}"))
+}
+
+/// Looks after the child from here: a thread in the child that did so would have its allocator take locks.
+fn run_to_end(task: &Task) -> io::Result<Output> {
+    let mut child = Command::new(env::current_exe()?)
+        .args(task.arguments())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()?;
+    let deadline = Instant::now() + TIME_LIMIT;
+    // The child says one line, which the pipe holds until it is asked for.
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            eprintln!("the measurement does not end");
+            child.kill()?;
+            break;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    child.wait_with_output()
 }
 
 /// The middle one of sorted figures; between the two in the middle where there are two.

@@ -1,4 +1,4 @@
-//! actix: one arbiter a thread, the actors dealt out among them.
+//! actix: one arbiter a thread, the actors dealt out among them; with one thread all are on the system's own.
 //!
 //! A bounded cast is `try_send`, and a yield where the mailbox is full; an unbounded one is `do_send`.
 
@@ -90,7 +90,15 @@ impl System for Actix {
         D: Future + Send + 'static,
         D::Output: Send + 'static,
     {
-        let _system = actix_rt::System::new();
+        let system = actix_rt::System::new();
+        if threads == 1 {
+            // The system's own arbiter, on this thread: a process of one thread, whose allocator needs no locks.
+            HERE.set(Some(0));
+            return system.block_on(async {
+                ARBITERS.get_or_init(|| vec![Arbiter::current()]);
+                actix_rt::spawn(driver).await.expect("the driver ends well")
+            });
+        }
         let arbiters: Vec<_> = (0..threads)
             .map(|index| {
                 let arbiter = Arbiter::new();
