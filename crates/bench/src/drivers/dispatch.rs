@@ -1,0 +1,32 @@
+//! Which driver does which workload.
+
+use super::{calls, casts, hops, lifecycle, queues, skynet};
+use crate::{
+    measured::Measured,
+    system::{Start, System},
+    workload::Workload,
+};
+
+/// Runs one workload on a system; `None` when the system lacks what it needs.
+pub(crate) async fn drive<S: System>(workload: Workload, ops: u64) -> Option<Measured> {
+    Some(match workload {
+        Workload::Cast => casts::one_to_one::<S>(ops).await,
+        Workload::CastFanin => casts::fan_in::<S>(ops).await,
+        Workload::Fanout => casts::fan_out::<S>(ops).await,
+        Workload::Call => calls::from_one::<S>(ops, Start::BOUNDED).await,
+        Workload::CallMailbox => calls::from_one::<S>(ops, Start::THROUGH_MAILBOX).await,
+        Workload::CallContended => calls::from_many::<S>(ops).await,
+        Workload::CallThread => calls::from_thread::<S>(ops).await,
+        Workload::Pingpong => hops::around::<S>(2, ops).await,
+        Workload::Ring => hops::around::<S>(1000, ops).await,
+        Workload::Spawn => lifecycle::spawn::<S>(ops).await,
+        Workload::SpawnStop => lifecycle::spawn_stop::<S>(ops).await,
+        Workload::Skynet => skynet::tree::<S>(ops).await,
+        Workload::Backlog => queues::backlog::<S>(ops).await.drain,
+        Workload::BacklogEnqueue => queues::backlog::<S>(ops).await.enqueue,
+        Workload::SelectiveFirst | Workload::SelectiveNext | Workload::SelectiveCall => {
+            S::selective(workload, ops).await?
+        }
+        Workload::Monitors => queues::monitors::<S>(ops).await?,
+    })
+}

@@ -1,0 +1,12 @@
+//! What is done in each workload, written once for all systems.
+
+mod calls;
+mod casts;
+mod counter;
+mod dispatch;
+mod hops;
+mod lifecycle;
+mod queues;
+mod skynet;
+
+pub(crate) use dispatch::drive;

@@ -1,0 +1,169 @@
+//! What is printed: a line of JSON for each measurement, or Markdown tables at the end.
+
+use serde::{Serialize, Serializer};
+
+use crate::{systems::SystemName, workload::Workload};
+
+/// One measurement, over all its runs.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Line {
+    #[serde(serialize_with = "workload_name")]
+    pub(crate) workload: Workload,
+    #[serde(serialize_with = "system_name")]
+    pub(crate) system: SystemName,
+    pub(crate) threads: usize,
+    /// The median.
+    pub(crate) ns_per_op: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) runs: usize,
+    pub(crate) bytes_per_actor: Option<f64>,
+    pub(crate) bytes_per_message: Option<f64>,
+    pub(crate) allocs_per_op: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn workload_name<S: Serializer>(workload: &Workload, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(workload.name())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn system_name<S: Serializer>(system: &SystemName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(system.name())
+}
+
+/// Collects lines and prints them in the form that was asked for.
+#[derive(Debug)]
+pub(crate) struct Report {
+    json: bool,
+    lines: Vec<Line>,
+}
+
+impl Report {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, lines: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, line: Line) {
+        if self.json {
+            match serde_json::to_string(&line) {
+                Ok(text) => print(&text),
+                Err(error) => eprintln!("error: {error}"),
+            }
+        } else {
+            self.lines.push(line);
+        }
+    }
+
+    pub(crate) fn finish(self) {
+        if self.json {
+            return;
+        }
+        let mut threads: Vec<_> = self.lines.iter().map(|line| line.threads).collect();
+        threads.sort_unstable();
+        threads.dedup();
+        for count in threads {
+            let lines: Vec<_> = self.lines.iter().filter(|line| line.threads == count).collect();
+            Table::new(&lines).print(count);
+        }
+    }
+}
+
+/// The lines of one number of threads: a row for each workload, a column for each system.
+struct Table<'a> {
+    lines: &'a [&'a Line],
+    systems: Vec<SystemName>,
+    workloads: Vec<Workload>,
+}
+
+impl<'a> Table<'a> {
+    fn new(lines: &'a [&'a Line]) -> Self {
+        let systems =
+            SystemName::ALL.into_iter().filter(|&s| lines.iter().any(|line| line.system == s)).collect();
+        let workloads =
+            Workload::ALL.into_iter().filter(|&w| lines.iter().any(|line| line.workload == w)).collect();
+        Self { lines, systems, workloads }
+    }
+
+    fn print(&self, threads: usize) {
+        let workers = if threads == 1 { "worker thread" } else { "worker threads" };
+        print(&format!("\n## {threads} {workers}\n"));
+        print("ns an operation, in brackets the ratio to `tokio`; below 1 is faster.\n");
+        let names = self.systems.iter().map(|system| system.name().to_owned());
+        let header: Vec<_> = names.chain(["restante / best peer".to_owned()]).collect();
+        self.rows("workload", &header, |workload| {
+            let times = self.systems.iter().map(|&system| self.time(workload, system));
+            Some(times.chain([self.against_best_peer(workload)]).collect())
+        });
+        self.extra("Bytes", |line| line.bytes_per_actor.or(line.bytes_per_message));
+        self.extra("Allocations an operation", |line| line.allocs_per_op);
+    }
+
+    /// One more table, of a figure that some lines have.
+    fn extra(&self, title: &str, figure: impl Fn(&Line) -> Option<f64>) {
+        if self.lines.iter().all(|line| figure(line).is_none()) {
+            return;
+        }
+        print(&format!("\n{title}:\n"));
+        let header: Vec<_> = self.systems.iter().map(|system| system.name().to_owned()).collect();
+        self.rows("workload", &header, |workload| {
+            let figures: Vec<_> =
+                self.systems.iter().map(|&system| self.line(workload, system).and_then(&figure)).collect();
+            let some = figures.iter().any(Option::is_some);
+            some.then(|| figures.into_iter().map(|figure| figure.map_or("-".to_owned(), digits)).collect())
+        });
+    }
+
+    fn rows(&self, corner: &str, header: &[String], cells: impl Fn(Workload) -> Option<Vec<String>>) {
+        print(&format!("| {corner} | {} |", header.join(" | ")));
+        print(&format!("|---|{}", "---:|".repeat(header.len())));
+        for &workload in &self.workloads {
+            if let Some(cells) = cells(workload) {
+                let unit = if workload == Workload::Skynet { ", ms" } else { "" };
+                print(&format!("| {}{unit} | {} |", workload.name(), cells.join(" | ")));
+            }
+        }
+    }
+
+    fn line(&self, workload: Workload, system: SystemName) -> Option<&Line> {
+        self.lines.iter().copied().find(|line| line.workload == workload && line.system == system)
+    }
+
+    fn time(&self, workload: Workload, system: SystemName) -> String {
+        let Some(line) = self.line(workload, system) else { return "-".to_owned() };
+        let shown = if workload == Workload::Skynet { line.ns_per_op / 1e6 } else { line.ns_per_op };
+        match self.line(workload, SystemName::Tokio) {
+            Some(tokio) if system != SystemName::Tokio => {
+                format!("{} ({:.2})", digits(shown), line.ns_per_op / tokio.ns_per_op)
+            }
+            _ => digits(shown),
+        }
+    }
+
+    fn against_best_peer(&self, workload: Workload) -> String {
+        let peers = self.lines.iter().filter(|line| line.workload == workload && line.system.is_peer());
+        let best = peers.min_by(|one, other| one.ns_per_op.total_cmp(&other.ns_per_op));
+        match (self.line(workload, SystemName::Restante), best) {
+            (Some(ours), Some(best)) => {
+                format!("{:.2} {}", ours.ns_per_op / best.ns_per_op, best.system.name())
+            }
+            (None, Some(best)) => format!("- {}", best.system.name()),
+            (_, None) => "-".to_owned(),
+        }
+    }
+}
+
+/// Three digits or so, whatever the size.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// Prints a line on standard output: the results, and nothing else, go there.
+#[expect(clippy::print_stdout, reason = "the results are the output of this program")]
+pub(crate) fn print(line: &str) {
+    println!("{line}");
+}

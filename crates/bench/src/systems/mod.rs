@@ -1,0 +1,11 @@
+//! The systems that are compared.
+
+mod actix;
+mod kameo;
+mod name;
+mod ractor;
+mod restante;
+mod tokio;
+mod xtra;
+
+pub(crate) use name::SystemName;

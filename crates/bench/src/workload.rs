@@ -1,0 +1,163 @@
+//! The workloads: their names, and how large each is.
+
+use crate::systems::SystemName;
+
+/// The capacity of every mailbox in a workload whose mailboxes are bounded.
+pub(crate) const CAPACITY: usize = 1024;
+
+/// One kind of work that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workload {
+    Cast,
+    CastFanin,
+    Call,
+    CallMailbox,
+    CallContended,
+    CallThread,
+    Pingpong,
+    Ring,
+    Spawn,
+    SpawnStop,
+    Skynet,
+    Fanout,
+    Backlog,
+    BacklogEnqueue,
+    SelectiveFirst,
+    SelectiveNext,
+    SelectiveCall,
+    Monitors,
+}
+
+/// Whether the mailboxes of a workload have a capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// [`CAPACITY`], in every system that knows one.
+    Bounded,
+    /// None.
+    Unbounded,
+}
+
+/// How large a workload is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Full,
+    /// About a tenth.
+    Quick,
+}
+
+impl Workload {
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Cast,
+        Self::CastFanin,
+        Self::Call,
+        Self::CallMailbox,
+        Self::CallContended,
+        Self::CallThread,
+        Self::Pingpong,
+        Self::Ring,
+        Self::Spawn,
+        Self::SpawnStop,
+        Self::Skynet,
+        Self::Fanout,
+        Self::Backlog,
+        Self::BacklogEnqueue,
+        Self::SelectiveFirst,
+        Self::SelectiveNext,
+        Self::SelectiveCall,
+        Self::Monitors,
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|workload| workload.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cast => "cast",
+            Self::CastFanin => "cast-fanin",
+            Self::Call => "call",
+            Self::CallMailbox => "call-mailbox",
+            Self::CallContended => "call-contended",
+            Self::CallThread => "call-thread",
+            Self::Pingpong => "pingpong",
+            Self::Ring => "ring",
+            Self::Spawn => "spawn",
+            Self::SpawnStop => "spawn-stop",
+            Self::Skynet => "skynet",
+            Self::Fanout => "fanout",
+            Self::Backlog => "backlog",
+            Self::BacklogEnqueue => "backlog-enqueue",
+            Self::SelectiveFirst => "selective-first",
+            Self::SelectiveNext => "selective-next",
+            Self::SelectiveCall => "selective-call",
+            Self::Monitors => "monitors",
+        }
+    }
+
+    /// What one operation is.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Cast => "a message of 16 bytes from one task to one server",
+            Self::CastFanin => "the same from eight tasks",
+            Self::Call => "a request and its reply, one client, idle server",
+            Self::CallMailbox => "the same, never run by the caller",
+            Self::CallContended => "the same from 64 clients at once",
+            Self::CallThread => "a request and its reply from a plain thread outside the runtime",
+            Self::Pingpong => "a hop between two servers",
+            Self::Ring => "a hop in a ring of 1000 servers",
+            Self::Spawn => "starting a server that stays idle",
+            Self::SpawnStop => "starting and stopping a server",
+            Self::Skynet => "a whole tree of 10^6 leaves, ten children a node (ms in the table)",
+            Self::Fanout => "a message from one task to one of 10,000 servers",
+            Self::Backlog => "draining one of the messages that piled up",
+            Self::BacklogEnqueue => "piling up one message",
+            Self::SelectiveFirst => "the first selective receive behind 100,000 messages that do not match",
+            Self::SelectiveNext => "the next selective receives behind them",
+            Self::SelectiveCall => "a call made by a server in whose mailbox they wait",
+            Self::Monitors => "one of 100,000 notices that a server has ended",
+        }
+    }
+
+    pub(crate) fn policy(self) -> Policy {
+        match self {
+            Self::Spawn
+            | Self::SpawnStop
+            | Self::Skynet
+            | Self::Backlog
+            | Self::BacklogEnqueue
+            | Self::SelectiveFirst
+            | Self::SelectiveNext
+            | Self::SelectiveCall
+            | Self::Monitors => Policy::Unbounded,
+            _ => Policy::Bounded,
+        }
+    }
+
+    /// How many operations one measurement does; for `skynet` the number of leaves, for `selective-*` the
+    /// number of messages in the way.
+    ///
+    /// Two exceptions keep a whole run within the hour and change no figure: ractor and kameo start fewer
+    /// servers, and actix on two arbiters, where each switch wakes another thread, makes fewer of them.
+    pub(crate) fn ops(self, system: SystemName, threads: usize, scale: Scale) -> u64 {
+        let full = match self {
+            Self::Cast | Self::CastFanin => 5_000_000,
+            Self::Call | Self::CallMailbox | Self::SpawnStop => 200_000,
+            Self::CallContended => 320_000,
+            Self::CallThread => 20_000,
+            Self::Spawn => match system {
+                SystemName::Ractor | SystemName::Kameo => 200_000,
+                _ => 1_000_000,
+            },
+            Self::Pingpong
+            | Self::Ring
+            | Self::Skynet
+            | Self::Fanout
+            | Self::Backlog
+            | Self::BacklogEnqueue => 1_000_000,
+            Self::SelectiveFirst | Self::SelectiveNext | Self::SelectiveCall | Self::Monitors => 100_000,
+        };
+        let switches = matches!(self, Self::Call | Self::CallMailbox | Self::Pingpong | Self::Ring);
+        let slow = system == SystemName::Actix && threads > 1 && switches;
+        full / if slow { 10 } else { 1 } / if scale == Scale::Quick { 10 } else { 1 }
+    }
+}
