@@ -94,7 +94,6 @@ pub(crate) struct Start {
     /// The mailbox's capacity; `None` for an unbounded one. ractor knows no other.
     pub(crate) capacity: Option<usize>,
     /// Whether a caller may run the handler of an idle server itself, where the system knows how.
-    #[expect(dead_code, reason = "only restante can do it, and it is not wired up yet")]
     pub(crate) caller_runs: bool,
 }
 

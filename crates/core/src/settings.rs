@@ -190,6 +190,12 @@ impl<M> Settings<M> {
             && self.starvation_bound == LaneOrder::DEFAULT_BOUND
     }
 
+    /// The capacity, where nothing else differs from the defaults: such a mailbox needs no settings of its own.
+    #[doc(hidden)]
+    pub fn only_capacity(&self) -> Option<Option<usize>> {
+        self.is_plain().then_some(self.capacity)
+    }
+
     /// The most that the reader takes at once out of each lane.
     pub(crate) fn batch_limit(&self) -> usize {
         let small = self.coalesce.is_some() || self.overflow.as_ref().is_some_and(|o| o.policy().sheds());

@@ -296,7 +296,7 @@ impl<S: GenServer> ServerSettings<S> {
     /// [`SettingsError`] names the setting that makes no mailbox.
     pub fn build(self) -> Result<Server<S>, SettingsError> {
         self.mailbox.check()?;
-        Ok(Server::made(NewCell::With(Box::new(self.mailbox)), self.opts))
+        Ok(Server::made(new(self.mailbox), self.opts))
     }
 
     /// Makes a mailbox and starts a server on it, with which it closes.
@@ -308,7 +308,14 @@ impl<S: GenServer> ServerSettings<S> {
     /// As [`start`].
     pub async fn start(self, args: S::Args) -> Result<ServerRef<S>, StartError> {
         self.mailbox.check()?;
-        start_with(NewCell::With(Box::new(self.mailbox)), args, self.opts).await
+        start_with(new(self.mailbox), args, self.opts).await
+    }
+}
+
+fn new<S: GenServer>(settings: Settings<Message<S>>) -> NewCell<S> {
+    match settings.only_capacity() {
+        Some(capacity) => NewCell::Plain(capacity),
+        None => NewCell::With(Box::new(settings)),
     }
 }
 

@@ -57,7 +57,7 @@ impl SystemName {
     /// Does one measurement; `None` when the system lacks what the workload needs.
     pub(crate) fn measure(self, workload: Workload, threads: usize, ops: u64) -> Option<Measured> {
         match (self, workload.policy()) {
-            (Self::Restante, _) => restante::measure(workload, threads, ops),
+            (Self::Restante, _) => run::<restante::Restante>(workload, threads, ops),
             (Self::Ractor, _) => run::<ractor::Ractor>(workload, threads, ops),
             (Self::Kameo, _) => run::<kameo::Kameo>(workload, threads, ops),
             (Self::Actix, _) => run::<actix::Actix>(workload, threads, ops),
