@@ -247,18 +247,13 @@ impl<S: GenServer> Context<S> {
         drop_quietly(self);
     }
 
-    /// A handler starts on a message of the mailbox.
+    /// A callback starts.
     #[inline(always)]
     pub(crate) fn take_up(&mut self, phase: Phase, name: &'static str) {
         self.cell.desk(|desk| {
             desk.phase = phase;
             desk.hand = name;
         });
-    }
-
-    /// A callback starts that has no message.
-    pub(crate) fn enter(&mut self, phase: Phase, name: &'static str) {
-        self.take_up(phase, name);
     }
 
     /// What a callback returned. `Some`: the end.

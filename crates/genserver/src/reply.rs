@@ -13,23 +13,24 @@ use std::marker::PhantomData;
 #[must_use = "a reply that is dropped tells the caller that there will be none"]
 pub struct Reply<T: Send> {
     slot: SlotPtr,
-    answered: bool,
     value: PhantomData<fn(T)>,
 }
 
 impl<T: Send> Reply<T> {
     #[inline(always)]
     pub(crate) fn new(slot: SlotPtr) -> Self {
-        Self { slot, answered: false, value: PhantomData }
+        Self { slot, value: PhantomData }
     }
 
     /// Answers. The value is dropped when the caller has given up.
     ///
     /// Returns whether the caller will have it; a late reply is discarded and counted (see [`late_replies`]).
     #[inline(always)]
-    pub fn send(mut self, value: T) -> bool {
-        self.answered = true;
-        if self.slot.answer(value) == Delivered::Yes {
+    pub fn send(self, value: T) -> bool {
+        let slot = self.slot;
+        // Its drop is for replies that were not sent.
+        std::mem::forget(self);
+        if slot.answer(value) == Delivered::Yes {
             return true;
         }
         count_late();
@@ -58,9 +59,7 @@ pub fn late_replies() -> u64 {
 impl<T: Send> Drop for Reply<T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.answered {
-            drop_unanswered(self.slot);
-        }
+        drop_unanswered(self.slot);
     }
 }
 

@@ -6,10 +6,12 @@ use crate::guarded::{Guarded, fail_orphans};
 use crate::message::{CallMessage, Message, OrderKind};
 use crate::next::Event;
 use crate::seat::CellRef;
-use crate::server::{GenServer, Init, InitKind};
+use crate::server::{GenServer, Init, InitKind, Next, Step};
 use crate::start::{Lent, Outcome};
 use restante_core::word::KILL;
+use futures::future::Either;
 use restante_core::{ExitReason, Phase, drop_quietly};
+use std::future::Future;
 
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
 pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
@@ -33,50 +35,21 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
         }
     };
     let reason = loop {
-        let event = match ctx.try_next() {
-            Some(message) => Event::Message(message),
-            None => ctx.next().await,
-        };
-        let step = match event {
-            Event::Message(Message::Cast(cast)) => {
-                ctx.take_up(Phase::Cast, S::cast_name(&cast));
-                Guarded::new(cell.again(), state.handle_cast(cast, &mut ctx)).await
-            }
-            Event::Message(Message::Call(CallMessage { call, slot })) => {
-                if !slot.is_live() {
-                    ctx.skip(call, slot);
-                    continue;
+        // A message is handed on before anything is awaited, so that it never lies in this future itself.
+        let step = {
+            let begun = match ctx.try_next() {
+                Some(message) => dispatch(Event::Message(message), &mut state, &mut ctx),
+                None => {
+                    let event = ctx.next().await;
+                    dispatch(event, &mut state, &mut ctx)
                 }
-                ctx.take_up(Phase::Call, S::call_name(&call));
-                Guarded::new(cell.again(), state.handle_call(call, &mut ctx)).await
+            };
+            match begun {
+                Begun::Handler(handler) => Guarded::new(cell.again(), handler).await,
+                Begun::Done(step) => step,
+                Begun::Skipped => continue,
+                Begun::Stop(reason) => break reason,
             }
-            Event::Message(Message::Info(info)) => {
-                ctx.take_up(Phase::Info, S::info_name(&info));
-                Guarded::new(cell.again(), state.handle_info(info, &mut ctx)).await
-            }
-            Event::Message(Message::Order(order)) => {
-                ctx.take_up(Phase::Idle, "order");
-                match *order.0 {
-                    OrderKind::Stop(reason) => Ok(crate::Next::stop_with(reason)),
-                    OrderKind::Exit(signal) => match ctx.trapped(signal) {
-                        Some(info) => Guarded::new(cell.again(), state.handle_info(info, &mut ctx)).await,
-                        None => Ok(crate::Next::go()),
-                    },
-                }
-            }
-            Event::Tick(info) => {
-                ctx.enter(Phase::Info, S::info_name(&info));
-                Guarded::new(cell.again(), state.handle_info(info, &mut ctx)).await
-            }
-            Event::Continue => {
-                ctx.enter(Phase::Continue, "continue");
-                Guarded::new(cell.again(), state.handle_continue(&mut ctx)).await
-            }
-            Event::Idle => {
-                ctx.enter(Phase::Idle, "timeout");
-                Guarded::new(cell.again(), state.handle_timeout(&mut ctx)).await
-            }
-            Event::Stop(reason) => break reason,
         };
         if let Some(reason) = ctx.finish_step(step) {
             break reason;
@@ -87,7 +60,7 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     ctx.note_exit(&reason);
     ctx.own_task().await;
     if !killed {
-        ctx.enter(Phase::Terminate, "terminate");
+        ctx.take_up(Phase::Terminate, "terminate");
         if let Err(worse) = Guarded::new(cell.again(), state.terminate(&reason, &mut ctx)).await {
             ctx.note_exit(&worse);
         }
@@ -98,4 +71,58 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     }
     fail_orphans(Some(&ctx.exit_reason()));
     drop_quietly(ctx);
+}
+
+/// What an event leads to.
+enum Begun<F> {
+    Handler(F),
+    Done(Step),
+    Skipped,
+    Stop(ExitReason),
+}
+
+/// Calls the handler of an event: nothing of it runs before it is polled.
+#[inline(always)]
+fn dispatch<'a, S: GenServer>(
+    event: Event<S>,
+    state: &'a mut S,
+    ctx: &'a mut Context<S>,
+) -> Begun<impl Future<Output = Step> + Send + 'a> {
+    match event {
+        Event::Message(Message::Cast(cast)) => {
+            ctx.take_up(Phase::Cast, S::cast_name(&cast));
+            Begun::Handler(Either::Left(Either::Left(state.handle_cast(cast, ctx))))
+        }
+        Event::Message(Message::Call(CallMessage { call, slot })) => {
+            if !slot.is_live() {
+                ctx.skip(call, slot);
+                return Begun::Skipped;
+            }
+            ctx.take_up(Phase::Call, S::call_name(&call));
+            Begun::Handler(Either::Left(Either::Right(state.handle_call(call, ctx))))
+        }
+        Event::Message(Message::Info(info)) | Event::Tick(info) => {
+            ctx.take_up(Phase::Info, S::info_name(&info));
+            Begun::Handler(Either::Right(Either::Left(state.handle_info(info, ctx))))
+        }
+        Event::Message(Message::Order(order)) => {
+            ctx.take_up(Phase::Idle, "order");
+            match *order.0 {
+                OrderKind::Stop(reason) => Begun::Done(Ok(Next::stop_with(reason))),
+                OrderKind::Exit(signal) => match ctx.trapped(signal) {
+                    Some(info) => Begun::Handler(Either::Right(Either::Left(state.handle_info(info, ctx)))),
+                    None => Begun::Done(Ok(Next::go())),
+                },
+            }
+        }
+        Event::Continue => {
+            ctx.take_up(Phase::Continue, "continue");
+            Begun::Handler(Either::Right(Either::Right(Either::Left(state.handle_continue(ctx)))))
+        }
+        Event::Idle => {
+            ctx.take_up(Phase::Idle, "timeout");
+            Begun::Handler(Either::Right(Either::Right(Either::Right(state.handle_timeout(ctx)))))
+        }
+        Event::Stop(reason) => Begun::Stop(reason),
+    }
 }

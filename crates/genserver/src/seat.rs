@@ -10,8 +10,8 @@
 //! - A runtime that shuts down drops the task; then whoever can take RUN ends the incarnation (killed, no `terminate`).
 //!
 //! With `slot` and `frame` the rooms of this crate that hold `unsafe`. INVARIANT (seat): `desk` and the future are
-//! touched only under RUN (as `Own` in core's `word`); the future points at the cell that it lies in and is dropped, in
-//! place, before the cell's memory goes.
+//! touched only under RUN (as `Own` in core's `word`); the future points at the cell that it belongs to and is
+//! dropped before the cell's memory goes.
 
 use crate::frame;
 use crate::message::Message;
@@ -25,7 +25,6 @@ use restante_core::word::{self, Entered, Permit};
 use restante_core::{clock, DeadCause, Exit, ExitReason, Fate, Phase, Settings, drop_quietly};
 use std::cell::UnsafeCell;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -37,7 +36,7 @@ use std::task::{Context as Cx, Poll, Waker};
 pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
 
 /// Who runs a server, and what they need for it.
-pub(crate) struct Seat<S: GenServer, B: ?Sized = dyn Body<S>> {
+pub(crate) struct Seat<S: GenServer> {
     /// The runtime and task that the mailbox was first served by.
     home: OnceLock<Home>,
     /// Those that serve it now, where it has moved to another runtime since.
@@ -48,12 +47,16 @@ pub(crate) struct Seat<S: GenServer, B: ?Sized = dyn Body<S>> {
     /// The mailbox closes with its server (rather than waiting for the next one).
     pub(crate) owned: AtomicBool,
     desk: UnsafeCell<Desk<S>>,
-    body: B,
+    /// The loop of the present incarnation. In an allocation of its own: a mailbox between two servers does without, and
+    /// everything else of the cell lies at a fixed place behind a thin pointer.
+    body: UnsafeCell<Option<Body>>,
 }
+
+type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[expect(unsafe_code, reason = "see the invariant (seat)")]
 // SAFETY: desk and body are handed from thread to thread with RUN (invariant (seat)); all that lies in them is Send.
-unsafe impl<S: GenServer, B: ?Sized + Send> Sync for Seat<S, B> {}
+unsafe impl<S: GenServer> Sync for Seat<S> {}
 
 /// A runtime, and the task there once it has been polled.
 pub(crate) struct Home {
@@ -110,68 +113,9 @@ impl<S: GenServer> Desk<S> {
     }
 }
 
-/// A place for the loop's future, its type erased.
-#[expect(unsafe_code, reason = "each method says what it asks")]
-pub(crate) trait Body<S: GenServer>: Send {
-    /// Puts the loop of a new incarnation in place.
-    ///
-    /// # Safety
-    /// RUN is held; `cell` is the cell that this body lies in, and no future is in place.
-    unsafe fn begin(&self, cell: CellRef<S>, lent: Lent<S>);
-    /// Polls the loop with the cell's waker.
-    ///
-    /// # Safety
-    /// RUN is held; `cell` is the address of the (sized) cell that this body lies in.
-    unsafe fn poll(&self, cell: *const ()) -> Poll<()>;
-    /// Drops the loop, if there is one.
-    ///
-    /// # Safety
-    /// RUN is held.
-    unsafe fn clear(&self);
-}
-
-/// The loop's future, in place. `make` is a function item, so it takes no room.
-pub(crate) struct Place<S, F, Make> {
-    future: UnsafeCell<Option<F>>,
-    make: Make,
-    server: PhantomData<fn(S)>,
-}
-
-#[expect(unsafe_code, reason = "the future is handed over with RUN")]
-impl<S, F, Make> Body<S> for Place<S, F, Make>
-where
-    S: GenServer,
-    F: Future<Output = ()> + Send + 'static,
-    Make: Fn(CellRef<S>, Lent<S>) -> F + Send + Sync + Copy + 'static,
-{
-    unsafe fn begin(&self, cell: CellRef<S>, lent: Lent<S>) {
-        let future = (self.make)(cell, lent);
-        // SAFETY: RUN is held (caller); nothing else points into the place.
-        unsafe { *self.future.get() = Some(future) };
-    }
-
-    #[inline(always)]
-    unsafe fn poll(&self, cell: *const ()) -> Poll<()> {
-        // SAFETY: RUN is held (caller), so this is the only reference.
-        let Some(future) = (unsafe { (*self.future.get()).as_mut() }) else { return Poll::Ready(()) };
-        // SAFETY: the future lies in an `Arc` and is only ever dropped in place, never moved.
-        let future = unsafe { Pin::new_unchecked(future) };
-        let cell = cell.cast::<MailCell<Message<S>, Seat<S, Self>>>();
-        // SAFETY: `cell` is the address of a live `Arc`'s content of just this type (caller); the count that it would
-        // own is not ours, so neither the Arc nor the waker made of it is ever dropped.
-        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(cell) }));
-        future.poll(&mut Cx::from_waker(&waker))
-    }
-
-    unsafe fn clear(&self) {
-        // SAFETY: RUN is held (caller).
-        unsafe { *self.future.get() = None };
-    }
-}
-
 /// A cell that is kept alive by whoever polls the future that holds this.
 ///
-/// INVARIANT: it only exists in a future that lies in that very cell.
+/// INVARIANT: it only exists in a future that lies in that very cell's seat.
 pub(crate) struct CellRef<S: GenServer>(ManuallyDrop<Arc<Cell<S>>>);
 
 impl<S: GenServer> Deref for CellRef<S> {
@@ -188,7 +132,7 @@ impl<S: GenServer> CellRef<S> {
     /// The invariant is upheld.
     unsafe fn new(cell: &Arc<Cell<S>>) -> Self {
         // SAFETY: the copy is never dropped, so the count stays right; it is used only while the cell lives (invariant).
-        Self(ManuallyDrop::new(unsafe { std::ptr::read(cell) }))
+        Self(ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(cell)) }))
     }
 
     /// Another one, for the same future.
@@ -217,41 +161,33 @@ impl<S: GenServer> CellRef<S> {
 
 /// A cell for a server of type `S` that nobody serves yet. `bits` are those of a fresh start, or none.
 pub(crate) fn new_cell<S: GenServer>(settings: NewCell<S>, bits: u32, owned: bool) -> Arc<Cell<S>> {
-    fn build<S, F, Make>(settings: NewCell<S>, bits: u32, owned: bool, make: Make) -> Arc<Cell<S>>
-    where
-        S: GenServer,
-        F: Future<Output = ()> + Send + 'static,
-        Make: Fn(CellRef<S>, Lent<S>) -> F + Send + Sync + Copy + 'static,
-    {
-        let seat = Seat {
-            home: OnceLock::new(),
-            moved: OnceLock::new(),
-            trapping: AtomicBool::new(false),
-            never_inline: AtomicBool::new(false),
-            owned: AtomicBool::new(owned),
-            desk: UnsafeCell::new(Desk {
-                inline: None,
-                hand: "",
-                phase: Phase::Init,
-                left: 0,
-                mid: true,
-                listening: false,
-                by_caller: false,
-                began: 0,
-                sample: 0,
-                watched: false,
-                start: None,
-                started: None,
-                exit: None,
-            }),
-            body: Place { future: UnsafeCell::new(None), make, server: PhantomData },
-        };
-        match settings {
-            NewCell::Plain(capacity) => Arc::new(MailCell::plain(capacity, bits, seat)),
-            NewCell::With(settings) => Arc::new(MailCell::new(*settings, bits, seat)),
-        }
+    let seat = Seat {
+        home: OnceLock::new(),
+        moved: OnceLock::new(),
+        trapping: AtomicBool::new(false),
+        never_inline: AtomicBool::new(false),
+        owned: AtomicBool::new(owned),
+        desk: UnsafeCell::new(Desk {
+            inline: None,
+            hand: "",
+            phase: Phase::Init,
+            left: 0,
+            mid: true,
+            listening: false,
+            by_caller: false,
+            began: 0,
+            sample: 0,
+            watched: false,
+            start: None,
+            started: None,
+            exit: None,
+        }),
+        body: UnsafeCell::new(None),
+    };
+    match settings {
+        NewCell::Plain(capacity) => Arc::new(MailCell::plain(capacity, bits, seat)),
+        NewCell::With(settings) => Arc::new(MailCell::new(*settings, bits, seat)),
     }
-    build(settings, bits, owned, crate::run::run::<S>)
 }
 
 /// What a new cell is made from.
@@ -278,11 +214,18 @@ impl<S: GenServer> Seat<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
-        let at = Arc::as_ptr(cell).cast::<()>();
-        frame::enter(at.addr(), std::any::type_name::<S>(), inline, || {
-            // SAFETY: RUN is held; `at` is the cell's own address.
-            unsafe { cell.runner.body.poll(at) }
-        })
+        // SAFETY: RUN is held, so this is the only reference.
+        let Some(body) = (unsafe { (*cell.runner.body.get()).as_mut() }) else { return Poll::Ready(()) };
+        // SAFETY: the count that this would own is not ours, so neither the Arc nor the waker made of it is ever dropped.
+        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(cell)) }));
+        let mut cx = Cx::from_waker(&waker);
+        frame::enter(cell.link_id(), std::any::type_name::<S>(), inline, || body.as_mut().poll(&mut cx))
+    }
+
+    /// Drops the loop, if there is one. RUN is held.
+    fn clear(cell: &Arc<Cell<S>>) {
+        // SAFETY: RUN is held.
+        unsafe { *cell.runner.body.get() = None };
     }
 
     /// The desk. RUN is held.
@@ -372,8 +315,9 @@ impl<S: GenServer> Seat<S> {
         }
         // SAFETY: the reference goes into the loop's future, which lies in this cell.
         let own = unsafe { CellRef::new(cell) };
+        let body: Body = Box::pin(crate::run::run(own, lent));
         // SAFETY: RUN is held, and the last incarnation's loop was cleared when it ended.
-        unsafe { cell.runner.body.begin(own, lent) };
+        unsafe { *cell.runner.body.get() = Some(body) };
         let ended = here && Self::poll(cell, None).is_ready();
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
@@ -480,8 +424,7 @@ impl<S: GenServer> Seat<S> {
 
     /// The loop has ended. RUN is held, and given up.
     fn finish(cell: &Arc<Cell<S>>) {
-        // SAFETY: RUN is held.
-        unsafe { cell.runner.body.clear() };
+        Self::clear(cell);
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         let exit = desk.exit.take().map_or_else(
@@ -536,9 +479,8 @@ impl<S: GenServer> Seat<S> {
         if in_hand {
             cell.count(Fate::Failed, 1);
         }
-        frame::enter(Arc::as_ptr(cell).cast::<()>().addr(), std::any::type_name::<S>(), None, || {
-            // SAFETY: RUN is held.
-            drop_quietly(Clear(|| unsafe { cell.runner.body.clear() }));
+        frame::enter(cell.link_id(), std::any::type_name::<S>(), None, || {
+            drop_quietly(Clear(|| Self::clear(cell)));
             for slot in frame::take_orphans().unwrap_or_default() {
                 slot.fail(Some(reason.clone()));
             }
@@ -626,19 +568,6 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
     }
 }
 
-/// The same for the cell as its waker knows it: only its address and type differ.
-impl<S, F, Make> Runner<Message<S>> for Seat<S, Place<S, F, Make>>
-where
-    S: GenServer,
-    F: Future<Output = ()> + Send + 'static,
-    Make: Fn(CellRef<S>, Lent<S>) -> F + Send + Sync + Copy + 'static,
-{
-    fn schedule(&self, cell: &Arc<MailCell<Message<S>, Self>>) {
-        let cell: Arc<Cell<S>> = Arc::clone(cell) as _;
-        cell.runner.schedule(&cell);
-    }
-}
-
 /// The server's own task.
 struct Task<S: GenServer>(Option<Arc<Cell<S>>>);
 
@@ -662,7 +591,7 @@ impl<S: GenServer> Drop for Task<S> {
     }
 }
 
-impl<S: GenServer, B: ?Sized> std::fmt::Debug for Seat<S, B> {
+impl<S: GenServer> std::fmt::Debug for Seat<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Seat<{}>", std::any::type_name::<S>())
     }
