@@ -11,7 +11,7 @@ use crate::start::{Lent, Outcome};
 use restante_core::word::KILL;
 use futures::future::Either;
 use restante_core::{ExitReason, Phase, drop_quietly};
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
 pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
@@ -36,19 +36,15 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     };
     let reason = loop {
         // A message is handed on before anything is awaited, so that it never lies in this future itself.
-        let step = {
-            let begun = match ctx.try_next() {
-                Some(message) => dispatch(Event::Message(message), &mut state, &mut ctx),
-                None => {
-                    let event = ctx.next().await;
-                    dispatch(event, &mut state, &mut ctx)
-                }
-            };
-            match begun {
-                Begun::Handler(handler) => Guarded::new(cell.again(), handler).await,
-                Begun::Done(step) => step,
-                Begun::Skipped => continue,
-                Begun::Stop(reason) => break reason,
+        let step = match ctx.try_next() {
+            Some(message) => {
+                let handler = dispatch(Event::Message(message), &mut state, &mut ctx);
+                Guarded::new(cell.again(), handler).await
+            }
+            None => {
+                let event = ctx.next().await;
+                let handler = dispatch(event, &mut state, &mut ctx);
+                Guarded::new(cell.again(), handler).await
             }
         };
         if let Some(reason) = ctx.finish_step(step) {
@@ -73,56 +69,58 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     drop_quietly(ctx);
 }
 
-/// What an event leads to.
-enum Begun<F> {
-    Handler(F),
-    Done(Step),
-    Skipped,
-    Stop(ExitReason),
-}
-
-/// Calls the handler of an event: nothing of it runs before it is polled.
+/// Calls the handler of an event: nothing of it runs before it is polled. Where there is no handler for it, the future is
+/// the step itself.
 #[inline(always)]
 fn dispatch<'a, S: GenServer>(
     event: Event<S>,
     state: &'a mut S,
     ctx: &'a mut Context<S>,
-) -> Begun<impl Future<Output = Step> + Send + 'a> {
+) -> impl Future<Output = Step> + Send + 'a {
     match event {
         Event::Message(Message::Cast(cast)) => {
             ctx.take_up(Phase::Cast, S::cast_name(&cast));
-            Begun::Handler(Either::Left(Either::Left(state.handle_cast(cast, ctx))))
+            Either::Left(Either::Left(state.handle_cast(cast, ctx)))
         }
         Event::Message(Message::Call(CallMessage { call, slot })) => {
             if !slot.is_live() {
                 ctx.skip(call, slot);
-                return Begun::Skipped;
+                return no_handler(Next::go());
             }
             ctx.take_up(Phase::Call, S::call_name(&call));
-            Begun::Handler(Either::Left(Either::Right(state.handle_call(call, ctx))))
+            Either::Left(Either::Right(state.handle_call(call, ctx)))
         }
         Event::Message(Message::Info(info)) | Event::Tick(info) => {
             ctx.take_up(Phase::Info, S::info_name(&info));
-            Begun::Handler(Either::Right(Either::Left(state.handle_info(info, ctx))))
+            Either::Right(Either::Left(state.handle_info(info, ctx)))
         }
         Event::Message(Message::Order(order)) => {
             ctx.take_up(Phase::Idle, "order");
             match *order.0 {
-                OrderKind::Stop(reason) => Begun::Done(Ok(Next::stop_with(reason))),
+                OrderKind::Stop(reason) => no_handler(Next::stop_with(reason)),
                 OrderKind::Exit(signal) => match ctx.trapped(signal) {
-                    Some(info) => Begun::Handler(Either::Right(Either::Left(state.handle_info(info, ctx)))),
-                    None => Begun::Done(Ok(Next::go())),
+                    Some(info) => Either::Right(Either::Left(state.handle_info(info, ctx))),
+                    None => no_handler(Next::go()),
                 },
             }
         }
         Event::Continue => {
             ctx.take_up(Phase::Continue, "continue");
-            Begun::Handler(Either::Right(Either::Right(Either::Left(state.handle_continue(ctx)))))
+            Either::Right(Either::Right(Either::Left(state.handle_continue(ctx))))
         }
         Event::Idle => {
             ctx.take_up(Phase::Idle, "timeout");
-            Begun::Handler(Either::Right(Either::Right(Either::Right(state.handle_timeout(ctx)))))
+            Either::Right(Either::Right(Either::Right(Either::Left(state.handle_timeout(ctx)))))
         }
-        Event::Stop(reason) => Begun::Stop(reason),
+        Event::Stop(reason) => {
+            ctx.take_up(Phase::Idle, "stop");
+            no_handler(Next::stop_with(reason))
+        }
     }
+}
+
+type Handler<A, B, C, D, E> = Either<Either<A, B>, Either<C, Either<D, Either<E, Ready<Step>>>>>;
+
+fn no_handler<A, B, C, D, E>(next: Next) -> Handler<A, B, C, D, E> {
+    Either::Right(Either::Right(Either::Right(Either::Right(ready(Ok(next))))))
 }
