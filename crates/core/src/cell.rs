@@ -397,7 +397,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     fn meta(options: &SendOptions, ttl: Option<Duration>, weight: u32) -> Result<Meta, ()> {
         let mut meta = Meta::default().with_deadline(options.resolve_deadline(ttl)?);
-        if let Some(key) = options.key {
+        if let Some(key) = options.get_key() {
             meta = meta.with_key(key);
         }
         if weight > 1 {
@@ -748,13 +748,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(always)]
     pub fn take(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
         let bits = self.gate.bits();
-        if bits & word::SIDE == 0
-            && !own.side_pending
-            && let Some(message) = own.lanes.normal.pop_plain()
-        {
-            own.normal_out += 1;
-            self.took(own, bits);
-            return Some(message);
+        if bits & word::SIDE == 0 && !own.side_pending {
+            if let Some(message) = own.lanes.normal.pop_plain() {
+                own.normal_out += 1;
+                self.took(own, bits);
+                return Some(message);
+            }
+            if bits & (word::DATA | word::WAIT) == 0 && own.lanes.normal.is_empty() {
+                return None;
+            }
         }
         self.take_slow(own)
     }
@@ -771,6 +773,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     #[inline(never)]
     fn take_slow(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        if own.is_empty() {
+            self.refill(own);
+            // What most refills bring: a batch of plain messages.
+            if !own.side_pending
+                && let Some(message) = own.lanes.normal.pop_plain()
+            {
+                own.normal_out += 1;
+                self.took(own, self.gate.bits());
+                return Some(message);
+            }
+        }
         let mut now = None;
         loop {
             if self.gate.bits() & word::SIDE != 0 || own.is_empty() {
@@ -818,6 +831,23 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         Some(message)
     }
 
+    /// Becomes the reader and takes over what senders have queued, with one instruction; false, and a note, when somebody
+    /// else reads.
+    ///
+    /// # Safety
+    /// As for [`Gate::running`]: nothing else refers to the reader's half from here on, if RUN is taken.
+    #[expect(unsafe_code, reason = "RUN and LOCK are taken in one")]
+    #[inline]
+    pub unsafe fn enter_and_refill(self: &Arc<Self>) -> bool {
+        let Some(guard) = self.gate.enter_locked() else { return false };
+        // SAFETY: RUN has just been taken.
+        let own = unsafe { self.gate.running() };
+        if own.is_empty() && guard.bits() & word::DATA != 0 {
+            self.refill_locked(guard, own);
+        }
+        true
+    }
+
     /// Takes over what senders have queued. True when there was anything.
     #[inline]
     pub fn refill(self: &Arc<Self>, own: &mut Own<M>) -> bool {
@@ -828,7 +858,25 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.refill_locked(guard, own)
     }
 
+    #[inline]
     fn refill_locked(self: &Arc<Self>, mut g: Guard<'_, M>, own: &mut Own<M>) -> bool {
+        if self.settings.is_none()
+            && g.bits() & (word::SIDE | word::WAIT) == 0
+            && own.lanes.normal.is_empty()
+            && g.lanes.side_len() == 0
+        {
+            // All there is lies in the normal lane: a swap.
+            std::mem::swap(&mut own.lanes.normal, &mut g.lanes.normal);
+            g.clear(word::DATA);
+            let since = std::mem::take(&mut g.stamp);
+            self.tally.batch_since.store(since, Ordering::Relaxed);
+            return !own.lanes.normal.is_empty();
+        }
+        self.refill_slow(g, own)
+    }
+
+    #[inline(never)]
+    fn refill_slow(self: &Arc<Self>, mut g: Guard<'_, M>, own: &mut Own<M>) -> bool {
         let limit = self.settings.as_ref().map_or(usize::MAX, |s| s.batch_limit());
         let any = !g.lanes.is_empty();
         own.lanes.take_from(&mut g.lanes, limit.saturating_sub(own.lanes.normal.len()).max(1));

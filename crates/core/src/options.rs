@@ -19,7 +19,7 @@ pub struct SendOptions {
     pub(crate) ttl: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) weight: Option<u32>,
-    pub(crate) key: Option<u128>,
+    key: Option<(u64, u64)>,
 }
 
 impl SendOptions {
@@ -55,8 +55,18 @@ impl SendOptions {
 
     /// Messages with an equal key coalesce: while one waits in the queue, a newer one takes its place.
     pub fn key(mut self, key: impl Into<u128>) -> Self {
-        self.key = Some(key.into());
+        self.key = Some(halves(key.into()));
         self
+    }
+
+    /// The default, as a constant.
+    pub(crate) const fn plain() -> Self {
+        Self { lane: Lane::Normal, ttl: None, deadline: None, weight: None, key: None }
+    }
+
+    /// The key in one piece.
+    pub(crate) fn get_key(&self) -> Option<u128> {
+        self.key.map(whole)
     }
 
     /// Normal lane and nothing carried.
@@ -83,6 +93,15 @@ impl SendOptions {
         };
         if due.is_some_and(|d| d <= now) { Err(()) } else { Ok(due) }
     }
+}
+
+/// A key in two words: a `u128` would align everything around it to 16 bytes.
+fn halves(key: u128) -> (u64, u64) {
+    ((key >> 64) as u64, (key & u128::from(u64::MAX)) as u64)
+}
+
+fn whole((high, low): (u64, u64)) -> u128 {
+    (u128::from(high) << 64) | u128::from(low)
 }
 
 /// What a queued message carries; lies beside the message only where it is not plain.
@@ -112,8 +131,7 @@ impl Meta {
     /// The same, with a key.
     #[must_use]
     pub fn with_key(mut self, key: u128) -> Self {
-        let (high, low) = ((key >> 64) as u64, (key & u128::from(u64::MAX)) as u64);
-        self.key = Some((high, low));
+        self.key = Some(halves(key));
         self
     }
 
@@ -138,7 +156,7 @@ impl Meta {
 
     /// Its coalescing key.
     pub fn key(&self) -> Option<u128> {
-        self.key.map(|(high, low)| (u128::from(high) << 64) | u128::from(low))
+        self.key.map(whole)
     }
 
     /// Its weight.

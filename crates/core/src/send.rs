@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 pub struct Sending<'a, M: Send + 'static, X: Runner<M> + ?Sized> {
     cell: &'a Arc<MailCell<M, X>>,
     message: Option<M>,
-    options: SendOptions,
+    /// Only where they differ from the default: a plain send carries as little as it can.
+    options: Option<Box<SendOptions>>,
     place: Option<Place>,
 }
+
+const PLAIN: SendOptions = SendOptions::plain();
 
 // Nothing in it is pinned.
 impl<M: Send + 'static, X: Runner<M> + ?Sized> Unpin for Sending<'_, M, X> {}
@@ -27,7 +30,12 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
     /// A send that has not begun.
     #[inline]
     pub fn new(cell: &'a Arc<MailCell<M, X>>, message: M, options: SendOptions) -> Self {
+        let options = (!options.is_plain()).then(|| Box::new(options));
         Self { cell, message: Some(message), options, place: None }
+    }
+
+    fn options(&self) -> SendOptions {
+        self.options.as_deref().copied().unwrap_or(PLAIN)
     }
 
     /// Whether it has found no room yet and stands in line.
@@ -46,13 +54,14 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
     fn first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
         loop {
             let Some(message) = self.message.take() else { return Poll::Pending };
-            let refused = match self.cell.push_with(message, &self.options, true) {
+            let options = self.options();
+            let refused = match self.cell.push_with(message, &options, true) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(refused) if !refused.may_wait => return Poll::Ready(Err(refused.error)),
                 Err(refused) => refused,
             };
             let message = refused.error.into_message();
-            match self.cell.line_up(&message, &self.options, cx.waker().clone()) {
+            match self.cell.line_up(&message, &options, cx.waker().clone()) {
                 Err(()) => return Poll::Ready(Err(SendError::Closed(message))),
                 Ok(Line::TryNow) => self.message = Some(message),
                 Ok(Line::Waiting(place)) => {
@@ -71,7 +80,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(place) = self.place else {
-            if self.options.is_plain() {
+            if self.options.is_none() {
                 let Some(message) = self.message.take() else { return Poll::Pending };
                 match self.cell.push(message) {
                     Ok(()) => return Poll::Ready(Ok(())),
@@ -86,7 +95,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
             Ok(true) => {
                 self.place = None;
                 let Some(message) = self.message.take() else { return Poll::Pending };
-                Poll::Ready(self.cell.push_reserved(message, &self.options, Some(place)))
+                Poll::Ready(self.cell.push_reserved(message, &self.options(), Some(place)))
             }
             Err(()) => {
                 self.place = None;

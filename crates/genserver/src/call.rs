@@ -221,7 +221,8 @@ where
     /// From here on the caller waits: edge, limit, waker.
     fn extras(&self) -> Result<Option<Box<Extras>>, CallError> {
         let cell = self.server.handle.cell();
-        let waiting = cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| CallError::Cycle { path })?;
+        let waiting =
+            cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| CallError::Cycle { path })?;
         let sleep = match self.limit {
             Limit::Default => None,
             Limit::After(limit) => match tokio::time::Instant::now().checked_add(limit) {
@@ -275,7 +276,12 @@ where
     }
 
     #[cold]
-    fn wait_for_room(&mut self, message: Message<S>, wait: Wait<T>, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
+    fn wait_for_room(
+        &mut self,
+        message: Message<S>,
+        wait: Wait<T>,
+        cx: &mut Cx<'_>,
+    ) -> Poll<Result<T, CallError>> {
         let cell = self.server.handle.cell();
         if self.limit == Limit::After(Duration::ZERO) {
             return Poll::Ready(Err(CallError::Full));
@@ -405,7 +411,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
         if matches!(me.state, State::Start(_)) {
-            let State::Start(make) = std::mem::replace(&mut me.state, State::Done) else { return Poll::Pending };
+            let State::Start(make) = std::mem::replace(&mut me.state, State::Done) else {
+                return Poll::Pending;
+            };
             return me.start(make, cx);
         }
         me.poll_on(cx)

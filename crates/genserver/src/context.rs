@@ -3,7 +3,7 @@
 use crate::guarded::fail_orphans;
 use crate::message::{Message, Order, OrderKind};
 use crate::seat::CellRef;
-use crate::server::{GenServer, Next, NextKind, Step};
+use crate::server::{GenServer, Next, NextKind};
 use crate::server_ref::ServerRef;
 use crate::start::Outcome;
 use crate::timer::{Every, Idle, TimerId, Timers};
@@ -202,15 +202,7 @@ impl<S: GenServer> Context<S> {
 /// For the loop.
 impl<S: GenServer> Context<S> {
     pub(crate) fn new(cell: CellRef<S>) -> Self {
-        Self {
-            cell,
-            extra: None,
-            idle: None,
-            continues: false,
-            hibernates: false,
-            quiet: true,
-            timed: false,
-        }
+        Self { cell, extra: None, idle: None, continues: false, hibernates: false, quiet: true, timed: false }
     }
 
     /// Works out anew what the next message may have to wait for.
@@ -256,29 +248,10 @@ impl<S: GenServer> Context<S> {
         });
     }
 
-    /// What a callback returned. `Some`: the end.
+    /// A callback has returned. `Some`: the end.
     #[inline(always)]
-    pub(crate) fn finish_step(&mut self, step: Step) -> Option<ExitReason> {
-        match step {
-            Ok(Next(NextKind::Go)) => {
-                fail_orphans(None);
-                self.handled();
-                None
-            }
-            Ok(next) => {
-                fail_orphans(None);
-                self.handled();
-                self.apply(next)
-            }
-            Err(reason) => {
-                self.failed(&reason);
-                Some(reason)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn handled(&mut self) {
+    pub(crate) fn finish_step(&mut self, next: Next) -> Option<ExitReason> {
+        fail_orphans(None);
         let cell = &self.cell;
         cell.both(|_, own| {
             if own.in_hand {
@@ -286,10 +259,15 @@ impl<S: GenServer> Context<S> {
                 cell.handled();
             }
         });
+        match next.0 {
+            NextKind::Go => None,
+            _ => self.apply(next),
+        }
     }
 
+    /// A callback has failed, or was killed.
     #[cold]
-    fn failed(&mut self, reason: &ExitReason) {
+    pub(crate) fn failed(&mut self, reason: &ExitReason) {
         fail_orphans(Some(reason));
         let cell = &self.cell;
         // The phase and the message stay on the desk, for the report.

@@ -92,11 +92,8 @@ fn ring(all: &HashMap<usize, Vec<Edge>>, from: usize, to: usize, label: &Label) 
     // On this stack, each server below waits for the one above it; the innermost is `from`.
     let stack = frame::stack();
     if stack.iter().any(|(id, _)| *id == to) {
-        let mut ring: Vec<String> = stack
-            .iter()
-            .take_while(|(id, _)| *id != to)
-            .map(|(_, kind)| (*kind).to_owned())
-            .collect();
+        let mut ring: Vec<String> =
+            stack.iter().take_while(|(id, _)| *id != to).map(|(_, kind)| (*kind).to_owned()).collect();
         ring.push(label.to_string());
         ring.reverse();
         return Some(Path(ring));

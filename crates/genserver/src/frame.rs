@@ -44,7 +44,12 @@ thread_local! {
 
 /// Puts a frame on the stack while `poll` runs, and takes it off again however it ends.
 #[inline(always)]
-pub(crate) fn enter<R>(id: usize, kind: &'static str, inline: Option<SlotPtr>, poll: impl FnOnce() -> R) -> R {
+pub(crate) fn enter<R>(
+    id: usize,
+    kind: &'static str,
+    inline: Option<SlotPtr>,
+    poll: impl FnOnce() -> R,
+) -> R {
     let below = TOP.get();
     let depth = with_top(|f| f.depth + 1).unwrap_or(0);
     let frame = Frame { id, depth, below, orphans: RefCell::new(Vec::new()), inline, kind };

@@ -41,6 +41,6 @@ pub use start::{
 pub use timer::{Every, TimerId};
 
 pub use restante_core::{
-    Closed, Coalesce, DeadCause, DeadLetter, Exit, ExitReason, Lane, Ledger, Overflow, Phase, Recipient, SendError,
-    SendOptions, Stats, monitor,
+    Closed, Coalesce, DeadCause, DeadLetter, Exit, ExitReason, Lane, Ledger, Overflow, Phase, Recipient,
+    SendError, SendOptions, Stats, monitor,
 };

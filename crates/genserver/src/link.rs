@@ -26,7 +26,8 @@ pub fn link<A: GenServer, B: GenServer>(a: &ServerRef<A>, b: &ServerRef<B>) {
 fn gone<S: GenServer>(server: &ServerRef<S>) -> Option<(usize, restante_core::ExitReason)> {
     let cell = server.handle.cell();
     (!cell.is_leased()).then(|| {
-        let reason = cell.last_exit().map_or_else(|| restante_core::ExitReason::error("no such server"), |e| e.reason);
+        let reason =
+            cell.last_exit().map_or_else(|| restante_core::ExitReason::error("no such server"), |e| e.reason);
         (cell.link_id(), reason)
     })
 }

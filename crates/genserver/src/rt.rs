@@ -144,8 +144,10 @@ impl Rt {
             let Some(rt) = rt.upgrade() else { return };
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
             let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
-            let looks = std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            let mut again: Vec<_> = looks.into_iter().filter_map(|mut look| (!look()).then_some(look)).collect();
+            let looks =
+                std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            let mut again: Vec<_> =
+                looks.into_iter().filter_map(|mut look| (!look()).then_some(look)).collect();
             let fat = !again.is_empty();
             rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut again);
             if waiting || fat {

@@ -8,8 +8,8 @@ use crate::next::Event;
 use crate::seat::CellRef;
 use crate::server::{GenServer, Init, InitKind, Next, Step};
 use crate::start::{Lent, Outcome};
-use restante_core::word::KILL;
 use futures::future::Either;
+use restante_core::word::KILL;
 use restante_core::{ExitReason, Phase, drop_quietly};
 use std::future::{Future, Ready, ready};
 
@@ -34,21 +34,12 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
             return ctx.not_started(Outcome::Stopped(reason.clone()), reason);
         }
     };
-    let reason = loop {
-        // A message is handed on before anything is awaited, so that it never lies in this future itself.
-        let step = match ctx.try_next() {
-            Some(message) => {
-                let handler = dispatch(Event::Message(message), &mut state, &mut ctx);
-                Guarded::new(cell.again(), handler).await
-            }
-            None => {
-                let event = ctx.next().await;
-                let handler = dispatch(event, &mut state, &mut ctx);
-                Guarded::new(cell.again(), handler).await
-            }
-        };
-        if let Some(reason) = ctx.finish_step(step) {
-            break reason;
+    let served = Guarded::new(cell.again(), serve(&mut state, &mut ctx)).await;
+    let reason = match served {
+        Ok(reason) => reason,
+        Err(reason) => {
+            ctx.failed(&reason);
+            reason
         }
     };
     // Here every way out has come together. A caller's stack is no place for an end.
@@ -67,6 +58,24 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     }
     fail_orphans(Some(&ctx.exit_reason()));
     drop_quietly(ctx);
+}
+
+/// Handles what comes, until the end. One net for all of it: a panic, a handler's error or a kill ends this future and
+/// leaves the state, which it only borrows. What was in hand then is noted in the cell.
+async fn serve<S: GenServer>(state: &mut S, ctx: &mut Context<S>) -> Result<ExitReason, ExitReason> {
+    loop {
+        // A message is handed on before anything is awaited, so that it never lies in this future itself.
+        let step = match ctx.try_next() {
+            Some(message) => dispatch(Event::Message(message), state, ctx).await,
+            None => {
+                let event = ctx.next().await;
+                dispatch(event, state, ctx).await
+            }
+        };
+        if let Some(reason) = ctx.finish_step(step?) {
+            return Ok(reason);
+        }
+    }
 }
 
 /// Calls the handler of an event: nothing of it runs before it is polled. Where there is no handler for it, the future is

@@ -21,8 +21,8 @@ use crate::slot::SlotPtr;
 use crate::start::{Lent, Outcome, StartSender};
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
-use restante_core::word::{self, Entered, Permit};
-use restante_core::{clock, DeadCause, Exit, ExitReason, Fate, Phase, Settings, drop_quietly};
+use restante_core::word::{self, Permit};
+use restante_core::{DeadCause, Exit, ExitReason, Fate, Phase, Settings, clock, drop_quietly};
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -383,7 +383,8 @@ impl<S: GenServer> Seat<S> {
 
     /// One poll of the server's own task.
     fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>) -> Poll<()> {
-        if let Entered::Noted = cell.gate().enter() {
+        // SAFETY: this poll has no reference to the reader's half yet.
+        if !unsafe { cell.enter_and_refill() } {
             return Poll::Pending;
         }
         let known = cell.runner.with_home(|home| home.task.set(cx.waker().clone()).is_err()).unwrap_or(true);
@@ -402,7 +403,10 @@ impl<S: GenServer> Seat<S> {
             desk.began = 0;
             desk.by_caller = false;
             desk.sample = desk.sample.wrapping_add(1);
-            if desk.sample & 63 == 1 && cell.gate().bits() & word::ASIDE != 0 && !cell.runner.never_inline.load(Ordering::Relaxed) {
+            if desk.sample & 63 == 1
+                && cell.gate().bits() & word::ASIDE != 0
+                && !cell.runner.never_inline.load(Ordering::Relaxed)
+            {
                 // Slow once is not slow for ever: the next caller may try again.
                 cell.gate().change(0, word::ASIDE);
             }

@@ -63,11 +63,8 @@ pub trait GenServer: Sized + Send + 'static {
     ) -> impl Future<Output = Result<Init<Self>, ExitReason>> + Send;
 
     /// Handles a request. The reply may be sent now, or kept and sent later.
-    fn handle_call(
-        &mut self,
-        call: Self::Call,
-        ctx: &mut Context<Self>,
-    ) -> impl Future<Output = Step> + Send;
+    fn handle_call(&mut self, call: Self::Call, ctx: &mut Context<Self>)
+    -> impl Future<Output = Step> + Send;
 
     /// Handles a cast. Without one of its own, a server logs and goes on.
     fn handle_cast(

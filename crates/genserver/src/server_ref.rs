@@ -58,7 +58,7 @@ impl<S: GenServer> ServerRef<S> {
     /// Dropping the future before it is done sends nothing and drops the message.
     #[inline]
     pub fn send(&self, cast: S::Cast) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        self.send_with(cast, SendOptions::new())
+        SendCast { cell: self.handle.cell(), state: Sent::Fresh(Message::Cast(cast)) }
     }
 
     /// Sends a cast with options, waiting for room.
@@ -74,11 +74,7 @@ impl<S: GenServer> ServerRef<S> {
         cast: S::Cast,
         options: SendOptions,
     ) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        SendCast {
-            cell: self.handle.cell(),
-            inner: Sending::new(self.handle.cell(), Message::Cast(cast), options),
-            waiting: None,
-        }
+        SendCast::with_options(self.handle.cell(), cast, options)
     }
 
     /// Sends a cast, waiting for room at most so long. Zero tries once; `Duration::MAX` is for ever.
@@ -89,15 +85,11 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     /// As [`ServerRef::send`].
     pub async fn send_timeout(&self, cast: S::Cast, limit: Duration) -> Result<(), SendError<S::Cast>> {
-        let inner = Sending::new(self.handle.cell(), Message::Cast(cast), SendOptions::new());
-        let mut sending = SendCast { cell: self.handle.cell(), inner, waiting: None };
+        let mut sending = SendCast { cell: self.handle.cell(), state: Sent::Fresh(Message::Cast(cast)) };
         if let Some(result) = restante_core::timeout::at_most(limit, &mut sending).await {
             return result;
         }
-        match sending.inner.take_back() {
-            Some(message) => Err(SendError::Timeout(Self::cast_back(message))),
-            None => Ok(()),
-        }
+        sending.take_back().map_or(Ok(()), |cast| Err(SendError::Timeout(cast)))
     }
 
     /// Sends a cast from a plain thread, waiting for room at most so long (`Duration::MAX`: for ever).
@@ -458,9 +450,20 @@ impl<S: GenServer> CastPermit<'_, S> {
     }
 }
 
-/// A cast that may wait for room; a wait inside a handler is known to the graph of waits.
+/// A cast that may wait for room. What most casts never need lies in an allocation of its own.
 struct SendCast<'a, S: GenServer> {
     cell: &'a Arc<Cell<S>>,
+    state: Sent<'a, S>,
+}
+
+enum Sent<'a, S: GenServer> {
+    Fresh(Message<S>),
+    Waiting(Box<Waits<'a, S>>),
+    Done,
+}
+
+/// A wait inside a handler is known to the graph of waits.
+struct Waits<'a, S: GenServer> {
     inner: Sending<'a, Message<S>, Seat<S>>,
     waiting: Option<Waiting>,
 }
@@ -470,33 +473,73 @@ impl<S: GenServer> Unpin for SendCast<'_, S> {}
 impl<S: GenServer> Future for SendCast<'_, S> {
     type Output = Result<(), SendError<S::Cast>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
-        match Pin::new(&mut me.inner).poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|e| e.map(ServerRef::<S>::cast_back))),
-            Poll::Pending if me.waiting.is_some() => Poll::Pending,
-            Poll::Pending => me.first_wait(),
+        match std::mem::replace(&mut me.state, Sent::Done) {
+            Sent::Fresh(message) => match me.cell.push(message) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(refused) => me.refused(refused, cx),
+            },
+            Sent::Waiting(waits) => me.wait(waits, cx),
+            Sent::Done => Poll::Pending,
         }
     }
 }
 
-impl<S: GenServer> SendCast<'_, S> {
+impl<'a, S: GenServer> SendCast<'a, S> {
+    fn with_options(cell: &'a Arc<Cell<S>>, cast: S::Cast, options: SendOptions) -> Self {
+        let inner = Sending::new(cell, Message::Cast(cast), options);
+        Self { cell, state: Sent::Waiting(Box::new(Waits { inner, waiting: None })) }
+    }
+
     #[cold]
-    fn first_wait(&mut self) -> Poll<Result<(), SendError<S::Cast>>> {
-        match cycle::wait_for(self.cell.link_id(), || label(self.cell)) {
-            Ok(waiting) => {
-                self.waiting = waiting;
-                Poll::Pending
+    fn refused(
+        &mut self,
+        refused: SendError<Message<S>>,
+        cx: &mut Cx<'_>,
+    ) -> Poll<Result<(), SendError<S::Cast>>> {
+        match refused {
+            SendError::Full(message) => {
+                let inner = Sending::new(self.cell, message, SendOptions::new());
+                self.wait(Box::new(Waits { inner, waiting: None }), cx)
             }
-            Err(path) => match self.inner.take_back() {
-                Some(message) => Poll::Ready(Err(SendError::Cycle {
-                    message: ServerRef::<S>::cast_back(message),
-                    path: path.to_string(),
-                })),
-                None => Poll::Ready(Ok(())),
-            },
+            other => Poll::Ready(Err(other.map(ServerRef::<S>::cast_back))),
         }
+    }
+
+    fn wait(
+        &mut self,
+        mut waits: Box<Waits<'a, S>>,
+        cx: &mut Cx<'_>,
+    ) -> Poll<Result<(), SendError<S::Cast>>> {
+        if let Poll::Ready(result) = Pin::new(&mut waits.inner).poll(cx) {
+            return Poll::Ready(result.map_err(|e| e.map(ServerRef::<S>::cast_back)));
+        }
+        if waits.waiting.is_none() {
+            match cycle::wait_for(self.cell.link_id(), || label(self.cell)) {
+                Ok(waiting) => waits.waiting = waiting,
+                Err(path) => {
+                    let back = waits.inner.take_back().map(ServerRef::<S>::cast_back);
+                    let path = path.to_string();
+                    return Poll::Ready(
+                        back.map_or(Ok(()), |message| Err(SendError::Cycle { message, path })),
+                    );
+                }
+            }
+        }
+        self.state = Sent::Waiting(waits);
+        Poll::Pending
+    }
+
+    /// Takes the message back, leaving the line.
+    fn take_back(&mut self) -> Option<S::Cast> {
+        match std::mem::replace(&mut self.state, Sent::Done) {
+            Sent::Fresh(message) => Some(message),
+            Sent::Waiting(mut waits) => waits.inner.take_back(),
+            Sent::Done => None,
+        }
+        .map(ServerRef::<S>::cast_back)
     }
 }
 

@@ -469,7 +469,13 @@ impl<T: Send> Wait<T> {
                 continue;
             }
             let fresh = waker.take().unwrap_or_else(|| cx.waker().clone());
-            if self.slot.0.word.compare_exchange(word, word | LOCK, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            if self
+                .slot
+                .0
+                .word
+                .compare_exchange(word, word | LOCK, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
                 waker = Some(fresh);
                 continue;
             }
@@ -491,7 +497,12 @@ impl<T: Send> Wait<T> {
                 spin.wait();
                 continue;
             }
-            if self.slot.0.word.compare_exchange(word, word | CALLER_DONE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            if self
+                .slot
+                .0
+                .word
+                .compare_exchange(word, word | CALLER_DONE, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
             {
                 if word & SERVER_DONE != 0 {
                     release(self.slot);
@@ -516,7 +527,13 @@ impl<T: Send> Wait<T> {
                 spin.wait();
                 continue;
             }
-            if self.slot.0.word.compare_exchange(word, word | LOCK, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            if self
+                .slot
+                .0
+                .word
+                .compare_exchange(word, word | LOCK, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
                 continue;
             }
             // SAFETY: LOCK is ours (rule 1).

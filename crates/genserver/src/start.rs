@@ -12,7 +12,8 @@ use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::word::{LEASED, RUN};
 use restante_core::{
-    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, LeaseError, Overflow, Recipient, Settings, SettingsError,
+    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, LeaseError, Overflow, Recipient, Settings,
+    SettingsError,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -150,7 +151,11 @@ impl Opts {
     }
 }
 
-async fn start_with<S: GenServer>(new: NewCell<S>, args: S::Args, opts: Opts) -> Result<ServerRef<S>, StartError> {
+async fn start_with<S: GenServer>(
+    new: NewCell<S>,
+    args: S::Args,
+    opts: Opts,
+) -> Result<ServerRef<S>, StartError> {
     let rt = opts.rt()?;
     // A fresh cell begins with lease and RUN: nobody else knows of it yet.
     let cell = new_cell(new, LEASED | RUN, true);
@@ -180,7 +185,8 @@ async fn begin<S: GenServer>(
         (None, Some(mut told)) => {
             // From here on the starter waits; if it goes, so does the server.
             let mut guard = StartGuard { cell, done: false };
-            let _waiting = cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
+            let _waiting =
+                cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
             let Some(outcome) = restante_core::timeout::at_most(limit, &mut told).await else {
                 return Err(StartError::Timeout);
             };
@@ -238,7 +244,11 @@ impl<S: GenServer> ServerSettings<S> {
     }
 
     /// See [`Settings::weight_limit`].
-    pub fn weight_limit(self, limit: u64, weigh: impl Fn(&Message<S>) -> u32 + Send + Sync + 'static) -> Self {
+    pub fn weight_limit(
+        self,
+        limit: u64,
+        weigh: impl Fn(&Message<S>) -> u32 + Send + Sync + 'static,
+    ) -> Self {
         self.mailbox(|m| m.weight_limit(limit, weigh))
     }
 

@@ -3,22 +3,42 @@ use restante_genserver::*;
 use std::time::Duration;
 
 #[derive(Debug)]
-struct Counter { n: u64 }
+struct Counter {
+    n: u64,
+}
 #[derive(Debug)]
-enum Ask { Get(Reply<u64>), Sleep(Duration, Reply<u64>), Boom(#[allow(dead_code)] Reply<u64>), Never(#[allow(dead_code)] Reply<u64>) }
+enum Ask {
+    Get(Reply<u64>),
+    Sleep(Duration, Reply<u64>),
+    Boom(#[allow(dead_code)] Reply<u64>),
+    Never(#[allow(dead_code)] Reply<u64>),
+}
 impl GenServer for Counter {
-    type Args = u64; type Call = Ask; type Cast = u64; type Info = ();
-    async fn init(n: &u64, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> { Ok(Init::ok(Counter { n: *n })) }
+    type Args = u64;
+    type Call = Ask;
+    type Cast = u64;
+    type Info = ();
+    async fn init(n: &u64, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Counter { n: *n }))
+    }
     async fn handle_call(&mut self, call: Ask, _: &mut Context<Self>) -> Step {
         match call {
-            Ask::Get(r) => { r.send(self.n); }
-            Ask::Sleep(d, r) => { tokio::time::sleep(d).await; r.send(self.n); }
+            Ask::Get(r) => {
+                r.send(self.n);
+            }
+            Ask::Sleep(d, r) => {
+                tokio::time::sleep(d).await;
+                r.send(self.n);
+            }
             Ask::Boom(_r) => panic!("boom"),
             Ask::Never(_r) => std::future::pending::<()>().await,
         }
         Ok(Next::go())
     }
-    async fn handle_cast(&mut self, n: u64, _: &mut Context<Self>) -> Step { self.n += n; Ok(Next::go()) }
+    async fn handle_cast(&mut self, n: u64, _: &mut Context<Self>) -> Step {
+        self.n += n;
+        Ok(Next::go())
+    }
 }
 async fn check() {
     let c = start::<Counter>(1).await.unwrap();
@@ -26,7 +46,9 @@ async fn check() {
     assert_eq!(c.call(Ask::Get).await, Ok(42));
     assert_eq!(c.call(Ask::Get).await, Ok(42));
     assert_eq!(c.call(|r| Ask::Sleep(Duration::from_millis(5), r)).await, Ok(42));
-    for i in 0..5000 { c.send(i).await.unwrap(); }
+    for i in 0..5000 {
+        c.send(i).await.unwrap();
+    }
     assert_eq!(c.call(Ask::Get).await, Ok(42 + 4999 * 5000 / 2));
     let s = Server::<Counter>::new("counter");
     let a = s.address();
@@ -53,5 +75,11 @@ async fn check() {
     let l = c.audit().unwrap();
     assert_eq!(l.lost(), 0, "{l}");
 }
-#[tokio::test] async fn one() { check().await }
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn two() { tokio::spawn(check()).await.unwrap() }
+#[tokio::test]
+async fn one() {
+    check().await
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two() {
+    tokio::spawn(check()).await.unwrap()
+}

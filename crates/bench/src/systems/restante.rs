@@ -105,7 +105,8 @@ impl System for Restante {
         let mut list = Vec::new();
         for _ in 0..watchers {
             let args = Some((target.clone(), Arc::clone(&latch)));
-            let watcher = Server::<Watcher>::settings().unbounded().start(args).await.expect("a watcher starts");
+            let watcher =
+                Server::<Watcher>::settings().unbounded().start(args).await.expect("a watcher starts");
             // Like its peers', a watcher has worked before: its task exists.
             watcher.call(|reply| Call(0, reply)).caller_runs(CallerRuns::Never).await.expect("it replies");
             list.push(watcher);
