@@ -27,7 +27,7 @@ impl GenServer for Counter {
     type Cast = u64;
     type Info = ();
 
-    async fn init(_: &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
         Ok(Init::ok(Counter(0)))
     }
 

@@ -34,7 +34,7 @@ impl GenServer for Session {
     type Cast = Event;
     type Info = ();
 
-    async fn init(_: &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
         Ok(Init::ok(Session { context: 1 }))
     }
 

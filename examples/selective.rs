@@ -36,11 +36,11 @@ impl GenServer for Shop {
     type Cast = Question;
     type Info = ();
 
-    async fn init(_: &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
         Ok(Init::ok(Shop))
     }
 
-    async fn handle_call(&mut self, _: (), _: &mut Context<Self>) -> Step {
+    async fn handle_call(&mut self, (): (), _: &mut Context<Self>) -> Step {
         Ok(Next::go())
     }
 

@@ -400,7 +400,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     match played {
         // Whoever reads our lines has seen enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(e) if e.get_ref().is_some_and(|inner| inner.is::<Unreadable>()) => {
+        Err(e) if e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unreadable>) => {
             Err(format!("cannot read the commands: {e}"))
         }
         Err(e) => Err(format!("cannot write: {e}")),
