@@ -4,6 +4,10 @@
 //! - Dropping a receiver, by return, cancellation or panic, gives the lease back with every unread message in order.
 //! - Every message ends in exactly one way, and is counted: [`Ledger`].
 //!
+//! Waiting for room and for messages is async; `try_send`, `try_receive` and drops never wait. What exactly is promised
+//! stands in the repository's `docs/SEMANTICS.md`: mailboxes in part 1, lanes in 2, room in 3, time to live and keys in 4, the
+//! lease in 5, links and monitors in 12, the conservation law in 17.
+//!
 //! What deliberately does not live here: servers (crate `restante-genserver`), names, engines, wire formats.
 
 mod address;

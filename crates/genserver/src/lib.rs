@@ -5,6 +5,11 @@
 //!   kills and monitors.
 //! - [`Context`] is what a handler may do beside handling: timers, selective receive, monitors, links, tasks.
 //!
+//! A server's end, by panic, error, stop or kill, is the end of one incarnation: queued messages and their callers stay in its
+//! mailbox for the next, where that outlives its server ([`Server`]). What exactly is promised stands in the repository's
+//! `docs/SEMANTICS.md`: survival in part 5, calls in 6, what caller-runs lets one notice in 7, cycles in 8, timers in 9,
+//! selective receive in 10, starts in 11, ends in 13 and 14.
+//!
 //! What deliberately does not live here: supervision, names, flow control.
 
 mod call;

@@ -1,1 +1,94 @@
-//! Under construction.
+//! Typed OTP for Rust, named after *poste restante*: mail that is held until its addressee comes back.
+//!
+//! **The mailbox is the identity; processes come and go in front of it.** A server that crashes loses its state and the
+//! message it had in hand. Its address, its queued messages, the callers among them and their order stay for the next one.
+//!
+//! ```
+//! use restante::prelude::*;
+//! use std::time::Duration;
+//!
+//! struct Counter { n: u64, ticks: u64 }
+//!
+//! enum Ask { Get(Reply<u64>), Divide { by: u64, reply: Reply<u64> } } // each call has its own type of reply
+//!
+//! impl GenServer for Counter {
+//!     type Args = u64; // what `init` is given
+//!     type Call = Ask; // requests that somebody waits for
+//!     type Cast = u64; // messages that nobody waits for
+//!     type Info = ();  // what comes from elsewhere: ticks, notices, results of tasks
+//!
+//!     async fn init(start: &u64, ctx: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+//!         ctx.send_every(Every::FixedRate(Duration::from_secs(1)), || ());
+//!         Ok(Init::ok(Counter { n: *start, ticks: 0 }))
+//!     }
+//!     async fn handle_call(&mut self, ask: Ask, _: &mut Context<Self>) -> Step {
+//!         match ask {
+//!             Ask::Get(reply) => reply.send(self.n),
+//!             Ask::Divide { by, reply } => reply.send(self.n / by), // by zero: a panic, and only this server ends
+//!         };
+//!         Ok(Next::go())
+//!     }
+//!     async fn handle_cast(&mut self, n: u64, _: &mut Context<Self>) -> Step {
+//!         self.n = self.n.checked_add(n).ok_or_else(|| ExitReason::error("the sum is too big"))?;
+//!         Ok(Next::go())
+//!     }
+//!     async fn handle_info(&mut self, _tick: (), _: &mut Context<Self>) -> Step {
+//!         self.ticks += 1;
+//!         Ok(Next::go())
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::<Counter>::new("counter"); // address first: a mailbox, and nobody reads it yet
+//!     let counter = server.address();
+//!     counter.cast(2)?; // waits in the mailbox
+//!     server.start(40).await?; // process after: `init` has returned
+//!     assert_eq!(counter.call(Ask::Get).await?, 42);
+//!
+//!     let crash = counter.call(|reply| Ask::Divide { by: 0, reply }).await;
+//!     assert!(matches!(crash, Err(CallError::Exited(ExitReason::Panic(_))))); // told at once, with the reason
+//!     counter.join().await; // the incarnation is over; the mailbox is not
+//!     counter.cast(1)?;
+//!     server.start(0).await?; // a new incarnation before the same mailbox
+//!     assert_eq!(counter.call(Ask::Get).timeout(Duration::from_secs(1)).await?, 1);
+//!     assert_eq!((counter.incarnation(), counter.stats().ledger.failed), (2, 1)); // every message is accounted for
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - A call has a **deadline**: 5 s, or [`Call::timeout`]. One that is over is skipped, and a ring of calls is an error.
+//! - **Lanes**: [`SendOptions::lane`] puts a message into a higher or lower [`Lane`]; control overtakes everything.
+//! - **Room**: 1024 messages unless [`ServerSettings`] say otherwise; [`Overflow`] decides what a full mailbox does.
+//! - **Selective receive** inside a handler, with a time limit and marks: [`Context::receive`].
+//! - **Ends**: [`ServerRef::stop`], [`ServerRef::kill`], [`ServerRef::monitor`], [`link`]; each has an [`ExitReason`].
+//! - **Plain threads**: [`ServerRef::call_blocking`], [`ServerRef::send_blocking`]. A queue without a server: [`Mailbox`].
+//! - **Counted**: [`Ledger`] says how each message ended; nothing is lost silently.
+//!
+//! What exactly is promised stands in the repository's `docs/SEMANTICS.md`: mailboxes in part 1, lanes in 2, room in 3,
+//! survival in 5, calls in 6, what caller-runs lets one notice in 7, ends in 13 and 14, bad input in 16.
+//!
+//! | feature | crate | default |
+//! |---|---|---|
+//! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
+//! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
+
+pub use restante_core::{
+    Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,
+    LeaseError, Ledger, Mailbox, MailboxBuilder, Overflow, PanicInfo, Phase, RateLimit, Reaper, Receiver,
+    Recipient, SendError, SendOptions, SendPermit, Settings, SettingsError, Stats, TryReceiveError,
+    WeakAddress, Weigh, install_panic_hook, monitor,
+};
+#[cfg(feature = "genserver")]
+pub use restante_genserver::{
+    Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context, DEFAULT_CALL_TIMEOUT,
+    DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, Init, Mark, Message, Next, Order, ReceiveError,
+    Reply, Selector, Server, ServerRef, ServerSettings, StartError, Step, StopError, TimerId, WeakServerRef,
+    cycle, drain, late_replies, link, start, start_again, start_link, start_monitor, unlink,
+};
+
+pub mod prelude;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

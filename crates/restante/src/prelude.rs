@@ -1,0 +1,11 @@
+//! What most programs need: `use restante::prelude::*`.
+
+pub use crate::monitor::{Event, Watch};
+pub use crate::{
+    Address, Exit, ExitReason, Lane, Mailbox, Overflow, Receiver, Recipient, SendError, SendOptions,
+};
+#[cfg(feature = "genserver")]
+pub use crate::{
+    CallError, Context, Every, GenServer, Init, Message, Next, ReceiveError, Reply, Server, ServerRef,
+    StartError, Step, start,
+};

@@ -1,0 +1,162 @@
+//! The shape of the workspace: what lies at its top, and who may depend on whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The lines of a manifest's tables whose name passes, without comments and blanks.
+fn entries(manifest: &str, table: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[') {
+            inside = table(name.trim_end_matches(']'));
+        } else if inside && !line.is_empty() && !line.starts_with('#') {
+            found.push(line.to_owned());
+        }
+    }
+    found
+}
+
+/// The names that a manifest depends on, whether for building, testing or one platform only.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    entries(manifest, |table| table.ends_with("dependencies"))
+        .iter()
+        .filter_map(|line| line.split(['=', '.']).next())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// Folder name → manifest, of every crate under `crates/`.
+fn crates() -> BTreeMap<String, String> {
+    let folder = fs::read_dir(root().join("crates")).expect("crates/ exists");
+    folder
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.join("Cargo.toml").is_file())
+        .map(|path| {
+            let name = path.file_name().expect("listed by name").to_string_lossy().into_owned();
+            (name, read(&path.join("Cargo.toml")))
+        })
+        .collect()
+}
+
+/// Row A1: a workspace with these things at its top, and no package of its own there.
+#[test]
+fn the_top_level_holds_what_a_visitor_expects() {
+    for name in [
+        "Cargo.toml",
+        "crates",
+        "examples",
+        "docs",
+        "tests",
+        "rustfmt.toml",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        ".ci/run",
+        "docs/ARCHITECTURE.md",
+        "docs/SEMANTICS.md",
+        "docs/GLOSSARY.md",
+        "docs/REQUIREMENTS_STATUS.md",
+        "docs/design/README.md",
+    ] {
+        assert!(root().join(name).exists(), "{name} is missing");
+    }
+    let manifest = read(&root().join("Cargo.toml"));
+    assert!(manifest.contains("[workspace]") && !manifest.contains("[package]"), "the workspace is virtual");
+}
+
+/// Row A1: versions, edition and lints are stated once, in the workspace.
+#[test]
+fn every_crate_takes_the_workspace_s_settings() {
+    for (folder, manifest) in crates() {
+        for line in ["version.workspace = true", "edition.workspace = true", "license.workspace = true"] {
+            assert!(manifest.contains(line), "crates/{folder} says {line} otherwise");
+        }
+        let lints = entries(&manifest, |table| table == "lints");
+        assert_eq!(lints, ["workspace = true"], "crates/{folder} has lints of its own");
+        for line in entries(&manifest, |table| table.ends_with("dependencies")) {
+            assert!(line.contains("workspace = true"), "crates/{folder} states a version itself: {line}");
+        }
+    }
+}
+
+/// Row A2: which of our crates may depend on which; a crate that is not in this table has no room yet.
+#[test]
+fn arrows_run_down_the_table_only() {
+    let core_and_server: &[&str] = &["core", "genserver"];
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("core", &[] as &[&str]),
+        ("genserver", &["core"]),
+        ("supervisor", core_and_server),
+        ("registry", &["core", "genserver", "supervisor"]),
+        ("flow", core_and_server),
+        ("queue", core_and_server),
+        ("journal", &["queue"]),
+        ("redis", &["queue"]),
+        ("nats", &["queue"]),
+        ("sqs", &["queue"]),
+        ("macros", &[]),
+        ("testkit", &["core", "genserver", "supervisor"]),
+        ("xtask", &[]),
+    ]);
+    for (folder, manifest) in crates() {
+        // The facade and the bench see everything; nobody sees them.
+        if ["restante", "bench", "observer"].contains(&&*folder) {
+            continue;
+        }
+        let Some(allowed) = allowed.get(&*folder) else { panic!("crates/{folder} is not in the table") };
+        for name in dependencies(&manifest).iter().filter(|name| name.starts_with("restante")) {
+            let on = name.strip_prefix("restante-").unwrap_or("restante");
+            assert!(allowed.contains(&on), "crates/{folder} depends on {name}");
+        }
+    }
+}
+
+/// Row A2: a package is named after its folder; the facade re-exports each library crate under a feature of its name.
+#[test]
+fn folders_packages_and_features_have_one_name() {
+    let all = crates();
+    let facade = &all["restante"];
+    for (folder, manifest) in &all {
+        let package = if ["restante", "xtask"].contains(&&**folder) {
+            folder.clone()
+        } else {
+            format!("restante-{folder}")
+        };
+        assert!(manifest.contains(&format!("name = \"{package}\"")), "crates/{folder} is not {package}");
+        if ["core", "restante", "bench", "xtask"].contains(&&**folder) {
+            continue;
+        }
+        let features = entries(facade, |table| table == "features");
+        assert!(
+            features.iter().any(|line| line.starts_with(&format!("{folder} ="))),
+            "the facade has no feature {folder}"
+        );
+    }
+    let lines = read(&root().join("crates/restante/src/lib.rs")).lines().count();
+    assert!(lines < 100, "the facade is re-exports: {lines} lines");
+}
+
+/// Row A3: built on these, `futures` without its default features.
+#[test]
+fn the_crates_stand_on_the_parts_that_were_asked_for() {
+    let all = crates();
+    let libraries: BTreeSet<String> =
+        ["core", "genserver"].iter().flat_map(|folder| dependencies(&all[*folder])).collect();
+    for part in ["tokio", "uuid", "futures", "tracing", "thiserror"] {
+        assert!(libraries.contains(part), "nothing uses {part}");
+    }
+    let workspace = entries(&read(&root().join("Cargo.toml")), |table| table == "workspace.dependencies");
+    let futures = workspace.iter().find(|line| line.starts_with("futures ")).expect("futures is there");
+    assert!(futures.contains("default-features = false"), "{futures}");
+}
