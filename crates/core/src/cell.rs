@@ -23,6 +23,7 @@ use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -66,7 +67,11 @@ struct Cold {
     monitors: Vec<Monitor>,
     /// Taken down while the list was out being told.
     demonitored: Vec<MonitorId>,
-    telling: u32,
+    /// Somebody has the list out and tells what lies in `untold`.
+    telling: bool,
+    /// Events so far: a monitor hears of those that come after it.
+    events: u64,
+    untold: VecDeque<(u64, Event)>,
     links: Links,
     last_exit: Option<Exit>,
     closed: Option<ExitReason>,
@@ -78,6 +83,15 @@ impl<M> Shared<M> {
     }
     fn ledger(&mut self) -> &mut Ledger {
         &mut self.cold().ledger
+    }
+    /// Notes an event, under the lock that makes it true; whether anybody is to be told.
+    fn note_event(&mut self, event: impl FnOnce() -> Event) -> bool {
+        let Some(cold) = self.cold.as_mut().filter(|c| c.telling || !c.monitors.is_empty()) else {
+            return false;
+        };
+        cold.events += 1;
+        cold.untold.push_back((cold.events, event()));
+        true
     }
 }
 
@@ -1017,10 +1031,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE);
         g.incarnation += 1;
         let incarnation = g.incarnation;
-        let watched = g.cold.as_ref().is_some_and(|c| !c.monitors.is_empty());
+        let watched = g.note_event(|| Event::Started { incarnation });
         drop(g);
         if watched {
-            self.tell(&Event::Started { incarnation });
+            self.tell();
         }
         Ok(incarnation)
     }
@@ -1033,6 +1047,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let left = !own.is_empty();
         permit.give_up();
         let mut g = self.gate.lock();
+        let mut after = After::default();
+        if g.bits() & word::WAIT != 0 {
+            // Rule 5 of `word`: nobody may be there to give room back for a long time.
+            self.see(&mut g);
+            self.grant(&mut g, &mut after);
+        }
         g.clear(
             word::LEASED
                 | word::RUN
@@ -1054,17 +1074,18 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let cold = g.cold();
             cold.last_exit = Some(exit.clone());
             links = cold.links.take();
-            watched = !cold.monitors.is_empty();
+            watched = g.note_event(|| Event::Down(exit.clone()));
         }
         drop(g);
         drop(parked);
+        self.afterwards(after);
         if let Some(exit) = exit {
             let id = self.link_id();
             for other in links.iter().filter_map(Weak::upgrade) {
                 other.exit_signal(id, &exit.reason);
             }
             if watched {
-                self.tell(&Event::Down(exit.clone()));
+                self.tell();
             }
             if close {
                 self.close(exit.reason);
@@ -1093,6 +1114,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
+        } else if g.bits() & word::RUN != 0 {
+            // Whoever runs may have looked for the close already.
+            g.set(word::NOTE);
         }
         let parked = if owes { g.parked.take() } else { None };
         let leased = g.bits() & word::LEASED != 0;
@@ -1135,49 +1159,65 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.count(Fate::DeadLettered, left);
         }
         permit.give_up();
-        self.gate.change(0, word::RUN);
-        self.tell(&Event::Closed(reason));
+        self.gate.change(0, word::RUN | word::NOTE);
+        if self.gate.lock().note_event(|| Event::Closed(reason)) {
+            self.tell();
+        }
     }
 
-    /// Tells the monitors; user code, so the list is out of the cell meanwhile.
-    fn tell(&self, event: &Event) {
-        let mut list = {
+    /// Tells the monitors what is untold, in order; user code, so the list is out of the cell meanwhile. Where somebody
+    /// is at it already, that one goes on with what has come since.
+    fn tell(&self) {
+        let (mut event, mut list) = {
             let mut g = self.gate.lock();
-            let Some(cold) = g.cold.as_mut().filter(|c| !c.monitors.is_empty()) else { return };
-            cold.telling += 1;
-            std::mem::take(&mut cold.monitors)
+            let Some(cold) = g.cold.as_mut().filter(|c| !c.telling) else { return };
+            let Some(event) = cold.untold.pop_front() else { return };
+            cold.telling = true;
+            (event, std::mem::take(&mut cold.monitors))
         };
-        let last = matches!(event, Event::Closed(_));
-        let down = matches!(event, Event::Down(_));
-        for monitor in &mut list {
-            match monitor.watch {
-                Watch::Mailbox => monitor.tell(event.clone()),
-                Watch::Incarnation if down => monitor.tell(event.clone()),
-                Watch::Incarnation => {}
+        loop {
+            let (number, what) = &event;
+            for monitor in list.iter_mut().filter(|m| m.concerns(*number, what)) {
+                if !self.was_demonitored(monitor.id) {
+                    monitor.tell(what.clone());
+                }
+            }
+            let (mut kept, mut ended): (Vec<_>, Vec<_>) =
+                list.into_iter().partition(|m| !(m.concerns(*number, what) && m.ends_with(what)));
+            let mut g = self.gate.lock();
+            let cold = g.cold();
+            let gone = std::mem::take(&mut cold.demonitored);
+            if !gone.is_empty() {
+                let (stay, go): (Vec<_>, Vec<_>) = kept.into_iter().partition(|m| !gone.contains(&m.id));
+                kept = stay;
+                ended.extend(go);
+            }
+            kept.append(&mut cold.monitors);
+            let next = cold.untold.pop_front();
+            list = if next.is_some() {
+                kept
+            } else {
+                cold.telling = false;
+                cold.monitors = kept;
+                Vec::new()
+            };
+            drop(g);
+            ended.into_iter().for_each(Monitor::end);
+            match next {
+                Some(next) => event = next,
+                None => return,
             }
         }
-        let (mut kept, ended): (Vec<_>, Vec<_>) =
-            list.into_iter().partition(|m| !last && !(down && m.watch == Watch::Incarnation));
-        let mut g = self.gate.lock();
-        let cold = g.cold();
-        cold.telling -= 1;
-        let dropped: Vec<_> = if cold.demonitored.is_empty() {
-            Vec::new()
-        } else {
-            let gone = std::mem::take(&mut cold.demonitored);
-            let (stay, go) = kept.into_iter().partition(|m| !gone.contains(&m.id));
-            kept = stay;
-            go
-        };
-        kept.append(&mut cold.monitors);
-        cold.monitors = kept;
-        drop(g);
-        drop((ended, dropped));
+    }
+
+    fn was_demonitored(&self, id: MonitorId) -> bool {
+        self.gate.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
     }
 
     /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
-    pub fn monitor(self: &Arc<Self>, watch: Watch, mut notify: Notify) -> MonitorId {
+    pub fn monitor(self: &Arc<Self>, watch: Watch, notify: Notify) -> MonitorId {
         let id = MonitorId::next();
+        let mut monitor = Monitor { id, watch, since: 0, notify };
         let mut g = self.gate.lock();
         let bits = g.bits();
         let at_once = if watch == Watch::Incarnation && bits & word::LEASED == 0 {
@@ -1195,24 +1235,30 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         match at_once {
             Some(event) => {
                 drop(g);
-                notify(event);
+                monitor.tell(event);
+                monitor.end();
             }
-            None => g.cold().monitors.push(Monitor { id, watch, notify }),
+            None => {
+                let cold = g.cold();
+                monitor.since = cold.events;
+                cold.monitors.push(monitor);
+            }
         }
         id
     }
 
-    /// Takes a monitor down: nothing is told any more, but what is being told right now. False when it was gone.
+    /// Takes a monitor down: nothing is told any more, but what is being told right now. False when it was gone, and
+    /// while an event is being told (the monitor is out then, and goes when it comes back).
     pub fn demonitor(&self, id: MonitorId) -> bool {
         let mut g = self.gate.lock();
         let Some(cold) = g.cold.as_mut() else { return false };
         if let Some(at) = cold.monitors.iter().position(|m| m.id == id) {
             let monitor = cold.monitors.remove(at);
             drop(g);
-            drop(monitor);
+            monitor.end();
             return true;
         }
-        if cold.telling > 0 {
+        if cold.telling {
             cold.demonitored.push(id);
         }
         false
@@ -1260,6 +1306,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if self.gate.leave_quietly() {
             let parked = self.gate.lock().parked.take();
             self.wake(parked);
+        }
+        // Who closed it meanwhile found RUN taken.
+        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
+            self.settle();
         }
         Some(ledger)
     }

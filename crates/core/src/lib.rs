@@ -18,6 +18,8 @@ mod exit;
 pub mod handle;
 mod lanes;
 pub mod link;
+#[cfg(all(loom, test))]
+mod loom_tests;
 mod mailbox;
 pub mod monitor;
 mod options;
