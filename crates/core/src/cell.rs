@@ -16,7 +16,7 @@ use crate::lanes::{Lane, LaneOrder, Lanes};
 use crate::link::{Linked, Links};
 use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
 use crate::options::{Meta, SendOptions};
-use crate::overflow::Verdict;
+use crate::overflow::{Overflow, Verdict};
 use crate::rate::RateState;
 use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
@@ -428,15 +428,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         {
             return refuse(SendError::RateLimited { message, retry_after });
         }
-        if let Some(key) = meta.key()
-            && let Some(at) = g.lanes.lane(lane).and_then(|l| l.find_key(key))
-        {
+        self.see(&mut g);
+        if let Some(at) = Self::coalesces_with(&g, lane, &meta) {
             self.coalesce(&mut g, message, lane, meta, at, after);
             return Ok(());
         }
-        self.see(&mut g);
         if g.bits() & word::WAIT != 0 {
-            if asks {
+            // (Where the policy is not to wait, only reservations do, and they come first like anybody in line.)
+            if asks && self.settings.as_ref().and_then(|s| s.overflow.as_ref()).is_none_or(Overflow::waits) {
                 return Err(Unplaced::Refused(Refused { error: SendError::Full(message), may_wait: true }));
             }
             // Those who wait come first; what is left is for whoever does not wait.
@@ -484,6 +483,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
+    /// Where an older message lies whose place this one takes; none if the weight would not fit even then.
+    fn coalesces_with(g: &Guard<'_, M>, lane: Lane, meta: &Meta) -> Option<usize> {
+        let queue = g.lanes.lane(lane)?;
+        let at = queue.find_key(meta.key()?)?;
+        let old = queue.meta(at).map_or(1, Meta::weight);
+        g.room.fits_instead(old, meta.weight()).then_some(at)
+    }
+
     fn coalesce(
         &self,
         g: &mut Guard<'_, M>,
@@ -509,6 +516,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             g.ledger().count(Fate::Coalesced, 1);
             after.dropped = Some(old);
         }
+        // The newer one may be lighter.
+        self.grant(g, after);
     }
 
     /// Remembers since when something waits behind a busy reader. (One that is idle will have it in no time.)
@@ -621,12 +630,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut g = self.gate.lock();
         let left = g.waiters.as_mut().and_then(|w| w.leave(place.ticket));
         let mut after = After::default();
-        if left.is_none() && g.bits() & word::CLOSED == 0 {
-            g.room.unreserve(place.weight);
+        if g.bits() & word::CLOSED == 0 {
+            if left.is_none() {
+                g.room.unreserve(place.weight);
+            }
+            // Also without a slot to give: one who stood behind may be lighter and fit.
             self.see(&mut g);
             self.grant(&mut g, &mut after);
-        } else if g.waiters.as_ref().is_some_and(|w| w.is_empty()) {
-            g.clear(word::WAIT);
         }
         drop(g);
         drop(left);
@@ -663,12 +673,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 Err(SendError::TooHeavy { message, weight: meta.weight(), limit })
             }
             Ok(meta) => {
-                self.put(&mut g, message, options.lane, meta, &mut after);
+                let at = Self::coalesces_with(&g, options.lane, &meta);
                 if options.lane == Lane::Control {
                     g.ledger().sent += 1;
+                    self.put(&mut g, message, options.lane, meta, &mut after);
+                } else if let Some(at) = at {
+                    self.coalesce(&mut g, message, options.lane, meta, at, &mut after);
                 } else {
+                    self.put(&mut g, message, options.lane, meta, &mut after);
                     g.room.enter();
                     g.room.enter_weight(meta.weight());
+                }
+                if options.lane == Lane::Control || at.is_some() {
+                    // The slot itself was not needed.
+                    self.see(&mut g);
+                    self.grant(&mut g, &mut after);
                 }
                 Ok(())
             }
@@ -824,9 +843,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     fn refill_locked(self: &Arc<Self>, mut g: Guard<'_, M>, own: &mut Own<M>) -> bool {
         let limit = self.settings.as_ref().map_or(usize::MAX, |s| s.batch_limit());
         let any = !g.lanes.is_empty();
-        own.lanes.take_from(&mut g.lanes, limit.saturating_sub(own.lanes.normal.len()).max(1));
+        let fresh = own.lanes.is_empty();
+        own.lanes.take_from(&mut g.lanes, limit);
         own.side_pending = own.lanes.side_len() != 0;
-        g.clear(word::SIDE);
+        // What is left in a side lane still goes before what is in the batch's lower ones.
+        if g.lanes.side_len() == 0 {
+            g.clear(word::SIDE);
+        }
         let left = !g.lanes.is_empty();
         if left {
             g.set(word::DATA)
@@ -837,7 +860,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if left {
             g.stamp = since;
         }
-        self.tally.batch_since.store(since, Ordering::Relaxed);
+        self.note_since(fresh, since);
         if g.bits() & word::WAIT == 0 {
             return any;
         }
@@ -847,6 +870,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(g);
         self.afterwards(after);
         any
+    }
+
+    /// Since when the oldest of the batch has waited: what was there before is older than what has come.
+    fn note_since(&self, fresh: bool, since: u64) {
+        if fresh || self.tally.batch_since.load(Ordering::Relaxed) == 0 {
+            self.tally.batch_since.store(since, Ordering::Relaxed);
+        }
     }
 
     /// Gives room back to those who wait for it.
@@ -916,6 +946,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Puts a message back at the front of its lane for another attempt. It is in no sense sent again.
     pub fn put_back(&self, own: &mut Own<M>, message: M, lane: Lane, attempts: u32) {
         let meta = own.hand.take().map_or_else(Meta::default, |m| *m).with_attempts(attempts);
+        if lane != Lane::Control
+            && let Some(settings) = self.settings.as_ref().filter(|s| s.weight_limit.is_some())
+        {
+            let out = settings.weight_out.load(Ordering::Relaxed) - u64::from(meta.weight());
+            settings.weight_out.store(out, Ordering::Release);
+        }
         own.lanes.lane_mut(lane).push_front(message, meta);
         own.side_pending = own.lanes.side_len() != 0;
         match lane {
@@ -944,17 +980,26 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // Unbounded: what is in the batch can be looked at without the lock.
         {
             let mut g = self.gate.lock();
+            let fresh = own.lanes.is_empty();
             own.lanes.take_from(&mut g.lanes, usize::MAX);
             own.side_pending = own.lanes.side_len() != 0;
             g.clear(word::SIDE | word::DATA);
+            let since = std::mem::take(&mut g.stamp);
+            self.note_since(fresh, since);
         }
         let mut purged = 0;
         for lane in Lanes::<M>::ORDER {
             if own.lanes.lane(lane).is_none_or(|l| l.is_empty()) {
                 continue;
             }
-            for (message, meta) in own.lanes.lane_mut(lane).extract(|m, _| which(m)) {
-                own.left(lane);
+            // Should `which` panic, this lane is untouched and those before it are accounted for.
+            let out = own.lanes.lane_mut(lane).extract(|m, _| which(m));
+            out.iter().for_each(|_| own.left(lane));
+            self.tally.out.store(own.out(), Ordering::Release);
+            if !out.is_empty() {
+                self.count(Fate::Purged, out.len() as u64);
+            }
+            for (message, meta) in out {
                 if lane != Lane::Control
                     && let Some(settings) = &self.settings
                     && settings.weight_limit.is_some()
@@ -968,9 +1013,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
         }
-        self.tally.out.store(own.out(), Ordering::Release);
         if purged > 0 {
-            self.count(Fate::Purged, purged);
             tracing::debug!(mailbox = %self.label(), purged, "messages purged");
             self.end_turn(own);
         }

@@ -71,7 +71,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(place) = self.place else {
-            if self.options.is_plain() {
+            // (Where others wait, this one asks to wait too, and does not pass them by being lighter.)
+            if self.options.is_plain() && self.cell.gate().bits() & crate::word::WAIT == 0 {
                 let Some(message) = self.message.take() else { return Poll::Pending };
                 match self.cell.push(message) {
                     Ok(()) => return Poll::Ready(Ok(())),
