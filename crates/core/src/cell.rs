@@ -323,7 +323,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             if !g.room.looks_full() {
                 g.room.enter();
                 g.lanes.normal.push_plain(message);
-                self.stamp(&mut g);
+                Self::stamp(&mut g);
                 if g.announce(0) {
                     let parked = g.parked.take();
                     drop(g);
@@ -349,9 +349,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         options: &SendOptions,
         asks: bool,
     ) -> Result<(), Refused<M>> {
-        let meta = match self.resolve(&message, options) {
-            Ok(meta) => meta,
-            Err(()) => return Err(Refused { error: SendError::Expired(message), may_wait: false }),
+        let Ok(meta) = self.resolve(&message, options) else {
+            return Err(Refused { error: SendError::Expired(message), may_wait: false });
         };
         let mut after = After::default();
         let result = self.place(self.gate.lock(), message, options.lane, meta, asks, &mut after);
@@ -415,7 +414,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if lane == Lane::Control {
             g.ledger().sent += 1;
-            self.put(&mut g, message, lane, meta, after);
+            Self::put(&mut g, message, lane, meta, after);
             return Ok(());
         }
         let weight = meta.weight();
@@ -462,20 +461,20 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
         }
-        self.put(&mut g, message, lane, meta, after);
+        Self::put(&mut g, message, lane, meta, after);
         g.room.enter();
         g.room.enter_weight(weight);
         Ok(())
     }
 
     /// Into its lane, and the reader told.
-    fn put(&self, g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut After<M>) {
+    fn put(g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut After<M>) {
         if meta.is_plain() {
-            g.lanes.lane_mut(lane).push_plain(message)
+            g.lanes.lane_mut(lane).push_plain(message);
         } else {
-            g.lanes.lane_mut(lane).push(message, meta)
+            g.lanes.lane_mut(lane).push(message, meta);
         }
-        self.stamp(g);
+        Self::stamp(g);
         let side = if lane == Lane::Normal { 0 } else { word::SIDE };
         if g.announce(side) {
             after.owes = true;
@@ -522,7 +521,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Remembers since when something waits behind a busy reader. (One that is idle will have it in no time.)
     #[inline(always)]
-    fn stamp(&self, g: &mut Guard<'_, M>) {
+    fn stamp(g: &mut Guard<'_, M>) {
         let busy = g.bits() & word::LEASED == 0 || g.bits() & (word::RUN | word::PEND | word::SCHED) != 0;
         if g.stamp == 0 && busy {
             g.stamp = clock::coarse_ms();
@@ -676,11 +675,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 let at = Self::coalesces_with(&g, options.lane, &meta);
                 if options.lane == Lane::Control {
                     g.ledger().sent += 1;
-                    self.put(&mut g, message, options.lane, meta, &mut after);
+                    Self::put(&mut g, message, options.lane, meta, &mut after);
                 } else if let Some(at) = at {
                     self.coalesce(&mut g, message, options.lane, meta, at, &mut after);
                 } else {
-                    self.put(&mut g, message, options.lane, meta, &mut after);
+                    Self::put(&mut g, message, options.lane, meta, &mut after);
                     g.room.enter();
                     g.room.enter_weight(meta.weight());
                 }
@@ -852,9 +851,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let left = !g.lanes.is_empty();
         if left {
-            g.set(word::DATA)
+            g.set(word::DATA);
         } else {
-            g.clear(word::DATA)
+            g.clear(word::DATA);
         }
         let since = std::mem::take(&mut g.stamp);
         if left {
@@ -989,7 +988,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let mut purged = 0;
         for lane in Lanes::<M>::ORDER {
-            if own.lanes.lane(lane).is_none_or(|l| l.is_empty()) {
+            if own.lanes.lane(lane).is_none_or(super::lanes::Fifo::is_empty) {
                 continue;
             }
             // Should `which` panic, this lane is untouched and those before it are accounted for.
@@ -1275,17 +1274,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         } else {
             None
         };
-        match at_once {
-            Some(event) => {
-                drop(g);
-                monitor.tell(event);
-                monitor.end();
-            }
-            None => {
-                let cold = g.cold();
-                monitor.since = cold.events;
-                cold.monitors.push(monitor);
-            }
+        if let Some(event) = at_once {
+            drop(g);
+            monitor.tell(event);
+            monitor.end();
+        } else {
+            let cold = g.cold();
+            monitor.since = cold.events;
+            cold.monitors.push(monitor);
         }
         id
     }

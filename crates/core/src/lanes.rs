@@ -29,6 +29,7 @@ pub enum Lane {
 pub struct Fifo<M> {
     items: VecDeque<M>,
     /// As long as `items` where it exists.
+    #[expect(clippy::box_collection, reason = "rare, and three words less in every lane")]
     metas: Option<Box<VecDeque<Meta>>>,
 }
 

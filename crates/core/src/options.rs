@@ -111,6 +111,7 @@ impl Meta {
 
     /// The same, with a key.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     pub fn with_key(mut self, key: u128) -> Self {
         let (high, low) = ((key >> 64) as u64, (key & u128::from(u64::MAX)) as u64);
         self.key = Some((high, low));

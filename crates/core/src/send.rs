@@ -83,7 +83,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
             return self.first(cx);
         };
         match self.cell.in_line(place, cx.waker().clone()) {
-            Ok(false) => return Poll::Pending,
+            Ok(false) => Poll::Pending,
             Ok(true) => {
                 self.place = None;
                 let Some(message) = self.message.take() else { return Poll::Pending };

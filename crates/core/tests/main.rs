@@ -1,5 +1,7 @@
 //! What a mailbox promises, topic by topic.
 
+#![allow(clippy::many_single_char_names, reason = "m, a, r: mailbox, address, receiver")]
+
 mod closing;
 mod leases;
 mod model;

@@ -99,9 +99,7 @@ fn a_panic_in_a_notice_goes_no_further() {
     struct Rude;
     impl Drop for Rude {
         fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("dropped");
-            }
+            assert!(std::thread::panicking(), "dropped");
         }
     }
     let (_m, a, r) = with_room(1);
