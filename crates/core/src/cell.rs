@@ -16,13 +16,14 @@ use crate::lanes::{Lane, LaneOrder, Lanes};
 use crate::link::{Linked, Links};
 use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
 use crate::options::{Meta, SendOptions};
-use crate::overflow::Verdict;
+use crate::overflow::{Overflow, Verdict};
 use crate::rate::RateState;
 use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -73,7 +74,11 @@ struct Cold {
     monitors: Vec<Monitor>,
     /// Taken down while the list was out being told.
     demonitored: Vec<MonitorId>,
-    telling: u32,
+    /// Somebody has the list out and tells what lies in `untold`.
+    telling: bool,
+    /// Events so far: a monitor hears of those that come after it.
+    events: u64,
+    untold: VecDeque<(u64, Event)>,
     links: Links,
     last_exit: Option<Exit>,
     /// Why the present incarnation is to be killed.
@@ -87,6 +92,15 @@ impl<M> Shared<M> {
     }
     fn ledger(&mut self) -> &mut Ledger {
         &mut self.cold().ledger
+    }
+    /// Notes an event, under the lock that makes it true; whether anybody is to be told.
+    fn note_event(&mut self, event: impl FnOnce() -> Event) -> bool {
+        let Some(cold) = self.cold.as_mut().filter(|c| c.telling || !c.monitors.is_empty()) else {
+            return false;
+        };
+        cold.events += 1;
+        cold.untold.push_back((cold.events, event()));
+        true
     }
 }
 
@@ -329,7 +343,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             if !g.room.looks_full() {
                 g.room.enter();
                 g.lanes.normal.push_plain(message);
-                self.stamp(&mut g);
+                Self::stamp(&mut g);
                 if g.announce(0) {
                     let parked = g.parked.take();
                     drop(g);
@@ -355,9 +369,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         options: &SendOptions,
         asks: bool,
     ) -> Result<(), Refused<M>> {
-        let meta = match self.resolve(&message, options) {
-            Ok(meta) => meta,
-            Err(()) => return Err(Refused { error: SendError::Expired(message), may_wait: false }),
+        let Ok(meta) = self.resolve(&message, options) else {
+            return Err(Refused { error: SendError::Expired(message), may_wait: false });
         };
         let mut after = After::default();
         let result = self.place(self.gate.lock(), message, options.lane, meta, asks, &mut after);
@@ -421,7 +434,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if lane == Lane::Control {
             g.ledger().sent += 1;
-            self.put(&mut g, message, lane, meta, after);
+            Self::put(&mut g, message, lane, meta, after);
             return Ok(());
         }
         let weight = meta.weight();
@@ -434,15 +447,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         {
             return refuse(SendError::RateLimited { message, retry_after });
         }
-        if let Some(key) = meta.key()
-            && let Some(at) = g.lanes.lane(lane).and_then(|l| l.find_key(key))
-        {
+        self.see(&mut g);
+        if let Some(at) = Self::coalesces_with(&g, lane, &meta) {
             self.coalesce(&mut g, message, lane, meta, at, after);
             return Ok(());
         }
-        self.see(&mut g);
         if g.bits() & word::WAIT != 0 {
-            if asks {
+            // (Where the policy is not to wait, only reservations do, and they come first like anybody in line.)
+            if asks && self.settings.as_ref().and_then(|s| s.overflow.as_ref()).is_none_or(Overflow::waits) {
                 return Err(Unplaced::Refused(Refused { error: SendError::Full(message), may_wait: true }));
             }
             // Those who wait come first; what is left is for whoever does not wait.
@@ -469,25 +481,33 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
         }
-        self.put(&mut g, message, lane, meta, after);
+        Self::put(&mut g, message, lane, meta, after);
         g.room.enter();
         g.room.enter_weight(weight);
         Ok(())
     }
 
     /// Into its lane, and the reader told.
-    fn put(&self, g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut After<M>) {
+    fn put(g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut After<M>) {
         if meta.is_plain() {
-            g.lanes.lane_mut(lane).push_plain(message)
+            g.lanes.lane_mut(lane).push_plain(message);
         } else {
-            g.lanes.lane_mut(lane).push(message, meta)
+            g.lanes.lane_mut(lane).push(message, meta);
         }
-        self.stamp(g);
+        Self::stamp(g);
         let side = if lane == Lane::Normal { 0 } else { word::SIDE };
         if g.announce(side) {
             after.owes = true;
             after.parked = g.parked.take();
         }
+    }
+
+    /// Where an older message lies whose place this one takes; none if the weight would not fit even then.
+    fn coalesces_with(g: &Guard<'_, M>, lane: Lane, meta: &Meta) -> Option<usize> {
+        let queue = g.lanes.lane(lane)?;
+        let at = queue.find_key(meta.key()?)?;
+        let old = queue.meta(at).map_or(1, Meta::weight);
+        g.room.fits_instead(old, meta.weight()).then_some(at)
     }
 
     fn coalesce(
@@ -515,11 +535,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             g.ledger().count(Fate::Coalesced, 1);
             after.dropped = Some(old);
         }
+        // The newer one may be lighter.
+        self.grant(g, after);
     }
 
     /// Remembers since when something waits behind a busy reader. (One that is idle will have it in no time.)
     #[inline(always)]
-    fn stamp(&self, g: &mut Guard<'_, M>) {
+    fn stamp(g: &mut Guard<'_, M>) {
         let busy = g.bits() & word::LEASED == 0 || g.bits() & (word::RUN | word::PEND | word::SCHED) != 0;
         if g.stamp == 0 && busy {
             g.stamp = clock::coarse_ms();
@@ -628,12 +650,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut g = self.gate.lock();
         let left = g.waiters.as_mut().and_then(|w| w.leave(place.ticket));
         let mut after = After::default();
-        if left.is_none() && g.bits() & word::CLOSED == 0 {
-            g.room.unreserve(place.weight);
+        if g.bits() & word::CLOSED == 0 {
+            if left.is_none() {
+                g.room.unreserve(place.weight);
+            }
+            // Also without a slot to give: one who stood behind may be lighter and fit.
             self.see(&mut g);
             self.grant(&mut g, &mut after);
-        } else if g.waiters.as_ref().is_some_and(|w| w.is_empty()) {
-            g.clear(word::WAIT);
         }
         drop(g);
         drop(left);
@@ -670,12 +693,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 Err(SendError::TooHeavy { message, weight: meta.weight(), limit })
             }
             Ok(meta) => {
-                self.put(&mut g, message, options.lane, meta, &mut after);
+                let at = Self::coalesces_with(&g, options.lane, &meta);
                 if options.lane == Lane::Control {
                     g.ledger().sent += 1;
+                    Self::put(&mut g, message, options.lane, meta, &mut after);
+                } else if let Some(at) = at {
+                    self.coalesce(&mut g, message, options.lane, meta, at, &mut after);
                 } else {
+                    Self::put(&mut g, message, options.lane, meta, &mut after);
                     g.room.enter();
                     g.room.enter_weight(meta.weight());
+                }
+                if options.lane == Lane::Control || at.is_some() {
+                    // The slot itself was not needed.
+                    self.see(&mut g);
+                    self.grant(&mut g, &mut after);
                 }
                 Ok(())
             }
@@ -879,20 +911,24 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     fn refill_slow(self: &Arc<Self>, mut g: Guard<'_, M>, own: &mut Own<M>) -> bool {
         let limit = self.settings.as_ref().map_or(usize::MAX, |s| s.batch_limit());
         let any = !g.lanes.is_empty();
-        own.lanes.take_from(&mut g.lanes, limit.saturating_sub(own.lanes.normal.len()).max(1));
+        let fresh = own.lanes.is_empty();
+        own.lanes.take_from(&mut g.lanes, limit);
         own.side_pending = own.lanes.side_len() != 0;
-        g.clear(word::SIDE);
+        // What is left in a side lane still goes before what is in the batch's lower ones.
+        if g.lanes.side_len() == 0 {
+            g.clear(word::SIDE);
+        }
         let left = !g.lanes.is_empty();
         if left {
-            g.set(word::DATA)
+            g.set(word::DATA);
         } else {
-            g.clear(word::DATA)
+            g.clear(word::DATA);
         }
         let since = std::mem::take(&mut g.stamp);
         if left {
             g.stamp = since;
         }
-        self.tally.batch_since.store(since, Ordering::Relaxed);
+        self.note_since(fresh, since);
         if g.bits() & word::WAIT == 0 {
             return any;
         }
@@ -902,6 +938,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(g);
         self.afterwards(after);
         any
+    }
+
+    /// Since when the oldest of the batch has waited: what was there before is older than what has come.
+    fn note_since(&self, fresh: bool, since: u64) {
+        if fresh || self.tally.batch_since.load(Ordering::Relaxed) == 0 {
+            self.tally.batch_since.store(since, Ordering::Relaxed);
+        }
     }
 
     /// Gives room back to those who wait for it.
@@ -971,6 +1014,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Puts a message back at the front of its lane for another attempt. It is in no sense sent again.
     pub fn put_back(&self, own: &mut Own<M>, message: M, lane: Lane, attempts: u32) {
         let meta = own.hand.take().map_or_else(Meta::default, |m| *m).with_attempts(attempts);
+        if lane != Lane::Control
+            && let Some(settings) = self.settings.as_ref().filter(|s| s.weight_limit.is_some())
+        {
+            let out = settings.weight_out.load(Ordering::Relaxed) - u64::from(meta.weight());
+            settings.weight_out.store(out, Ordering::Release);
+        }
         own.lanes.lane_mut(lane).push_front(message, meta);
         own.side_pending = own.lanes.side_len() != 0;
         match lane {
@@ -999,17 +1048,26 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // Unbounded: what is in the batch can be looked at without the lock.
         {
             let mut g = self.gate.lock();
+            let fresh = own.lanes.is_empty();
             own.lanes.take_from(&mut g.lanes, usize::MAX);
             own.side_pending = own.lanes.side_len() != 0;
             g.clear(word::SIDE | word::DATA);
+            let since = std::mem::take(&mut g.stamp);
+            self.note_since(fresh, since);
         }
         let mut purged = 0;
         for lane in Lanes::<M>::ORDER {
-            if own.lanes.lane(lane).is_none_or(|l| l.is_empty()) {
+            if own.lanes.lane(lane).is_none_or(super::lanes::Fifo::is_empty) {
                 continue;
             }
-            for (message, meta) in own.lanes.lane_mut(lane).extract(|m, _| which(m)) {
-                own.left(lane);
+            // Should `which` panic, this lane is untouched and those before it are accounted for.
+            let out = own.lanes.lane_mut(lane).extract(|m, _| which(m));
+            out.iter().for_each(|_| own.left(lane));
+            self.tally.out.store(own.out(), Ordering::Release);
+            if !out.is_empty() {
+                self.count(Fate::Purged, out.len() as u64);
+            }
+            for (message, meta) in out {
                 if lane != Lane::Control
                     && let Some(settings) = &self.settings
                     && settings.weight_limit.is_some()
@@ -1023,9 +1081,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
         }
-        self.tally.out.store(own.out(), Ordering::Release);
         if purged > 0 {
-            self.count(Fate::Purged, purged);
             tracing::debug!(mailbox = %self.label(), purged, "messages purged");
             self.end_turn(own);
         }
@@ -1086,10 +1142,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE);
         g.incarnation += 1;
         let incarnation = g.incarnation;
-        let watched = g.cold.as_ref().is_some_and(|c| !c.monitors.is_empty());
+        let watched = g.note_event(|| Event::Started { incarnation });
         drop(g);
         if watched {
-            self.tell(&Event::Started { incarnation });
+            self.tell();
         }
         Ok(incarnation)
     }
@@ -1102,6 +1158,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let left = !own.is_empty();
         permit.give_up();
         let mut g = self.gate.lock();
+        let mut after = After::default();
+        if g.bits() & word::WAIT != 0 {
+            // Rule 5 of `word`: nobody may be there to give room back for a long time.
+            self.see(&mut g);
+            self.grant(&mut g, &mut after);
+        }
         g.clear(
             word::LEASED
                 | word::RUN
@@ -1124,17 +1186,18 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             cold.last_exit = Some(exit.clone());
             cold.doom = None;
             links = cold.links.take();
-            watched = !cold.monitors.is_empty();
+            watched = g.note_event(|| Event::Down(exit.clone()));
         }
         drop(g);
         drop(parked);
+        self.afterwards(after);
         if let Some(exit) = exit {
             let id = self.link_id();
             for other in &links {
                 other.exit_signal(id, &exit.reason);
             }
             if watched {
-                self.tell(&Event::Down(exit.clone()));
+                self.tell();
             }
             if close {
                 self.close(exit.reason);
@@ -1163,6 +1226,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
+        } else if g.bits() & word::RUN != 0 {
+            // Whoever runs may have looked for the close already.
+            g.set(word::NOTE);
         }
         let parked = if owes { g.parked.take() } else { None };
         let leased = g.bits() & word::LEASED != 0;
@@ -1205,50 +1271,66 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.count(Fate::DeadLettered, left);
         }
         permit.give_up();
-        self.gate.change(0, word::RUN);
-        self.tell(&Event::Closed(reason));
+        self.gate.change(0, word::RUN | word::NOTE);
+        if self.gate.lock().note_event(|| Event::Closed(reason)) {
+            self.tell();
+        }
         self.runner.on_settled();
     }
 
-    /// Tells the monitors; user code, so the list is out of the cell meanwhile.
-    fn tell(&self, event: &Event) {
-        let mut list = {
+    /// Tells the monitors what is untold, in order; user code, so the list is out of the cell meanwhile. Where somebody
+    /// is at it already, that one goes on with what has come since.
+    fn tell(&self) {
+        let (mut event, mut list) = {
             let mut g = self.gate.lock();
-            let Some(cold) = g.cold.as_mut().filter(|c| !c.monitors.is_empty()) else { return };
-            cold.telling += 1;
-            std::mem::take(&mut cold.monitors)
+            let Some(cold) = g.cold.as_mut().filter(|c| !c.telling) else { return };
+            let Some(event) = cold.untold.pop_front() else { return };
+            cold.telling = true;
+            (event, std::mem::take(&mut cold.monitors))
         };
-        let last = matches!(event, Event::Closed(_));
-        let down = matches!(event, Event::Down(_));
-        for monitor in &mut list {
-            match monitor.watch {
-                Watch::Mailbox => monitor.tell(event.clone()),
-                Watch::Incarnation if down => monitor.tell(event.clone()),
-                Watch::Incarnation => {}
+        loop {
+            let (number, what) = &event;
+            for monitor in list.iter_mut().filter(|m| m.concerns(*number, what)) {
+                if !self.was_demonitored(monitor.id) {
+                    monitor.tell(what.clone());
+                }
+            }
+            let (mut kept, mut ended): (Vec<_>, Vec<_>) =
+                list.into_iter().partition(|m| !(m.concerns(*number, what) && m.ends_with(what)));
+            let mut g = self.gate.lock();
+            let cold = g.cold();
+            let gone = std::mem::take(&mut cold.demonitored);
+            if !gone.is_empty() {
+                let (stay, go): (Vec<_>, Vec<_>) = kept.into_iter().partition(|m| !gone.contains(&m.id));
+                kept = stay;
+                ended.extend(go);
+            }
+            kept.append(&mut cold.monitors);
+            let next = cold.untold.pop_front();
+            list = if next.is_some() {
+                kept
+            } else {
+                cold.telling = false;
+                cold.monitors = kept;
+                Vec::new()
+            };
+            drop(g);
+            ended.into_iter().for_each(Monitor::end);
+            match next {
+                Some(next) => event = next,
+                None => return,
             }
         }
-        let (mut kept, ended): (Vec<_>, Vec<_>) =
-            list.into_iter().partition(|m| !last && !(down && m.watch == Watch::Incarnation));
-        let mut g = self.gate.lock();
-        let cold = g.cold();
-        cold.telling -= 1;
-        let dropped: Vec<_> = if cold.demonitored.is_empty() {
-            Vec::new()
-        } else {
-            let gone = std::mem::take(&mut cold.demonitored);
-            let (stay, go) = kept.into_iter().partition(|m| !gone.contains(&m.id));
-            kept = stay;
-            go
-        };
-        kept.append(&mut cold.monitors);
-        cold.monitors = kept;
-        drop(g);
-        drop((ended, dropped));
+    }
+
+    fn was_demonitored(&self, id: MonitorId) -> bool {
+        self.gate.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
     }
 
     /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
-    pub fn monitor(self: &Arc<Self>, watch: Watch, mut notify: Notify) -> MonitorId {
+    pub fn monitor(self: &Arc<Self>, watch: Watch, notify: Notify) -> MonitorId {
         let id = MonitorId::next();
+        let mut monitor = Monitor { id, watch, since: 0, notify };
         let mut g = self.gate.lock();
         let bits = g.bits();
         let at_once = if watch == Watch::Incarnation && bits & word::LEASED == 0 {
@@ -1263,27 +1345,30 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         } else {
             None
         };
-        match at_once {
-            Some(event) => {
-                drop(g);
-                notify(event);
-            }
-            None => g.cold().monitors.push(Monitor { id, watch, notify }),
+        if let Some(event) = at_once {
+            drop(g);
+            monitor.tell(event);
+            monitor.end();
+        } else {
+            let cold = g.cold();
+            monitor.since = cold.events;
+            cold.monitors.push(monitor);
         }
         id
     }
 
-    /// Takes a monitor down: nothing is told any more, but what is being told right now. False when it was gone.
+    /// Takes a monitor down: nothing is told any more, but what is being told right now. False when it was gone, and
+    /// while an event is being told (the monitor is out then, and goes when it comes back).
     pub fn demonitor(&self, id: MonitorId) -> bool {
         let mut g = self.gate.lock();
         let Some(cold) = g.cold.as_mut() else { return false };
         if let Some(at) = cold.monitors.iter().position(|m| m.id == id) {
             let monitor = cold.monitors.remove(at);
             drop(g);
-            drop(monitor);
+            monitor.end();
             return true;
         }
-        if cold.telling > 0 {
+        if cold.telling {
             cold.demonitored.push(id);
         }
         false
@@ -1352,6 +1437,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if self.gate.leave_quietly() {
             let parked = self.gate.lock().parked.take();
             self.wake(parked);
+        }
+        // Who closed it meanwhile found RUN taken.
+        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
+            self.settle();
         }
         Some(ledger)
     }

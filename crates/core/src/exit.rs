@@ -232,16 +232,14 @@ mod tests {
     struct RudeToo;
     impl Drop for RudeToo {
         fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("again");
-            }
+            assert!(std::thread::panicking(), "again");
         }
     }
 
     /// Row G2: reasons and what they say.
     #[test]
     fn reasons_print_with_their_sources() {
-        let io = std::io::Error::other(std::num::ParseIntError::from("x".parse::<i32>().unwrap_err()));
+        let io = std::io::Error::other("x".parse::<i32>().unwrap_err());
         let reason = ExitReason::from(io);
         assert_eq!(reason.to_string(), "error: invalid digit found in string");
         assert!(!reason.is_orderly() && ExitReason::shutdown_with("full").is_orderly());

@@ -29,6 +29,7 @@ pub enum Lane {
 pub struct Fifo<M> {
     items: VecDeque<M>,
     /// As long as `items` where it exists.
+    #[expect(clippy::box_collection, reason = "rare, and three words less in every lane")]
     metas: Option<Box<VecDeque<Meta>>>,
 }
 
@@ -186,12 +187,16 @@ impl<M> Fifo<M> {
     /// Takes out all for which `which` holds, in order.
     pub fn extract(&mut self, mut which: impl FnMut(&M, &Meta) -> bool) -> Vec<(M, Meta)> {
         let plain = Meta::default();
-        if !self.items.iter().enumerate().any(|(i, m)| which(m, self.meta(i).unwrap_or(&plain))) {
+        // Asked once each, before anything moves: `which` is user code and may panic.
+        let chosen: Vec<bool> =
+            self.items.iter().enumerate().map(|(i, m)| which(m, self.meta(i).unwrap_or(&plain))).collect();
+        if !chosen.contains(&true) {
             return Vec::new();
         }
         let (mut kept, mut taken) = (Self::default(), Vec::new());
-        while let Some((message, meta)) = self.pop() {
-            if which(&message, &meta) { taken.push((message, meta)) } else { kept.push(message, meta) }
+        for chosen in chosen {
+            let Some((message, meta)) = self.pop() else { break };
+            if chosen { taken.push((message, meta)) } else { kept.push(message, meta) }
         }
         *self = kept;
         taken
@@ -275,14 +280,14 @@ impl<M> Lanes<M> {
         self.len() == 0
     }
 
-    /// Moves what lies in `from` behind what lies here, at most `limit` of each data lane.
+    /// Moves what lies in `from` behind what lies here, until `limit` lie here in each data lane.
     pub fn take_from(&mut self, from: &mut Self, limit: usize) {
-        self.normal.take_from(&mut from.normal, limit);
+        self.normal.take_from(&mut from.normal, limit.saturating_sub(self.normal.len()));
         if let Some(theirs) = from.side.as_mut().filter(|s| s.len() != 0) {
             let ours = self.side.get_or_insert_default();
             ours.control.take_from(&mut theirs.control, usize::MAX);
-            ours.high.take_from(&mut theirs.high, limit);
-            ours.low.take_from(&mut theirs.low, limit);
+            ours.high.take_from(&mut theirs.high, limit.saturating_sub(ours.high.len()));
+            ours.low.take_from(&mut theirs.low, limit.saturating_sub(ours.low.len()));
         }
     }
 

@@ -10,6 +10,13 @@
 //!
 //! What deliberately does not live here: servers (crate `restante-genserver`), names, engines, wire formats.
 
+#![expect(clippy::inline_always, reason = "the hot path is measured, and falls apart without")]
+#![expect(
+    clippy::result_unit_err,
+    reason = "in hidden modules: the mailbox has closed, and the caller holds the message"
+)]
+#![allow(clippy::needless_for_each, reason = "a call for each of a few reads as one step")]
+
 mod address;
 #[doc(hidden)]
 pub mod cell;
@@ -22,6 +29,8 @@ mod exit;
 pub mod handle;
 mod lanes;
 pub mod link;
+#[cfg(all(loom, test))]
+mod loom_tests;
 mod mailbox;
 pub mod monitor;
 mod options;

@@ -94,6 +94,14 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 }
 
+#[cfg(all(loom, test))]
+impl<M: Send + 'static> Mailbox<M> {
+    /// The cell, for models.
+    pub(crate) fn cell(&self) -> &Arc<MailCell<M, Parked>> {
+        self.handle.cell()
+    }
+}
+
 impl<M: Send + 'static> Default for Mailbox<M> {
     fn default() -> Self {
         Self::new()

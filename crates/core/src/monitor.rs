@@ -1,6 +1,6 @@
 //! One-way notices: of an incarnation's end, or of everything that happens to a mailbox.
 
-use crate::exit::{Exit, ExitReason};
+use crate::exit::{Exit, ExitReason, drop_quietly};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,6 +47,8 @@ pub type Notify = Box<dyn FnMut(Event) + Send>;
 pub(crate) struct Monitor {
     pub(crate) id: MonitorId,
     pub(crate) watch: Watch,
+    /// The number of the last event before it.
+    pub(crate) since: u64,
     pub(crate) notify: Notify,
 }
 
@@ -57,6 +59,23 @@ impl fmt::Debug for Monitor {
 }
 
 impl Monitor {
+    /// Whether it is to be told of this event.
+    pub(crate) fn concerns(&self, number: u64, event: &Event) -> bool {
+        number > self.since && (self.watch == Watch::Mailbox || matches!(event, Event::Down(_)))
+    }
+
+    /// Whether nothing comes for it after this event.
+    pub(crate) fn ends_with(&self, event: &Event) -> bool {
+        self.watch == Watch::Incarnation || matches!(event, Event::Closed(_))
+    }
+
+    /// Drops it; a panic in user code ends here.
+    pub(crate) fn end(self) {
+        if let Some(reason) = drop_quietly(self.notify) {
+            tracing::error!(%reason, "a monitor's notice panicked in its drop");
+        }
+    }
+
     /// Tells it; a panic in user code ends here.
     pub(crate) fn tell(&mut self, event: Event) {
         let notify = &mut self.notify;

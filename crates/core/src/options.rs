@@ -130,6 +130,7 @@ impl Meta {
 
     /// The same, with a key.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     pub fn with_key(mut self, key: u128) -> Self {
         self.key = Some(halves(key));
         self

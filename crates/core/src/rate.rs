@@ -12,6 +12,9 @@ pub struct RateLimit {
     pub period: Duration,
 }
 
+/// Thirty years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// Where a mailbox stands against its limit.
 #[derive(Debug)]
 pub(crate) struct RateState {
@@ -38,7 +41,8 @@ impl RateState {
         if ahead > self.tolerance {
             return Err(ahead.saturating_sub(self.tolerance));
         }
-        self.due = Some(due + self.interval);
+        // A period beyond all time lets the burst pass and then nothing for ever so long.
+        self.due = Some(due.checked_add(self.interval).unwrap_or(due + FAR));
         Ok(())
     }
 }

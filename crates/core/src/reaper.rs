@@ -19,7 +19,11 @@ pub struct Reaper {
 impl Reaper {
     /// A reaper that works on this runtime.
     pub fn new(runtime: Handle) -> Self {
-        Self { tracker: TaskTracker::new(), runtime }
+        let tracker = TaskTracker::new();
+        // Closed from the start, which keeps nothing out: it lets those who wait see the end. (Closing and opening it
+        // again for each drain would leave one drain waiting when another is over.)
+        tracker.close();
+        Self { tracker, runtime }
     }
 
     /// Hands over a clean-up. From anywhere: a plain thread, another runtime, an unwinding stack. A panic in it is
@@ -48,10 +52,8 @@ impl Reaper {
     /// # Cancel safety
     /// Dropping the future stops the waiting, not the clean-up.
     pub async fn drain(&self, limit: Duration) -> usize {
-        self.tracker.close();
         let mut wait = Box::pin(self.tracker.wait());
         crate::timeout::at_most(limit, &mut wait).await;
-        self.tracker.reopen();
         self.tracker.len()
     }
 }

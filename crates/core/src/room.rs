@@ -92,6 +92,14 @@ impl Room {
                 .is_none_or(|w| w.sent - w.gone - w.seen + w.reserved + u64::from(weight) <= w.limit)
     }
 
+    /// Whether a message of this weight fits where one of weight `old` goes, as far as seen.
+    pub(crate) fn fits_instead(&self, old: u32, weight: u32) -> bool {
+        weight <= old
+            || self.weight.as_ref().is_none_or(|w| {
+                w.sent - w.gone - w.seen + w.reserved + u64::from(weight) - u64::from(old) <= w.limit
+            })
+    }
+
     /// Whether a message of this weight can never fit.
     pub(crate) fn is_too_heavy(&self, weight: u32) -> bool {
         self.weight.as_ref().is_some_and(|w| u64::from(weight) > w.limit)

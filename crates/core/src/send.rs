@@ -80,7 +80,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(place) = self.place else {
-            if self.options.is_none() {
+            // (Where others wait, this one asks to wait too, and does not pass them by being lighter.)
+            if self.options.is_none() && self.cell.gate().bits() & crate::word::WAIT == 0 {
                 let Some(message) = self.message.take() else { return Poll::Pending };
                 match self.cell.push(message) {
                     Ok(()) => return Poll::Ready(Ok(())),
@@ -91,7 +92,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
             return self.first(cx);
         };
         match self.cell.in_line(place, cx.waker().clone()) {
-            Ok(false) => return Poll::Pending,
+            Ok(false) => Poll::Pending,
             Ok(true) => {
                 self.place = None;
                 let Some(message) = self.message.take() else { return Poll::Pending };

@@ -34,6 +34,10 @@ pub(crate) trait Policy<M>: Send + Sync {
     fn sheds(&self) -> bool {
         false
     }
+    /// Whether an asking sender waits for room.
+    fn waits(&self) -> bool {
+        false
+    }
     /// Its name.
     fn name(&self) -> &'static str;
 }
@@ -69,6 +73,10 @@ impl<M: Send + 'static> Overflow<M> {
 impl<M> Overflow<M> {
     pub(crate) fn policy(&self) -> &dyn Policy<M> {
         &*self.0
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        self.0.waits()
     }
 }
 

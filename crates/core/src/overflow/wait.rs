@@ -9,6 +9,9 @@ impl<M> Policy<M> for Wait {
     fn on_full(&self, _: &mut Lanes<M>, _: Lane) -> Verdict<M> {
         Verdict::Refuse { wait: true }
     }
+    fn waits(&self) -> bool {
+        true
+    }
     fn name(&self) -> &'static str {
         "wait"
     }

@@ -1,0 +1,795 @@
+//! Models: every interleaving (with at most two preemptions) of the few threads that can meet at a mailbox.
+//!
+//! Run them with
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release -p restante-core --lib loom
+//! ```
+//!
+//! and a target directory of their own (`CARGO_TARGET_DIR=target/loom`), since the flag rebuilds everything. Tokio
+//! builds under the flag as a dependency: it keeps its standard atomics, which nothing here relies on. `Arc` is the
+//! standard one too (it carries unsized cells), so what loom checks is the state word and everything it guards.
+//!
+//! A wake-up that is lost shows as a deadlock (where a model blocks) or as a count (where it does not).
+
+use crate::cell::{MailCell, Parked, Runner};
+use crate::error::{SendError, TryReceiveError};
+use crate::exit::{Exit, ExitReason, Phase};
+use crate::handle::Handle;
+use crate::monitor::{Event, Watch};
+use crate::options::SendOptions;
+use crate::receiver::Receiver;
+use crate::send::{Reserving, Sending};
+use crate::settings::Settings;
+use crate::word::{self, Entered, Permit};
+use crate::{Address, Mailbox, SendPermit};
+use loom::future::block_on;
+use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use loom::thread;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Threads that spin for a lock take many steps.
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 20_000;
+    builder.check(f);
+}
+
+/// A runner that only counts how often it was to be polled.
+#[derive(Debug)]
+struct Polls(AtomicUsize);
+
+impl Runner<u32> for Polls {
+    fn schedule(&self, _: &Arc<MailCell<u32, Self>>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+type Cell = Arc<MailCell<u32, Polls>>;
+
+/// A cell that somebody reads, asleep.
+fn cell(capacity: usize) -> Cell {
+    Arc::new(MailCell::plain(Some(capacity), word::LEASED, Polls(AtomicUsize::new(0))))
+}
+
+fn polls(cell: &Cell) -> usize {
+    cell.runner.0.load(SeqCst)
+}
+
+/// What a task's poll does: takes all, leaves. Whether it was the one that ran.
+fn poll(cell: &Cell, got: &mut Vec<u32>) -> bool {
+    let Some(mut permit) = Permit::enter(cell) else { return false };
+    take_all(&mut permit, got);
+    permit.give_up();
+    cell.leave(0);
+    true
+}
+
+fn take_all(permit: &mut Permit<MailCell<u32, Polls>>, got: &mut Vec<u32>) {
+    let (cell, own) = permit.split();
+    while let Some(message) = cell.take(own) {
+        cell.handled();
+        got.push(message);
+    }
+}
+
+/// Polls as often as it is owed, beginning at the `seen`th.
+fn settle_polls(cell: &Cell, mut seen: usize, got: &mut Vec<u32>) {
+    while seen < polls(cell) {
+        seen += 1;
+        assert!(cell.gate().bits() & word::SCHED != 0, "each wake-up is for a SCHED");
+        assert!(poll(cell, got), "nobody else is left to run");
+        assert!(seen <= 8, "the polls end");
+    }
+    let bits = cell.gate().bits();
+    assert_eq!(bits & (word::RUN | word::SCHED | word::NOTE | word::DATA | word::LOCK), 0, "{bits:#b}");
+}
+
+/// A waker that counts.
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+impl Woken {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(0)))
+    }
+    fn times(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>, woken: &Arc<Woken>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(woken))))
+}
+
+fn poll_receiver(receiver: &mut Receiver<u32>, woken: &Arc<Woken>) -> Poll<Option<u32>> {
+    receiver.poll_receive(&mut Context::from_waker(&Waker::from(Arc::clone(woken)))).map(Result::ok)
+}
+
+fn mailbox(capacity: usize) -> (Mailbox<u32>, Address<u32>) {
+    let mailbox = Mailbox::with(Settings::default().capacity(capacity)).expect("settings");
+    let address = mailbox.address();
+    (mailbox, address)
+}
+
+fn drain(receiver: &mut Receiver<u32>) -> Vec<u32> {
+    std::iter::from_fn(|| receiver.try_receive().ok()).collect()
+}
+
+fn in_order_per_sender(got: &[u32]) {
+    for sender in [0, 10] {
+        let of: Vec<_> = got.iter().filter(|m| **m / 10 * 10 == sender).collect();
+        assert!(of.is_sorted(), "{got:?}");
+    }
+}
+
+fn is_closed<T>(result: Result<T, SendError<u32>>) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(SendError::Closed(_)) => true,
+        Err(other) => unreachable!("{other:?}"),
+    }
+}
+
+/// Row D1: nothing is lost between two senders and a reader, and each sender's messages stay in order.
+#[test]
+fn loom_push_push_take() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let b = a.clone();
+        let one = thread::spawn(move || (0..2).for_each(|i| a.try_send(i).expect("room")));
+        let two = thread::spawn(move || b.try_send(10).expect("room"));
+        let mut got = drain(&mut r);
+        one.join().expect("sender");
+        two.join().expect("sender");
+        got.extend(drain(&mut r));
+        in_order_per_sender(&got);
+        got.sort_unstable();
+        assert_eq!(got, [0, 1, 10]);
+        assert_eq!(r.audit().lost(), 0);
+    });
+}
+
+/// Failure mode 27: a wake-up is neither lost nor doubled.
+#[test]
+fn loom_push_and_park_wake_exactly_once() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let sender = thread::spawn(move || a.try_send(1).expect("room"));
+        let woken = Woken::new();
+        let first = poll_receiver(&mut r, &woken);
+        sender.join().expect("sender");
+        match first {
+            Poll::Ready(m) => assert_eq!((m, woken.times()), (Some(1), 0), "awake: nobody wakes it"),
+            Poll::Pending => {
+                assert_eq!(woken.times(), 1, "a receiver sleeps on a message");
+                assert_eq!(r.try_receive(), Ok(1));
+            }
+        }
+    });
+}
+
+/// Failure mode 27: of two senders one wakes.
+#[test]
+fn loom_two_pushes_wake_a_sleeper_once() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let woken = Woken::new();
+        assert!(poll_receiver(&mut r, &woken).is_pending());
+        let b = a.clone();
+        let one = thread::spawn(move || b.try_send(1).expect("room"));
+        a.try_send(2).expect("room");
+        one.join().expect("sender");
+        assert_eq!(woken.times(), 1);
+        assert_eq!(drain(&mut r).len(), 2);
+    });
+}
+
+/// Failure mode 27, for a cell with a runner.
+#[test]
+fn loom_push_and_leave_schedule_exactly_once() {
+    model(|| {
+        let cell = cell(8);
+        let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
+        let one = thread::spawn(move || c.push(1).expect("room"));
+        let two = thread::spawn(move || d.push(10).expect("room"));
+        let mut got = Vec::new();
+        let ran = poll(&cell, &mut got);
+        assert!(ran, "nobody else runs it");
+        one.join().expect("sender");
+        two.join().expect("sender");
+        assert!(polls(&cell) <= 2, "at most one wake-up a message");
+        // The poll above may have met a SCHED whose wake-up came later: that one finds nothing to do.
+        let before = if cell.gate().bits() & word::SCHED == 0 { polls(&cell) } else { polls(&cell) - 1 };
+        settle_polls(&cell, before, &mut got);
+        got.sort_unstable();
+        assert_eq!(got, [1, 10]);
+    });
+}
+
+/// A task, a caller that steps in when the server is idle, and a sender: each message once, no wake-up lost.
+#[test]
+fn loom_task_and_caller_and_push() {
+    model(|| {
+        let cell = cell(8);
+        let c = Arc::clone(&cell);
+        let sender = thread::spawn(move || c.push(1).expect("room"));
+        let c = Arc::clone(&cell);
+        let caller = thread::spawn(move || {
+            let entered = c.gate().enter_idle();
+            if entered {
+                c.came_inline();
+                c.handled();
+                c.leave(0);
+            } else {
+                c.push(10).expect("room");
+            }
+            entered
+        });
+        // A wake-up that came from elsewhere (a timer, say).
+        let mut got = Vec::new();
+        let ran = poll(&cell, &mut got);
+        let inline = caller.join().expect("caller");
+        sender.join().expect("sender");
+        assert!(ran || inline, "a poll finds RUN taken only by the caller");
+        let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+        assert!(polls(&cell) >= owed);
+        settle_polls(&cell, polls(&cell) - owed, &mut got);
+        got.sort_unstable();
+        assert_eq!(got, if inline { vec![1] } else { vec![1, 10] });
+        let ledger = cell.audit().expect("nobody runs");
+        assert_eq!((ledger.lost(), ledger.handled), (0, 2));
+    });
+}
+
+/// A task's wake-up that meets a caller's poll is not lost (rule 3 of `word`).
+#[test]
+fn loom_a_wake_up_that_meets_a_callers_poll_is_noted() {
+    model(|| {
+        let cell = cell(8);
+        let c = Arc::clone(&cell);
+        let waker = thread::spawn(move || c.gate().enter() == Entered::Noted);
+        let entered = cell.gate().enter_idle();
+        if entered {
+            cell.leave(0);
+        }
+        let noted = waker.join().expect("task");
+        assert!(!noted || entered);
+        assert_eq!(polls(&cell), usize::from(noted), "a note is a wake-up");
+    });
+}
+
+/// A handler that waits is woken by what it waits for, once, and not by messages.
+#[test]
+fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
+    model(|| {
+        let cell = cell(8);
+        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
+        let sender = thread::spawn(move || c.push(1).expect("room"));
+        let ready = thread::spawn(move || {
+            if d.gate().notify() {
+                d.runner.schedule(&d);
+            }
+        });
+        cell.leave(word::HALF | word::PEND);
+        sender.join().expect("sender");
+        ready.join().expect("future");
+        assert_eq!(polls(&cell), 1, "one for what it waits for, none for the message");
+        let mut got = Vec::new();
+        settle_polls(&cell, 0, &mut got);
+        assert_eq!((got, polls(&cell)), (vec![1], 1));
+    });
+}
+
+/// While a handler waits, messages lie still and no caller steps in.
+#[test]
+fn loom_a_pending_handler_keeps_callers_out() {
+    model(|| {
+        let cell = cell(8);
+        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let c = Arc::clone(&cell);
+        let caller = thread::spawn(move || c.gate().enter_idle());
+        cell.leave(word::HALF | word::PEND);
+        assert!(!caller.join().expect("caller"), "the handler is half done");
+        assert_eq!(polls(&cell), 0);
+    });
+}
+
+/// A kill that meets a runner on its way out schedules it once more.
+#[test]
+fn loom_kill_and_leave() {
+    model(|| {
+        let cell = cell(8);
+        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
+        let killer = thread::spawn(move || {
+            if c.gate().raise(word::KILL) {
+                c.runner.schedule(&c);
+            }
+        });
+        let sender = thread::spawn(move || d.push(1).expect("room"));
+        cell.leave(word::HALF | word::PEND);
+        killer.join().expect("killer");
+        sender.join().expect("sender");
+        assert_eq!(polls(&cell), 1);
+        assert!(matches!(cell.gate().enter(), Entered::Mine(bits) if bits & word::KILL != 0));
+    });
+}
+
+/// Row B5: a message that was accepted before the close is received, one after it comes back.
+#[test]
+fn loom_close_and_send_and_receive() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let woken = Woken::new();
+        assert!(poll_receiver(&mut r, &woken).is_pending());
+        let sender = thread::spawn(move || is_closed(a.try_send(1)));
+        mailbox.close();
+        let refused = sender.join().expect("sender");
+        assert_eq!(woken.times(), 1, "by the message or by the close");
+        assert_eq!(drain(&mut r).len(), usize::from(!refused));
+        assert_eq!(r.try_receive(), Err(TryReceiveError::Closed));
+        assert_eq!(r.audit().lost(), 0);
+    });
+}
+
+/// Row B5: who waits while the mailbox closes is told, once.
+#[test]
+fn loom_close_and_park() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        a.try_send(1).expect("room");
+        let mut r = mailbox.receiver().expect("lease");
+        let closer = thread::spawn(move || {
+            mailbox.close();
+            mailbox
+        });
+        let woken = Woken::new();
+        assert_eq!(poll_receiver(&mut r, &woken), Poll::Ready(Some(1)));
+        let second = poll_receiver(&mut r, &woken);
+        drop(closer.join().expect("closer"));
+        assert!(second == Poll::Ready(None) || woken.times() == 1, "asleep on a closed mailbox");
+        assert_eq!(r.try_receive(), Err(TryReceiveError::Closed));
+    });
+}
+
+/// A server that is on its way to sleep hears of the close.
+#[test]
+fn loom_close_and_leave() {
+    model(|| {
+        let cell = cell(8);
+        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let c = Arc::clone(&cell);
+        let closer = thread::spawn(move || assert!(c.close(ExitReason::Shutdown)));
+        let knew = cell.is_closed();
+        cell.leave(0);
+        closer.join().expect("closer");
+        assert!(knew || polls(&cell) == 1, "the server sleeps on a closed mailbox");
+    });
+}
+
+/// A receiver that unwinds in the middle of its batch leaves the rest in order, whatever is sent meanwhile.
+#[test]
+fn loom_lease_returned_on_unwind_and_send() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        (0..3).for_each(|i| a.try_send(i).expect("room"));
+        let mut r = mailbox.receiver().expect("lease");
+        let sender = thread::spawn(move || a.try_send(3).expect("room"));
+        // No hook runs for a resumed panic, which keeps thousands of schedules silent.
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mine = r.try_receive().expect("three wait");
+            let _owned = r;
+            std::panic::resume_unwind(Box::new(mine));
+        }));
+        assert_eq!(unwound.expect_err("it unwinds").downcast_ref::<u32>(), Some(&0));
+        let mut next = mailbox.receiver().expect("the lease is back");
+        sender.join().expect("sender");
+        assert_eq!(drain(&mut next), [1, 2, 3]);
+        assert_eq!(next.audit().lost(), 0);
+    });
+}
+
+/// Failure mode 27: reserve × close.
+#[test]
+fn loom_reserve_and_close() {
+    model(|| {
+        let (mailbox, a) = mailbox(1);
+        a.try_send(0).expect("room");
+        let mut r = mailbox.receiver().expect("lease");
+        let woken = Woken::new();
+        let mut reserving = Box::pin(a.reserve());
+        assert!(poll_once(reserving.as_mut(), &woken).is_pending());
+        let reader = thread::spawn(move || {
+            assert_eq!(r.try_receive(), Ok(0));
+            let _ = poll_receiver(&mut r, &Woken::new());
+            r
+        });
+        mailbox.close();
+        let mut r = reader.join().expect("reader");
+        assert_eq!(woken.times(), 1, "by the slot or by the close");
+        match poll_once(reserving.as_mut(), &woken) {
+            Poll::Ready(Ok(permit)) => assert!(is_closed(permit.send(1)), "a slot holds no mailbox open"),
+            Poll::Ready(Err(crate::Closed)) => {}
+            Poll::Pending => unreachable!("a reservation waits for a closed mailbox"),
+        }
+        assert_eq!(drain(&mut r), [0; 0]);
+    });
+}
+
+/// A waiter that goes away gives what it was granted to the next.
+#[test]
+fn loom_a_cancelled_waiter_loses_no_permit() {
+    model(|| {
+        let (mailbox, a) = mailbox(1);
+        a.try_send(0).expect("room");
+        let mut r = mailbox.receiver().expect("lease");
+        let (woken, next) = (Woken::new(), Woken::new());
+        let mut first = Box::pin(a.send(1));
+        assert!(poll_once(first.as_mut(), &woken).is_pending());
+        let mut second = Box::pin(a.reserve());
+        assert!(poll_once(second.as_mut(), &next).is_pending());
+        let reader = thread::spawn(move || {
+            assert_eq!(r.try_receive(), Ok(0));
+            assert!(poll_receiver(&mut r, &Woken::new()).is_pending());
+        });
+        drop(first);
+        reader.join().expect("reader");
+        assert_eq!(next.times(), 1, "the slot is lost");
+        assert!(poll_once(second.as_mut(), &next).is_ready());
+    });
+}
+
+/// The bound is exact.
+#[test]
+fn loom_capacity_is_never_exceeded() {
+    model(|| {
+        let (mailbox, a) = mailbox(1);
+        a.try_send(0).expect("room");
+        let mut r = mailbox.receiver().expect("lease");
+        let reader = thread::spawn(move || {
+            assert_eq!(r.try_receive(), Ok(0));
+            r
+        });
+        let accepted = (1..3).filter(|i| a.try_send(*i).is_ok()).count();
+        assert!(accepted <= 1, "one slot came free");
+        assert!(a.stats().depth <= 1);
+        let mut r = reader.join().expect("reader");
+        assert_eq!(drain(&mut r).len(), accepted);
+    });
+}
+
+/// The bound is exact between senders.
+#[test]
+fn loom_two_senders_share_the_last_slot() {
+    model(|| {
+        let (mailbox, a) = mailbox(2);
+        a.try_send(0).expect("room");
+        let b = a.clone();
+        let one = thread::spawn(move || b.try_send(1).is_ok());
+        let sent = a.try_send(2).is_ok();
+        assert!(sent != one.join().expect("sender"), "one slot, one message");
+        assert_eq!(mailbox.stats().depth, 2);
+    });
+}
+
+/// The bound holds for permits as well: a slot that is promised is taken.
+#[test]
+fn loom_capacity_counts_permits() {
+    model(|| {
+        let (mailbox, a) = mailbox(1);
+        let b = a.clone();
+        let holder = thread::spawn(move || match b.try_reserve() {
+            Ok(permit) => {
+                permit.send(1).expect("a held slot");
+                true
+            }
+            Err(_) => false,
+        });
+        let sent = a.try_send(2).is_ok();
+        let held = holder.join().expect("holder");
+        assert!(sent != held, "one slot, one message");
+        assert_eq!(mailbox.stats().depth, 1);
+    });
+}
+
+/// Rule 5 of `word`: a reader that goes idle leaves no sender waiting for room that there is.
+#[test]
+fn loom_a_waiting_send_and_a_reader_that_goes_idle() {
+    model(|| {
+        let cell = cell(1);
+        cell.push(0).expect("room");
+        let c = Arc::clone(&cell);
+        let reader = thread::spawn(move || {
+            let mut got = Vec::new();
+            assert!(poll(&c, &mut got));
+            got
+        });
+        let woken = Woken::new();
+        let mut sending = Sending::new(&cell, 1, SendOptions::new());
+        let sent = poll_once(Pin::new(&mut sending), &woken).is_ready();
+        let mut got = reader.join().expect("reader");
+        if !sent {
+            assert_eq!(woken.times(), 1, "a sender waits for room that there is");
+            assert!(poll_once(Pin::new(&mut sending), &woken).is_ready());
+        }
+        let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+        settle_polls(&cell, polls(&cell) - owed, &mut got);
+        assert_eq!(got, [0, 1]);
+    });
+}
+
+/// The same for a receiver that parks.
+#[test]
+fn loom_a_waiting_send_and_a_receiver_that_parks() {
+    model(|| {
+        let (mailbox, a) = mailbox(1);
+        a.try_send(0).expect("room");
+        let mut r = mailbox.receiver().expect("lease");
+        let reader = thread::spawn(move || {
+            let woken = Woken::new();
+            assert_eq!(r.try_receive(), Ok(0));
+            let second = poll_receiver(&mut r, &woken);
+            (r, second, woken)
+        });
+        let woken = Woken::new();
+        let mut sending = Box::pin(a.send(1));
+        let sent = poll_once(sending.as_mut(), &woken).is_ready();
+        let (mut r, second, read) = reader.join().expect("reader");
+        if !sent {
+            assert_eq!(woken.times(), 1, "a sender waits for room that there is");
+            assert!(poll_once(sending.as_mut(), &woken).is_ready());
+        }
+        if second.is_pending() {
+            assert_eq!(read.times(), 1, "a receiver sleeps on a message");
+            assert_eq!(r.try_receive(), Ok(1));
+        }
+    });
+}
+
+/// Two senders wait, the reader gives back while the second lines up: both get through.
+#[test]
+fn loom_give_back_and_line_up() {
+    model(|| {
+        let (mailbox, a) = mailbox(2);
+        (0..2).for_each(|i| a.try_send(i).expect("room"));
+        let mut r = mailbox.receiver().expect("lease");
+        let woken = [Woken::new(), Woken::new()];
+        let mut one = Box::pin(a.send(2));
+        assert!(poll_once(one.as_mut(), &woken[0]).is_pending());
+        let reader = thread::spawn(move || {
+            assert_eq!(r.try_receive(), Ok(0));
+            assert_eq!(r.try_receive(), Ok(1));
+            r
+        });
+        let mut two = Box::pin(a.send(12));
+        let sent = poll_once(two.as_mut(), &woken[1]).is_ready();
+        let mut r = reader.join().expect("reader");
+        let _ = poll_receiver(&mut r, &Woken::new());
+        assert_eq!(woken[0].times(), 1, "the first in line has room");
+        assert!(poll_once(one.as_mut(), &woken[0]).is_ready());
+        if !sent {
+            assert_eq!(woken[1].times(), 1, "the second has room too");
+            assert!(poll_once(two.as_mut(), &woken[1]).is_ready());
+        }
+        assert_eq!(mailbox.stats().waiting_senders, 0);
+    });
+}
+
+/// A look at the counters disturbs neither sleep nor wake-up.
+#[test]
+fn loom_audit_and_push_and_park() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let woken = Woken::new();
+        assert!(poll_receiver(&mut r, &woken).is_pending());
+        let auditor = thread::spawn(move || {
+            let ledger = mailbox.audit().expect("asleep: nobody runs");
+            assert_eq!(ledger.lost(), 0);
+            mailbox
+        });
+        let sender = thread::spawn(move || {
+            a.try_send(1).expect("room");
+            a
+        });
+        sender.join().expect("sender");
+        auditor.join().expect("auditor");
+        assert_eq!(woken.times(), 1, "a receiver sleeps on a message");
+        assert_eq!(r.try_receive(), Ok(1));
+    });
+}
+
+/// A look at the counters does not swallow the news of a close.
+#[test]
+fn loom_audit_and_close_and_park() {
+    model(|| {
+        let (mailbox, _a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let woken = Woken::new();
+        assert!(poll_receiver(&mut r, &woken).is_pending());
+        let cell = Arc::clone(mailbox.cell());
+        let auditor = thread::spawn(move || cell.audit());
+        mailbox.close();
+        auditor.join().expect("auditor");
+        assert_eq!(woken.times(), 1, "a receiver sleeps on a closed mailbox");
+    });
+}
+
+/// A look at the counters does not keep a closed mailbox from being settled.
+#[test]
+fn loom_audit_and_close_without_a_reader() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        a.try_send(1).expect("room");
+        let told = Woken::new();
+        let t = Arc::clone(&told);
+        a.monitor(Watch::Mailbox, move |event| {
+            assert!(matches!(event, Event::Closed(_)));
+            t.0.fetch_add(1, SeqCst);
+        });
+        let cell = Arc::clone(mailbox.cell());
+        let c = Arc::clone(&cell);
+        let auditor = thread::spawn(move || c.audit());
+        assert!(mailbox.close());
+        auditor.join().expect("auditor");
+        let ledger = cell.audit().expect("nobody runs");
+        assert_eq!((ledger.dead_lettered, ledger.queued, ledger.lost()), (1, 0, 0));
+        assert_eq!(told.times(), 1);
+    });
+}
+
+/// The last address goes while a weak one is upgraded: either the mailbox closes or the send arrives, never half.
+#[test]
+fn loom_last_handle_dropped_and_weak_upgrade() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let mut r = mailbox.receiver().expect("lease");
+        let weak = a.downgrade();
+        drop(mailbox);
+        let upgrading = thread::spawn(move || weak.upgrade().is_some_and(|a| a.try_send(1).is_ok()));
+        drop(a);
+        let sent = upgrading.join().expect("upgrade");
+        assert_eq!(drain(&mut r).len(), usize::from(sent));
+        assert_eq!(r.try_receive(), Err(TryReceiveError::Closed));
+    });
+}
+
+/// Closed twice at once while its reader goes: settled once, told once.
+#[test]
+fn loom_settle_and_close_twice() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        a.try_send(1).expect("room");
+        let r = mailbox.receiver().expect("lease");
+        let told = Woken::new();
+        let t = Arc::clone(&told);
+        a.monitor(Watch::Mailbox, move |event| {
+            if let Event::Closed(_) = event {
+                t.0.fetch_add(1, SeqCst);
+            }
+        });
+        let cell = Arc::clone(mailbox.cell());
+        let closer = thread::spawn(move || cell.close(ExitReason::Shutdown));
+        drop(r);
+        assert!(mailbox.close() != closer.join().expect("closer"), "closed by one of them");
+        assert_eq!(told.times(), 1);
+        let ledger = mailbox.audit().expect("nobody runs");
+        assert_eq!((ledger.dead_lettered, ledger.queued, ledger.lost()), (1, 0, 0));
+    });
+}
+
+/// A reader that ends has given waiting senders what room there is.
+#[test]
+fn loom_lease_end_and_waiting_send() {
+    model(|| {
+        let (mailbox, a) = mailbox(4);
+        (0..4).for_each(|i| a.try_send(i).expect("room"));
+        let mut r = mailbox.receiver().expect("lease");
+        let sender = thread::spawn(move || block_on(a.send(4)).expect("room comes"));
+        assert_eq!(r.try_receive(), Ok(0));
+        drop(r);
+        sender.join().expect("or a deadlock: one slot is free and nobody reads");
+        assert_eq!(mailbox.stats().depth, 4);
+    });
+}
+
+/// A permit that is dropped gives its slot to who waits.
+#[test]
+fn loom_a_dropped_permit_and_a_waiting_reserve() {
+    model(|| {
+        let cell: Arc<MailCell<u32, Parked>> = Arc::new(MailCell::plain(Some(1), 0, Parked));
+        let keep = Handle::first(Arc::clone(&cell));
+        assert_eq!(cell.try_reserve(), Ok(true));
+        let permit = SendPermit::new(&cell);
+        let c = Arc::clone(&cell);
+        let waiting = thread::spawn(move || {
+            block_on(pin!(Reserving::new(&c))).expect("open");
+            SendPermit::new(&c).send(1).expect("a held slot");
+        });
+        drop(permit);
+        waiting.join().expect("or a deadlock: the slot is lost");
+        assert_eq!(keep.stats().depth, 1);
+    });
+}
+
+/// A monitor of an incarnation hears how that one ended, not how the one before it did.
+#[test]
+fn loom_a_monitor_hears_of_its_own_incarnation() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let first = mailbox.receiver().expect("lease");
+        a.monitor(Watch::Mailbox, |_| {});
+        let ending = thread::spawn(move || drop(first));
+        let heard = Arc::new(AtomicUsize::new(0));
+        if let Ok(second) = mailbox.receiver() {
+            let h = Arc::clone(&heard);
+            a.monitor(Watch::Incarnation, move |event| match event {
+                Event::Down(exit) => assert_eq!(h.swap(exit.incarnation as usize, SeqCst), 0),
+                other => unreachable!("{other:?}"),
+            });
+            ending.join().expect("first");
+            assert_eq!(heard.load(SeqCst), 0, "the second still reads");
+            drop(second);
+            assert_eq!(heard.load(SeqCst), 2);
+        } else {
+            ending.join().expect("first");
+        }
+    });
+}
+
+/// Events that come while others are being told are told too, in order.
+#[test]
+fn loom_no_event_is_lost_while_another_is_told() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let first = mailbox.receiver().expect("lease");
+        let heard = Arc::new(AtomicUsize::new(0));
+        let h = Arc::clone(&heard);
+        a.monitor(Watch::Mailbox, move |event| {
+            let digit = match event {
+                Event::Down(exit) => exit.incarnation as usize,
+                Event::Started { incarnation } => incarnation as usize + 4,
+                Event::Closed(_) => 9,
+            };
+            h.store(h.load(SeqCst) * 10 + digit, SeqCst);
+        });
+        let ending = thread::spawn(move || drop(first));
+        let second = mailbox.receiver();
+        let restarted = second.is_ok();
+        drop(second);
+        ending.join().expect("first");
+        mailbox.close();
+        assert_eq!(heard.load(SeqCst), if restarted { 1629 } else { 19 });
+    });
+}
+
+/// A server that ends its lease while a message comes in: the next incarnation finds it.
+#[test]
+fn loom_end_lease_and_push() {
+    model(|| {
+        let cell = cell(8);
+        let c = Arc::clone(&cell);
+        let sender = thread::spawn(move || c.push(1).expect("room"));
+        let permit = Permit::enter(&cell).expect("nobody else runs");
+        cell.end_lease(permit, Some(Exit::new(ExitReason::Killed, Phase::Cast, None, 1)), false);
+        assert_eq!(cell.lease(), Ok(2));
+        let mut got = Vec::new();
+        sender.join().expect("sender");
+        assert!(poll(&cell, &mut got));
+        assert_eq!(got, [1]);
+    });
+}

@@ -1,0 +1,108 @@
+//! What happens to a message for which there is no room, and to those that carry a key.
+
+use crate::{drain, opened, with_room};
+use restante_core::{Coalesce, DeadCause, Lane, Mailbox, Overflow, SendError, SendOptions};
+use std::time::Duration;
+
+fn lane(lane: Lane) -> SendOptions {
+    SendOptions::new().lane(lane)
+}
+
+/// Row D4: shed the oldest of the lowest lane, never silently.
+#[test]
+fn what_is_shed_is_counted_and_dead_lettered() {
+    let (_d, dead, mut letters) = with_room(8);
+    let settings = Mailbox::settings().capacity(2).overflow(Overflow::shed_oldest());
+    let (_m, a, mut r) = opened(settings.dead_letters(dead.recipient()));
+    (0..4).for_each(|i| a.try_send(i).unwrap());
+    let shed: Vec<_> = drain(&mut letters).into_iter().map(|l| (l.body, l.cause)).collect();
+    assert_eq!(shed, [(Some(0), DeadCause::Shed), (Some(1), DeadCause::Shed)]);
+    assert_eq!(drain(&mut r), [2, 3]);
+    assert_eq!((r.audit().shed, r.audit().lost()), (2, 0));
+}
+
+/// Row D4: what does not fit goes elsewhere and is counted on both sides.
+#[test]
+fn a_fallback_takes_what_does_not_fit() {
+    let (other, b, mut elsewhere) = with_room(1);
+    let (m, a, mut r) = opened(Mailbox::settings().capacity(1).overflow(Overflow::fallback(b.recipient())));
+    a.try_send(1).unwrap();
+    a.try_send(2).unwrap();
+    assert!(matches!(a.try_send(3), Err(SendError::Full(3))));
+    assert_eq!((drain(&mut r), drain(&mut elsewhere)), (vec![1], vec![2]));
+    drop((r, elsewhere));
+    let (here, there) = (m.audit().unwrap(), other.audit().unwrap());
+    assert_eq!((here.sent, here.handled, here.diverted, here.lost()), (2, 1, 1, 0));
+    assert_eq!((there.sent, there.handled, there.lost()), (1, 1, 0));
+}
+
+/// Row D4: rate limit.
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_lets_a_burst_pass_and_says_when_to_come_again() {
+    let (_m, a, _r) = opened(Mailbox::settings().rate_limit(2, Duration::from_secs(1)));
+    a.try_send(1).unwrap();
+    a.try_send(2).unwrap();
+    let Err(SendError::RateLimited { retry_after, .. }) = a.try_send(3) else { panic!("a third") };
+    tokio::time::advance(retry_after).await;
+    a.try_send(3).unwrap();
+    assert!(a.try_send(4).is_err());
+}
+
+#[test]
+fn a_rate_beyond_all_time_is_a_rate() {
+    let (_m, a, _r) = opened(Mailbox::settings().rate_limit(1, Duration::MAX));
+    a.try_send(1).unwrap();
+    assert!(matches!(a.try_send(2), Err(SendError::RateLimited { .. })));
+}
+
+/// Row D2: newest wins, in the place of the older one or at the back.
+#[test]
+fn the_newest_of_a_key_wins() {
+    for (place, expected) in [(Coalesce::KeepPlace, [3, 2]), (Coalesce::MoveBack, [2, 3])] {
+        let (m, a, mut r) = opened(Mailbox::settings().capacity(2).coalesce(place));
+        let keyed = SendOptions::new().key(7_u8);
+        a.try_send_with(1, keyed).unwrap();
+        a.try_send(2).unwrap();
+        a.try_send_with(3, keyed).unwrap();
+        assert_eq!(m.stats().depth, 2, "full, and yet a newer one of the same key fits");
+        assert_eq!(drain(&mut r), expected);
+        assert_eq!((r.audit().coalesced, r.audit().lost()), (1, 0));
+    }
+}
+
+/// Row D4: the limit by weight holds for what coalesces too.
+#[test]
+fn a_heavier_one_of_a_key_does_not_break_the_limit() {
+    let (m, a, _r) = opened::<u32>(Mailbox::settings().weight_limit(10, |_| 1));
+    let keyed = |w| SendOptions::new().key(7_u8).weight(w);
+    a.try_send_with(1, keyed(2)).unwrap();
+    a.try_send_with(2, SendOptions::new().weight(5)).unwrap();
+    assert!(matches!(a.try_send_with(3, keyed(6)), Err(SendError::Full(3))));
+    a.try_send_with(4, keyed(5)).unwrap();
+    assert_eq!((m.stats().depth, m.stats().weight), (2, 10));
+}
+
+/// Row D2: one who had to wait coalesces as well.
+#[tokio::test]
+async fn a_send_that_waited_coalesces_when_its_turn_comes() {
+    let (m, a, mut r) = opened(Mailbox::settings().capacity(2).coalesce(Coalesce::KeepPlace));
+    let keyed = SendOptions::new().key(7_u8);
+    a.try_send(0).unwrap();
+    a.try_send(1).unwrap();
+    let (mut one, mut two) = (Box::pin(a.send_with(2, keyed)), Box::pin(a.send_with(3, keyed)));
+    assert!(crate::poll(one.as_mut()).is_pending() && crate::poll(two.as_mut()).is_pending());
+    assert_eq!((r.try_receive(), r.try_receive()), (Ok(0), Ok(1)));
+    assert!(crate::poll(one.as_mut()).is_ready() && crate::poll(two.as_mut()).is_ready());
+    assert_eq!(m.stats().depth, 1);
+    assert_eq!(drain(&mut r), [3]);
+    assert_eq!((r.audit().coalesced, r.audit().lost()), (1, 0));
+}
+
+/// Row D5: what did not fit into the reader's small batch is still read before lower lanes.
+#[test]
+fn small_batches_keep_the_order_of_lanes() {
+    let (_m, a, mut r) = opened(Mailbox::settings().capacity(16).coalesce(Coalesce::KeepPlace));
+    (0..6).for_each(|i| a.try_send(100 + i).unwrap());
+    (0..6).for_each(|i| a.try_send_with(i, lane(Lane::High)).unwrap());
+    assert_eq!(drain(&mut r), [0, 1, 2, 3, 4, 5, 100, 101, 102, 103, 104, 105]);
+}

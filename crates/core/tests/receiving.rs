@@ -1,0 +1,124 @@
+//! Receiving, its limits and its cancellation.
+
+use crate::{drain, poll, with_room};
+use futures::StreamExt;
+use restante_core::{Closed, Lane, SendOptions, TryReceiveError};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Row B4: a time-out with a value made on time-out only.
+#[tokio::test(start_paused = true)]
+async fn a_receive_with_a_limit_gives_the_value_when_none_comes() {
+    let (m, a, mut r) = with_room(4);
+    let began = Instant::now();
+    assert_eq!(r.receive_timeout(Duration::ZERO, || 7).await, Ok(7));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(r.receive_timeout(Duration::from_secs(2), || 8).await, Ok(8));
+    assert_eq!(began.elapsed().as_secs(), 2);
+    a.try_send(1).unwrap();
+    assert_eq!(r.receive_timeout(Duration::ZERO, || unreachable!()).await, Ok(1));
+    let sender = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1_000_000)).await;
+        a.try_send(2).unwrap();
+    });
+    assert_eq!(r.receive_timeout(Duration::MAX, || unreachable!()).await, Ok(2));
+    sender.await.unwrap();
+    m.close();
+    assert_eq!(r.receive_timeout(Duration::MAX, || unreachable!()).await, Err(Closed));
+    assert_eq!(r.try_receive(), Err(TryReceiveError::Closed));
+}
+
+/// Failure mode 25: a receive that is dropped at any of its awaits loses nothing.
+#[tokio::test]
+async fn a_cancelled_receive_loses_nothing() {
+    let (_m, a, mut r) = with_room(64);
+    for i in 0..50 {
+        for _ in 0..i % 3 {
+            // Dropped while it sleeps.
+            assert!(poll(pin!(r.receive())).is_pending());
+        }
+        a.try_send(i).unwrap();
+        // Dropped before its first poll.
+        drop(r.receive());
+        assert_eq!(r.receive().await, Ok(i));
+    }
+    assert!(poll(pin!(r.receive())).is_pending());
+    let sender = tokio::spawn(async move { a.try_send(99).unwrap() });
+    assert_eq!(r.receive().await, Ok(99), "the waker of the latest poll is the one that is woken");
+    sender.await.unwrap();
+    assert_eq!(r.audit().lost(), 0);
+}
+
+#[tokio::test]
+async fn as_a_stream_it_ends_with_the_mailbox() {
+    let (m, a, r) = with_room(4);
+    (0..3).for_each(|i| a.try_send(i).unwrap());
+    m.close();
+    assert_eq!(r.collect::<Vec<_>>().await, [0, 1, 2]);
+}
+
+/// Row D5: urgent messages overtake, also what the reader has taken over already.
+#[test]
+fn urgent_messages_are_received_first() {
+    let (_m, a, mut r) = with_room(8);
+    let send = |lane, m| a.try_send_with(m, SendOptions::new().lane(lane)).unwrap();
+    send(Lane::Low, "low");
+    send(Lane::Normal, "normal");
+    send(Lane::Normal, "normal too");
+    assert_eq!(r.try_receive(), Ok("normal"));
+    send(Lane::High, "high");
+    send(Lane::Control, "control");
+    assert_eq!(drain(&mut r), ["control", "high", "normal too", "low"]);
+}
+
+/// Row D5: the control lane is not bounded by data.
+#[test]
+fn orders_pass_a_full_mailbox() {
+    let (m, a, mut r) = with_room(1);
+    a.try_send(0).unwrap();
+    for i in 1..=100 {
+        a.try_send_with(i, SendOptions::new().lane(Lane::Control)).unwrap();
+    }
+    assert_eq!(m.stats().depth, 1);
+    assert_eq!(drain(&mut r), (1..=100).chain([0]).collect::<Vec<_>>());
+    assert_eq!(r.audit().lost(), 0);
+}
+
+/// Row D2: a purge takes what its predicate says, and asks once about each.
+#[test]
+fn a_purge_asks_once_about_each_message() {
+    let (_m, a, mut r) = with_room(8);
+    (0..6).for_each(|i| a.try_send(i).unwrap());
+    let mut asked = Vec::new();
+    let purged = r.purge(|m| {
+        asked.push(*m);
+        m % 2 == 0
+    });
+    assert_eq!((purged, asked), (3, (0..6).collect()));
+    assert_eq!(drain(&mut r), [1, 3, 5]);
+    assert_eq!((r.audit().purged, r.audit().lost()), (3, 0));
+}
+
+/// Row D2: a purge whose predicate panics has thrown out nothing that is not counted.
+#[test]
+fn a_panic_in_a_purges_predicate_loses_nothing() {
+    let (m, a, mut r) = with_room(4);
+    a.try_send_with(10, SendOptions::new().lane(Lane::High)).unwrap();
+    (0..3).for_each(|i| a.try_send(i).unwrap());
+    let purging = std::panic::AssertUnwindSafe(|| r.purge(|m| if *m == 2 { panic!("at 2") } else { true }));
+    assert!(std::panic::catch_unwind(purging).is_err());
+    assert_eq!(drain(&mut r), [0, 1, 2], "the lane in which it panicked is as it was");
+    let ledger = r.audit();
+    assert_eq!((ledger.purged, ledger.lost(), m.stats().depth), (1, 0, 0));
+}
+
+/// Failure mode 1: memory grows on use and is given back.
+#[test]
+fn a_burst_gives_its_memory_back() {
+    let (_m, a, mut r) = with_room::<[u64; 8]>(100_000);
+    (0..50_000).for_each(|_| a.try_send([0; 8]).unwrap());
+    assert!(r.shrink() >= 50_000 * 64);
+    drain(&mut r);
+    assert_eq!(r.shrink(), 0);
+}

@@ -1,0 +1,131 @@
+//! Plain threads, several runtimes, and the reaper between them.
+
+use crate::{drain, with_room};
+use restante_core::{Closed, Reaper, SendError};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}
+
+/// Row D1: senders in another runtime and on plain threads.
+#[test]
+fn two_runtimes_and_plain_threads_share_a_mailbox() {
+    let (m, a, mut r) = with_room(2);
+    let (here, there) = (runtime(), runtime());
+    let reading = here.spawn(async move {
+        let mut got = Vec::new();
+        while let Ok(message) = r.receive().await {
+            got.push(message);
+        }
+        (got, r.audit().lost())
+    });
+    let b = a.clone();
+    let sending = there.spawn(async move {
+        for i in 0..500 {
+            b.send(i).await.unwrap();
+        }
+    });
+    let plain = std::thread::spawn(move || {
+        for i in 1000..1500 {
+            a.send_blocking(i, Duration::MAX).unwrap();
+        }
+    });
+    plain.join().unwrap();
+    there.block_on(sending).unwrap();
+    m.close();
+    let (got, lost) = here.block_on(reading).unwrap();
+    assert_eq!((got.len(), lost), (1000, 0));
+    let (ours, theirs): (Vec<_>, Vec<_>) = got.into_iter().partition(|m| *m < 1000);
+    assert!(ours.is_sorted() && theirs.is_sorted());
+}
+
+#[test]
+fn a_blocking_send_waits_at_most_so_long() {
+    let (m, a, mut r) = with_room(1);
+    a.send_blocking(0, Duration::ZERO).unwrap();
+    assert!(matches!(a.send_blocking(1, Duration::ZERO), Err(SendError::Timeout(1))));
+    assert!(matches!(a.send_blocking(1, Duration::from_millis(1)), Err(SendError::Timeout(1))));
+    assert_eq!(a.stats().waiting_senders, 0);
+    let b = a.clone();
+    let waiting = std::thread::spawn(move || b.send_blocking(2, Duration::MAX));
+    while a.stats().waiting_senders == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(r.try_receive(), Ok(0));
+    waiting.join().unwrap().unwrap();
+    let waiting = std::thread::spawn(move || a.send_blocking(3, Duration::MAX));
+    while m.stats().waiting_senders == 0 {
+        std::thread::yield_now();
+    }
+    m.close();
+    assert!(matches!(waiting.join().unwrap(), Err(SendError::Closed(3))));
+    assert_eq!(drain(&mut r), [2]);
+}
+
+#[test]
+fn a_blocking_send_inside_a_runtime_is_refused_where_it_would_wait() {
+    let (_m, a, _r) = with_room(1);
+    runtime().block_on(async {
+        a.send_blocking(0, Duration::MAX).unwrap();
+        assert!(matches!(a.send_blocking(1, Duration::MAX), Err(SendError::WouldBlock(1))));
+    });
+}
+
+/// A receiver outlives the runtime that polled it.
+#[test]
+fn a_receiver_goes_on_in_another_runtime() {
+    let (m, a, mut r) = with_room(4);
+    let first = runtime();
+    let parked = first.spawn(async move {
+        let _ = r.receive_timeout(Duration::MAX, || 0).await;
+    });
+    first.shutdown_background();
+    while !parked.is_finished() {
+        std::thread::yield_now();
+    }
+    a.try_send(1).unwrap();
+    let mut next = m.receiver().unwrap();
+    m.close();
+    runtime().block_on(async {
+        assert_eq!(next.receive().await, Ok(1));
+        assert_eq!(next.receive().await, Err(Closed));
+    });
+}
+
+/// Failure mode 20: clean-up is handed over from anywhere, and a panic in it stops nobody.
+#[test]
+fn the_reaper_takes_clean_up_from_a_plain_thread() {
+    let runtime = runtime();
+    let reaper = Reaper::new(runtime.handle().clone());
+    let (done, was_done) = mpsc::channel();
+    let other = reaper.clone();
+    std::thread::spawn(move || {
+        other.hand_over(async { panic!("in a clean-up") });
+        other.hand_over(async move { done.send(()).unwrap() });
+    })
+    .join()
+    .unwrap();
+    assert_eq!(runtime.block_on(reaper.drain(Duration::MAX)), 0);
+    was_done.try_recv().unwrap();
+    runtime.shutdown_background();
+    reaper.hand_over(async { unreachable!("its runtime is gone") });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_has_a_deadline_and_counts_what_is_left() {
+    let reaper = Reaper::new(tokio::runtime::Handle::current());
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    reaper.hand_over(async { drop(gone.await) });
+    assert_eq!(reaper.drain(Duration::ZERO).await, 1);
+    assert_eq!(reaper.drain(Duration::from_secs(1)).await, 1);
+    let other = reaper.clone();
+    let for_ever = tokio::spawn(async move { other.drain(Duration::MAX).await });
+    tokio::task::yield_now().await;
+    assert_eq!(reaper.drain(Duration::ZERO).await, 1, "does not keep the other from seeing the end");
+    drop(go);
+    assert_eq!(for_ever.await.unwrap(), 0);
+    assert_eq!(reaper.pending(), 0);
+}
