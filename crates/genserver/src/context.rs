@@ -271,7 +271,8 @@ impl<S: GenServer> Context<S> {
                 None
             }
             Ok(next) => {
-                fail_orphans(None);
+                // Who gets no reply from a server that stops hears why it stops.
+                fail_orphans(if let NextKind::Stop(reason) = &next.0 { Some(reason) } else { None });
                 self.handled();
                 self.apply(next)
             }
