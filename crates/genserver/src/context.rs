@@ -251,7 +251,8 @@ impl<S: GenServer> Context<S> {
     /// A callback has returned. `Some`: the end.
     #[inline(always)]
     pub(crate) fn finish_step(&mut self, next: Next) -> Option<ExitReason> {
-        fail_orphans(None);
+        // Who gets no reply from a server that stops hears why it stops.
+        fail_orphans(if let NextKind::Stop(reason) = &next.0 { Some(reason) } else { None });
         let cell = &self.cell;
         cell.both(|_, own| {
             if own.in_hand {

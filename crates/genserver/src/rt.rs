@@ -127,7 +127,7 @@ impl Rt {
     #[cold]
     fn arm_slow(self: &Arc<Self>) {
         if !self.armed.swap(true, Ordering::SeqCst) {
-            self.handle.spawn(Self::run(Arc::downgrade(self)));
+            self.handle.spawn(Self::run(Arc::clone(self)));
         }
     }
 
@@ -137,11 +137,11 @@ impl Rt {
         self.arm();
     }
 
-    /// The sweep. It holds no runtime record while it sleeps, so the last server's end ends it too.
-    async fn run(rt: Weak<Self>) {
+    /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
+    /// nobody else does. With nobody waiting it ends, and keeps nothing.
+    async fn run(rt: Arc<Self>) {
         loop {
             tokio::time::sleep(TICK).await;
-            let Some(rt) = rt.upgrade() else { return };
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
             let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
             let looks =

@@ -1,0 +1,7 @@
+//! What a server promises, a module per topic. The clause of OTP that a test answers is in its doc comment.
+
+mod calls;
+mod replies;
+mod smoke;
+mod start;
+mod support;
