@@ -393,7 +393,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// What the message will carry. `Err` when it has expired already.
     fn resolve(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
-        let Some(settings) = &self.settings else {
+        // What the settings say of data does not hold for orders and notices: they are neither weighed nor do they expire
+        // unless they say so themselves.
+        let Some(settings) = self.settings.as_ref().filter(|_| options.lane != Lane::Control) else {
             if options.is_plain() {
                 return Ok(Meta::default());
             }
@@ -442,11 +444,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let limit = g.room.weight_limit().unwrap_or_default();
             return refuse(SendError::TooHeavy { message, weight, limit });
         }
-        if let Some(rate) = g.cold.as_mut().and_then(|c| c.rate.as_mut())
-            && let Err(retry_after) = rate.check(clock::now())
-        {
-            return refuse(SendError::RateLimited { message, retry_after });
-        }
         self.see(&mut g);
         if let Some(at) = Self::coalesces_with(&g, lane, &meta) {
             self.coalesce(&mut g, message, lane, meta, at, after);
@@ -480,6 +477,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                     after.dead.push((victim, meta, DeadCause::Shed));
                 }
             }
+        }
+        // Last, so that only what is sent is charged.
+        if let Some(rate) = g.cold.as_mut().and_then(|c| c.rate.as_mut())
+            && let Err(retry_after) = rate.check(clock::now())
+        {
+            return refuse(SendError::RateLimited { message, retry_after });
         }
         Self::put(&mut g, message, lane, meta, after);
         g.room.enter();
@@ -691,6 +694,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 let limit = g.room.weight_limit().unwrap_or_default();
                 self.grant(&mut g, &mut after);
                 Err(SendError::TooHeavy { message, weight: meta.weight(), limit })
+            }
+            // A slot reserved for nothing in particular holds weight 1; what is heavier must find room for the rest.
+            Ok(meta)
+                if options.lane != Lane::Control && meta.weight() > held && {
+                    self.see(&mut g);
+                    !g.room.fits(meta.weight())
+                } =>
+            {
+                self.grant(&mut g, &mut after);
+                Err(SendError::Full(message))
             }
             Ok(meta) => {
                 let at = Self::coalesces_with(&g, options.lane, &meta);
@@ -1338,7 +1351,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 g.cold()
                     .last_exit
                     .clone()
-                    .unwrap_or_else(|| Exit::new(ExitReason::Normal, crate::exit::Phase::Idle, None, 0)),
+                    .unwrap_or_else(|| Exit::new(ExitReason::NoProcess, crate::exit::Phase::Idle, None, 0)),
             ))
         } else if bits & (word::CLOSED | word::LEASED) == word::CLOSED {
             Some(Event::Closed(closed_reason(g.cold().closed.as_ref())))

@@ -23,6 +23,8 @@ pub enum ExitReason {
     ShutdownWith(Arc<str>),
     /// It was killed: `terminate` did not run.
     Killed,
+    /// There never was one: what one hears who asks for the end of a server that was not started.
+    NoProcess,
     /// A callback panicked.
     Panic(Arc<PanicInfo>),
     /// A callback returned an error; its sources are kept.
@@ -107,6 +109,7 @@ impl fmt::Display for ExitReason {
             Self::Shutdown => f.write_str("shutdown"),
             Self::ShutdownWith(why) => write!(f, "shutdown: {why}"),
             Self::Killed => f.write_str("killed"),
+            Self::NoProcess => f.write_str("no such process"),
             Self::Panic(p) => match &p.location {
                 Some(at) => write!(f, "panic: {} at {at}", p.message),
                 None => write!(f, "panic: {}", p.message),

@@ -316,11 +316,13 @@ impl<M> Lanes<M> {
     }
 }
 
-/// Which lane is read next: the highest that holds something, but low at least once in `bound` messages.
+/// Which lane is read next: the highest that holds something, but each lower one at least once in `bound` messages.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneOrder {
+    /// Messages read past a waiting normal one.
+    passed_normal: u32,
     /// Messages read past a waiting low one.
-    passed: u32,
+    passed_low: u32,
     bound: u32,
 }
 
@@ -330,7 +332,7 @@ impl LaneOrder {
 
     /// An order with this starvation bound (at least 1).
     pub fn new(bound: u32) -> Self {
-        Self { passed: 0, bound: bound.max(1) }
+        Self { passed_normal: 0, passed_low: 0, bound: bound.max(1) }
     }
 
     /// Decides, given which lanes hold something; `None` when none does.
@@ -339,29 +341,20 @@ impl LaneOrder {
         if !side.control.is_empty() {
             return Some(Lane::Control);
         }
-        let low_waits = !side.low.is_empty();
-        let higher = if !side.high.is_empty() {
-            Some(Lane::High)
-        } else if lanes.normal.is_empty() {
-            None
-        } else {
-            Some(Lane::Normal)
+        let (high, normal, low) = (!side.high.is_empty(), !lanes.normal.is_empty(), !side.low.is_empty());
+        let low_is_due = low && self.passed_low + 1 >= self.bound;
+        let normal_is_due = normal && self.passed_normal + 1 >= self.bound;
+        let lane = match (high, normal, low) {
+            _ if low_is_due && (high || normal) => Lane::Low,
+            (true, ..) if normal_is_due => Lane::Normal,
+            (true, ..) => Lane::High,
+            (_, true, _) => Lane::Normal,
+            (.., true) => Lane::Low,
+            _ => return None,
         };
-        match higher {
-            Some(lane) if !low_waits => {
-                self.passed = 0;
-                Some(lane)
-            }
-            Some(lane) if self.passed + 1 < self.bound => {
-                self.passed += 1;
-                Some(lane)
-            }
-            _ if low_waits => {
-                self.passed = 0;
-                Some(Lane::Low)
-            }
-            other => other,
-        }
+        self.passed_normal = if normal && lane != Lane::Normal { self.passed_normal + 1 } else { 0 };
+        self.passed_low = if low && lane != Lane::Low { self.passed_low + 1 } else { 0 };
+        Some(lane)
     }
 }
 
@@ -391,6 +384,18 @@ mod tests {
             (lanes(0, 0, 0, 1), Some(Lane::Low)),
         ] {
             assert_eq!(order.next(&l), expected);
+        }
+    }
+
+    /// Row D5: a bound on starvation, for every lane but the highest.
+    #[test]
+    fn normal_is_read_once_in_the_bound_under_a_flood_of_high() {
+        let mut order = LaneOrder::new(8);
+        let l = lanes(0, 1, 1, 1);
+        let read: Vec<_> = (0..80).filter_map(|_| order.next(&l)).collect();
+        for lane in [Lane::Normal, Lane::Low] {
+            let longest = read.split(|r| *r == lane).map(<[_]>::len).max();
+            assert!(longest < Some(9), "{lane:?}: {read:?}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Two-way bonds: when one side ends, the other is told; if it does not trap exits and the reason is not orderly, it
-//! ends too.
+//! Two-way bonds: when one side ends, the other is told. What it then does is its own affair: a server that does not
+//! trap exits ends too, unless the reason was normal.
 
 use crate::exit::ExitReason;
 use std::sync::Arc;

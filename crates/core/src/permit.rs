@@ -23,7 +23,8 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> SendPermit<'a, M, X> {
     /// Uses the slot.
     ///
     /// # Errors
-    /// [`SendError::Closed`] and, where the mailbox's settings say so, `Expired` or `TooHeavy`.
+    /// [`SendError::Closed`] and, where the mailbox's settings say so, `Expired` or `TooHeavy`; under a limit by weight
+    /// also `Full`, since a slot holds weight 1 and what is heavier must find room for the rest.
     pub fn send(self, message: M) -> Result<(), SendError<M>> {
         self.send_with(message, SendOptions::new())
     }

@@ -141,7 +141,8 @@ impl<M: Send + 'static> Settings<M> {
         self
     }
 
-    /// The low lane is read at least once in so many messages while something waits in it (default 64, at least 1).
+    /// The normal and low lanes are each read at least once in about so many messages while something waits in them
+    /// (default 64, at least 1), however much comes in higher lanes. Control is not held up by this.
     #[must_use]
     pub fn starvation_bound(mut self, messages: u32) -> Self {
         self.starvation_bound = messages.max(1);

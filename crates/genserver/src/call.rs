@@ -13,7 +13,7 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Outcome, Wait};
 use restante_core::send::{Sending, block_on_until, may_block};
-use restante_core::{ExitReason, SendError, SendOptions};
+use restante_core::{DeadCause, ExitReason, SendError, SendOptions};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -48,9 +48,12 @@ pub enum CallError {
     /// The mailbox is closed.
     #[error("the mailbox is closed")]
     Closed,
-    /// No room, and the mailbox's policy is not to wait (or to shed).
+    /// No room, and the mailbox's policy is not to wait.
     #[error("the mailbox is full")]
     Full,
+    /// The call was shed to make room, or was worth less than all that waits.
+    #[error("the mailbox shed the call")]
+    Shed,
     /// The mailbox takes so many messages per time.
     #[error("the mailbox is rate limited, room again in {retry_after:?}")]
     RateLimited {
@@ -69,6 +72,11 @@ pub enum CallError {
     #[error("a blocking call inside an async runtime would block its worker")]
     WouldBlock,
 }
+
+/// Told to a caller whose call the mailbox threw out. Never seen by users: see `unanswered`.
+#[derive(Debug, thiserror::Error)]
+#[error("the call was not handled: {0:?}")]
+pub(crate) struct NotHandled(pub(crate) DeadCause);
 
 /// Whether callers may run the handler themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -368,6 +376,13 @@ fn settle<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T
 fn unanswered<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T, CallError> {
     match outcome {
         Outcome::Value(value) => Ok(value),
+        Outcome::Failed(Some(ExitReason::Error(error))) => {
+            Err(match error.downcast_ref::<NotHandled>().map(|n| &n.0) {
+                Some(DeadCause::Expired) => CallError::Timeout,
+                Some(_) => CallError::Shed,
+                None => CallError::Exited(ExitReason::Error(error)),
+            })
+        }
         Outcome::Failed(Some(reason)) => Err(CallError::Exited(reason)),
         Outcome::Failed(None) if cell.is_closed() && !cell.is_leased() => Err(closed(cell)),
         Outcome::Failed(None) => Err(CallError::NoReply),
@@ -389,6 +404,7 @@ fn refusal<S: GenServer>(cell: &Arc<Cell<S>>, refused: SendError<Message<S>>) ->
         SendError::TooHeavy { weight, limit, .. } => CallError::TooHeavy { weight: *weight, limit: *limit },
         SendError::Expired(_) | SendError::Timeout(_) => CallError::Timeout,
         SendError::WouldBlock(_) => CallError::WouldBlock,
+        SendError::Shed(_) => CallError::Shed,
         _ => CallError::Full,
     };
     restante_core::drop_quietly(refused);

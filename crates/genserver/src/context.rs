@@ -1,7 +1,7 @@
 //! What a callback may do beside handling its message.
 
 use crate::guarded::fail_orphans;
-use crate::message::{Message, Order, OrderKind};
+use crate::message::{Message, Notice, Order, OrderKind};
 use crate::seat::CellRef;
 use crate::server::{GenServer, Next, NextKind};
 use crate::server_ref::ServerRef;
@@ -121,7 +121,8 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Watches another server. Its end (or, with [`Watch::Mailbox`], everything that happens to its mailbox) comes as the
-    /// info that `make` makes, in the control lane: it may overtake what the other has sent before.
+    /// info that `make` makes ([`Message::Notice`] to a selective receive), in the control lane: it may overtake what the
+    /// other has sent before. A later incarnation of this server does not get it.
     pub fn monitor<T: GenServer>(
         &mut self,
         other: &ServerRef<T>,
@@ -135,7 +136,7 @@ impl<S: GenServer> Context<S> {
             Box::new(move |event| {
                 // The notice is for who asked, and not for a later incarnation of it.
                 let Some(me) = me.upgrade().filter(|me| me.incarnation() == incarnation) else { return };
-                let notice = Message::Info(make(event));
+                let notice = Message::Notice(Notice { info: make(event), incarnation });
                 let _ = me.push_with(notice, &SendOptions::new().lane(Lane::Control), false);
             }),
         )
@@ -386,7 +387,7 @@ impl<S: GenServer> Linked for LinkEnd<S> {
         cell.remove_link(from);
         if cell.runner.trapping.load(Ordering::Acquire) {
             let signal = OrderKind::Exit(ExitSignal { from, reason: reason.clone() });
-            let order = Message::Order(Order(Box::new(signal)));
+            let order = Message::Order(Order { kind: Box::new(signal), incarnation: cell.incarnation() });
             let _ = cell.push_with(order, &SendOptions::new().lane(Lane::Control), false);
         } else if *reason != ExitReason::Normal {
             cell.kill(reason.clone());

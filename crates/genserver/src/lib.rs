@@ -34,7 +34,7 @@ mod timer;
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};
 pub use link::{link, unlink};
-pub use message::{CallMessage, Message, Order};
+pub use message::{CallMessage, Message, Notice, Order};
 pub use receive::{Mark, ReceiveError, Selector};
 pub use reply::{Reply, late_replies};
 pub use rt::drain;

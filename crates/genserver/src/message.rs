@@ -17,8 +17,34 @@ pub enum Message<S: GenServer> {
     Cast(S::Cast),
     /// What comes from elsewhere than a caller: notices, ticks, results of tasks.
     Info(S::Info),
+    /// What a monitor says, as the info that was asked for; for the incarnation that asked.
+    Notice(Notice<S>),
     /// An order to the loop itself.
     Order(Order),
+}
+
+/// What a monitor says: see [`Context::monitor`](crate::Context::monitor).
+pub struct Notice<S: GenServer> {
+    pub(crate) info: S::Info,
+    pub(crate) incarnation: u32,
+}
+
+impl<S: GenServer> Notice<S> {
+    /// The info that the monitor's closure made.
+    pub fn info(&self) -> &S::Info {
+        &self.info
+    }
+
+    /// The same, for whoever took the message out.
+    pub fn into_info(self) -> S::Info {
+        self.info
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Notice<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(S::info_name(&self.info))
+    }
 }
 
 /// A call, and the slot that its caller waits at.
@@ -36,7 +62,11 @@ impl<S: GenServer> CallMessage<S> {
 
 /// An order to the loop itself.
 #[derive(Debug)]
-pub struct Order(pub(crate) Box<OrderKind>);
+pub struct Order {
+    pub(crate) kind: Box<OrderKind>,
+    /// For whom: the next incarnation has nothing to do with it.
+    pub(crate) incarnation: u32,
+}
 
 #[derive(Debug)]
 pub(crate) enum OrderKind {
@@ -53,6 +83,7 @@ impl<S: GenServer> Message<S> {
             Self::Call(c) => S::call_name(&c.call),
             Self::Cast(c) => S::cast_name(c),
             Self::Info(i) => S::info_name(i),
+            Self::Notice(n) => S::info_name(&n.info),
             Self::Order(_) => "order",
         }
     }
@@ -64,6 +95,7 @@ impl<S: GenServer> fmt::Debug for Message<S> {
             Self::Call(_) => "Call",
             Self::Cast(_) => "Cast",
             Self::Info(_) => "Info",
+            Self::Notice(_) => "Notice",
             Self::Order(_) => "Order",
         };
         write!(f, "{kind}({})", self.name())

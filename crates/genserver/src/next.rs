@@ -4,8 +4,8 @@
 use crate::context::Context;
 use crate::message::Message;
 use crate::server::GenServer;
-use restante_core::ExitReason;
 use restante_core::word::{CLOSED, DATA, KILL};
+use restante_core::{ExitReason, Phase};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as Cx, Poll};
@@ -90,7 +90,10 @@ impl<S: GenServer> Context<S> {
         });
         match taken {
             Some(Some(message)) => {
-                self.idle_over();
+                // Orders are no messages: the server goes on being idle.
+                if !matches!(message, Message::Order(_)) {
+                    self.idle_over();
+                }
                 Poll::Ready(Event::Message(message))
             }
             // The turn is over, whatever else waits.
@@ -136,7 +139,12 @@ impl<S: GenServer> Future for NextEvent<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Event<S>> {
         let result = self.ctx.poll_next(cx);
         // Pending here, and only here, is the place where a caller may step in.
-        self.ctx.cell.desk(|desk| desk.mid = result.is_ready());
+        self.ctx.cell.desk(|desk| {
+            desk.mid = result.is_ready();
+            if !desk.mid {
+                desk.phase = Phase::Idle;
+            }
+        });
         result
     }
 }

@@ -12,9 +12,9 @@ use crate::context::Context;
 use crate::message::Message;
 use crate::seat::CellRef;
 use crate::server::GenServer;
-use restante_core::Lane;
 use restante_core::cell::Own;
 use restante_core::word::{CLOSED, DATA};
+use restante_core::{Fate, Lane};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as Cx, Poll};
@@ -140,8 +140,13 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Receive<'_, S, W> {
                 *place = (*place).max(base);
                 let index = usize::try_from(*place - base).unwrap_or(usize::MAX);
                 let Some(message) = own.lanes().lane(lane).and_then(|l| l.get(index)) else { break };
-                // Orders are for the loop.
-                if matches!(message, Message::Order(_)) || !(self.which)(message) {
+                // Orders are for the loop, and so are notices that came too late for who asked.
+                let not_mine = match message {
+                    Message::Order(_) => true,
+                    Message::Notice(notice) => notice.incarnation != self.cell.incarnation(),
+                    _ => false,
+                };
+                if not_mine || !(self.which)(message) {
                     *place += 1;
                     continue;
                 }
@@ -169,7 +174,8 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
                 match message {
                     // As in the loop: a caller who has gone is not worth a look.
                     Message::Call(call) if !call.slot.is_live() => {
-                        cell.count(restante_core::Fate::Cancelled, 1);
+                        let late = call.slot.is_late();
+                        cell.count(if late { Fate::Expired } else { Fate::Cancelled }, 1);
                         restante_core::drop_quietly(call);
                     }
                     message => {

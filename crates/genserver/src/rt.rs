@@ -59,6 +59,7 @@ impl Rt {
         if let Some(rt) = all.iter().filter_map(Weak::upgrade).find(|rt| rt.id == id) {
             return rt;
         }
+        warn_of_abort();
         static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
         let rt = Arc::new(Self {
             handle: handle.clone(),
@@ -172,5 +173,17 @@ pub async fn drain(limit: Duration) -> usize {
     match Rt::current() {
         Some(rt) => rt.reaper.drain(limit).await,
         None => 0,
+    }
+}
+
+/// Under `panic = "abort"` no crash can be caught: said once, since nothing else would.
+fn warn_of_abort() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if cfg!(panic = "abort") {
+        ONCE.call_once(|| {
+            tracing::warn!(
+                "built with panic = \"abort\": a panic in a handler ends the process, not the server"
+            );
+        });
     }
 }

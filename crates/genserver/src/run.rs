@@ -16,7 +16,8 @@ use std::future::{Future, Ready, ready};
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
 pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     let mut ctx = Context::new(cell.again());
-    let init = Guarded::new(cell.again(), S::init(lent.get(), &mut ctx)).await;
+    // In a block of its own, so that the call itself, which may panic as well, is made under the net.
+    let init = Guarded::new(cell.again(), async { S::init(lent.get(), &mut ctx).await }).await;
     drop_quietly(lent);
     let mut state = match init {
         Ok(Init(InitKind::Ok { state, then })) => {
@@ -48,7 +49,9 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     ctx.own_task().await;
     if !killed {
         ctx.take_up(Phase::Terminate, "terminate");
-        if let Err(worse) = Guarded::new(cell.again(), state.terminate(&reason, &mut ctx)).await {
+        if let Err(worse) =
+            Guarded::new(cell.again(), async { state.terminate(&reason, &mut ctx).await }).await
+        {
             ctx.note_exit(&worse);
         }
     }
@@ -105,13 +108,26 @@ fn dispatch<'a, S: GenServer>(
         }
         Event::Message(Message::Order(order)) => {
             ctx.take_up(Phase::Idle, "order");
-            match *order.0 {
+            if order.incarnation != ctx.incarnation() {
+                // For one that has ended meanwhile.
+                return no_handler(Next::go());
+            }
+            match *order.kind {
                 OrderKind::Stop(reason) => no_handler(Next::stop_with(reason)),
                 OrderKind::Exit(signal) => match ctx.trapped(signal) {
                     Some(info) => Either::Right(Either::Left(state.handle_info(info, ctx))),
                     None => no_handler(Next::go()),
                 },
             }
+        }
+        Event::Message(Message::Notice(notice)) => {
+            if notice.incarnation != ctx.incarnation() {
+                ctx.take_up(Phase::Idle, "notice");
+                restante_core::drop_quietly(notice);
+                return no_handler(Next::go());
+            }
+            ctx.take_up(Phase::Info, S::info_name(&notice.info));
+            Either::Right(Either::Left(state.handle_info(notice.info, ctx)))
         }
         Event::Continue => {
             ctx.take_up(Phase::Continue, "continue");

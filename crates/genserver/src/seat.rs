@@ -560,7 +560,7 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
         if let Message::Call(call) = message {
             let reason = match cause {
                 DeadCause::Closed(reason) | DeadCause::InHand(reason) => reason.clone(),
-                other => ExitReason::error(format!("the call was not handled: {other:?}")),
+                other => ExitReason::from(crate::call::NotHandled(other.clone())),
             };
             call.slot.fail_early(reason);
         }

@@ -10,7 +10,7 @@ use restante_core::handle::{Handle, WeakHandle};
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{Reserving, Sending, send_blocking};
 use restante_core::{
-    Accept, Closed, Exit, ExitReason, Lane, Ledger, Recipient, SendError, SendOptions, SendPermit, Stats,
+    Accept, Exit, ExitReason, Lane, Ledger, Recipient, SendError, SendOptions, SendPermit, Stats,
 };
 use std::fmt;
 use std::future::Future;
@@ -58,7 +58,11 @@ impl<S: GenServer> ServerRef<S> {
     /// Dropping the future before it is done sends nothing and drops the message.
     #[inline]
     pub fn send(&self, cast: S::Cast) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        SendCast { cell: self.handle.cell(), state: Sent::Fresh(Message::Cast(cast)) }
+        SendMessage {
+            cell: self.handle.cell(),
+            back: Self::cast_back,
+            state: Sent::Fresh(Message::Cast(cast)),
+        }
     }
 
     /// Sends a cast with options, waiting for room.
@@ -74,7 +78,7 @@ impl<S: GenServer> ServerRef<S> {
         cast: S::Cast,
         options: SendOptions,
     ) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        SendCast::with_options(self.handle.cell(), cast, options)
+        SendMessage::with_options(self.handle.cell(), Message::Cast(cast), options, Self::cast_back)
     }
 
     /// Sends a cast, waiting for room at most so long. Zero tries once; `Duration::MAX` is for ever.
@@ -85,7 +89,11 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     /// As [`ServerRef::send`].
     pub async fn send_timeout(&self, cast: S::Cast, limit: Duration) -> Result<(), SendError<S::Cast>> {
-        let mut sending = SendCast { cell: self.handle.cell(), state: Sent::Fresh(Message::Cast(cast)) };
+        let mut sending = SendMessage {
+            cell: self.handle.cell(),
+            back: Self::cast_back,
+            state: Sent::Fresh(Message::Cast(cast)),
+        };
         if let Some(result) = restante_core::timeout::at_most(limit, &mut sending).await {
             return result;
         }
@@ -105,13 +113,24 @@ impl<S: GenServer> ServerRef<S> {
     /// Waits for a slot and holds it: the cast sent with it cannot be refused as full.
     ///
     /// # Errors
-    /// [`Closed`].
+    /// [`SendError::Closed`], or [`SendError::Cycle`] as for [`ServerRef::send`]; without a message.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the line; no slot is lost.
-    pub async fn reserve(&self) -> Result<CastPermit<'_, S>, Closed> {
-        Reserving::new(self.handle.cell()).await.map_err(|()| Closed)?;
-        Ok(CastPermit(SendPermit::new(self.handle.cell())))
+    pub async fn reserve(&self) -> Result<CastPermit<'_, S>, SendError<()>> {
+        let cell = self.handle.cell();
+        let mut reserving = Reserving::new(cell);
+        let first = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut reserving).poll(cx))).await;
+        let reserved = match first {
+            Poll::Ready(reserved) => reserved,
+            Poll::Pending => {
+                let _waiting = cycle::wait_for(cell.link_id(), || label(cell))
+                    .map_err(|path| SendError::Cycle { message: (), path: path.to_string() })?;
+                reserving.await
+            }
+        };
+        reserved.map_err(|()| SendError::Closed(()))?;
+        Ok(CastPermit(SendPermit::new(cell)))
     }
 
     /// Sends an info at once or not at all.
@@ -139,9 +158,12 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     /// As [`ServerRef::send`].
     pub async fn send_info(&self, info: S::Info) -> Result<(), SendError<S::Info>> {
-        Sending::new(self.handle.cell(), Message::Info(info), SendOptions::new())
-            .await
-            .map_err(|e| e.map(Self::info_back))
+        SendMessage {
+            cell: self.handle.cell(),
+            back: Self::info_back,
+            state: Sent::Fresh(Message::Info(info)),
+        }
+        .await
     }
 
     fn cast_back(message: Message<S>) -> S::Cast {
@@ -278,13 +300,15 @@ impl<S: GenServer> ServerRef<S> {
         if !self.is_alive() {
             return Err(StopError::NotRunning);
         }
+        let incarnation = self.incarnation();
         let mut end = Box::pin(self.join());
         // Listen first, then tell: or the end could come in between.
         let now = std::future::poll_fn(|cx| Poll::Ready(end.as_mut().poll(cx))).await;
         let exit = match now {
             Poll::Ready(exit) => exit,
             Poll::Pending => {
-                let order = Message::Order(Order(Box::new(OrderKind::Stop(reason.clone()))));
+                let kind = Box::new(OrderKind::Stop(reason.clone()));
+                let order = Message::Order(Order { kind, incarnation });
                 let options = SendOptions::new().lane(Lane::Control);
                 if self.handle.cell().push_with(order, &options, false).is_err() {
                     // Closed: it is ending already.
@@ -450,9 +474,11 @@ impl<S: GenServer> CastPermit<'_, S> {
     }
 }
 
-/// A cast that may wait for room. What most casts never need lies in an allocation of its own.
-struct SendCast<'a, S: GenServer> {
+/// A message that may wait for room. What most never need lies in an allocation of its own.
+struct SendMessage<'a, S: GenServer, T> {
     cell: &'a Arc<Cell<S>>,
+    /// What the message was made of.
+    back: fn(Message<S>) -> T,
     state: Sent<'a, S>,
 }
 
@@ -468,10 +494,10 @@ struct Waits<'a, S: GenServer> {
     waiting: Option<Waiting>,
 }
 
-impl<S: GenServer> Unpin for SendCast<'_, S> {}
+impl<S: GenServer, T> Unpin for SendMessage<'_, S, T> {}
 
-impl<S: GenServer> Future for SendCast<'_, S> {
-    type Output = Result<(), SendError<S::Cast>>;
+impl<S: GenServer, T> Future for SendMessage<'_, S, T> {
+    type Output = Result<(), SendError<T>>;
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
@@ -487,40 +513,37 @@ impl<S: GenServer> Future for SendCast<'_, S> {
     }
 }
 
-impl<'a, S: GenServer> SendCast<'a, S> {
-    fn with_options(cell: &'a Arc<Cell<S>>, cast: S::Cast, options: SendOptions) -> Self {
-        let inner = Sending::new(cell, Message::Cast(cast), options);
-        Self { cell, state: Sent::Waiting(Box::new(Waits { inner, waiting: None })) }
+impl<'a, S: GenServer, T> SendMessage<'a, S, T> {
+    fn with_options(
+        cell: &'a Arc<Cell<S>>,
+        message: Message<S>,
+        options: SendOptions,
+        back: fn(Message<S>) -> T,
+    ) -> Self {
+        let inner = Sending::new(cell, message, options);
+        Self { cell, back, state: Sent::Waiting(Box::new(Waits { inner, waiting: None })) }
     }
 
     #[cold]
-    fn refused(
-        &mut self,
-        refused: SendError<Message<S>>,
-        cx: &mut Cx<'_>,
-    ) -> Poll<Result<(), SendError<S::Cast>>> {
+    fn refused(&mut self, refused: SendError<Message<S>>, cx: &mut Cx<'_>) -> Poll<Result<(), SendError<T>>> {
         match refused {
             SendError::Full(message) => {
                 let inner = Sending::new(self.cell, message, SendOptions::new());
                 self.wait(Box::new(Waits { inner, waiting: None }), cx)
             }
-            other => Poll::Ready(Err(other.map(ServerRef::<S>::cast_back))),
+            other => Poll::Ready(Err(other.map(self.back))),
         }
     }
 
-    fn wait(
-        &mut self,
-        mut waits: Box<Waits<'a, S>>,
-        cx: &mut Cx<'_>,
-    ) -> Poll<Result<(), SendError<S::Cast>>> {
+    fn wait(&mut self, mut waits: Box<Waits<'a, S>>, cx: &mut Cx<'_>) -> Poll<Result<(), SendError<T>>> {
         if let Poll::Ready(result) = Pin::new(&mut waits.inner).poll(cx) {
-            return Poll::Ready(result.map_err(|e| e.map(ServerRef::<S>::cast_back)));
+            return Poll::Ready(result.map_err(|e| e.map(self.back)));
         }
         if waits.waiting.is_none() {
             match cycle::wait_for(self.cell.link_id(), || label(self.cell)) {
                 Ok(waiting) => waits.waiting = waiting,
                 Err(path) => {
-                    let back = waits.inner.take_back().map(ServerRef::<S>::cast_back);
+                    let back = waits.inner.take_back().map(self.back);
                     let path = path.to_string();
                     return Poll::Ready(
                         back.map_or(Ok(()), |message| Err(SendError::Cycle { message, path })),
@@ -533,13 +556,13 @@ impl<'a, S: GenServer> SendCast<'a, S> {
     }
 
     /// Takes the message back, leaving the line.
-    fn take_back(&mut self) -> Option<S::Cast> {
+    fn take_back(&mut self) -> Option<T> {
         match std::mem::replace(&mut self.state, Sent::Done) {
             Sent::Fresh(message) => Some(message),
             Sent::Waiting(mut waits) => waits.inner.take_back(),
             Sent::Done => None,
         }
-        .map(ServerRef::<S>::cast_back)
+        .map(self.back)
     }
 }
 

@@ -85,7 +85,9 @@ pub enum StartError {
 /// Starts a server with a mailbox of its own (1024 messages, senders wait), which closes with it. Returns when `init` has
 /// returned.
 ///
-/// Where it can, `init` is first polled on the starter's stack; a server that nobody has spoken to has no task.
+/// Where it can, `init` is first polled on the starter's stack, and so are the first few messages that the server may find
+/// or send itself; one that ends there (a failed `init` included) ends on that stack. A server that nobody has spoken to
+/// has no task.
 ///
 /// # Errors
 /// [`StartError`].
