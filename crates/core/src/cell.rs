@@ -20,7 +20,7 @@ use crate::overflow::{Overflow, Verdict};
 use crate::rate::RateState;
 use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
 use std::collections::VecDeque;
@@ -57,16 +57,16 @@ pub struct Shared<M> {
     room: Room,
     waiters: Option<Box<Waiters>>,
     cold: Option<Box<Cold>>,
-    /// The waker of a parked receiver.
-    parked: Option<Waker>,
-    /// When the oldest of `lanes` came (coarse ms); 0: not known.
-    stamp: u64,
+    /// When the oldest of `lanes` came (the low bits of coarse ms); 0: not known.
+    stamp: u32,
     incarnation: u32,
 }
 
 /// What few mailboxes need, or few times.
 #[derive(Debug, Default)]
 struct Cold {
+    /// The waker of a parked receiver. (A server's task has its own place.)
+    parked: Option<Waker>,
     id: Option<Uuid>,
     /// Fates other than handled, and messages that came in the control lane or by a caller's hand.
     ledger: Ledger,
@@ -89,6 +89,10 @@ struct Cold {
 impl<M> Shared<M> {
     fn cold(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()
+    }
+    #[inline]
+    fn take_parked(&mut self) -> Option<Waker> {
+        self.cold.as_mut().and_then(|cold| cold.parked.take())
     }
     fn ledger(&mut self) -> &mut Ledger {
         &mut self.cold().ledger
@@ -181,8 +185,8 @@ struct Tally {
     inline: AtomicU64,
     /// The `out` from which waiting senders are to be woken. Written under the lock.
     wake_at: AtomicU64,
-    /// When the oldest of the batch came (coarse ms); 0: not known.
-    batch_since: AtomicU64,
+    /// When the oldest of the batch came (the low bits of coarse ms); 0: not known.
+    batch_since: AtomicU32,
 }
 
 /// A mailbox and, at its end, whoever runs it.
@@ -277,7 +281,6 @@ impl<M, X> MailCell<M, X> {
             room,
             waiters: None,
             cold,
-            parked: None,
             stamp: 0,
             incarnation: u32::from(bits & word::LEASED != 0),
         };
@@ -292,7 +295,6 @@ impl<M, X> MailCell<M, X> {
             room: Room::new(capacity, None),
             waiters: None,
             cold: None,
-            parked: None,
             stamp: 0,
             incarnation: u32::from(bits & word::LEASED != 0),
         };
@@ -345,7 +347,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 g.lanes.normal.push_plain(message);
                 Self::stamp(&mut g);
                 if g.announce(0) {
-                    let parked = g.parked.take();
+                    let parked = g.take_parked();
                     drop(g);
                     self.wake(parked);
                 }
@@ -435,8 +437,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return refuse(SendError::Closed(message));
         }
         if lane == Lane::Control {
-            g.ledger().sent += 1;
             Self::put(&mut g, message, lane, meta, after);
+            g.lanes.count_control();
             return Ok(());
         }
         let weight = meta.weight();
@@ -501,7 +503,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let side = if lane == Lane::Normal { 0 } else { word::SIDE };
         if g.announce(side) {
             after.owes = true;
-            after.parked = g.parked.take();
+            after.parked = g.take_parked();
         }
     }
 
@@ -547,7 +549,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     fn stamp(g: &mut Guard<'_, M>) {
         let busy = g.bits() & word::LEASED == 0 || g.bits() & (word::RUN | word::PEND | word::SCHED) != 0;
         if g.stamp == 0 && busy {
-            g.stamp = clock::coarse_ms();
+            g.stamp = clock::coarse_ms_u32();
         }
     }
 
@@ -708,8 +710,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             Ok(meta) => {
                 let at = Self::coalesces_with(&g, options.lane, &meta);
                 if options.lane == Lane::Control {
-                    g.ledger().sent += 1;
                     Self::put(&mut g, message, options.lane, meta, &mut after);
+                    g.lanes.count_control();
                 } else if let Some(at) = at {
                     self.coalesce(&mut g, message, options.lane, meta, at, &mut after);
                 } else {
@@ -954,7 +956,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Since when the oldest of the batch has waited: what was there before is older than what has come.
-    fn note_since(&self, fresh: bool, since: u64) {
+    fn note_since(&self, fresh: bool, since: u32) {
         if fresh || self.tally.batch_since.load(Ordering::Relaxed) == 0 {
             self.tally.batch_since.store(since, Ordering::Relaxed);
         }
@@ -1126,7 +1128,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let stays = g.bits() & (word::DATA | word::CLOSED) == 0;
         let old = if stays {
             g.clear(word::RUN | word::NOTE);
-            g.parked.replace(waker)
+            g.cold().parked.replace(waker)
         } else {
             Some(waker)
         };
@@ -1191,7 +1193,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if left {
             g.set(word::DATA);
         }
-        let parked = g.parked.take();
+        let parked = g.take_parked();
         let mut links = Vec::new();
         let mut watched = false;
         if let Some(exit) = &exit {
@@ -1243,7 +1245,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             // Whoever runs may have looked for the close already.
             g.set(word::NOTE);
         }
-        let parked = if owes { g.parked.take() } else { None };
+        let parked = if owes { g.take_parked() } else { None };
         let leased = g.bits() & word::LEASED != 0;
         if reason != ExitReason::Normal || g.cold.is_some() {
             g.cold().closed = Some(reason);
@@ -1397,7 +1399,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.cold().doom.get_or_insert(reason);
         drop(g);
         if self.gate.raise(word::KILL) {
-            let parked = self.gate.lock().parked.take();
+            let parked = self.gate.lock().take_parked();
             self.wake(parked);
         }
         true
@@ -1448,7 +1450,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let ledger = self.audit_as_reader(own);
         permit.give_up();
         if self.gate.leave_quietly() {
-            let parked = self.gate.lock().parked.take();
+            let parked = self.gate.lock().take_parked();
             self.wake(parked);
         }
         // Who closed it meanwhile found RUN taken.
@@ -1462,7 +1464,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn audit_as_reader(&self, own: &Own<M>) -> Ledger {
         let g = self.gate.lock();
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
-        ledger.sent += g.room.sent() + self.tally.inline.load(Ordering::Relaxed);
+        ledger.sent += g.room.sent() + g.lanes.control_sent() + self.tally.inline.load(Ordering::Relaxed);
         ledger.handled = self.tally.handled.load(Ordering::Relaxed);
         ledger.in_hand = u64::from(own.in_hand);
         ledger.queued = (own.lanes.len() + g.lanes.len()) as u64;
@@ -1551,22 +1553,21 @@ impl<M, X: ?Sized> MailCell<M, X> {
         let mut stamp = self.tally.batch_since.load(Ordering::Relaxed);
         if depth <= shared || stamp == 0 {
             if shared > 0 && g.stamp == 0 {
-                g.stamp = clock::coarse_ms();
+                g.stamp = clock::coarse_ms_u32();
             }
             stamp = g.stamp;
         }
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
-        ledger.sent += g.room.sent() + inline;
+        ledger.sent += g.room.sent() + g.lanes.control_sent() + inline;
         ledger.handled = handled;
         ledger.queued = depth + g.lanes.control_len() as u64;
         ledger.in_hand = ledger.sent.saturating_sub(ledger.accounted());
-        let capacity = g.room.capacity();
         Stats {
             depth,
             weight: g.room.weight(),
-            capacity: (capacity != u64::MAX).then_some(capacity),
+            capacity: g.room.capacity(),
             oldest_age: (depth > 0 && stamp > 0)
-                .then(|| Duration::from_millis(clock::coarse_ms().saturating_sub(stamp))),
+                .then(|| Duration::from_millis(u64::from(clock::coarse_ms_u32().wrapping_sub(stamp)))),
             waiting_senders: g.waiters.as_ref().map_or(0, |w| w.len()),
             ledger,
         }

@@ -31,3 +31,10 @@ pub fn coarse_ms() -> u64 {
             .max(1)
     }
 }
+
+/// The low bits of [`coarse_ms`], never 0: for differences of less than 49 days.
+#[inline]
+pub fn coarse_ms_u32() -> u32 {
+    let low = coarse_ms() & u64::from(u32::MAX);
+    u32::try_from(low).unwrap_or(1).max(1)
+}

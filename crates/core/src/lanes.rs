@@ -209,11 +209,13 @@ pub(crate) struct SideLanes<M> {
     pub(crate) control: Fifo<M>,
     pub(crate) high: Fifo<M>,
     pub(crate) low: Fifo<M>,
+    /// Orders and notices that ever entered: no room counts them.
+    control_sent: u64,
 }
 
 impl<M> Default for SideLanes<M> {
     fn default() -> Self {
-        Self { control: Fifo::default(), high: Fifo::default(), low: Fifo::default() }
+        Self { control: Fifo::default(), high: Fifo::default(), low: Fifo::default(), control_sent: 0 }
     }
 }
 
@@ -241,7 +243,14 @@ impl<M> Lanes<M> {
     pub fn lane_mut(&mut self, lane: Lane) -> &mut Fifo<M> {
         match lane {
             Lane::Normal => &mut self.normal,
-            Lane::Control => &mut self.side.get_or_insert_default().control,
+            Lane::Control => {
+                let control = &mut self.side.get_or_insert_default().control;
+                // Mostly there is one at a time.
+                if control.items.capacity() == 0 {
+                    control.items.reserve_exact(1);
+                }
+                control
+            }
             Lane::High => &mut self.side.get_or_insert_default().high,
             Lane::Low => &mut self.side.get_or_insert_default().low,
         }
@@ -255,6 +264,16 @@ impl<M> Lanes<M> {
             Lane::High => self.side.as_ref().map(|s| &s.high),
             Lane::Low => self.side.as_ref().map(|s| &s.low),
         }
+    }
+
+    /// One more order or notice has entered.
+    pub fn count_control(&mut self) {
+        self.side.get_or_insert_default().control_sent += 1;
+    }
+
+    /// Orders and notices that ever entered.
+    pub fn control_sent(&self) -> u64 {
+        self.side.as_ref().map_or(0, |s| s.control_sent)
     }
 
     /// Every lane in reading order.
@@ -305,7 +324,7 @@ impl<M> Lanes<M> {
     /// Gives back what the buffers hold beyond what lies in them.
     pub fn shrink(&mut self) {
         self.normal.shrink();
-        if self.side_len() == 0 {
+        if self.side_len() == 0 && self.control_sent() == 0 {
             self.side = None;
         }
         if let Some(side) = &mut self.side {

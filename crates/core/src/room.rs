@@ -13,9 +13,9 @@ pub(crate) struct Room {
     /// The reader's `out`, as last seen.
     seen: u64,
     /// Slots promised to permits and woken waiters.
-    reserved: u64,
-    /// `u64::MAX`: unbounded.
-    capacity: u64,
+    reserved: u32,
+    /// `u32::MAX`: unbounded. (A bound of more than 4 billion messages is none.)
+    capacity: u32,
     /// Only where a limit is set.
     weight: Option<Box<Weights>>,
 }
@@ -37,14 +37,14 @@ impl Room {
             gone: 0,
             seen: 0,
             reserved: 0,
-            capacity: capacity.map_or(u64::MAX, |c| c as u64),
+            capacity: capacity.map_or(u32::MAX, |c| u32::try_from(c).unwrap_or(u32::MAX)),
             weight: weight_limit.map(|limit| Box::new(Weights { limit, ..Weights::default() })),
         }
     }
 
-    /// The most messages that may wait; `u64::MAX` is unbounded.
-    pub(crate) fn capacity(&self) -> u64 {
-        self.capacity
+    /// The most messages that may wait; `None` is unbounded.
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        (self.capacity != u32::MAX).then_some(u64::from(self.capacity))
     }
 
     /// The most weight that may wait.
@@ -68,10 +68,15 @@ impl Room {
         self.weight.as_ref().map_or(0, |w| w.sent - w.gone - w.seen)
     }
 
+    #[inline(always)]
+    fn bound(&self) -> u64 {
+        if self.capacity == u32::MAX { u64::MAX } else { u64::from(self.capacity) }
+    }
+
     /// Whether one more message does not fit, as far as seen. Weight is not looked at.
     #[inline(always)]
     pub(crate) fn looks_full(&self) -> bool {
-        self.len() + self.reserved >= self.capacity
+        self.len() + u64::from(self.reserved) >= self.bound()
     }
 
     /// Takes note of how far the reader is.
@@ -145,7 +150,7 @@ impl Room {
 
     /// The value of `out` at which the mailbox is half empty: when waiting senders are woken.
     pub(crate) fn half_empty_at(&self) -> u64 {
-        (self.sent - self.gone).saturating_sub(self.capacity / 2)
+        (self.sent - self.gone).saturating_sub(self.bound() / 2)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::guarded::fail_orphans;
 use crate::message::{Message, Notice, Order, OrderKind};
 use crate::seat::CellRef;
+use crate::seat::Started;
 use crate::server::{GenServer, Next, NextKind};
 use crate::server_ref::ServerRef;
 use crate::start::Outcome;
@@ -134,8 +135,8 @@ impl<S: GenServer> Context<S> {
         other.handle.cell().monitor(
             watch,
             Box::new(move |event| {
-                // The notice is for who asked, and not for a later incarnation of it.
-                let Some(me) = me.upgrade().filter(|me| me.incarnation() == incarnation) else { return };
+                let Some(me) = me.upgrade() else { return };
+                // The notice is for who asked: the loop of a later incarnation drops it.
                 let notice = Message::Notice(Notice { info: make(event), incarnation });
                 let _ = me.push_with(notice, &SendOptions::new().lane(Lane::Control), false);
             }),
@@ -227,16 +228,39 @@ impl<S: GenServer> Context<S> {
             desk.phase = Phase::Idle;
             match desk.start.take() {
                 Some(sender) => drop(sender.send(Outcome::Started)),
-                None => desk.started = Some(Outcome::Started),
+                None => desk.started = Some(Started::Yes),
             }
         });
     }
 
     /// `init` came to nothing.
-    pub(crate) fn not_started(mut self, outcome: Outcome, reason: ExitReason) {
+    pub(crate) fn not_started(&mut self, started: Started, reason: &ExitReason) {
+        fail_orphans(Some(reason));
+        self.note_exit(reason);
+        self.cell.desk(|desk| desk.started = Some(started));
+    }
+
+    /// The loop is over: this is how the incarnation ends.
+    pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) {
+        let killed = self.cell.gate().bits() & restante_core::word::KILL != 0;
+        self.cell.desk(|desk| desk.killed = killed);
+        match served {
+            Ok(reason) => self.note_exit(&reason),
+            Err(reason) => {
+                self.failed(&reason);
+                self.note_exit(&reason);
+            }
+        }
+    }
+
+    /// Everything has been done that the state was needed for.
+    pub(crate) fn bury(self, state: S) {
+        let reason = self.exit_reason();
+        self.report(&reason);
+        if let Some(in_drop) = drop_quietly(state) {
+            tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
+        }
         fail_orphans(Some(&reason));
-        self.note_exit(&reason);
-        self.cell.desk(|desk| desk.started = Some(outcome));
         drop_quietly(self);
     }
 

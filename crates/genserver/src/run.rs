@@ -5,78 +5,87 @@ use crate::context::Context;
 use crate::guarded::{Guarded, fail_orphans};
 use crate::message::{CallMessage, Message, OrderKind};
 use crate::next::Event;
-use crate::seat::CellRef;
+use crate::seat::{CellRef, Started};
 use crate::server::{GenServer, Init, InitKind, Next, Step};
-use crate::start::{Lent, Outcome};
+use crate::start::Lent;
 use futures::future::Either;
-use restante_core::word::KILL;
 use restante_core::{ExitReason, Phase, drop_quietly};
 use std::future::{Future, Ready, ready};
 
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
-pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
-    let mut ctx = Context::new(cell.again());
+///
+/// (Not an `async fn`: the arguments of one lie in its future twice.)
+pub(crate) fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) -> impl Future<Output = ()> + Send {
+    async move {
+        let mut ctx = Context::new(cell);
+        let Some(mut state) = begin(lent, &mut ctx).await else {
+            drop_quietly(ctx);
+            return;
+        };
+        let served = Guarded::new(ctx.cell.again(), serve(&mut state, &mut ctx)).await;
+        // Here every way out has come together. A caller's stack is no place for an end.
+        ctx.over(served);
+        ctx.own_task().await;
+        end(&mut state, &mut ctx).await;
+        ctx.bury(state);
+    }
+}
+
+/// `init`, and what it says.
+async fn begin<S: GenServer>(lent: Lent<S>, ctx: &mut Context<S>) -> Option<S> {
+    let cell = ctx.cell.again();
     // In a block of its own, so that the call itself, which may panic as well, is made under the net.
-    let init = Guarded::new(cell.again(), async { S::init(lent.get(), &mut ctx).await }).await;
+    let init = Guarded::new(cell, async { S::init(lent.get(), ctx).await }).await;
     drop_quietly(lent);
-    let mut state = match init {
+    match init {
         Ok(Init(InitKind::Ok { state, then })) => {
             fail_orphans(None);
             ctx.apply(then);
             ctx.started();
-            state
+            return Some(state);
         }
-        Ok(Init(InitKind::Ignore)) => return ctx.not_started(Outcome::Ignored, ExitReason::Normal),
-        Ok(Init(InitKind::StopQuietly(reason))) => {
-            return ctx.not_started(Outcome::Stopped(reason.clone()), reason);
-        }
+        Ok(Init(InitKind::Ignore)) => ctx.not_started(Started::Ignored, &ExitReason::Normal),
+        Ok(Init(InitKind::StopQuietly(reason))) => ctx.not_started(Started::Stopped, &reason),
         Err(reason) => {
             ctx.report(&reason);
-            return ctx.not_started(Outcome::Stopped(reason.clone()), reason);
-        }
-    };
-    let served = Guarded::new(cell.again(), serve(&mut state, &mut ctx)).await;
-    let reason = match served {
-        Ok(reason) => reason,
-        Err(reason) => {
-            ctx.failed(&reason);
-            reason
-        }
-    };
-    // Here every way out has come together. A caller's stack is no place for an end.
-    let killed = cell.gate().bits() & KILL != 0;
-    ctx.note_exit(&reason);
-    ctx.own_task().await;
-    if !killed {
-        ctx.take_up(Phase::Terminate, "terminate");
-        if let Err(worse) =
-            Guarded::new(cell.again(), async { state.terminate(&reason, &mut ctx).await }).await
-        {
-            ctx.note_exit(&worse);
+            ctx.not_started(Started::Stopped, &reason);
         }
     }
-    ctx.report(&ctx.exit_reason());
-    if let Some(in_drop) = drop_quietly(state) {
-        tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
+    None
+}
+
+/// `terminate`, unless the incarnation was killed.
+async fn end<S: GenServer>(state: &mut S, ctx: &mut Context<S>) {
+    if ctx.cell.desk(|desk| desk.killed) {
+        return;
     }
-    fail_orphans(Some(&ctx.exit_reason()));
-    drop_quietly(ctx);
+    ctx.take_up(Phase::Terminate, "terminate");
+    let reason = ctx.exit_reason();
+    let cell = ctx.cell.again();
+    if let Err(worse) = Guarded::new(cell, async { state.terminate(&reason, ctx).await }).await {
+        ctx.note_exit(&worse);
+    }
 }
 
 /// Handles what comes, until the end. One net for all of it: a panic, a handler's error or a kill ends this future and
 /// leaves the state, which it only borrows. What was in hand then is noted in the cell.
-async fn serve<S: GenServer>(state: &mut S, ctx: &mut Context<S>) -> Result<ExitReason, ExitReason> {
-    loop {
-        // A message is handed on before anything is awaited, so that it never lies in this future itself.
-        let step = match ctx.try_next() {
-            Some(message) => dispatch(Event::Message(message), state, ctx).await,
-            None => {
-                let event = ctx.next().await;
-                dispatch(event, state, ctx).await
+fn serve<S: GenServer>(
+    state: &mut S,
+    ctx: &mut Context<S>,
+) -> impl Future<Output = Result<ExitReason, ExitReason>> + Send {
+    async move {
+        loop {
+            // A message is handed on before anything is awaited, so that it never lies in this future itself.
+            let step = match ctx.try_next() {
+                Some(message) => dispatch(Event::Message(message), state, ctx).await,
+                None => {
+                    let event = ctx.next().await;
+                    dispatch(event, state, ctx).await
+                }
+            };
+            if let Some(reason) = ctx.finish_step(step?) {
+                return Ok(reason);
             }
-        };
-        if let Some(reason) = ctx.finish_step(step?) {
-            return Ok(reason);
         }
     }
 }

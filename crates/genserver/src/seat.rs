@@ -85,27 +85,46 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) listening: bool,
     /// This poll is a caller's.
     pub(crate) by_caller: bool,
-    /// When this turn first looked at the clock (coarse ms); 0: not yet.
-    began: u64,
+    /// The incarnation was killed: `terminate` does not run.
+    pub(crate) killed: bool,
+    /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
+    began: u32,
     /// Counts inline calls, for sampling how long handlers take.
     sample: u8,
     /// A look at idle buffers has been asked for.
     watched: bool,
     /// Who waits for `init`'s result, or that result.
     pub(crate) start: Option<StartSender>,
-    pub(crate) started: Option<Outcome>,
+    pub(crate) started: Option<Started>,
     /// How the loop ended.
     pub(crate) exit: Option<Box<Exit>>,
 }
 
+/// What became of `init`; why is in the exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    Yes,
+    Ignored,
+    Stopped,
+}
+
 impl<S: GenServer> Desk<S> {
+    /// What a starter hears.
+    fn outcome(&mut self) -> Outcome {
+        match self.started.take() {
+            Some(Started::Yes) => Outcome::Started,
+            Some(Started::Ignored) => Outcome::Ignored,
+            _ => Outcome::Stopped(self.exit.as_ref().map_or(ExitReason::Killed, |e| e.reason.clone())),
+        }
+    }
+
     /// Whether the turn has lasted long, or timers want to be looked at.
     #[cold]
     pub(crate) fn must_look(&mut self, timed: bool) -> bool {
-        let now = clock::coarse_ms();
+        let now = clock::coarse_ms_u32();
         if self.began == 0 {
             self.began = now;
-        } else if now.saturating_sub(self.began) > TURN_MS {
+        } else if now.wrapping_sub(self.began) > TURN_MS {
             self.left = 0;
             return true;
         }
@@ -175,6 +194,7 @@ pub(crate) fn new_cell<S: GenServer>(settings: NewCell<S>, bits: u32, owned: boo
             mid: true,
             listening: false,
             by_caller: false,
+            killed: false,
             began: 0,
             sample: 0,
             watched: false,
@@ -201,9 +221,9 @@ pub(crate) enum NewCell<S: GenServer> {
 /// Messages that one turn handles at most: then other tasks, timers and orders have theirs.
 const TURN: u32 = 128;
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
-const TURN_MS: u64 = 8;
+const TURN_MS: u32 = 8;
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
-const FIRST_TURN: u32 = 16;
+const FIRST_TURN: u32 = 15;
 /// Callers' polls that may be nested on one stack.
 const DEPTH: u32 = 16;
 /// Handlers that take longer than this are not run by callers.
@@ -306,6 +326,7 @@ impl<S: GenServer> Seat<S> {
             desk.start = None;
             desk.started = None;
             desk.exit = None;
+            desk.killed = false;
             // The starter is no caller: what `init` leads to may end on its stack.
             desk.by_caller = false;
             desk.left = FIRST_TURN;
@@ -322,13 +343,12 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         if ended {
-            let outcome = desk.started.take();
-            let exit = desk.exit.as_ref().map_or(ExitReason::Killed, |e| e.reason.clone());
+            let outcome = desk.outcome();
             Self::finish(cell);
-            return Some(outcome.unwrap_or(Outcome::Stopped(exit)));
+            return Some(outcome);
         }
         // Of a failure the starter hears when the incarnation has been cleaned away: `finish` tells.
-        let started = matches!(desk.started, Some(Outcome::Started)).then_some(Outcome::Started);
+        let started = (desk.started == Some(Started::Yes)).then_some(Outcome::Started);
         if started.is_none() {
             desk.start = Some(waiting());
         }
@@ -437,6 +457,10 @@ impl<S: GenServer> Seat<S> {
         );
         let sender = desk.start.take();
         let outcome = desk.started.take();
+        let told = match outcome {
+            Some(Started::Ignored) => Outcome::Ignored,
+            _ => Outcome::Stopped(exit.reason.clone()),
+        };
         desk.mid = true;
         if let Some(message) = desk.inline.take() {
             // Killed before it got to the call that its caller had brought along.
@@ -444,16 +468,11 @@ impl<S: GenServer> Seat<S> {
             cell.bury(message, 0, DeadCause::InHand(exit.reason.clone()));
         }
         cell.runner.trapping.store(false, Ordering::Relaxed);
-        let reason = exit.reason.clone();
         let owned = cell.runner.owned.load(Ordering::Relaxed);
         // SAFETY: RUN is held and no reference to the reader's half is alive.
         let permit = unsafe { Permit::assume(cell) };
         cell.end_lease(permit, Some(exit), owned);
         if let Some(sender) = sender {
-            let told = match outcome {
-                None | Some(Outcome::Started) => Outcome::Stopped(reason),
-                Some(outcome) => outcome,
-            };
             let _ = sender.send(told);
         }
     }
@@ -603,3 +622,48 @@ impl<S: GenServer> std::fmt::Debug for Seat<S> {
 
 /// A handle of a server's cell.
 pub(crate) type ServerHandle<S> = Handle<Message<S>, Seat<S>>;
+
+#[cfg(test)]
+mod sizes {
+    use super::*;
+    #[test]
+    fn show() {
+        struct T(u64);
+        enum C {
+            Add(u64, crate::Reply<u64>),
+        }
+        impl GenServer for T {
+            type Args = u64;
+            type Call = C;
+            type Cast = u64;
+            type Info = ();
+            async fn init(a: &u64, _: &mut crate::Context<Self>) -> Result<crate::Init<Self>, ExitReason> {
+                Ok(crate::Init::ok(T(*a)))
+            }
+            async fn handle_call(&mut self, C::Add(n, r): C, _: &mut crate::Context<Self>) -> crate::Step {
+                self.0 += n;
+                r.send(self.0);
+                Ok(crate::Next::go())
+            }
+        }
+        fn ret<A, B, F>(_: fn(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        println!(
+            "cell {} seat {} desk {} message {} home {} run {} ctx {} gate {}",
+            size_of::<Cell<T>>(),
+            size_of::<Seat<T>>(),
+            size_of::<Desk<T>>(),
+            size_of::<Message<T>>(),
+            size_of::<Home>(),
+            ret(crate::run::run::<T>),
+            size_of::<crate::Context<T>>(),
+            size_of::<restante_core::word::Gate<restante_core::cell::Shared<Message<T>>, Own<Message<T>>>>()
+        );
+        println!(
+            "shared {} own {}",
+            size_of::<restante_core::cell::Shared<Message<T>>>(),
+            size_of::<Own<Message<T>>>()
+        );
+    }
+}
