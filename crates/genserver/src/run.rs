@@ -8,9 +8,11 @@ use crate::next::Event;
 use crate::seat::{CellRef, Started};
 use crate::server::{GenServer, Init, InitKind, Next, Step};
 use crate::start::Lent;
-use futures::future::Either;
+use pin_project_lite::pin_project;
 use restante_core::{ExitReason, Phase, drop_quietly};
-use std::future::{Future, Ready, ready};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as Cx, Poll};
 
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
 ///
@@ -101,31 +103,31 @@ fn dispatch<'a, S: GenServer>(
     match event {
         Event::Message(Message::Cast(cast)) => {
             ctx.take_up(Phase::Cast, S::cast_name(&cast));
-            Either::Left(Either::Left(state.handle_cast(cast, ctx)))
+            Handler::Cast { handler: state.handle_cast(cast, ctx) }
         }
         Event::Message(Message::Call(CallMessage { call, slot })) => {
             if !slot.is_live() {
                 ctx.skip(call, slot);
-                return no_handler(Next::go());
+                return Handler::None { next: Next::go() };
             }
             ctx.take_up(Phase::Call, S::call_name(&call));
-            Either::Left(Either::Right(state.handle_call(call, ctx)))
+            Handler::Call { handler: state.handle_call(call, ctx) }
         }
         Event::Message(Message::Info(info)) | Event::Tick(info) => {
             ctx.take_up(Phase::Info, S::info_name(&info));
-            Either::Right(Either::Left(state.handle_info(info, ctx)))
+            Handler::Info { handler: state.handle_info(info, ctx) }
         }
         Event::Message(Message::Order(order)) => {
             ctx.take_up(Phase::Idle, "order");
             if order.incarnation != ctx.incarnation() {
                 // For one that has ended meanwhile.
-                return no_handler(Next::go());
+                return Handler::None { next: Next::go() };
             }
             match *order.kind {
-                OrderKind::Stop(reason) => no_handler(Next::stop_with(reason)),
+                OrderKind::Stop(reason) => Handler::None { next: Next::stop_with(reason) },
                 OrderKind::Exit(signal) => match ctx.trapped(signal) {
-                    Some(info) => Either::Right(Either::Left(state.handle_info(info, ctx))),
-                    None => no_handler(Next::go()),
+                    Some(info) => Handler::Info { handler: state.handle_info(info, ctx) },
+                    None => Handler::None { next: Next::go() },
                 },
             }
         }
@@ -133,28 +135,58 @@ fn dispatch<'a, S: GenServer>(
             if notice.incarnation != ctx.incarnation() {
                 ctx.take_up(Phase::Idle, "notice");
                 restante_core::drop_quietly(notice);
-                return no_handler(Next::go());
+                return Handler::None { next: Next::go() };
             }
             ctx.take_up(Phase::Info, S::info_name(&notice.info));
-            Either::Right(Either::Left(state.handle_info(notice.info, ctx)))
+            Handler::Info { handler: state.handle_info(notice.info, ctx) }
         }
         Event::Continue => {
             ctx.take_up(Phase::Continue, "continue");
-            Either::Right(Either::Right(Either::Left(state.handle_continue(ctx))))
+            Handler::Continue { handler: state.handle_continue(ctx) }
         }
         Event::Idle => {
             ctx.take_up(Phase::Idle, "timeout");
-            Either::Right(Either::Right(Either::Right(Either::Left(state.handle_timeout(ctx)))))
+            Handler::Timeout { handler: state.handle_timeout(ctx) }
         }
         Event::Stop(reason) => {
             ctx.take_up(Phase::Idle, "stop");
-            no_handler(Next::stop_with(reason))
+            Handler::None { next: Next::stop_with(reason) }
         }
     }
 }
 
-type Handler<A, B, C, D, E> = Either<Either<A, B>, Either<C, Either<D, Either<E, Ready<Step>>>>>;
+pin_project! {
+    /// The future of one event's handler. (Nested `Either`s would do the same in as many calls as they are deep.)
+    #[project = HandlerProj]
+    enum Handler<Cast, Call, Info, Continue, Timeout> {
+        Cast { #[pin] handler: Cast },
+        Call { #[pin] handler: Call },
+        Info { #[pin] handler: Info },
+        Continue { #[pin] handler: Continue },
+        Timeout { #[pin] handler: Timeout },
+        None { next: Next },
+    }
+}
 
-fn no_handler<A, B, C, D, E>(next: Next) -> Handler<A, B, C, D, E> {
-    Either::Right(Either::Right(Either::Right(Either::Right(ready(Ok(next))))))
+impl<Cast, Call, Info, Continue, Timeout> Future for Handler<Cast, Call, Info, Continue, Timeout>
+where
+    Cast: Future<Output = Step>,
+    Call: Future<Output = Step>,
+    Info: Future<Output = Step>,
+    Continue: Future<Output = Step>,
+    Timeout: Future<Output = Step>,
+{
+    type Output = Step;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Step> {
+        match self.project() {
+            HandlerProj::Cast { handler } => handler.poll(cx),
+            HandlerProj::Call { handler } => handler.poll(cx),
+            HandlerProj::Info { handler } => handler.poll(cx),
+            HandlerProj::Continue { handler } => handler.poll(cx),
+            HandlerProj::Timeout { handler } => handler.poll(cx),
+            HandlerProj::None { next } => Poll::Ready(Ok(std::mem::take(next))),
+        }
+    }
 }
