@@ -16,6 +16,8 @@ pub(crate) struct Room {
     reserved: u32,
     /// `u32::MAX`: unbounded. (A bound of more than 4 billion messages is none.)
     capacity: u32,
+    /// The `sent` at which the mailbox looks full: worked out when anything else changes, so that a send compares once.
+    full_at: u64,
     /// Only where a limit is set.
     weight: Option<Box<Weights>>,
 }
@@ -32,14 +34,26 @@ struct Weights {
 impl Room {
     /// Room for `capacity` messages (`None`: unbounded) of together at most `weight_limit`.
     pub(crate) fn new(capacity: Option<usize>, weight_limit: Option<u64>) -> Self {
-        Self {
+        let mut room = Self {
             sent: 0,
             gone: 0,
             seen: 0,
             reserved: 0,
             capacity: capacity.map_or(u32::MAX, |c| u32::try_from(c).unwrap_or(u32::MAX)),
+            full_at: 0,
             weight: weight_limit.map(|limit| Box::new(Weights { limit, ..Weights::default() })),
-        }
+        };
+        room.work_out();
+        room
+    }
+
+    #[inline(always)]
+    fn work_out(&mut self) {
+        self.full_at = if self.capacity == u32::MAX {
+            u64::MAX
+        } else {
+            (self.gone + self.seen + u64::from(self.capacity)).saturating_sub(u64::from(self.reserved))
+        };
     }
 
     /// The most messages that may wait; `None` is unbounded.
@@ -68,7 +82,6 @@ impl Room {
         self.weight.as_ref().map_or(0, |w| w.sent - w.gone - w.seen)
     }
 
-    #[inline(always)]
     fn bound(&self) -> u64 {
         if self.capacity == u32::MAX { u64::MAX } else { u64::from(self.capacity) }
     }
@@ -76,13 +89,14 @@ impl Room {
     /// Whether one more message does not fit, as far as seen. Weight is not looked at.
     #[inline(always)]
     pub(crate) fn looks_full(&self) -> bool {
-        self.len() + u64::from(self.reserved) >= self.bound()
+        self.sent >= self.full_at
     }
 
     /// Takes note of how far the reader is.
     #[inline(always)]
     pub(crate) fn see(&mut self, out: u64, weight_out: u64) {
         self.seen = out;
+        self.work_out();
         if let Some(w) = &mut self.weight {
             w.seen = weight_out;
         }
@@ -126,6 +140,7 @@ impl Room {
     /// A sender took a message out again.
     pub(crate) fn remove(&mut self, weight: u32) {
         self.gone += 1;
+        self.work_out();
         if let Some(w) = &mut self.weight {
             w.gone += u64::from(weight);
         }
@@ -134,6 +149,7 @@ impl Room {
     /// Promises a slot.
     pub(crate) fn reserve(&mut self, weight: u32) {
         self.reserved += 1;
+        self.work_out();
         if let Some(w) = &mut self.weight {
             w.reserved += u64::from(weight);
         }
@@ -143,6 +159,7 @@ impl Room {
     pub(crate) fn unreserve(&mut self, weight: u32) {
         debug_assert!(self.reserved > 0, "a promise is taken back once");
         self.reserved -= 1;
+        self.work_out();
         if let Some(w) = &mut self.weight {
             w.reserved -= u64::from(weight);
         }
