@@ -90,7 +90,10 @@ impl<S: GenServer> Context<S> {
         });
         match taken {
             Some(Some(message)) => {
-                self.idle_over();
+                // A call that no handler will see (its caller has gone) is none that ends the idle time.
+                if !matches!(&message, Message::Call(call) if !call.slot.is_live()) {
+                    self.idle_over();
+                }
                 Poll::Ready(Event::Message(message))
             }
             // The turn is over, whatever else waits.
