@@ -410,7 +410,10 @@ impl<S: GenServer> Linked for LinkEnd<S> {
 
     fn exit_signal(&self, from: usize, reason: &ExitReason) {
         let Some(cell) = self.0.upgrade() else { return };
-        cell.remove_link(from);
+        // A link binds two incarnations: one that this side has forgotten (or told of already) says nothing any more.
+        if !cell.remove_link(from) {
+            return;
+        }
         if cell.runner.trapping.load(Ordering::Acquire) {
             let signal = OrderKind::Exit(ExitSignal { from, reason: reason.clone() });
             let order = Message::Order(Order(Box::new(signal)));
