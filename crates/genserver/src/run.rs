@@ -96,6 +96,8 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
     if let Some(in_drop) = drop_quietly(state) {
         tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
     }
-    fail_orphans(Some(&ctx.exit_reason()));
+    // Replies lie in the state, and in what the context keeps (timers): their callers hear the reason.
+    let reason = ctx.exit_reason();
     drop_quietly(ctx);
+    fail_orphans(Some(&reason));
 }
