@@ -76,7 +76,10 @@ pub(crate) async fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) {
                 ctx.enter(Phase::Idle, "timeout");
                 Guarded::new(cell.again(), state.handle_timeout(&mut ctx)).await
             }
-            Event::Stop(reason) => break reason,
+            Event::Stop(reason) => {
+                ctx.enter(Phase::Idle, "");
+                break reason;
+            }
         };
         if let Some(reason) = ctx.finish_step(step) {
             break reason;
