@@ -389,7 +389,14 @@ impl<S: GenServer> Drop for Context<S> {
             return;
         }
         if let Some(rt) = self.cell.runner.rt() {
-            extra.cleanups.drain(..).for_each(|cleanup| rt.reaper.hand_over(cleanup));
+            for cleanup in extra.cleanups.drain(..) {
+                // The record stays for `drain` to find, though this may be its last server.
+                let keeps = std::sync::Arc::clone(&rt);
+                rt.reaper.hand_over(async move {
+                    let _keeps = keeps;
+                    cleanup.await;
+                });
+            }
         }
     }
 }
