@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::message::Message;
 use crate::seat::CellRef;
 use crate::server::GenServer;
-use restante_core::Lane;
+use restante_core::{Fate, Lane};
 use restante_core::cell::Own;
 use restante_core::word::{CLOSED, DATA};
 use std::future::Future;
@@ -169,7 +169,8 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
                 match message {
                     // As in the loop: a caller who has gone is not worth a look.
                     Message::Call(call) if !call.slot.is_live() => {
-                        cell.count(restante_core::Fate::Cancelled, 1);
+                        let late = call.slot.is_late();
+                        cell.count(if late { Fate::Expired } else { Fate::Cancelled }, 1);
                         restante_core::drop_quietly(call);
                     }
                     message => {
