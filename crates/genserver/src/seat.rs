@@ -28,6 +28,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -280,9 +281,37 @@ impl<S: GenServer> Seat<S> {
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
         let at = Arc::as_ptr(cell).cast::<()>();
         frame::enter(at.addr(), std::any::type_name::<S>(), inline, || {
+            // The callbacks have nets of their own. This one is for user code beside them: a timer's or a trap's closure,
+            // a name, a callback that panics before it makes its future.
             // SAFETY: RUN is held; `at` is the cell's own address.
-            unsafe { cell.runner.body.poll(at) }
+            let polled = catch_unwind(AssertUnwindSafe(|| unsafe { cell.runner.body.poll(at) }));
+            polled.unwrap_or_else(|payload| {
+                let reason = ExitReason::from_panic(payload);
+                tracing::error!(server = std::any::type_name::<S>(), %reason, "a server panicked outside its callbacks");
+                Self::break_off(cell, &reason);
+                Poll::Ready(())
+            })
         })
+    }
+
+    /// Drops the loop in the middle of what it does, without `terminate`. RUN is held, and the cell's frame is on top.
+    #[cold]
+    fn break_off(cell: &Arc<Cell<S>>, reason: &ExitReason) {
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        // SAFETY: RUN is held.
+        let in_hand = unsafe { cell.gate().running() }.in_hand;
+        let phase = if desk.mid { desk.phase } else { Phase::Idle };
+        let exit = Exit::new(reason.clone(), phase, in_hand.then_some(desk.hand), cell.incarnation());
+        desk.exit = Some(Box::new(exit));
+        if in_hand {
+            cell.count(Fate::Failed, 1);
+        }
+        // SAFETY: RUN is held.
+        drop_quietly(Clear(|| unsafe { cell.runner.body.clear() }));
+        for slot in frame::take_orphans().unwrap_or_default() {
+            slot.fail(Some(reason.clone()));
+        }
     }
 
     /// The desk. RUN is held.
@@ -426,7 +455,11 @@ impl<S: GenServer> Seat<S> {
         desk.sample = desk.sample.wrapping_add(1);
         let sampled = (desk.sample & 63 == 1).then(std::time::Instant::now);
         cell.came_inline();
-        let _ = Self::poll(cell, Some(slot));
+        if Self::poll(cell, Some(slot)).is_ready() {
+            // It broke off: see `poll`. (A loop that ends in order waits for its own task.)
+            Self::finish(cell);
+            return Ok(());
+        }
         if let Some(began) = sampled
             && began.elapsed() > SLOW
         {
@@ -526,22 +559,8 @@ impl<S: GenServer> Seat<S> {
             cell.gate().change(0, word::RUN | word::ORPHAN);
             return;
         }
-        let reason = ExitReason::Killed;
-        // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
-        // SAFETY: RUN is held.
-        let in_hand = unsafe { cell.gate().running() }.in_hand;
-        let exit = Exit::new(reason.clone(), desk.phase, in_hand.then_some(desk.hand), cell.incarnation());
-        desk.exit = Some(Box::new(exit));
-        if in_hand {
-            cell.count(Fate::Failed, 1);
-        }
         frame::enter(Arc::as_ptr(cell).cast::<()>().addr(), std::any::type_name::<S>(), None, || {
-            // SAFETY: RUN is held.
-            drop_quietly(Clear(|| unsafe { cell.runner.body.clear() }));
-            for slot in frame::take_orphans().unwrap_or_default() {
-                slot.fail(Some(reason.clone()));
-            }
+            Self::break_off(cell, &ExitReason::Killed);
         });
         tracing::warn!(server = std::any::type_name::<S>(), "the runtime ended under a server");
         Self::finish(cell);
