@@ -367,7 +367,10 @@ impl<S: GenServer> Seat<S> {
                     &mut *moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
                     home,
                 );
-                drop(old);
+                // The tasks that served it elsewhere find that they are done.
+                for left in [old.task.get(), self.home.get().and_then(|h| h.task.get())] {
+                    left.map(Waker::wake_by_ref);
+                }
             }
         }
     }
@@ -621,11 +624,11 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
                 task.wake_by_ref();
                 None
             }
-            None => Some(home.rt.handle.clone()),
+            None => Some(Arc::clone(&home.rt)),
         });
-        if let Some(Some(handle)) = woken {
+        if let Some(Some(rt)) = woken {
             // On a runtime that has shut down the task is dropped at once, which ends the incarnation.
-            handle.spawn(Task(Some(Arc::clone(cell))));
+            rt.handle.spawn(Task(Some(Arc::clone(cell)), rt.name()));
         }
     }
 
@@ -658,14 +661,21 @@ where
     }
 }
 
-/// The server's own task.
-struct Task<S: GenServer>(Option<Arc<Cell<S>>>);
+/// The server's own task, and the runtime ([`Rt::name`]) that it is in.
+struct Task<S: GenServer>(Option<Arc<Cell<S>>>, u32);
+
+impl<S: GenServer> Task<S> {
+    /// Whether the mailbox is served from this task's runtime (still, or again).
+    fn is_home(&self, cell: &Arc<Cell<S>>) -> bool {
+        cell.runner.moved.get().is_none() || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
+    }
+}
 
 impl<S: GenServer> Future for Task<S> {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
         let Some(cell) = &self.0 else { return Poll::Ready(()) };
-        let result = Seat::poll_task(cell, cx);
+        let result = if self.is_home(cell) { Seat::poll_task(cell, cx) } else { Poll::Ready(()) };
         if result.is_ready() {
             self.0 = None;
         }
@@ -675,7 +685,9 @@ impl<S: GenServer> Future for Task<S> {
 
 impl<S: GenServer> Drop for Task<S> {
     fn drop(&mut self) {
-        if let Some(cell) = self.0.take() {
+        if let Some(cell) = self.0.take()
+            && self.is_home(&cell)
+        {
             Seat::abandon(&cell);
         }
     }
