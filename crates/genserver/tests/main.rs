@@ -3,6 +3,8 @@
 mod calls;
 mod casts;
 mod cycles;
+mod life;
+mod receive;
 mod replies;
 mod smoke;
 mod start;
