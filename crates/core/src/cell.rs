@@ -170,6 +170,15 @@ impl<M> Own<M> {
         }
     }
 
+    /// A message that carries nothing has left the normal lane.
+    #[inline(always)]
+    fn took_plain(&mut self) {
+        self.normal_out += 1;
+        if self.hand.is_some() {
+            self.hand = None;
+        }
+    }
+
     fn out(&self) -> u64 {
         self.normal_out + self.side_out
     }
@@ -795,9 +804,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(always)]
     pub fn take(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
         let bits = self.gate.bits();
-        if bits & word::SIDE == 0 && !own.side_pending {
+        // (Under a policy even a message that carries nothing has its weight.)
+        if bits & (word::SIDE | word::POLICY) == 0 && !own.side_pending {
             if let Some(message) = own.lanes.normal.pop_plain() {
-                own.normal_out += 1;
+                own.took_plain();
                 self.took(own, bits);
                 return Some(message);
             }
@@ -823,11 +833,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if own.is_empty() {
             self.refill(own);
             // What most refills bring: a batch of plain messages.
-            if !own.side_pending
+            let bits = self.gate.bits();
+            if bits & word::POLICY == 0
+                && !own.side_pending
                 && let Some(message) = own.lanes.normal.pop_plain()
             {
-                own.normal_out += 1;
-                self.took(own, self.gate.bits());
+                own.took_plain();
+                self.took(own, bits);
                 return Some(message);
             }
         }

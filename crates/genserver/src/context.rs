@@ -260,8 +260,9 @@ impl<S: GenServer> Context<S> {
         if let Some(in_drop) = drop_quietly(state) {
             tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
         }
-        fail_orphans(Some(&reason));
+        // Replies lie in the state, and in what the context keeps (timers): their callers hear the reason.
         drop_quietly(self);
+        fail_orphans(Some(&reason));
     }
 
     /// A callback starts.
@@ -387,7 +388,14 @@ impl<S: GenServer> Drop for Context<S> {
             return;
         }
         if let Some(rt) = self.cell.runner.rt() {
-            extra.cleanups.drain(..).for_each(|cleanup| rt.reaper.hand_over(cleanup));
+            for cleanup in extra.cleanups.drain(..) {
+                // The record stays for `drain` to find, though this may be its last server.
+                let keeps = std::sync::Arc::clone(&rt);
+                rt.reaper.hand_over(async move {
+                    let _keeps = keeps;
+                    cleanup.await;
+                });
+            }
         }
     }
 }
@@ -408,7 +416,10 @@ impl<S: GenServer> Linked for LinkEnd<S> {
 
     fn exit_signal(&self, from: usize, reason: &ExitReason) {
         let Some(cell) = self.0.upgrade() else { return };
-        cell.remove_link(from);
+        // A link binds two incarnations: one that this side has forgotten (or told of already) says nothing any more.
+        if !cell.remove_link(from) {
+            return;
+        }
         if cell.runner.trapping.load(Ordering::Acquire) {
             let signal = OrderKind::Exit(ExitSignal { from, reason: reason.clone() });
             let order = Message::Order(Order { kind: Box::new(signal), incarnation: cell.incarnation() });

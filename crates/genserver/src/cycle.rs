@@ -110,9 +110,11 @@ fn ring(all: &HashMap<usize, Vec<Edge>>, from: usize, to: usize, label: &Label) 
             continue;
         };
         *next += 1;
-        if edge.to == from || stack.iter().any(|(id, _)| *id == edge.to) {
+        if let Some(at) = stack.iter().position(|(id, _)| *id == edge.to) {
             let mut ring: Vec<String> = trail.iter().map(|(_, name, _)| name.clone()).collect();
             ring.push(edge.label.to_string());
+            // From there on the ring goes up this stack, to `from`.
+            ring.extend(stack[..at].iter().rev().map(|(_, kind)| (*kind).to_owned()));
             return Some(Path(ring));
         }
         if !seen.contains(&edge.to) {

@@ -53,9 +53,25 @@ pub(crate) fn enter<R>(
     let below = TOP.get();
     let depth = with_top(|f| f.depth + 1).unwrap_or(0);
     let frame = Frame { id, depth, below, orphans: RefCell::new(Vec::new()), inline, kind };
-    let _pop = Pop(below, PhantomData);
-    TOP.set(&raw const frame);
-    poll()
+    let result = {
+        let _pop = Pop(below, PhantomData);
+        TOP.set(&raw const frame);
+        poll()
+    };
+    if !frame.orphans.borrow().is_empty() {
+        frame.fail_the_rest();
+    }
+    result
+}
+
+impl Frame {
+    /// Nobody has said why these replies were dropped (an expired call, say): no slot is left without an end.
+    #[cold]
+    fn fail_the_rest(&self) {
+        for slot in self.orphans.take() {
+            slot.fail(None);
+        }
+    }
 }
 
 struct Pop<'a>(*const Frame, PhantomData<&'a ()>);

@@ -90,8 +90,13 @@ impl<S: GenServer> Context<S> {
         });
         match taken {
             Some(Some(message)) => {
-                // Orders are no messages: the server goes on being idle.
-                if !matches!(message, Message::Order(_)) {
+                // Orders are no messages, and a call whose caller has gone is none any more: the server goes on being idle.
+                let nothing = match &message {
+                    Message::Order(_) => true,
+                    Message::Call(call) => !call.slot.is_live(),
+                    _ => false,
+                };
+                if !nothing {
                     self.idle_over();
                 }
                 Poll::Ready(Event::Message(message))

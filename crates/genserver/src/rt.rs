@@ -110,6 +110,12 @@ impl Rt {
         Self::with_current(|rt| Arc::ptr_eq(rt, self)).unwrap_or(false)
     }
 
+    /// Names this runtime (and its sweep) among all there have been.
+    #[inline]
+    pub(crate) fn name(&self) -> u32 {
+        self.sweep
+    }
+
     /// The sweep's name and its present epoch.
     #[inline]
     pub(crate) fn epoch(&self) -> (u32, u32) {

@@ -27,6 +27,7 @@ use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -239,13 +240,43 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: the count that this would own is not ours, so neither the Arc nor the waker made of it is ever dropped.
         let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(cell)) }));
         let mut cx = Cx::from_waker(&waker);
-        frame::enter(cell.link_id(), std::any::type_name::<S>(), inline, || body.as_mut().poll(&mut cx))
+        frame::enter(cell.link_id(), std::any::type_name::<S>(), inline, || {
+            // The callbacks have a net of their own. This one is for what else may run (a tracing subscriber, say): RUN must
+            // be given up whatever happens.
+            match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut cx))) {
+                Ok(polled) => polled,
+                Err(payload) => {
+                    let reason = ExitReason::from_panic(payload);
+                    Self::break_off(cell, &reason);
+                    Poll::Ready(())
+                }
+            }
+        })
     }
 
     /// Drops the loop, if there is one. RUN is held.
     fn clear(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
         unsafe { *cell.runner.body.get() = None };
+    }
+
+    /// Drops the loop in the middle of what it does, without `terminate`. RUN is held, and the cell's frame is on top.
+    #[cold]
+    fn break_off(cell: &Arc<Cell<S>>, reason: &ExitReason) {
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        // SAFETY: RUN is held.
+        let in_hand = unsafe { cell.gate().running() }.in_hand;
+        let phase = if desk.mid { desk.phase } else { Phase::Idle };
+        let exit = Exit::new(reason.clone(), phase, in_hand.then_some(desk.hand), cell.incarnation());
+        desk.exit = Some(Box::new(exit));
+        if in_hand {
+            cell.count(Fate::Failed, 1);
+        }
+        drop_quietly(Clear(|| Self::clear(cell)));
+        for slot in frame::take_orphans().unwrap_or_default() {
+            slot.fail(Some(reason.clone()));
+        }
     }
 
     /// The desk. RUN is held.
@@ -301,7 +332,10 @@ impl<S: GenServer> Seat<S> {
                     &mut *moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
                     home,
                 );
-                drop(old);
+                // The tasks that served it elsewhere find that they are done.
+                for left in [old.task.get(), self.home.get().and_then(|h| h.task.get())] {
+                    left.map(Waker::wake_by_ref);
+                }
             }
         }
     }
@@ -390,7 +424,11 @@ impl<S: GenServer> Seat<S> {
         desk.sample = desk.sample.wrapping_add(1);
         let sampled = (desk.sample & 63 == 1).then(std::time::Instant::now);
         cell.came_inline();
-        let _ = Self::poll(cell, Some(slot));
+        if Self::poll(cell, Some(slot)).is_ready() {
+            // It broke off: see `poll`. (A loop that ends in order waits for its own task.)
+            Self::finish(cell);
+            return Ok(());
+        }
         if let Some(began) = sampled
             && began.elapsed() > SLOW
         {
@@ -492,21 +530,8 @@ impl<S: GenServer> Seat<S> {
             cell.gate().change(0, word::RUN | word::ORPHAN);
             return;
         }
-        let reason = ExitReason::Killed;
-        // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
-        // SAFETY: RUN is held.
-        let in_hand = unsafe { cell.gate().running() }.in_hand;
-        let exit = Exit::new(reason.clone(), desk.phase, in_hand.then_some(desk.hand), cell.incarnation());
-        desk.exit = Some(Box::new(exit));
-        if in_hand {
-            cell.count(Fate::Failed, 1);
-        }
         frame::enter(cell.link_id(), std::any::type_name::<S>(), None, || {
-            drop_quietly(Clear(|| Self::clear(cell)));
-            for slot in frame::take_orphans().unwrap_or_default() {
-                slot.fail(Some(reason.clone()));
-            }
+            Self::break_off(cell, &ExitReason::Killed);
         });
         tracing::warn!(server = std::any::type_name::<S>(), "the runtime ended under a server");
         Self::finish(cell);
@@ -567,11 +592,11 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
                 task.wake_by_ref();
                 None
             }
-            None => Some(home.rt.handle.clone()),
+            None => Some(Arc::clone(&home.rt)),
         });
-        if let Some(Some(handle)) = woken {
+        if let Some(Some(rt)) = woken {
             // On a runtime that has shut down the task is dropped at once, which ends the incarnation.
-            handle.spawn(Task(Some(Arc::clone(cell))));
+            rt.handle.spawn(Task(Some(Arc::clone(cell)), rt.name()));
         }
     }
 
@@ -591,14 +616,22 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
     }
 }
 
-/// The server's own task.
-struct Task<S: GenServer>(Option<Arc<Cell<S>>>);
+/// The server's own task, and the runtime ([`Rt::name`]) that it is in.
+struct Task<S: GenServer>(Option<Arc<Cell<S>>>, u32);
+
+impl<S: GenServer> Task<S> {
+    /// Whether the mailbox is served from this task's runtime (still, or again).
+    fn is_home(&self, cell: &Arc<Cell<S>>) -> bool {
+        cell.runner.moved.get().is_none()
+            || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
+    }
+}
 
 impl<S: GenServer> Future for Task<S> {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
         let Some(cell) = &self.0 else { return Poll::Ready(()) };
-        let result = Seat::poll_task(cell, cx);
+        let result = if self.is_home(cell) { Seat::poll_task(cell, cx) } else { Poll::Ready(()) };
         if result.is_ready() {
             self.0 = None;
         }
@@ -608,7 +641,9 @@ impl<S: GenServer> Future for Task<S> {
 
 impl<S: GenServer> Drop for Task<S> {
     fn drop(&mut self) {
-        if let Some(cell) = self.0.take() {
+        if let Some(cell) = self.0.take()
+            && self.is_home(&cell)
+        {
             Seat::abandon(&cell);
         }
     }
@@ -623,47 +658,42 @@ impl<S: GenServer> std::fmt::Debug for Seat<S> {
 /// A handle of a server's cell.
 pub(crate) type ServerHandle<S> = Handle<Message<S>, Seat<S>>;
 
-#[cfg(test)]
-mod sizes {
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
     use super::*;
-    #[test]
-    fn show() {
-        struct T(u64);
-        enum C {
-            Add(u64, crate::Reply<u64>),
+    use crate::{Context, Init, Next, Reply, Step};
+
+    struct Adder(u64);
+
+    enum Ask {
+        Add(u64, Reply<u64>),
+    }
+
+    impl GenServer for Adder {
+        type Args = u64;
+        type Call = Ask;
+        type Cast = u64;
+        type Info = ();
+        async fn init(start: &u64, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+            Ok(Init::ok(Self(*start)))
         }
-        impl GenServer for T {
-            type Args = u64;
-            type Call = C;
-            type Cast = u64;
-            type Info = ();
-            async fn init(a: &u64, _: &mut crate::Context<Self>) -> Result<crate::Init<Self>, ExitReason> {
-                Ok(crate::Init::ok(T(*a)))
-            }
-            async fn handle_call(&mut self, C::Add(n, r): C, _: &mut crate::Context<Self>) -> crate::Step {
-                self.0 += n;
-                r.send(self.0);
-                Ok(crate::Next::go())
-            }
+        async fn handle_call(&mut self, Ask::Add(n, reply): Ask, _: &mut Context<Self>) -> Step {
+            self.0 += n;
+            reply.send(self.0);
+            Ok(Next::go())
         }
-        fn ret<A, B, F>(_: fn(A, B) -> F) -> usize {
+    }
+
+    /// What an idle server takes: its cell and its loop. Both are budgeted: a million servers pay for each byte.
+    #[tokio::test]
+    async fn an_idle_server_is_small() {
+        fn size_of_loop<A, B, F>(_: fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
-        println!(
-            "cell {} seat {} desk {} message {} home {} run {} ctx {} gate {}",
-            size_of::<Cell<T>>(),
-            size_of::<Seat<T>>(),
-            size_of::<Desk<T>>(),
-            size_of::<Message<T>>(),
-            size_of::<Home>(),
-            ret(crate::run::run::<T>),
-            size_of::<crate::Context<T>>(),
-            size_of::<restante_core::word::Gate<restante_core::cell::Shared<Message<T>>, Own<Message<T>>>>()
-        );
-        println!(
-            "shared {} own {}",
-            size_of::<restante_core::cell::Shared<Message<T>>>(),
-            size_of::<Own<Message<T>>>()
-        );
+        assert!(size_of::<Cell<Adder>>() <= 480, "{}", size_of::<Cell<Adder>>());
+        assert!(size_of_loop(crate::run::run::<Adder>) <= 224, "{}", size_of_loop(crate::run::run::<Adder>));
+        assert_eq!(size_of::<Message<Adder>>(), 32);
+        let server = crate::start::<Adder>(1).await.expect("it starts");
+        assert_eq!(server.call(|reply| Ask::Add(1, reply)).await, Ok(2));
     }
 }

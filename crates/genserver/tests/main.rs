@@ -1,7 +1,12 @@
 //! What a server promises, a module per topic. The clause of OTP that a test answers is in its doc comment.
 
 mod calls;
+mod casts;
+mod cycles;
+mod life;
+mod receive;
 mod replies;
 mod smoke;
 mod start;
 mod support;
+mod timers;

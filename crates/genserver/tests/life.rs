@@ -1,0 +1,443 @@
+//! The end: stop, kill, close, terminate; links, monitors, exit reports.
+
+use crate::support::{
+    Ask, Gate, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell,
+};
+use restante_genserver::monitor::{Event, Watch};
+use restante_genserver::{
+    CallError, CallerRuns, ExitReason, Init, Next, Phase, Server, ServerRef, StopError, drain, link, start,
+    unlink,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+async fn lab() -> (ServerRef<Lab>, Log) {
+    let plan = Plan::default();
+    (start::<Lab>(plan.clone()).await.unwrap(), plan.log)
+}
+
+fn traps(plan: Plan) -> Plan {
+    plan.init(|plan, ctx| {
+        ctx.trap_exit(Note::Exit);
+        Box::pin(async { Ok(Init::ok(Lab::new(plan))) })
+    })
+}
+
+/// Row G1: terminate runs on a stop, a callback's error or panic, an order to stop, and when the mailbox closes.
+#[tokio::test(start_paused = true)]
+async fn terminate_runs_on_every_end_but_a_kill() {
+    for (end, why) in [
+        (Tell::Stop(ExitReason::Normal), "normal"),
+        (Tell::Stop(ExitReason::shutdown_with("tired")), "shutdown: tired"),
+        (Tell::Fail, "error: failed"),
+        (Tell::Boom, "panic: boom"),
+    ] {
+        let (lab, log) = lab().await;
+        lab.cast(end).unwrap();
+        assert_eq!(lab.join().await.reason.to_string(), why);
+        assert_eq!(log.take(), [format!("terminate: {why}")]);
+        law(&lab).await;
+    }
+    let (ordered, log) = lab().await;
+    assert_eq!(ordered.stop(ExitReason::Shutdown, LONG).await, Ok(()));
+    assert_eq!(log.take(), ["terminate: shutdown"]);
+    let (closed, log) = lab().await;
+    closed.close(ExitReason::shutdown_with("sold"));
+    assert_eq!(closed.join().await.reason, ExitReason::shutdown_with("sold"));
+    assert_eq!(log.take(), ["terminate: shutdown: sold"]);
+    let (killed, log) = lab().await;
+    assert!(killed.kill());
+    assert_eq!(killed.join().await.reason, ExitReason::Killed);
+    assert!(log.take().is_empty());
+    assert!(!killed.kill(), "none is running");
+    law(&killed).await;
+}
+
+/// Row G1: if terminate itself fails, its reason replaces the original.
+#[tokio::test(start_paused = true)]
+async fn a_failing_terminate_has_the_last_word() {
+    let fails = Plan::default().end(|_, _, _| Box::pin(async { Err(ExitReason::error("worse")) }));
+    let lab = start::<Lab>(fails).await.unwrap();
+    assert_eq!(lab.stop(ExitReason::Shutdown, LONG).await, Err(StopError::Other(ExitReason::error("worse"))));
+    let panics = Plan::default().end(|_, _, _| Box::pin(async { panic!("worst") }));
+    let lab = start::<Lab>(panics).await.unwrap();
+    let kept = tokio::spawn({
+        let lab = lab.clone();
+        async move { lab.call(Ask::Keep).await }
+    });
+    settle().await;
+    lab.cast(Tell::Boom).unwrap();
+    let exit = lab.join().await;
+    assert!(is_panic(&exit.reason, "worst"));
+    assert_eq!((exit.phase, exit.message), (Phase::Cast, Some("boom")), "where it began to end");
+    assert!(matches!(kept.await.unwrap(), Err(CallError::Exited(r)) if is_panic(&r, "worst")));
+    law(&lab).await;
+}
+
+/// A kill also ends a terminate that is under way.
+#[tokio::test(start_paused = true)]
+async fn a_kill_interrupts_terminate() {
+    let hangs = Plan::default().end(|_, _, _| Box::pin(std::future::pending()));
+    let lab = start::<Lab>(hangs).await.unwrap();
+    assert_eq!(lab.stop(ExitReason::Shutdown, Duration::from_secs(3)).await, Err(StopError::Timeout));
+    assert!(lab.is_alive(), "the order stands");
+    lab.kill();
+    assert_eq!(lab.join().await.reason, ExitReason::Killed);
+    law(&lab).await;
+}
+
+/// Row G1: `stop` is ok only if the reason is the one that was asked for; it overtakes what is queued.
+#[tokio::test(start_paused = true)]
+async fn a_stop_compares_reasons_and_overtakes_a_full_mailbox() {
+    let mailbox = Server::<Lab>::settings().capacity(2).build().unwrap();
+    let plan = Plan::default();
+    let log = plan.log.clone();
+    let lab = mailbox.start(plan.clone()).await.unwrap();
+    let (entered, go) = (Gate::new(), Gate::new());
+    let busy = tokio::spawn({
+        let (lab, make) = (lab.clone(), crate::support::pass(&entered, &go));
+        async move { lab.call(make).await }
+    });
+    entered.pass().await;
+    lab.cast(Tell::Say(1)).unwrap();
+    lab.cast(Tell::Say(2)).unwrap();
+    let began = Instant::now();
+    let short = Duration::from_secs(2);
+    assert_eq!(lab.stop(ExitReason::Shutdown, short).await, Err(StopError::Timeout));
+    assert_eq!(began.elapsed(), short);
+    assert_eq!(lab.stop(ExitReason::Shutdown, Duration::ZERO).await, Err(StopError::Timeout));
+    go.open();
+    assert_eq!(busy.await.unwrap(), Ok(1), "the handler under way ends first");
+    lab.join().await;
+    assert_eq!(log.take(), ["terminate: shutdown"]);
+    assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
+    // The second order was left in the mailbox, and is the first thing that the next incarnation reads.
+    mailbox.start(plan).await.unwrap();
+    law(&lab).await;
+}
+
+/// Row G1: an order to stop that nobody took up before the end is not for the next incarnation.
+#[tokio::test(start_paused = true)]
+async fn stops_that_meet_are_all_answered() {
+    let (lab, _) = lab().await;
+    let stops = (0..3).map(|_| lab.stop(ExitReason::Shutdown, LONG));
+    assert!(futures::future::join_all(stops).await.into_iter().all(|r| r == Ok(())));
+    law(&lab).await;
+}
+
+/// Kill interrupts a handler at its next await, with all that it holds.
+#[tokio::test(start_paused = true)]
+async fn a_kill_interrupts_a_pending_handler() {
+    for runs in [CallerRuns::Auto, CallerRuns::Never] {
+        let alive = crate::support::Alive::default();
+        let lab = Server::<Lab>::settings().caller_runs(runs).start(Plan::default()).await.unwrap();
+        let value = alive.one();
+        lab.cast(tell(move |_, _| {
+            Box::pin(async move {
+                let _value = value;
+                std::future::pending().await
+            })
+        }))
+        .unwrap();
+        settle().await;
+        assert_eq!(alive.count(), 1);
+        lab.kill();
+        let exit = lab.join().await;
+        assert_eq!((exit.reason, exit.phase), (ExitReason::Killed, Phase::Cast));
+        assert_eq!(alive.count(), 0);
+        assert_eq!(law(&lab).await.failed, 1);
+    }
+}
+
+/// The last reference that goes closes the mailbox: what is queued is drained, the end is normal.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_nobody_refers_to_drains_and_ends() {
+    let (lab, log) = lab().await;
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&ended);
+    lab.monitor(Watch::Mailbox, move |event| told.lock().unwrap().push(event));
+    for n in 0..3 {
+        lab.cast(Tell::Say(n)).unwrap();
+    }
+    drop(lab);
+    settle().await;
+    assert_eq!(log.take(), ["0", "1", "2", "terminate: normal"]);
+    let events = ended.lock().unwrap();
+    assert!(matches!(&events[..], [Event::Down(_), Event::Closed(ExitReason::Normal)]), "{events:?}");
+}
+
+/// Row G2: an exit says why, where, in which message, and of which incarnation.
+#[tokio::test(start_paused = true)]
+async fn an_exit_remembers_phase_and_message() {
+    let mailbox = Server::<Lab>::new("reports");
+    let lab = mailbox.address();
+    let tick = || {
+        tell(|_, ctx| {
+            ctx.send_after(Duration::ZERO, Note::Boom);
+            Box::pin(async { Ok(Next::go()) })
+        })
+    };
+    let plan = Plan::default()
+        .on_continue(|_, _| Box::pin(async { panic!("boom") }))
+        .on_timeout(|_, _| Box::pin(async { panic!("boom") }));
+    let cases: Vec<(Tell, Phase, Option<&str>)> = vec![
+        (Tell::Boom, Phase::Cast, Some("boom")),
+        (Tell::Fail, Phase::Cast, Some("fail")),
+        (tick(), Phase::Info, Some("note")),
+        (tell(|_, _| Box::pin(async { Ok(Next::then_continue()) })), Phase::Continue, None),
+        (tell(|_, _| Box::pin(async { Ok(Next::idle_timeout(Duration::from_secs(1))) })), Phase::Idle, None),
+        (Tell::Stop(ExitReason::Normal), Phase::Idle, None),
+    ];
+    for (n, (end, phase, message)) in (1..).zip(cases) {
+        mailbox.start(plan.clone()).await.unwrap();
+        lab.cast(end).unwrap();
+        let exit = lab.join().await;
+        assert_eq!((exit.phase, exit.message, exit.incarnation), (phase, message, n));
+        assert_eq!(lab.last_exit(), Some(exit));
+    }
+    mailbox.start(plan.clone()).await.unwrap();
+    assert!(lab.call(Ask::Boom).await.is_err());
+    assert_eq!((lab.join().await.phase, lab.last_exit().unwrap().message), (Phase::Call, Some("boom")));
+    // Killed, or closed, between two messages.
+    mailbox.start(plan.clone()).await.unwrap();
+    lab.cast(Tell::Add(1)).unwrap();
+    settle().await;
+    lab.kill();
+    let exit = lab.join().await;
+    assert_eq!((exit.phase, exit.message), (Phase::Idle, None), "no handler was at work");
+    mailbox.start(plan).await.unwrap();
+    lab.call(Ask::Total).await.unwrap();
+    lab.close(ExitReason::Normal);
+    let exit = lab.join().await;
+    assert_eq!((exit.phase, exit.message), (Phase::Idle, None));
+    law(&lab).await;
+}
+
+/// Row G2: an exit signal ends a linked server at once, without terminate; a normal end does not.
+#[tokio::test(start_paused = true)]
+async fn linked_servers_end_together_unless_normally() {
+    for (reason, dies) in [
+        (ExitReason::Normal, false),
+        (ExitReason::Shutdown, true),
+        (ExitReason::Killed, true),
+        (ExitReason::error("bad"), true),
+    ] {
+        let (a, log) = lab().await;
+        let (b, _) = lab().await;
+        let (c, _) = lab().await;
+        link(&a, &b);
+        link(&a, &b);
+        link(&a, &c);
+        unlink(&c, &a);
+        if reason == ExitReason::Killed {
+            b.kill();
+        } else {
+            b.cast(Tell::Stop(reason.clone())).unwrap();
+        }
+        b.join().await;
+        settle().await;
+        assert_eq!(a.is_alive(), !dies, "{reason}");
+        if dies {
+            assert_eq!(a.join().await.reason, reason);
+            assert!(log.take().is_empty());
+        }
+        assert!(c.is_alive(), "unlinked");
+        law(&a).await;
+    }
+}
+
+/// Row G2: a server that traps exits is told of them, normal ones too, and lives on.
+#[tokio::test(start_paused = true)]
+async fn a_trapping_server_is_told() {
+    let plan = traps(Plan::default());
+    let a = start::<Lab>(plan.clone()).await.unwrap();
+    for (end, told) in [(Tell::Stop(ExitReason::Normal), "exit: normal"), (Tell::Boom, "exit: panic: boom")] {
+        let (b, _) = lab().await;
+        link(&a, &b);
+        b.cast(end).unwrap();
+        b.join().await;
+        settle().await;
+        assert_eq!(plan.log.take(), [told]);
+    }
+    let (dead, _) = lab().await;
+    dead.kill();
+    dead.join().await;
+    link(&a, &dead);
+    settle().await;
+    assert_eq!(plan.log.take(), ["exit: killed"], "a link with the dead counts as its end");
+    assert!(a.is_alive());
+    law(&a).await;
+}
+
+/// A link is of incarnations: one that began after the other side's end does not bind.
+#[tokio::test(start_paused = true)]
+async fn a_link_does_not_pass_to_the_next_incarnation() {
+    let plan = traps(Plan::default());
+    let a = start::<Lab>(plan.clone()).await.unwrap();
+    let mailbox = Server::<Lab>::new("again");
+    let b = mailbox.start(Plan::default()).await.unwrap();
+    b.kill();
+    b.join().await;
+    link(&a, &b);
+    settle().await;
+    assert_eq!(plan.log.take(), ["exit: killed"]);
+    mailbox.start(Plan::default()).await.unwrap();
+    b.cast(Tell::Fail).unwrap();
+    b.join().await;
+    settle().await;
+    assert!(plan.log.take().is_empty(), "told twice");
+    law(&a).await;
+}
+
+/// Row G2: monitors of an incarnation hear its end once; those of the mailbox hear everything, to its closing.
+#[tokio::test(start_paused = true)]
+async fn monitors_watch_an_incarnation_or_a_mailbox() {
+    let mailbox = Server::<Lab>::new("watched");
+    let lab = mailbox.address();
+    let events = Log::default();
+    let name = |event: Event| match event {
+        Event::Started { incarnation } => format!("started {incarnation}"),
+        Event::Down(exit) => format!("down {} {}", exit.incarnation, exit.reason),
+        Event::Closed(reason) => format!("closed {reason}"),
+        _ => String::new(),
+    };
+    let log = events.clone();
+    lab.monitor(Watch::Mailbox, move |e| log.push(format!("mailbox: {}", name(e))));
+    mailbox.start(Plan::default()).await.unwrap();
+    let log = events.clone();
+    lab.monitor(Watch::Incarnation, move |e| log.push(format!("first: {}", name(e))));
+    let gone = lab.monitor(Watch::Incarnation, |_| panic!("demonitored"));
+    assert!(lab.demonitor(gone) && !lab.demonitor(gone));
+    lab.monitor(Watch::Incarnation, |_| panic!("a rude monitor"));
+    lab.kill();
+    lab.join().await;
+    mailbox.start(Plan::default()).await.unwrap();
+    lab.stop(ExitReason::Normal, LONG).await.unwrap();
+    lab.close(ExitReason::Shutdown);
+    let mut told = events.take();
+    assert_eq!(told.remove(2), "first: down 1 killed");
+    assert_eq!(
+        told,
+        [
+            "mailbox: started 1",
+            "mailbox: down 1 killed",
+            "mailbox: started 2",
+            "mailbox: down 2 normal",
+            "mailbox: closed shutdown"
+        ]
+    );
+    let log = events.clone();
+    lab.monitor(Watch::Mailbox, move |e| log.push(name(e)));
+    assert_eq!(events.take(), ["closed shutdown"], "one that comes too late is told at once");
+    law(&lab).await;
+}
+
+/// A notice is for the incarnation that asked.
+#[tokio::test(start_paused = true)]
+async fn a_down_notice_is_for_who_asked() {
+    let plan = Plan::default();
+    let mailbox = Server::<Lab>::new("asks");
+    let lab = mailbox.start(plan.clone()).await.unwrap();
+    let (other, _) = self::lab().await;
+    let watch = |other: ServerRef<Lab>| {
+        tell(move |_, ctx| {
+            ctx.monitor(&other, Watch::Incarnation, |_| say("down"));
+            Box::pin(async { Ok(Next::go()) })
+        })
+    };
+    lab.cast(watch(other.clone())).unwrap();
+    lab.call(Ask::Total).await.unwrap();
+    lab.kill();
+    lab.join().await;
+    mailbox.start(plan.clone()).await.unwrap();
+    other.kill();
+    other.join().await;
+    settle().await;
+    assert!(plan.log.take().is_empty());
+    lab.cast(watch(other)).unwrap();
+    settle().await;
+    assert_eq!(plan.log.take(), ["down"], "of the dead: at once");
+    law(&lab).await;
+}
+
+/// Clean-up that was handed over runs whatever the end, and `drain` waits for it.
+#[tokio::test(start_paused = true)]
+async fn clean_up_runs_after_a_kill_and_can_be_awaited() {
+    let (lab, log) = lab().await;
+    let cleaned = log.clone();
+    lab.cast(tell(move |_, ctx| {
+        ctx.at_exit(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            cleaned.push("clean");
+        });
+        ctx.at_exit(async { panic!("a rude clean-up") });
+        Box::pin(async { Ok(Next::go()) })
+    }))
+    .unwrap();
+    lab.call(Ask::Total).await.unwrap();
+    lab.kill();
+    lab.join().await;
+    law(&lab).await;
+    drop(lab);
+    settle().await;
+    assert_eq!(drain(Duration::from_secs(1)).await, 1, "still under way");
+    assert_eq!(drain(LONG).await, 0);
+    assert_eq!(log.take(), ["clean"]);
+}
+
+/// A task that a server spawned sends its result as an info, and is aborted at the end.
+#[tokio::test(start_paused = true)]
+async fn a_spawned_task_ends_with_its_server() {
+    let mailbox = Server::<Lab>::new("spawns");
+    let plan = Plan::default();
+    let lab = mailbox.start(plan.clone()).await.unwrap();
+    let alive = crate::support::Alive::default();
+    let value = alive.one();
+    lab.cast(tell(move |_, ctx| {
+        ctx.spawn(async { say("result") });
+        ctx.spawn(async { panic!("a rude task") });
+        ctx.spawn(async move {
+            let _value = value;
+            std::future::pending().await
+        });
+        Box::pin(async { Ok(Next::go()) })
+    }))
+    .unwrap();
+    settle().await;
+    assert_eq!((plan.log.take(), alive.count()), (vec!["result".to_owned()], 1));
+    lab.kill();
+    lab.join().await;
+    settle().await;
+    assert_eq!(alive.count(), 0);
+    mailbox.start(plan.clone()).await.unwrap();
+    lab.call(echo(1)).await.unwrap();
+    assert_eq!(plan.log.take(), ["1"]);
+    law(&lab).await;
+}
+
+/// A reply that lies in a timer, or in what else the context keeps, ends with the server as any other does.
+#[tokio::test(start_paused = true)]
+async fn a_reply_in_a_timer_is_told_of_the_end() {
+    for end in [Tell::Boom, Tell::Stop(ExitReason::Normal)] {
+        let mailbox = Server::<Lab>::new("later");
+        let lab = mailbox.start(Plan::default()).await.unwrap();
+        let later = || {
+            ask(|_, ctx, reply| {
+                ctx.send_after(Duration::from_secs(2), Note::Answer(reply));
+                Box::pin(async { Ok(Next::go()) })
+            })
+        };
+        assert_eq!(lab.call(later()).await, Ok(77));
+        let waits = tokio::spawn({
+            let lab = lab.clone();
+            async move { lab.call(later()).timeout(Duration::MAX).await }
+        });
+        settle().await;
+        lab.cast(end).unwrap();
+        lab.join().await;
+        let told = tokio::time::timeout(LONG, waits).await.expect("a caller must not hang").unwrap();
+        assert!(matches!(told, Err(CallError::Exited(_))), "{told:?}");
+        law(&lab).await;
+    }
+}
