@@ -122,6 +122,9 @@ fn acquire() -> SlotPtr {
 
 #[cold]
 fn acquire_slow() -> SlotPtr {
+    if cfg!(any(loom, shuttle)) {
+        return make();
+    }
     LAST_RITES.with(|_| ());
     if let Some(slot) = lock(&SPARE).pop() {
         return slot;
@@ -148,8 +151,8 @@ fn make() -> SlotPtr {
 fn release(slot: SlotPtr) {
     let word = slot.0.word.load(Ordering::Relaxed);
     slot.0.word.store((word & !FLAGS).wrapping_add(GENERATION), Ordering::Release);
-    if cfg!(loom) {
-        // A model's slot belongs to one schedule, which no pool outlives.
+    if cfg!(any(loom, shuttle)) {
+        // A slot of a model belongs to one schedule, which no pool outlives.
         return;
     }
     let len = FREE_LEN.get();
