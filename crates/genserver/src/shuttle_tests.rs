@@ -227,7 +227,8 @@ async fn end(server: Probes) {
     let told = down(&server);
     let cell = Arc::clone(server.handle.cell());
     drop(server);
-    assert_eq!(told.await.unwrap().reason, ExitReason::Normal);
+    let exit = told.await.unwrap();
+    assert_eq!(exit.reason, ExitReason::Normal, "{exit:?}");
     balanced(&cell);
 }
 
