@@ -1230,7 +1230,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 self.close(exit.reason);
             }
         }
-        if self.gate.bits_acquire() & word::CLOSED != 0 {
+        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.)
+        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             self.settle();
         }
     }

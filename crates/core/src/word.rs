@@ -260,7 +260,8 @@ impl<L, R> Gate<L, R> {
         let before = self
             .update(|s| Some(if s & RUN != 0 { s | NOTE } else { (s | RUN | LOCK) & !(SCHED | NOTE) }))
             .unwrap_or_default();
-        (before & RUN == 0).then_some(Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })
+        // Made only where the lock is ours: dropping it stores the word.
+        (before & RUN == 0).then(|| Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })
     }
 
     /// The reader's half.

@@ -172,15 +172,12 @@ impl<S: GenServer> Context<S> {
         let Some(rt) = self.cell.runner.rt() else { return };
         let tasks = &mut self.extra().tasks;
         while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(
-            async move {
-                let info = task.await;
-                if let Some(me) = me.upgrade().and_then(|me| ServerRef::upgrade(&me)) {
-                    let _ = me.send_info(info).await;
-                }
-            },
-            &rt.handle,
-        );
+        rt.spawn_in(tasks, async move {
+            let info = task.await;
+            if let Some(me) = me.upgrade().and_then(|me| ServerRef::upgrade(&me)) {
+                let _ = me.send_info(info).await;
+            }
+        });
     }
 
     /// Hands over a clean-up that runs when this incarnation has ended, whatever the way (a kill included), on the

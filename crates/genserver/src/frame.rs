@@ -38,8 +38,28 @@ pub(crate) struct Frame {
     kind: &'static str,
 }
 
+// Shuttle runs all threads and tasks on one.
+#[cfg(shuttle)]
+use shuttle::thread_local;
+
 thread_local! {
     static TOP: Cell<*const Frame> = const { Cell::new(std::ptr::null()) };
+}
+
+#[inline(always)]
+fn top() -> *const Frame {
+    #[cfg(not(shuttle))]
+    return TOP.get();
+    #[cfg(shuttle)]
+    return TOP.try_with(Cell::get).unwrap_or(std::ptr::null());
+}
+
+#[inline(always)]
+fn set_top(frame: *const Frame) {
+    #[cfg(not(shuttle))]
+    TOP.set(frame);
+    #[cfg(shuttle)]
+    TOP.with(|top| top.set(frame));
 }
 
 /// Puts a frame on the stack while `poll` runs, and takes it off again however it ends.
@@ -50,12 +70,12 @@ pub(crate) fn enter<R>(
     inline: Option<SlotPtr>,
     poll: impl FnOnce() -> R,
 ) -> R {
-    let below = TOP.get();
+    let below = top();
     let depth = with_top(|f| f.depth + 1).unwrap_or(0);
     let frame = Frame { id, depth, below, orphans: RefCell::new(Vec::new()), inline, kind };
     let result = {
         let _pop = Pop(below, PhantomData);
-        TOP.set(&raw const frame);
+        set_top(&raw const frame);
         poll()
     };
     if !frame.orphans.borrow().is_empty() {
@@ -79,7 +99,7 @@ struct Pop<'a>(*const Frame, PhantomData<&'a ()>);
 impl Drop for Pop<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        TOP.set(self.0);
+        set_top(self.0);
     }
 }
 
@@ -87,7 +107,7 @@ impl Drop for Pop<'_> {
 #[expect(unsafe_code, reason = "TOP points into the stack of a poll that is under way")]
 #[inline(always)]
 fn with_top<R>(f: impl FnOnce(&Frame) -> R) -> Option<R> {
-    let top = TOP.get();
+    let top = top();
     // SAFETY: `enter` sets TOP to a frame on its own stack and resets it (in a drop) before that frame goes; so while
     // TOP is not null, the frame lives, and only this thread sees it.
     unsafe { top.as_ref() }.map(f)
@@ -126,7 +146,7 @@ pub(crate) fn take_orphans() -> Option<Vec<SlotPtr>> {
 #[expect(unsafe_code, reason = "frames below a live frame are alive")]
 pub(crate) fn stack() -> Vec<(usize, &'static str)> {
     let mut frames = Vec::new();
-    let mut at = TOP.get();
+    let mut at = top();
     // SAFETY: a frame's `below` is the TOP of an enclosing `enter`, whose frame outlives it.
     while let Some(frame) = unsafe { at.as_ref() } {
         frames.push((frame.id, frame.kind));

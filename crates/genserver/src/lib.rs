@@ -22,11 +22,14 @@ mod message;
 mod next;
 mod receive;
 mod reply;
+#[cfg_attr(shuttle, path = "rt_shuttle.rs")]
 mod rt;
 mod run;
 mod seat;
 mod server;
 mod server_ref;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod slot;
 mod start;
 mod timer;

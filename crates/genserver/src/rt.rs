@@ -10,10 +10,12 @@ use crate::slot;
 use restante_core::Reaper;
 use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
 use std::cell::RefCell;
+use std::future::Future;
 use std::sync::atomic::AtomicU32 as StdAtomicU32;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
+use tokio::task::JoinSet;
 
 /// How often the sweep looks.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
@@ -136,6 +138,11 @@ impl Rt {
         if !self.armed.swap(true, Ordering::SeqCst) {
             self.handle.spawn(Self::run(Arc::clone(self)));
         }
+    }
+
+    /// Spawns a task that ends with the set.
+    pub(crate) fn spawn_in(&self, tasks: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
+        tasks.spawn_on(task, &self.handle);
     }
 
     /// Looks at a fat cell after a tick of idleness, again and again until `look` says that it is done.

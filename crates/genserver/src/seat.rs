@@ -222,13 +222,14 @@ pub(crate) enum NewCell<S: GenServer> {
 /// Messages that one turn handles at most: then other tasks, timers and orders have theirs.
 const TURN: u32 = 128;
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
-const TURN_MS: u32 = 8;
+const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
 const FIRST_TURN: u32 = 15;
 /// Callers' polls that may be nested on one stack.
 const DEPTH: u32 = 16;
 /// Handlers that take longer than this are not run by callers.
-const SLOW: std::time::Duration = std::time::Duration::from_micros(2);
+const SLOW: std::time::Duration =
+    if cfg!(shuttle) { std::time::Duration::MAX } else { std::time::Duration::from_micros(2) };
 
 #[expect(unsafe_code, reason = "RUN is the right to touch desk and body")]
 impl<S: GenServer> Seat<S> {

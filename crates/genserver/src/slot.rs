@@ -122,20 +122,28 @@ fn acquire() -> SlotPtr {
 
 #[cold]
 fn acquire_slow() -> SlotPtr {
+    if cfg!(any(loom, shuttle)) {
+        return make();
+    }
     LAST_RITES.with(|_| ());
     if let Some(slot) = lock(&SPARE).pop() {
         return slot;
     }
-    let slot = SlotPtr(Box::leak(Box::new(Slot {
+    let slot = make();
+    lock(&ALL).push(slot);
+    slot
+}
+
+/// A slot that no pool knows of.
+fn make() -> SlotPtr {
+    SlotPtr(Box::leak(Box::new(Slot {
         word: AtomicU64::new(0),
         epoch: AtomicU32::new(0),
         sweep: AtomicU32::new(0),
         waker: UnsafeCell::new(None),
         value: UnsafeCell::new([MaybeUninit::uninit(); 3]),
         next: Cell::new(None),
-    })));
-    lock(&ALL).push(slot);
-    slot
+    })))
 }
 
 /// Both sides are done.
@@ -143,6 +151,10 @@ fn acquire_slow() -> SlotPtr {
 fn release(slot: SlotPtr) {
     let word = slot.0.word.load(Ordering::Relaxed);
     slot.0.word.store((word & !FLAGS).wrapping_add(GENERATION), Ordering::Release);
+    if cfg!(any(loom, shuttle)) {
+        // A slot of a model belongs to one schedule, which no pool outlives.
+        return;
+    }
     let len = FREE_LEN.get();
     if len >= POOL {
         lock(&SPARE).push(slot);
@@ -156,7 +168,12 @@ fn release(slot: SlotPtr) {
 /// A slot for a reply of this type, and the caller's side of it. The server's side is the pointer.
 #[inline(always)]
 pub(crate) fn pair<T: Send>() -> (SlotPtr, Wait<T>) {
-    let slot = acquire();
+    pair_in(acquire())
+}
+
+/// The same at a slot that one has.
+#[inline(always)]
+fn pair_in<T: Send>(slot: SlotPtr) -> (SlotPtr, Wait<T>) {
     (slot, Wait { slot, done: false, watched: false, value: PhantomData })
 }
 
@@ -360,10 +377,14 @@ impl SlotPtr {
 
 /// Expires every wait of sweep `sweep` that began more than `ticks` epochs before `epoch`; whether any goes on waiting.
 pub(crate) fn sweep(sweep: u32, epoch: u32, ticks: u32) -> bool {
-    let mut waiting = false;
     // The lock is not held while wakers run: they are anybody's code.
     let all = lock(&ALL).clone();
-    for slot in all {
+    sweep_over(&all, sweep, epoch, ticks)
+}
+
+fn sweep_over(all: &[SlotPtr], sweep: u32, epoch: u32, ticks: u32) -> bool {
+    let mut waiting = false;
+    for &slot in all {
         let word = slot.0.word.load(Ordering::SeqCst);
         let waits = word & (WAKER | KIND | CALLER_DONE | LOCK) == WAKER;
         if !waits || slot.0.sweep.load(Ordering::Relaxed) != sweep {
@@ -558,3 +579,7 @@ impl<T: Send> Drop for Wait<T> {
         }
     }
 }
+
+#[cfg(all(loom, test))]
+#[path = "loom_tests.rs"]
+mod loom_tests;

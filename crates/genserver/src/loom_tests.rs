@@ -1,0 +1,518 @@
+//! Models of reply slots: every interleaving (with at most two preemptions) of the few threads that can meet at one.
+//!
+//! Run them with
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release -p restante-genserver --lib loom
+//! ```
+//!
+//! and a target directory of their own (`CARGO_TARGET_DIR=target/loom`), or with `cargo xtask loom`.
+//!
+//! Each schedule has a slot of its own, which no pool knows of: `release` only turns the generation, so that the
+//! generation says how often the slot was returned. What the values and wakers count lies in standard atomics, which
+//! are no part of what is modelled.
+
+use super::{
+    CALLER_DONE, FLAGS, GENERATION, LOCK, Outcome, SERVER_DONE, SlotPtr, WAKER, Wait, make, pair_in,
+    sweep_over,
+};
+use crate::reply::Reply;
+use loom::future::block_on;
+use loom::sync::atomic::AtomicBool;
+use loom::thread;
+use restante_core::ExitReason;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Threads that spin for a lock take many steps.
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 20_000;
+    builder.check(f);
+}
+
+/// Counts its drops.
+#[derive(Debug)]
+struct Value(Arc<AtomicUsize>);
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// The same, too big for a slot.
+#[derive(Debug)]
+struct Big([u64; 8], Value);
+
+#[derive(Debug, Default)]
+struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn wakes() -> (Arc<Wakes>, Waker) {
+    let wakes = Arc::new(Wakes::default());
+    (Arc::clone(&wakes), Waker::from(wakes))
+}
+
+fn poll<T: Send>(wait: &mut Wait<T>, waker: &Waker) -> Poll<Outcome<T>> {
+    wait.poll(&mut Context::from_waker(waker))
+}
+
+fn pair<T: Send>() -> (SlotPtr, Reply<T>, Wait<T>) {
+    pair_at(make())
+}
+
+fn pair_at<T: Send>(slot: SlotPtr) -> (SlotPtr, Reply<T>, Wait<T>) {
+    let (slot, wait) = pair_in(slot);
+    (slot, Reply::new(slot), wait)
+}
+
+/// Every thread is done: the slot has been returned so many times, holds no waker, and has no flag left.
+fn returned(slot: SlotPtr, times: u64) {
+    let word = slot.0.word.load(SeqCst);
+    assert_eq!(word / GENERATION, times, "returned so often");
+    assert_eq!(word & FLAGS, 0, "clean");
+    #[expect(unsafe_code, reason = "nobody else is left")]
+    // SAFETY: every thread of the model has been joined.
+    let waker = slot.0.waker.with(|w| unsafe { (*w).is_some() });
+    assert!(!waker, "a waker was left behind");
+}
+
+/// A slot whose caller waits.
+fn waiting<T: Send>() -> (SlotPtr, Reply<T>, Wait<T>, Arc<Wakes>) {
+    let (slot, reply, mut wait) = pair::<T>();
+    wait.watch(1, 0);
+    let (count, waker) = wakes();
+    assert!(poll(&mut wait, &waker).is_pending());
+    (slot, reply, wait, count)
+}
+
+/// Ends all waits of sweep 1 that began at epoch 0.
+fn sweep_late(slot: SlotPtr) -> bool {
+    sweep_over(&[slot], 1, 30, 20)
+}
+
+/// Row H6: reply × caller polls. The caller, who sleeps where it must, hears of the answer.
+#[test]
+fn loom_an_answer_wakes_its_caller() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<u64>();
+        let server = thread::spawn(move || assert!(reply.send(7)));
+        let outcome = block_on(poll_fn(|cx| wait.poll(cx)));
+        assert!(matches!(outcome, Outcome::Value(7)));
+        drop(wait);
+        server.join().unwrap();
+        returned(slot, 1);
+    });
+}
+
+/// Row H6: reply × caller polls. A published waker is woken once, an unpublished one never.
+#[test]
+fn loom_an_answer_wakes_once() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<u64>();
+        let server = thread::spawn(move || assert!(reply.send(7)));
+        let (count, waker) = wakes();
+        let first = poll(&mut wait, &waker);
+        server.join().unwrap();
+        match first {
+            Poll::Ready(outcome) => {
+                assert!(matches!(outcome, Outcome::Value(7)));
+                assert_eq!(count.count(), 0);
+            }
+            Poll::Pending => {
+                assert_eq!(count.count(), 1);
+                assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+            }
+        }
+        drop(wait);
+        returned(slot, 1);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
+    });
+}
+
+/// Row H6: reply × caller gone. The value is dropped once, whoever has it; the slot is returned once.
+#[test]
+fn loom_an_answer_and_the_caller_gone() {
+    model(|| {
+        let (slot, reply, wait, count) = waiting::<Value>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let value = Value(Arc::clone(&dropped));
+        let server = thread::spawn(move || reply.send(value));
+        drop(wait);
+        let delivered = server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        assert!(count.count() <= usize::from(delivered), "who has gone is not woken");
+        returned(slot, 1);
+        assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
+    });
+}
+
+/// The same for a caller who never waited.
+#[test]
+fn loom_an_answer_and_a_caller_who_never_polled() {
+    model(|| {
+        let (slot, reply, wait) = pair::<Value>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let value = Value(Arc::clone(&dropped));
+        let server = thread::spawn(move || reply.send(value));
+        drop(wait);
+        server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        returned(slot, 1);
+    });
+}
+
+/// The same for a value in an allocation of its own, with a caller who takes it.
+#[test]
+fn loom_a_value_too_big_for_the_slot_comes_whole() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<Big>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let value = Big([3; 8], Value(Arc::clone(&dropped)));
+        let server = thread::spawn(move || assert!(reply.send(value)));
+        match block_on(poll_fn(|cx| wait.poll(cx))) {
+            Outcome::Value(Big(words, value)) => {
+                assert_eq!(words, [3; 8]);
+                assert_eq!(dropped.load(SeqCst), 0);
+                drop(value);
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(wait);
+        server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        returned(slot, 1);
+    });
+}
+
+/// The same with a caller who goes.
+#[test]
+fn loom_a_value_too_big_for_the_slot_and_the_caller_gone() {
+    model(|| {
+        let (slot, reply, wait, _) = waiting::<Big>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let value = Big([3; 8], Value(Arc::clone(&dropped)));
+        let server = thread::spawn(move || reply.send(value));
+        drop(wait);
+        server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        returned(slot, 1);
+    });
+}
+
+/// A reply that is dropped tells a caller who sleeps.
+#[test]
+fn loom_a_dropped_reply_wakes_its_caller() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<u64>();
+        let server = thread::spawn(move || drop(reply));
+        let outcome = block_on(poll_fn(|cx| wait.poll(cx)));
+        assert!(matches!(outcome, Outcome::Failed(None)));
+        drop(wait);
+        server.join().unwrap();
+        returned(slot, 1);
+    });
+}
+
+/// An error whose drops are counted.
+#[derive(Debug, thiserror::Error)]
+#[error("counted")]
+struct Counted(Value);
+
+fn counted() -> (ExitReason, Arc<AtomicUsize>) {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    (ExitReason::from(Counted(Value(Arc::clone(&dropped)))), dropped)
+}
+
+/// A failure × the caller gone: the reason is dropped once.
+#[test]
+fn loom_a_failure_and_the_caller_gone() {
+    model(|| {
+        let (slot, reply, wait, _) = waiting::<u64>();
+        std::mem::forget(reply);
+        let (reason, dropped) = counted();
+        let server = thread::spawn(move || slot.fail(Some(reason)));
+        drop(wait);
+        server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        returned(slot, 1);
+    });
+}
+
+/// The message is found dead while its reply exists, then the reply goes: × the caller gone.
+#[test]
+fn loom_an_early_failure_and_the_caller_gone() {
+    model(|| {
+        let (slot, reply, wait, count) = waiting::<u64>();
+        let (reason, dropped) = counted();
+        let server = thread::spawn(move || {
+            slot.fail_early(reason);
+            drop(reply);
+        });
+        drop(wait);
+        server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        assert!(count.count() <= 1);
+        returned(slot, 1);
+        assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
+    });
+}
+
+/// The same × a caller who waits: it hears the first reason, once; the reply that follows (dropped, or even sent)
+/// changes nothing.
+#[test]
+fn loom_an_early_failure_is_the_one_heard() {
+    for sent in [false, true] {
+        model(move || {
+            let (slot, reply, mut wait) = pair::<u64>();
+            let server = thread::spawn(move || {
+                slot.fail_early(ExitReason::Shutdown);
+                if sent {
+                    assert!(!reply.send(1), "late");
+                } else {
+                    drop(reply);
+                }
+            });
+            let outcome = block_on(poll_fn(|cx| wait.poll(cx)));
+            assert!(matches!(outcome, Outcome::Failed(Some(ExitReason::Shutdown))));
+            drop(wait);
+            server.join().unwrap();
+            returned(slot, 1);
+        });
+    }
+}
+
+/// The time is over × answer: the caller has exactly one of the two, and the server knows which.
+#[test]
+fn loom_expiry_and_answer() {
+    model(|| {
+        let (slot, reply, mut wait, count) = waiting::<Value>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let value = Value(Arc::clone(&dropped));
+        let server = thread::spawn(move || reply.send(value));
+        sweep_late(slot);
+        let delivered = server.join().unwrap();
+        match wait.try_take() {
+            Some(Outcome::Value(value)) => {
+                assert!(delivered);
+                assert_eq!(dropped.load(SeqCst), 0);
+                drop(value);
+            }
+            Some(Outcome::Late) => assert!(!delivered),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(dropped.load(SeqCst), 1);
+        assert_eq!(count.count(), 1, "woken once");
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// The same with a caller who polls again meanwhile, under another waker.
+#[test]
+fn loom_expiry_and_answer_and_another_poll() {
+    model(|| {
+        let (slot, reply, mut wait, first) = waiting::<u64>();
+        let server = thread::spawn(move || reply.send(7));
+        let sweep = thread::spawn(move || sweep_late(slot));
+        let (second, waker) = wakes();
+        let polled = poll(&mut wait, &waker);
+        let delivered = server.join().unwrap();
+        sweep.join().unwrap();
+        let outcome = match polled {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                assert_eq!((first.count(), second.count()), (0, 1), "the waker of the latest poll");
+                wait.try_take().expect("woken for something")
+            }
+        };
+        assert_eq!(matches!(outcome, Outcome::Value(7)), delivered);
+        assert_eq!(matches!(outcome, Outcome::Late), !delivered);
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// The time is over × the caller gone × the reply dropped.
+#[test]
+fn loom_expiry_and_the_caller_gone() {
+    model(|| {
+        let (slot, reply, wait, count) = waiting::<u64>();
+        let sweep = thread::spawn(move || sweep_late(slot));
+        let server = thread::spawn(move || drop(reply));
+        drop(wait);
+        sweep.join().unwrap();
+        server.join().unwrap();
+        assert!(count.count() <= 1);
+        returned(slot, 1);
+        assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
+    });
+}
+
+/// A wait that is not overdue is left alone, and reported.
+#[test]
+fn loom_a_young_wait_is_seen_and_left() {
+    model(|| {
+        let (slot, reply, mut wait, count) = waiting::<u64>();
+        let sweep = thread::spawn(move || assert!(sweep_over(&[slot], 1, 20, 20), "it waits"));
+        let (second, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        sweep.join().unwrap();
+        assert_eq!((count.count(), second.count()), (0, 0));
+        assert!(reply.send(1));
+        assert_eq!((count.count(), second.count()), (0, 1));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// Answer × another poll with another waker: the latest is woken.
+#[test]
+fn loom_the_latest_waker_is_woken() {
+    model(|| {
+        let (slot, reply, mut wait, first) = waiting::<u64>();
+        let server = thread::spawn(move || assert!(reply.send(7)));
+        let (second, waker) = wakes();
+        let polled = poll(&mut wait, &waker);
+        server.join().unwrap();
+        match polled {
+            // The answer was there, and its wake-up was on its way to the first waker.
+            Poll::Ready(outcome) => {
+                assert!(matches!(outcome, Outcome::Value(7)));
+                assert_eq!((first.count(), second.count()), (1, 0));
+            }
+            Poll::Pending => {
+                assert_eq!((first.count(), second.count()), (0, 1));
+                assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+            }
+        }
+        drop(wait);
+        returned(slot, 1);
+        drop(waker);
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (1, 1), "no waker leaks");
+    });
+}
+
+/// A slot is used again while a sweep holds what it saw in the first generation: the second caller is not touched by it.
+#[test]
+fn loom_a_stale_sweep_does_nothing() {
+    model(|| {
+        let (slot, reply, mut wait, first) = waiting::<u64>();
+        let seen = slot.0.word.load(SeqCst);
+        let sweep = thread::spawn(move || slot.expire(seen));
+        let delivered = reply.send(1);
+        let outcome = wait.try_take();
+        drop(wait);
+        assert_eq!(matches!(outcome, Some(Outcome::Value(1))), delivered);
+        assert_eq!(matches!(outcome, Some(Outcome::Late)), !delivered);
+        // Both are done, so the slot is free at once.
+        let (_, reply, mut wait) = pair_at::<u64>(slot);
+        wait.watch(1, 29);
+        let (second, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        assert_eq!(sweep.join().unwrap(), !delivered);
+        assert_eq!((first.count(), second.count()), (1, 0));
+        assert!(reply.send(2));
+        assert_eq!(second.count(), 1);
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(2))));
+        drop(wait);
+        returned(slot, 2);
+    });
+}
+
+/// The same with the whole of a sweep, which looks at the words itself: a wait that has just begun in a slot that was
+/// overdue a moment ago is not ended.
+#[test]
+fn loom_a_sweep_over_a_slot_in_use_again() {
+    model(|| {
+        let (slot, reply, wait, _) = waiting::<u64>();
+        drop(wait);
+        let sweep = thread::spawn(move || {
+            sweep_late(slot);
+        });
+        drop(reply);
+        let (_, reply, mut wait) = pair_at::<u64>(slot);
+        wait.watch(1, 29);
+        let (count, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        sweep.join().unwrap();
+        assert_eq!(count.count(), 0);
+        assert!(reply.send(2));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(2))));
+        drop(wait);
+        returned(slot, 2);
+    });
+}
+
+/// Two generations with two servers: the second one begins on a slot whose first server may still be waking.
+#[test]
+fn loom_a_slot_is_used_again_at_once() {
+    model(|| {
+        let slot = make();
+        let mut servers = Vec::new();
+        for n in 1..=2u64 {
+            let (_, reply, mut wait) = pair_at::<u64>(slot);
+            servers.push(thread::spawn(move || assert!(reply.send(n))));
+            match block_on(poll_fn(|cx| wait.poll(cx))) {
+                Outcome::Value(m) => assert_eq!(m, n),
+                other => panic!("{other:?}"),
+            }
+        }
+        servers.into_iter().for_each(|s| s.join().unwrap());
+        returned(slot, 2);
+    });
+}
+
+/// Arming (`rt`): a caller publishes its wait and looks whether the sweep is armed, the sweep disarms itself and looks
+/// whether anybody waits. At least one of them sees the other.
+///
+/// Loom takes sequentially consistent accesses for acquire and release ones, so the fences stand here for what the
+/// real code has in its exchange and its `SeqCst` store.
+#[test]
+fn loom_arming_and_the_sweep_going_to_sleep() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<u64>();
+        let armed = Arc::new(AtomicBool::new(true));
+        let sweep = {
+            let armed = Arc::clone(&armed);
+            thread::spawn(move || {
+                // `Rt::run`, from the end of one tick on; true: it goes on.
+                if sweep_over(&[slot], 1, 1, 20) {
+                    return true;
+                }
+                armed.store(false, SeqCst);
+                loom::sync::atomic::fence(SeqCst);
+                sweep_over(&[slot], 1, 1, 20) && !armed.swap(true, SeqCst)
+            })
+        };
+        wait.watch(1, 0);
+        let (_, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        loom::sync::atomic::fence(SeqCst);
+        // `Rt::arm`; true: spawns another sweep.
+        let spawned = !armed.load(SeqCst) && !armed.swap(true, SeqCst);
+        let goes_on = sweep.join().unwrap();
+        assert!(spawned || goes_on, "nobody watches");
+        assert!(!(spawned && goes_on), "two sweeps");
+        assert!(armed.load(SeqCst));
+        let word = slot.0.word.load(SeqCst);
+        assert_eq!(word & (WAKER | LOCK | CALLER_DONE | SERVER_DONE), WAKER);
+        drop((reply, wait));
+        returned(slot, 1);
+    });
+}
