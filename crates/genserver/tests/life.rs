@@ -1,9 +1,12 @@
 //! The end: stop, kill, close, terminate; links, monitors, exit reports.
 
-use crate::support::{Ask, Gate, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell};
+use crate::support::{
+    Ask, Gate, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell,
+};
 use restante_genserver::monitor::{Event, Watch};
 use restante_genserver::{
-    CallError, CallerRuns, ExitReason, Init, Next, Phase, Server, ServerRef, StopError, drain, link, start, unlink,
+    CallError, CallerRuns, ExitReason, Init, Next, Phase, Server, ServerRef, StopError, drain, link, start,
+    unlink,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,10 +59,7 @@ async fn terminate_runs_on_every_end_but_a_kill() {
 async fn a_failing_terminate_has_the_last_word() {
     let fails = Plan::default().end(|_, _, _| Box::pin(async { Err(ExitReason::error("worse")) }));
     let lab = start::<Lab>(fails).await.unwrap();
-    assert_eq!(
-        lab.stop(ExitReason::Shutdown, LONG).await,
-        Err(StopError::Other(ExitReason::error("worse")))
-    );
+    assert_eq!(lab.stop(ExitReason::Shutdown, LONG).await, Err(StopError::Other(ExitReason::error("worse"))));
     let panics = Plan::default().end(|_, _, _| Box::pin(async { panic!("worst") }));
     let lab = start::<Lab>(panics).await.unwrap();
     let kept = tokio::spawn({
@@ -178,7 +178,9 @@ async fn an_exit_remembers_phase_and_message() {
             Box::pin(async { Ok(Next::go()) })
         })
     };
-    let plan = Plan::default().on_continue(|_, _| Box::pin(async { panic!("boom") })).on_timeout(|_, _| Box::pin(async { panic!("boom") }));
+    let plan = Plan::default()
+        .on_continue(|_, _| Box::pin(async { panic!("boom") }))
+        .on_timeout(|_, _| Box::pin(async { panic!("boom") }));
     let cases: Vec<(Tell, Phase, Option<&str>)> = vec![
         (Tell::Boom, Phase::Cast, Some("boom")),
         (Tell::Fail, Phase::Cast, Some("fail")),
@@ -250,10 +252,7 @@ async fn linked_servers_end_together_unless_normally() {
 async fn a_trapping_server_is_told() {
     let plan = traps(Plan::default());
     let a = start::<Lab>(plan.clone()).await.unwrap();
-    for (end, told) in [
-        (Tell::Stop(ExitReason::Normal), "exit: normal"),
-        (Tell::Boom, "exit: panic: boom"),
-    ] {
+    for (end, told) in [(Tell::Stop(ExitReason::Normal), "exit: normal"), (Tell::Boom, "exit: panic: boom")] {
         let (b, _) = lab().await;
         link(&a, &b);
         b.cast(end).unwrap();

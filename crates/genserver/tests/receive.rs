@@ -1,6 +1,8 @@
 //! Selective receive: inside a handler, the next message that one asks for.
 
-use crate::support::{Ask, Gate, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, law, pass, say, settle, tell};
+use crate::support::{
+    Ask, Gate, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, law, pass, say, settle, tell,
+};
 use restante_genserver::monitor::Watch;
 use restante_genserver::{CallError, ExitReason, Message, Next, ReceiveError, Server, ServerRef, start};
 use std::time::Duration;
@@ -63,7 +65,9 @@ async fn a_receive_has_a_time_limit() {
                 let zero = ctx.receive(Duration::ZERO, |m| is_say(m, 7)).await;
                 assert!(matches!(zero, Err(ReceiveError::Timeout)) && began.elapsed().is_zero());
                 let two = ctx.receive(Duration::from_secs(2), |m| is_say(m, 7)).await;
-                assert!(matches!(two, Err(ReceiveError::Timeout)) && began.elapsed() == Duration::from_secs(2));
+                assert!(
+                    matches!(two, Err(ReceiveError::Timeout)) && began.elapsed() == Duration::from_secs(2)
+                );
                 lab.log.push("now");
                 assert!(ctx.receive(Duration::MAX, |m| is_say(m, 7)).await.is_ok());
                 reply.send(7);
