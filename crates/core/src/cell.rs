@@ -1462,6 +1462,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let (_, own) = permit.split();
         let ledger = self.audit_as_reader(own);
         permit.give_up();
+        self.leave_quietly();
+        Some(ledger)
+    }
+
+    /// Gives RUN up after a mere look, and does what others could not do meanwhile: wakes, or settles a mailbox that was
+    /// closed under the look.
+    pub fn leave_quietly(self: &Arc<Self>) {
         if self.gate.leave_quietly() {
             let parked = self.gate.lock().take_parked();
             self.wake(parked);
@@ -1470,7 +1477,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             self.settle();
         }
-        Some(ledger)
     }
 
     /// The same for whoever holds RUN.

@@ -18,7 +18,7 @@
 //!    fall before changing any bit. So unlocking is a plain store. (Without it, a bit set meanwhile would be lost.)
 //! 2. SCHED is set by exactly one party, which then owes exactly one wake-up; the runner clears it when it enters.
 //!    (Without it, two senders wake twice, or none does.)
-//! 3. Who finds RUN taken leaves NOTE; the holder looks at NOTE in the same instruction that gives RUN up.
+//! 3. Who finds RUN taken leaves NOTE, and clears SCHED, whose wake-up it was (one who entered quietly left it set); the holder looks at NOTE in the same instruction that gives RUN up.
 //!    (Without it, a wake-up that meets a caller's poll is lost.)
 //! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
 //!    room comes free, and who lines up later sees it all. (Without it, a sender that lined up just after the reader's
@@ -171,7 +171,7 @@ impl<L, R> Gate<L, R> {
     #[inline]
     pub fn enter(&self) -> Entered {
         let before = self
-            .update(|s| Some(if s & RUN != 0 { s | NOTE } else { (s | RUN) & !(SCHED | NOTE) }))
+            .update(|s| Some(if s & RUN != 0 { (s | NOTE) & !SCHED } else { (s | RUN) & !(SCHED | NOTE) }))
             .unwrap_or_default();
         if before & RUN != 0 { Entered::Noted } else { Entered::Mine(before) }
     }
@@ -258,7 +258,9 @@ impl<L, R> Gate<L, R> {
     #[inline]
     pub fn enter_locked(&self) -> Option<Locked<'_, L, R>> {
         let before = self
-            .update(|s| Some(if s & RUN != 0 { s | NOTE } else { (s | RUN | LOCK) & !(SCHED | NOTE) }))
+            .update(|s| {
+                Some(if s & RUN != 0 { (s | NOTE) & !SCHED } else { (s | RUN | LOCK) & !(SCHED | NOTE) })
+            })
             .unwrap_or_default();
         // Made only where the lock is ours: dropping it stores the word.
         (before & RUN == 0).then(|| Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })

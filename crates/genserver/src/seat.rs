@@ -563,9 +563,7 @@ impl<S: GenServer> Seat<S> {
             cell.shrink(own);
             // SAFETY: RUN is held.
             unsafe { cell.runner.desk() }.watched = false;
-            if cell.gate().leave_quietly() {
-                cell.runner.schedule(&cell);
-            }
+            cell.leave_quietly();
             true
         }));
     }

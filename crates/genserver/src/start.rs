@@ -411,7 +411,7 @@ async fn start_on<S: GenServer>(
         spin.wait();
     }
     if let Err(e) = cell.lease() {
-        cell.gate().change(0, RUN);
+        cell.leave_quietly();
         return Err(match e {
             LeaseError::Closed => StartError::Closed,
             _ => StartError::AlreadyStarted,

@@ -1,5 +1,6 @@
 //! What a server promises, a module per topic. The clause of OTP that a test answers is in its doc comment.
 
+mod bad_input;
 mod calls;
 mod casts;
 mod cycles;
@@ -8,5 +9,6 @@ mod receive;
 mod replies;
 mod smoke;
 mod start;
+mod stress;
 mod support;
 mod timers;
