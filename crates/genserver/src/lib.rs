@@ -12,6 +12,8 @@
 //!
 //! What deliberately does not live here: supervision, names, flow control.
 
+#![expect(clippy::inline_always, reason = "the hot path is measured, and falls apart without")]
+
 mod call;
 mod context;
 pub mod cycle;

@@ -55,6 +55,7 @@ thread_local! {
 impl Rt {
     /// The record of this runtime.
     fn of(handle: &Handle) -> Arc<Self> {
+        static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
         let id = handle.id();
         let mut all = RUNTIMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.retain(|rt| rt.strong_count() > 0);
@@ -62,7 +63,6 @@ impl Rt {
             return rt;
         }
         warn_of_abort();
-        static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
         let rt = Arc::new(Self {
             handle: handle.clone(),
             id,
