@@ -240,6 +240,11 @@ impl<L, R> Gate<L, R> {
         owes
     }
 
+    /// Says that the runtime has died under the incarnation that holds the lease; false when none does.
+    pub fn orphan(&self) -> bool {
+        self.update(|s| (s & LEASED != 0).then_some(s | ORPHAN)).is_some()
+    }
+
     /// Sets and clears bits that wake nobody.
     pub fn change(&self, set: u32, clear: u32) {
         self.update(|s| {

@@ -1,8 +1,6 @@
 //! Selective receive: inside a handler, the next message that one asks for.
 
-use crate::support::{
-    Ask, Gate, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, law, pass, say, settle, tell,
-};
+use crate::support::{Ask, Gate, LONG, Lab, Plan, Tell, ask, echo, is_panic, law, pass, say, settle, tell};
 use restante_genserver::monitor::Watch;
 use restante_genserver::{CallError, ExitReason, Message, Next, ReceiveError, Server, ServerRef, start};
 use std::time::Duration;
