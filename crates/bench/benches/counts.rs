@@ -2,7 +2,7 @@
 //!
 //! Needs valgrind and gungraun-runner of the same version. It compares with the last run on this machine; the ceilings
 //! that always hold are checked by `cargo xtask counts`, on the same workloads.
-#![expect(missing_docs, reason = "gungraun's macros make what is public")]
+#![expect(missing_docs, clippy::exit, reason = "so gungraun's macros are made")]
 
 #[path = "../../genserver/examples/counts/workloads.rs"]
 mod workloads;
