@@ -815,14 +815,17 @@ fn shuttle_selective_receive() {
             let server = server.clone();
             thread::spawn(move || notes(&server, [100, 900, 101]))
         };
-        let mut call = server.call(|reply| Ask::Pick(900, reply));
+        let caller = server.clone();
+        let mut call = caller.call(|reply| Ask::Pick(900, reply));
         let first = once(&mut call).await;
         // Behind the call, so that it finds one in any case.
         notes(&server, [900]);
         let picked = match first {
             Poll::Ready(picked) => picked,
-            Poll::Pending => call.await,
+            Poll::Pending => (&mut call).await,
         };
+        drop(call);
+        drop(caller);
         sender.join().unwrap();
         assert_eq!(picked, Ok(900));
         notes(&server, [102]);
