@@ -96,6 +96,7 @@ impl SendOptions {
 }
 
 /// A key in two words: a `u128` would align everything around it to 16 bytes.
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
 fn halves(key: u128) -> (u64, u64) {
     ((key >> 64) as u64, (key & u128::from(u64::MAX)) as u64)
 }
@@ -130,7 +131,6 @@ impl Meta {
 
     /// The same, with a key.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     pub fn with_key(mut self, key: u128) -> Self {
         self.key = Some(halves(key));
         self

@@ -36,7 +36,7 @@ impl RateState {
     /// The time after which one may pass.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Duration> {
         let ahead = self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
-        if ahead > self.tolerance { Err(ahead - self.tolerance) } else { Ok(()) }
+        if ahead > self.tolerance { Err(ahead.saturating_sub(self.tolerance)) } else { Ok(()) }
     }
 
     /// One has passed.

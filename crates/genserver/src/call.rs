@@ -352,14 +352,12 @@ fn watch<S: GenServer, T: Send>(
     if let Some(polled) = Rt::with_current(&mut watched) {
         return polled;
     }
-    match cell.runner.rt() {
-        Some(rt) => watched(&rt),
-        // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
-        None => {
-            wait.watch(0, 0);
-            wait.poll(cx)
-        }
+    if let Some(rt) = cell.runner.rt() {
+        return watched(&rt);
     }
+    // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
+    wait.watch(0, 0);
+    wait.poll(cx)
 }
 
 /// The caller's view of what the slot says.

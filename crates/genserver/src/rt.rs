@@ -45,6 +45,8 @@ impl std::fmt::Debug for Rt {
     }
 }
 
+/// The next sweep's name; 0 names none.
+static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -62,7 +64,6 @@ impl Rt {
             return rt;
         }
         warn_of_abort();
-        static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
         let rt = Arc::new(Self {
             handle: handle.clone(),
             id,

@@ -78,12 +78,11 @@ fn serve<S: GenServer>(
     async move {
         loop {
             // A message is handed on before anything is awaited, so that it never lies in this future itself.
-            let step = match ctx.try_next() {
-                Some(message) => dispatch(Event::Message(message), state, ctx).await,
-                None => {
-                    let event = ctx.next().await;
-                    dispatch(event, state, ctx).await
-                }
+            let step = if let Some(message) = ctx.try_next() {
+                dispatch(Event::Message(message), state, ctx).await
+            } else {
+                let event = ctx.next().await;
+                dispatch(event, state, ctx).await
             };
             if let Some(reason) = ctx.finish_step(step?) {
                 return Ok(reason);

@@ -40,6 +40,13 @@ const SHED: u64 = 1 << 7;
 const GENERATION: u64 = 1 << 8;
 const FLAGS: u64 = GENERATION - 1;
 
+/// The low half of the generation: comes round after four billion uses of one slot.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+#[inline(always)]
+fn generation(word: u64) -> u32 {
+    (word >> GENERATION.trailing_zeros()) as u32
+}
+
 type Room = [MaybeUninit<u64>; 3];
 
 /// One slot; a cache line.
@@ -243,8 +250,7 @@ impl SlotPtr {
     /// The slot in its present use, for whoever does not hold the reply.
     #[inline(always)]
     pub(crate) fn tag(self) -> SlotTag {
-        let generation = self.0.word.load(Ordering::Relaxed) >> GENERATION.trailing_zeros();
-        SlotTag { slot: self, generation: (generation & u64::from(u32::MAX)) as u32 }
+        SlotTag { slot: self, generation: generation(self.0.word.load(Ordering::Relaxed)) }
     }
 
     /// Answers. The server's side is done with it. To be called once, by whoever holds the `Reply<T>`.
@@ -363,8 +369,7 @@ impl SlotTag {
     #[inline(always)]
     fn word(self) -> Option<u64> {
         let word = self.slot.0.word.load(Ordering::Acquire);
-        let generation = word >> GENERATION.trailing_zeros();
-        ((generation & u64::from(u32::MAX)) as u32 == self.generation).then_some(word)
+        (generation(word) == self.generation).then_some(word)
     }
 
     /// Whether a caller still waits, within its time.
