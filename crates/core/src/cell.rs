@@ -20,10 +20,11 @@ use crate::overflow::{Overflow, Verdict};
 use crate::rate::RateState;
 use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -455,6 +456,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let limit = g.room.weight_limit().unwrap_or_default();
             return refuse(SendError::TooHeavy { message, weight, limit });
         }
+        // First, so that nothing is thrown out for a message that may not come in.
+        let mut now = None;
+        if let Some(rate) = g.cold.as_ref().and_then(|c| c.rate.as_ref())
+            && let Err(retry_after) = rate.check(*now.insert(clock::now()))
+        {
+            return refuse(SendError::RateLimited { message, retry_after });
+        }
         self.see(&mut g);
         if let Some(at) = Self::coalesces_with(&g, lane, &meta) {
             self.coalesce(&mut g, message, lane, meta, at, after);
@@ -489,11 +497,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
         }
-        // Last, so that only what is sent is charged.
-        if let Some(rate) = g.cold.as_mut().and_then(|c| c.rate.as_mut())
-            && let Err(retry_after) = rate.check(clock::now())
-        {
-            return refuse(SendError::RateLimited { message, retry_after });
+        // Charged only now that it is sent.
+        if let (Some(rate), Some(now)) = (g.cold.as_mut().and_then(|c| c.rate.as_mut()), now) {
+            rate.charge(now);
         }
         Self::put(&mut g, message, lane, meta, after);
         g.room.enter();
@@ -615,9 +621,18 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
             return;
         };
-        if let Err(refused) = to.try_send(DeadLetter::new(Some(message), self.label(), cause, attempts)) {
-            tracing::warn!(mailbox = %self.label(), %refused, "a dead letter found no taker");
-            drop_quietly(refused);
+        let letter = DeadLetter::new(Some(message), self.label(), cause, attempts);
+        // Whoever takes it may be user code, which may panic.
+        match catch_unwind(AssertUnwindSafe(|| to.try_send(letter))) {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => {
+                tracing::warn!(mailbox = %self.label(), %refused, "a dead letter found no taker");
+                drop_quietly(refused);
+            }
+            Err(payload) => {
+                let reason = ExitReason::from_panic(payload);
+                tracing::error!(mailbox = %self.label(), %reason, "a dead letter's taker panicked");
+            }
         }
     }
 
@@ -639,7 +654,25 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.set(word::WAIT);
         self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
         // What the reader frees from here on it gives back itself, at the latest when it leaves: rule 5 of `word`.
+        drop(g);
+        self.look_again();
         Ok(Line::Waiting(Place { ticket, weight }))
+    }
+
+    /// A plain receiver may stay awake for long after it has freed a slot, without looking at WAIT once more. So either it
+    /// sees WAIT, or whoever set it sees the slot: its fence is in [`MailCell::end_look`].
+    fn look_again(self: &Arc<Self>) {
+        fence(Ordering::SeqCst);
+        let out = self.tally.out.load(Ordering::Acquire);
+        let mut g = self.gate.lock();
+        if g.room.has_seen(out) {
+            return;
+        }
+        let mut after = After::default();
+        self.see(&mut g);
+        self.grant(&mut g, &mut after);
+        drop(g);
+        self.afterwards(after);
     }
 
     /// Whether the slot has been granted; if not, notes the waker of the latest poll.
@@ -688,7 +721,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         place: Option<Place>,
     ) -> Result<(), SendError<M>> {
         let held = place.map_or(1, |p| p.weight);
-        let meta = self.resolve(&message, options);
+        // Weighing is user code; if it panics the slot must not go with it.
+        let meta = match catch_unwind(AssertUnwindSafe(|| self.resolve(&message, options))) {
+            Ok(meta) => meta,
+            Err(payload) => {
+                self.give_up_slot(held);
+                resume_unwind(payload);
+            }
+        };
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(SendError::Closed(message));
@@ -760,11 +800,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Takes back a promised slot that was not used.
     pub fn unreserve(self: &Arc<Self>) {
+        self.give_up_slot(1);
+    }
+
+    fn give_up_slot(self: &Arc<Self>, weight: u32) {
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
             return;
         }
-        g.room.unreserve(1);
+        g.room.unreserve(weight);
         self.see(&mut g);
         let mut after = After::default();
         self.grant(&mut g, &mut after);
@@ -789,6 +833,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let ticket = g.waiters.get_or_insert_default().enroll(1, waker);
         g.set(word::WAIT);
         self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+        drop(g);
+        self.look_again();
         Ok(Some(Place { ticket, weight: 1 }))
     }
 }
@@ -994,6 +1040,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
+    /// For a reader that takes one message and then stays away for nobody knows how long: who waits for room is served now.
+    pub(crate) fn end_look(self: &Arc<Self>, own: &Own<M>) {
+        // Pairs with the fence of `look_again`.
+        fence(Ordering::SeqCst);
+        self.end_turn(own);
+    }
+
     /// Gives RUN up; `kept` as for [`Gate::leave`]. Senders who wait get what room there is first.
     #[inline(always)]
     pub fn leave(self: &Arc<Self>, kept: u32) {
@@ -1068,6 +1121,25 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn take_at(self: &Arc<Self>, own: &mut Own<M>, lane: Lane, index: usize) -> Option<M> {
         let (message, meta) = own.lanes.lane_mut(lane).remove(index)?;
         self.leave_lane(own, lane, message, meta, &mut None)
+    }
+
+    /// For selective reading: takes over all that senders have queued, however small the batches are kept otherwise: what
+    /// is skipped must not stand in the way of what comes behind it. True when anything came.
+    pub fn refill_all(self: &Arc<Self>, own: &mut Own<M>) -> bool {
+        if self.gate.bits() & (word::DATA | word::WAIT) == 0 {
+            return false;
+        }
+        let mut g = self.gate.lock();
+        let any = !g.lanes.is_empty();
+        own.lanes.take_from(&mut g.lanes, usize::MAX);
+        own.side_pending = own.lanes.side_len() != 0;
+        g.clear(word::SIDE | word::DATA);
+        let mut after = After::default();
+        self.see(&mut g);
+        self.grant(&mut g, &mut after);
+        drop(g);
+        self.afterwards(after);
+        any
     }
 
     /// Throws out every waiting message for which `which` holds; how many.
@@ -1166,7 +1238,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return Err(LeaseError::Leased);
         }
         g.set(word::LEASED);
-        g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE);
+        g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE | word::ORPHAN);
         g.incarnation += 1;
         let incarnation = g.incarnation;
         let watched = g.note_event(|| Event::Started { incarnation });
@@ -1184,6 +1256,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         own.in_hand = false;
         let left = !own.is_empty();
         permit.give_up();
+        // Before the lease is back: nobody is to slip in between.
+        if let Some(exit) = exit.as_ref().filter(|_| close) {
+            self.close(exit.reason.clone());
+        }
         let mut g = self.gate.lock();
         let mut after = After::default();
         if g.bits() & word::WAIT != 0 {
@@ -1208,14 +1284,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let parked = g.take_parked();
         let mut links = Vec::new();
         let mut watched = false;
+        // Reasons hold errors of the user's, whose drop is not for under the lock.
+        let mut old = (None, None);
         if let Some(exit) = &exit {
             let cold = g.cold();
-            cold.last_exit = Some(exit.clone());
-            cold.doom = None;
+            old = (cold.last_exit.replace(exit.clone()), cold.doom.take());
             links = cold.links.take();
             watched = g.note_event(|| Event::Down(exit.clone()));
         }
         drop(g);
+        drop_quietly(old);
         drop(parked);
         self.afterwards(after);
         if let Some(exit) = exit {
@@ -1225,9 +1303,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
             if watched {
                 self.tell();
-            }
-            if close {
-                self.close(exit.reason);
             }
         }
         // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.)
@@ -1405,14 +1480,27 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Ends the present incarnation at its next await, for this reason (the first one given counts). False when none
     /// reads.
     pub fn kill(self: &Arc<Self>, reason: ExitReason) -> bool {
+        self.kill_incarnation(None, reason)
+    }
+
+    /// The same for one incarnation, where one is named: a later one is let be.
+    pub fn kill_incarnation(self: &Arc<Self>, which: Option<u32>, reason: ExitReason) -> bool {
         let mut g = self.gate.lock();
-        if g.bits() & word::LEASED == 0 {
+        if g.bits() & word::LEASED == 0 || which.is_some_and(|n| n != g.incarnation) {
             return false;
         }
-        g.cold().doom.get_or_insert(reason);
+        let cold = g.cold();
+        let late = if cold.doom.is_none() { cold.doom.replace(reason) } else { Some(reason) };
+        g.set(word::KILL);
+        let owes = g.bits() & (word::RUN | word::SCHED) == 0;
+        g.set(if owes { word::SCHED } else { 0 });
+        if g.bits() & word::RUN != 0 {
+            g.set(word::NOTE);
+        }
+        let parked = if owes { g.take_parked() } else { None };
         drop(g);
-        if self.gate.raise(word::KILL) {
-            let parked = self.gate.lock().take_parked();
+        drop_quietly(late);
+        if owes {
             self.wake(parked);
         }
         true

@@ -102,6 +102,11 @@ impl Room {
         }
     }
 
+    /// Whether the reader has been seen to be just so far.
+    pub(crate) fn has_seen(&self, out: u64) -> bool {
+        self.seen == out
+    }
+
     /// Whether one more message of this weight fits, as far as seen.
     pub(crate) fn fits(&self, weight: u32) -> bool {
         !self.looks_full()

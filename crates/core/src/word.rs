@@ -83,6 +83,13 @@ pub enum Left {
     SendersWait,
 }
 
+/// The word when a runner came and found RUN taken (rule 3). The wake-up that brought it is spent, so SCHED falls: an audit
+/// takes RUN under a wake-up that is under way, and would else leave believing that it is still to come.
+#[inline(always)]
+const fn noted(s: u32) -> u32 {
+    (s | NOTE) & !SCHED
+}
+
 /// Two values behind one word: `L` under LOCK, `R` under RUN.
 ///
 /// INVARIANT (L): `locked` is touched only by whoever moved the word from unlocked to locked, until it stores it back.
@@ -171,7 +178,7 @@ impl<L, R> Gate<L, R> {
     #[inline]
     pub fn enter(&self) -> Entered {
         let before = self
-            .update(|s| Some(if s & RUN != 0 { (s | NOTE) & !SCHED } else { (s | RUN) & !(SCHED | NOTE) }))
+            .update(|s| Some(if s & RUN != 0 { noted(s) } else { (s | RUN) & !(SCHED | NOTE) }))
             .unwrap_or_default();
         if before & RUN != 0 { Entered::Noted } else { Entered::Mine(before) }
     }
@@ -240,6 +247,11 @@ impl<L, R> Gate<L, R> {
         owes
     }
 
+    /// Says that the runtime has died under the incarnation that holds the lease; false when none does.
+    pub fn orphan(&self) -> bool {
+        self.update(|s| (s & LEASED != 0).then_some(s | ORPHAN)).is_some()
+    }
+
     /// Sets and clears bits that wake nobody.
     pub fn change(&self, set: u32, clear: u32) {
         self.update(|s| {
@@ -258,9 +270,7 @@ impl<L, R> Gate<L, R> {
     #[inline]
     pub fn enter_locked(&self) -> Option<Locked<'_, L, R>> {
         let before = self
-            .update(|s| {
-                Some(if s & RUN != 0 { (s | NOTE) & !SCHED } else { (s | RUN | LOCK) & !(SCHED | NOTE) })
-            })
+            .update(|s| Some(if s & RUN != 0 { noted(s) } else { (s | RUN | LOCK) & !(SCHED | NOTE) }))
             .unwrap_or_default();
         // Made only where the lock is ours: dropping it stores the word.
         (before & RUN == 0).then(|| Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })

@@ -11,9 +11,9 @@ use crate::rt::Rt;
 use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
-use crate::slot::{self, Outcome, Wait};
+use crate::slot::{self, Dead, Outcome, Wait};
 use restante_core::send::{Sending, block_on_until, may_block};
-use restante_core::{DeadCause, ExitReason, SendError, SendOptions};
+use restante_core::{ExitReason, SendError, SendOptions};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -72,11 +72,6 @@ pub enum CallError {
     #[error("a blocking call inside an async runtime would block its worker")]
     WouldBlock,
 }
-
-/// Told to a caller whose call the mailbox threw out. Never seen by users: see `unanswered`.
-#[derive(Debug, thiserror::Error)]
-#[error("the call was not handled: {0:?}")]
-pub(crate) struct NotHandled(pub(crate) DeadCause);
 
 /// Whether callers may run the handler themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,7 +171,8 @@ where
     fn start(&mut self, make: F, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         let cell = self.server.handle.cell();
         let (slot, mut wait) = slot::pair::<T>();
-        let message = Message::Call(CallMessage { call: make(Reply::new(slot)), slot });
+        let tag = slot.tag();
+        let message = Message::Call(CallMessage { call: make(Reply::new(slot)), slot: tag });
         let plain = self.options == SendOptions::new();
         let message = if self.inline == CallerRuns::Auto && plain {
             match Seat::run_inline(cell, message, slot, None) {
@@ -356,11 +352,12 @@ fn watch<S: GenServer, T: Send>(
     if let Some(polled) = Rt::with_current(&mut watched) {
         return polled;
     }
-    match cell.runner.rt() {
-        Some(rt) => watched(&rt),
-        // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
-        None => wait.poll(cx),
+    if let Some(rt) = cell.runner.rt() {
+        return watched(&rt);
     }
+    // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
+    wait.watch(0, 0);
+    wait.poll(cx)
 }
 
 /// The caller's view of what the slot says.
@@ -376,17 +373,14 @@ fn settle<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T
 fn unanswered<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T, CallError> {
     match outcome {
         Outcome::Value(value) => Ok(value),
-        Outcome::Failed(Some(ExitReason::Error(error))) => {
-            Err(match error.downcast_ref::<NotHandled>().map(|n| &n.0) {
-                Some(DeadCause::Expired) => CallError::Timeout,
-                Some(_) => CallError::Shed,
-                None => CallError::Exited(ExitReason::Error(error)),
-            })
-        }
         Outcome::Failed(Some(reason)) => Err(CallError::Exited(reason)),
         Outcome::Failed(None) if cell.is_closed() && !cell.is_leased() => Err(closed(cell)),
         Outcome::Failed(None) => Err(CallError::NoReply),
-        Outcome::Late => Err(CallError::Timeout),
+        Outcome::Late | Outcome::Dead(Dead::Expired) => Err(CallError::Timeout),
+        Outcome::Dead(Dead::Shed) => Err(CallError::Shed),
+        Outcome::Dead(Dead::Ended) => {
+            Err(cell.closed_reason().map_or_else(|| closed(cell), CallError::Exited))
+        }
     }
 }
 
@@ -481,7 +475,8 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
     let cell = server.handle.cell();
     let may_block = may_block();
     let (slot, mut wait) = slot::pair::<T>();
-    let mut message = Message::Call(CallMessage { call: make(Reply::new(slot)), slot });
+    let tag = slot.tag();
+    let mut message = Message::Call(CallMessage { call: make(Reply::new(slot)), slot: tag });
     if let Some(rt) = cell.runner.rt() {
         // The handler may spawn and sleep, and must do so in its own runtime.
         let inside = may_block.then(|| rt.handle.enter());

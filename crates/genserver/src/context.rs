@@ -23,7 +23,6 @@ use tokio::time::Instant;
 /// What a callback may do: set timers, receive selectively, monitor, link, spawn.
 ///
 /// Belongs to one incarnation of one server; what it holds (timers, tasks, monitors' answers) ends with it.
-#[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
 pub struct Context<S: GenServer> {
     pub(crate) cell: CellRef<S>,
     pub(crate) extra: Option<Box<Extra<S>>>,
@@ -36,6 +35,7 @@ pub struct Context<S: GenServer> {
     pub(crate) quiet: bool,
     /// There are timers.
     pub(crate) timed: bool,
+    incarnation: u32,
 }
 
 /// What few servers use.
@@ -67,7 +67,7 @@ impl<S: GenServer> Context<S> {
 
     /// Which incarnation of its mailbox this is, counted from 1.
     pub fn incarnation(&self) -> u32 {
-        self.cell.incarnation()
+        self.incarnation
     }
 
     /// A cheap look at the server's own mailbox.
@@ -202,7 +202,17 @@ impl<S: GenServer> Context<S> {
 /// For the loop.
 impl<S: GenServer> Context<S> {
     pub(crate) fn new(cell: CellRef<S>) -> Self {
-        Self { cell, extra: None, idle: None, continues: false, hibernates: false, quiet: true, timed: false }
+        let incarnation = cell.incarnation();
+        Self {
+            cell,
+            extra: None,
+            idle: None,
+            continues: false,
+            hibernates: false,
+            quiet: true,
+            timed: false,
+            incarnation,
+        }
     }
 
     /// Works out anew what the next message may have to wait for.
@@ -321,7 +331,7 @@ impl<S: GenServer> Context<S> {
 
     /// A call whose caller has gone, or whose time is over, never sees a handler.
     #[cold]
-    pub(crate) fn skip(&mut self, call: S::Call, slot: crate::slot::SlotPtr) {
+    pub(crate) fn skip(&mut self, call: S::Call, slot: crate::slot::SlotTag) {
         let fate = if slot.is_late() { Fate::Expired } else { Fate::Cancelled };
         let cell = &self.cell;
         cell.both(|_, own| own.in_hand = false);

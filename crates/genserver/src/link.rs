@@ -15,9 +15,11 @@ fn end<S: GenServer>(server: &ServerRef<S>) -> Arc<dyn Linked> {
 pub fn link<A: GenServer, B: GenServer>(a: &ServerRef<A>, b: &ServerRef<B>) {
     let (a_end, b_end) = (end(a), end(b));
     link::link(&a_end, &b_end);
-    // One that has ended already will not tell any more: it is told for it.
-    for (dead, lives) in [(gone(a), &b_end), (gone(b), &a_end)] {
+    // One that has ended already will not tell any more: it is told for it, and nothing is left of the bond for the next
+    // incarnation of either.
+    for (dead, dead_end, lives) in [(gone(a), &a_end, &b_end), (gone(b), &b_end, &a_end)] {
         if let Some((id, reason)) = dead {
+            dead_end.remove_link(lives.link_id());
             lives.exit_signal(id, &reason);
         }
     }

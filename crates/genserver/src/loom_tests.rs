@@ -13,7 +13,7 @@
 //! are no part of what is modelled.
 
 use super::{
-    CALLER_DONE, FLAGS, GENERATION, LOCK, Outcome, SERVER_DONE, SlotPtr, WAKER, Wait, make, pair_in,
+    CALLER_DONE, Dead, FLAGS, GENERATION, LOCK, Outcome, SERVER_DONE, SlotPtr, WAKER, Wait, make, pair_in,
     sweep_over,
 };
 use crate::reply::Reply;
@@ -259,14 +259,13 @@ fn loom_a_failure_and_the_caller_gone() {
 fn loom_an_early_failure_and_the_caller_gone() {
     model(|| {
         let (slot, reply, wait, count) = waiting::<u64>();
-        let (reason, dropped) = counted();
+        let tag = slot.tag();
         let server = thread::spawn(move || {
-            slot.fail_early(reason);
+            tag.kill(Dead::Ended);
             drop(reply);
         });
         drop(wait);
         server.join().unwrap();
-        assert_eq!(dropped.load(SeqCst), 1);
         assert!(count.count() <= 1);
         returned(slot, 1);
         assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
@@ -281,7 +280,7 @@ fn loom_an_early_failure_is_the_one_heard() {
         model(move || {
             let (slot, reply, mut wait) = pair::<u64>();
             let server = thread::spawn(move || {
-                slot.fail_early(ExitReason::Shutdown);
+                slot.tag().kill(Dead::Ended);
                 if sent {
                     assert!(!reply.send(1), "late");
                 } else {
@@ -289,12 +288,27 @@ fn loom_an_early_failure_is_the_one_heard() {
                 }
             });
             let outcome = block_on(poll_fn(|cx| wait.poll(cx)));
-            assert!(matches!(outcome, Outcome::Failed(Some(ExitReason::Shutdown))));
+            assert!(matches!(outcome, Outcome::Dead(Dead::Ended)));
             drop(wait);
             server.join().unwrap();
             returned(slot, 1);
         });
     }
+}
+
+/// A stale tag × the slot's next use: it does nothing there, whoever holds it.
+#[test]
+fn loom_a_stale_tag_does_nothing_to_the_next_use() {
+    model(|| {
+        let (slot, reply, wait) = pair::<u64>();
+        let stale = slot.tag();
+        let killer = thread::spawn(move || stale.kill(Dead::Ended));
+        // Whoever comes first decides; the kill never writes the value's room.
+        reply.send(1);
+        drop(wait);
+        killer.join().unwrap();
+        assert!(!stale.is_live(), "that use is over");
+    });
 }
 
 /// The time is over × answer: the caller has exactly one of the two, and the server knows which.

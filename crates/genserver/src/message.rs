@@ -1,7 +1,7 @@
 //! What lies in a server's mailbox.
 
 use crate::server::GenServer;
-use crate::slot::SlotPtr;
+use crate::slot::SlotTag;
 use restante_core::ExitReason;
 use std::fmt;
 
@@ -50,7 +50,7 @@ impl<S: GenServer> fmt::Debug for Notice<S> {
 /// A call, and the slot that its caller waits at.
 pub struct CallMessage<S: GenServer> {
     pub(crate) call: S::Call,
-    pub(crate) slot: SlotPtr,
+    pub(crate) slot: SlotTag,
 }
 
 impl<S: GenServer> CallMessage<S> {

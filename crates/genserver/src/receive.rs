@@ -75,7 +75,7 @@ impl<S: GenServer> Context<S> {
     pub fn mark(&mut self) -> Mark {
         let cell = &self.cell;
         cell.both(|_, own| {
-            cell.refill(own);
+            cell.refill_all(own);
             let mut place = own.bases();
             for (at, lane) in place.iter_mut().zip(LANES) {
                 *at += own.lanes().lane(lane).map_or(0, |l| l.len() as u64);
@@ -185,7 +185,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
                 }
                 continue;
             }
-            if cell.both(|_, own| cell.refill(own)) {
+            if cell.both(|_, own| cell.refill_all(own)) {
                 continue;
             }
             let bits = cell.gate().bits_acquire();

@@ -45,17 +45,18 @@ impl std::fmt::Debug for Rt {
     }
 }
 
+/// The next sweep's name; 0 names none.
+static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
 thread_local! {
     /// The runtime of the task that was last looked at on this thread. A task never changes its runtime.
-    static LAST: RefCell<Option<(tokio::task::Id, Arc<Rt>)>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<(Option<tokio::task::Id>, Arc<Rt>)>> = const { RefCell::new(None) };
 }
 
 impl Rt {
     /// The record of this runtime.
     fn of(handle: &Handle) -> Arc<Self> {
-        static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
         let id = handle.id();
         let mut all = RUNTIMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.retain(|rt| rt.strong_count() > 0);
@@ -88,22 +89,35 @@ impl Rt {
 
     #[inline(always)]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Self>) -> R) -> Option<R> {
-        if let Some(task) = tokio::task::try_id() {
-            return LAST.with(|last| {
-                if let Ok(last) = last.try_borrow()
-                    && let Some((id, rt)) = &*last
-                    && *id == task
-                {
-                    return Some(f(rt));
-                }
-                let rt = Self::of(&Handle::try_current().ok()?);
-                let result = f(&rt);
-                let old = last.try_borrow_mut().ok().and_then(|mut l| l.replace((task, rt)));
-                drop(old);
-                Some(result)
-            });
+        // (Outside of tasks, as in the future of `block_on`, there is no task id: then the runtime's own is asked for.)
+        let task = tokio::task::try_id();
+        let mut f = Some(f);
+        let known = LAST.try_with(|last| {
+            // Lent, not cloned: a count would cost more than all the rest. (Should `f` come back here, it reads along.)
+            let last = last.try_borrow().ok()?;
+            let (id, rt) = last.as_ref().filter(|(id, _)| task.is_some() && *id == task)?;
+            debug_assert!(id.is_some());
+            f.take().map(|f| f(rt))
+        });
+        if let Ok(Some(result)) = known {
+            return Some(result);
         }
-        Some(f(&Self::of(&Handle::try_current().ok()?)))
+        let f = f?;
+        Self::current_slow(task).map(|rt| f(&rt))
+    }
+
+    fn current_slow(task: Option<tokio::task::Id>) -> Option<Arc<Self>> {
+        let handle = Handle::try_current().ok()?;
+        let last = LAST.try_with(|last| {
+            let last = last.try_borrow().ok()?;
+            last.as_ref().filter(|(_, rt)| rt.id == handle.id()).map(|(_, rt)| Arc::clone(rt))
+        });
+        let rt = last.ok().flatten().unwrap_or_else(|| Self::of(&handle));
+        let noted = Some((task, Arc::clone(&rt)));
+        let old = LAST
+            .try_with(|last| last.try_borrow_mut().ok().and_then(|mut l| std::mem::replace(&mut *l, noted)));
+        drop(old);
+        Some(rt)
     }
 
     /// Whether this thread is in this runtime.

@@ -17,7 +17,7 @@ use crate::frame;
 use crate::message::Message;
 use crate::rt::Rt;
 use crate::server::GenServer;
-use crate::slot::SlotPtr;
+use crate::slot::{Dead, SlotPtr};
 use crate::start::{Lent, Outcome, StartSender};
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
@@ -63,16 +63,17 @@ unsafe impl<S: GenServer> Sync for Seat<S> {}
 pub(crate) struct Home {
     pub(crate) rt: Arc<Rt>,
     task: OnceLock<Waker>,
+    /// The task was dropped: its runtime has shut down.
+    gone: AtomicBool,
 }
 
 impl Home {
     fn new(rt: Arc<Rt>) -> Self {
-        Self { rt, task: OnceLock::new() }
+        Self { rt, task: OnceLock::new(), gone: AtomicBool::new(false) }
     }
 }
 
 /// What the loop and its runners tell each other, under RUN.
-#[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
 pub(crate) struct Desk<S: GenServer> {
     /// The call that a caller brought along.
     pub(crate) inline: Option<Message<S>>,
@@ -326,7 +327,9 @@ impl<S: GenServer> Seat<S> {
             None => {
                 let _ = self.home.set(Home::new(rt));
             }
-            Some(_) if self.with_home(|h| Arc::ptr_eq(&h.rt, &rt)) == Some(true) => {}
+            Some(_)
+                if self.with_home(|h| Arc::ptr_eq(&h.rt, &rt) && !h.gone.load(Ordering::Acquire))
+                    == Some(true) => {}
             Some(_) => {
                 let home = Arc::new(Home::new(rt));
                 let moved = self.moved.get_or_init(|| Box::new(Mutex::new(Arc::clone(&home))));
@@ -443,17 +446,19 @@ impl<S: GenServer> Seat<S> {
 
     /// One poll of the server's own task.
     fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>) -> Poll<()> {
+        // Before anything else: whoever finds no task spawns one.
+        cell.runner.with_home(|home| {
+            if home.task.get().is_none() {
+                let _ = home.task.set(cx.waker().clone());
+            }
+        });
         // SAFETY: this poll has no reference to the reader's half yet.
         if !unsafe { cell.enter_and_refill() } {
             return Poll::Pending;
         }
-        let known = cell.runner.with_home(|home| home.task.set(cx.waker().clone()).is_err()).unwrap_or(true);
-        if !known {
-            cell.gate().change(word::TASK, 0);
-        }
         if cell.gate().bits() & word::LEASED == 0 {
             // Between two incarnations.
-            cell.leave(0);
+            cell.leave_quietly();
             return Self::between(cell);
         }
         {
@@ -520,16 +525,12 @@ impl<S: GenServer> Seat<S> {
     /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;
     /// whoever has it sees ORPHAN when it leaves.
     fn abandon(cell: &Arc<Cell<S>>) {
-        if cell.gate().bits_acquire() & word::LEASED == 0 {
+        if !cell.gate().orphan() || !cell.gate().enter_quietly() {
             return;
         }
-        cell.gate().change(word::ORPHAN, 0);
-        if !cell.gate().enter_quietly() {
-            return;
-        }
-        if cell.gate().bits_acquire() & word::LEASED == 0 {
+        if cell.gate().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
             // Somebody else has done it.
-            cell.gate().change(0, word::RUN | word::ORPHAN);
+            cell.leave_quietly();
             return;
         }
         frame::enter(cell.link_id(), std::any::type_name::<S>(), None, || {
@@ -602,11 +603,11 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
 
     fn on_dead(&self, message: &Message<S>, cause: &DeadCause) {
         if let Message::Call(call) = message {
-            let reason = match cause {
-                DeadCause::Closed(reason) | DeadCause::InHand(reason) => reason.clone(),
-                other => ExitReason::from(crate::call::NotHandled(other.clone())),
-            };
-            call.slot.fail_early(reason);
+            call.slot.kill(match cause {
+                DeadCause::Expired => Dead::Expired,
+                DeadCause::Shed => Dead::Shed,
+                _ => Dead::Ended,
+            });
         }
     }
 
@@ -644,6 +645,7 @@ impl<S: GenServer> Drop for Task<S> {
         if let Some(cell) = self.0.take()
             && self.is_home(&cell)
         {
+            cell.runner.with_home(|home| home.gone.store(true, Ordering::Release));
             Seat::abandon(&cell);
         }
     }
@@ -692,7 +694,7 @@ mod tests {
         }
         assert!(size_of::<Cell<Adder>>() <= 480, "{}", size_of::<Cell<Adder>>());
         assert!(size_of_loop(crate::run::run::<Adder>) <= 224, "{}", size_of_loop(crate::run::run::<Adder>));
-        assert_eq!(size_of::<Message<Adder>>(), 32);
+        assert!(size_of::<Message<Adder>>() <= 40);
         let server = crate::start::<Adder>(1).await.expect("it starts");
         assert_eq!(server.call(|reply| Ask::Add(1, reply)).await, Ok(2));
     }

@@ -33,8 +33,19 @@ const KIND: u64 = 3 << 4;
 const VALUE: u64 = 1 << 4;
 const FAILED: u64 = 2 << 4;
 const LATE: u64 = 3 << 4;
+/// With LATE: not the time is over, but the message is dead.
+const DEAD: u64 = 1 << 6;
+/// With DEAD: it was shed (else its mailbox closed, or its server ended with it in hand).
+const SHED: u64 = 1 << 7;
 const GENERATION: u64 = 1 << 8;
 const FLAGS: u64 = GENERATION - 1;
+
+/// The low half of the generation: comes round after four billion uses of one slot.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+#[inline(always)]
+fn generation(word: u64) -> u32 {
+    (word >> GENERATION.trailing_zeros()) as u32
+}
 
 type Room = [MaybeUninit<u64>; 3];
 
@@ -125,7 +136,8 @@ fn acquire_slow() -> SlotPtr {
     if cfg!(any(loom, shuttle)) {
         return make();
     }
-    LAST_RITES.with(|_| ());
+    // (Not in the last destructors of a thread, where it is gone already.)
+    let _ = LAST_RITES.try_with(|_| ());
     if let Some(slot) = lock(&SPARE).pop() {
         return slot;
     }
@@ -229,15 +241,16 @@ pub(crate) enum Delivered {
 }
 
 impl SlotPtr {
-    /// Whether a caller still waits for this reply, within its time.
+    /// Whether a caller still waits for this reply, within its time. For the holder of the reply.
     #[inline(always)]
     pub(crate) fn is_live(self) -> bool {
         self.0.word.load(Ordering::Relaxed) & (CALLER_DONE | KIND) == 0
     }
 
-    /// Whether its time is over (rather than its caller gone).
-    pub(crate) fn is_late(self) -> bool {
-        self.0.word.load(Ordering::Relaxed) & KIND == LATE
+    /// The slot in its present use, for whoever does not hold the reply.
+    #[inline(always)]
+    pub(crate) fn tag(self) -> SlotTag {
+        SlotTag { slot: self, generation: generation(self.0.word.load(Ordering::Relaxed)) }
     }
 
     /// Answers. The server's side is done with it. To be called once, by whoever holds the `Reply<T>`.
@@ -332,38 +345,6 @@ impl SlotPtr {
         }
     }
 
-    /// The message that carries the reply is dead: tells the caller now, while the reply still exists.
-    #[expect(unsafe_code, reason = "the holder of the message that holds the reply is the server's side")]
-    pub(crate) fn fail_early(self, reason: ExitReason) {
-        if !self.is_live() {
-            return;
-        }
-        // SAFETY: the reply lies in a message that the caller of this function holds: nobody can answer meanwhile.
-        unsafe { write::<Option<ExitReason>>(self, Some(reason)) };
-        let mut spin = Spin::default();
-        loop {
-            let word = self.0.word.load(Ordering::Acquire);
-            if word & LOCK != 0 {
-                spin.wait();
-                continue;
-            }
-            if word & (CALLER_DONE | KIND) != 0 {
-                // Nobody takes the reason any more.
-                // SAFETY: written above, not read.
-                drop(unsafe { read::<Option<ExitReason>>(self) });
-                return;
-            }
-            let wakes = word & WAKER != 0;
-            let next = word | FAILED | if wakes { LOCK } else { 0 };
-            if self.0.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                if wakes {
-                    self.wake_locked(next);
-                }
-                return;
-            }
-        }
-    }
-
     /// Turns an overdue wait into a late one. `word` is what the sweep saw.
     fn expire(self, word: u64) -> bool {
         let next = word | LATE | LOCK;
@@ -373,6 +354,74 @@ impl SlotPtr {
         self.wake_locked(next);
         true
     }
+}
+
+/// A slot in one of its uses: what a queued call knows of its reply, which its maker may have put anywhere. It reads and
+/// marks the word, never the value; in any later use of the slot it does nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotTag {
+    slot: SlotPtr,
+    generation: u32,
+}
+
+impl SlotTag {
+    /// The word, if the slot is still in this use.
+    #[inline(always)]
+    fn word(self) -> Option<u64> {
+        let word = self.slot.0.word.load(Ordering::Acquire);
+        (generation(word) == self.generation).then_some(word)
+    }
+
+    /// Whether a caller still waits, within its time.
+    #[inline(always)]
+    pub(crate) fn is_live(self) -> bool {
+        self.word().is_some_and(|word| word & (CALLER_DONE | KIND) == 0)
+    }
+
+    /// Whether its time is over (rather than its caller gone, or answered from elsewhere).
+    pub(crate) fn is_late(self) -> bool {
+        self.word().is_some_and(|word| word & KIND == LATE)
+    }
+
+    /// The message that carries the call is dead: tells the caller now, wherever the reply may be.
+    pub(crate) fn kill(self, cause: Dead) {
+        let mark = LATE
+            | match cause {
+                Dead::Expired => 0,
+                Dead::Ended => DEAD,
+                Dead::Shed => DEAD | SHED,
+            };
+        let mut spin = Spin::default();
+        while let Some(word) = self.word() {
+            if word & LOCK != 0 {
+                spin.wait();
+                continue;
+            }
+            if word & (CALLER_DONE | KIND) != 0 {
+                return;
+            }
+            let wakes = word & WAKER != 0;
+            let next = word | mark | if wakes { LOCK } else { 0 };
+            // The whole word is compared, the generation with it.
+            if self.slot.0.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                if wakes {
+                    self.slot.wake_locked(next);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Why no handler will see a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dead {
+    /// Its time to live in the queue was over.
+    Expired,
+    /// It was shed.
+    Shed,
+    /// Its mailbox closed, or its server ended with it in hand.
+    Ended,
 }
 
 /// Expires every wait of sweep `sweep` that began more than `ticks` epochs before `epoch`; whether any goes on waiting.
@@ -414,6 +463,7 @@ pub(crate) enum Outcome<T> {
     Value(T),
     Failed(Option<ExitReason>),
     Late,
+    Dead(Dead),
 }
 
 impl<T: Send> Wait<T> {
@@ -459,7 +509,11 @@ impl<T: Send> Wait<T> {
             _ => {
                 self.done = true;
                 self.caller_done();
-                Some(Outcome::Late)
+                Some(match word & (DEAD | SHED) {
+                    0 => Outcome::Late,
+                    DEAD => Outcome::Dead(Dead::Ended),
+                    _ => Outcome::Dead(Dead::Shed),
+                })
             }
         }
     }

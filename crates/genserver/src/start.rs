@@ -176,6 +176,7 @@ async fn begin<S: GenServer>(
 ) -> Result<(), StartError> {
     let cell = server.handle.cell();
     let mut told = None;
+    let incarnation = cell.incarnation();
     let at_once = Seat::begin(cell, rt, lent, || {
         let (tell, tells) = tokio::sync::oneshot::channel();
         told = Some(tells);
@@ -186,7 +187,7 @@ async fn begin<S: GenServer>(
         (None, None) => Outcome::Stopped(ExitReason::Killed),
         (None, Some(mut told)) => {
             // From here on the starter waits; if it goes, so does the server.
-            let mut guard = StartGuard { cell, done: false };
+            let mut guard = StartGuard { cell, incarnation, done: false };
             let _waiting =
                 cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
             let Some(outcome) = restante_core::timeout::at_most(limit, &mut told).await else {
@@ -205,13 +206,14 @@ async fn begin<S: GenServer>(
 
 struct StartGuard<'a, S: GenServer> {
     cell: &'a Arc<Cell<S>>,
+    incarnation: u32,
     done: bool,
 }
 
 impl<S: GenServer> Drop for StartGuard<'_, S> {
     fn drop(&mut self) {
         if !self.done {
-            self.cell.kill(ExitReason::Killed);
+            self.cell.kill_incarnation(Some(self.incarnation), ExitReason::Killed);
         }
     }
 }

@@ -123,3 +123,29 @@ async fn a_reply_need_not_travel_with_its_request() {
     assert_eq!(odd.call(|reply: restante_genserver::Reply<u64>| drop(reply)).await, Err(CallError::NoReply));
     law(&odd).await;
 }
+
+/// A call whose reply was answered from elsewhere while it still lay in the mailbox touches nobody else's slot.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_answered_early_touches_no_other_slot() {
+    let mailbox = Server::<Odd>::new("never served");
+    let odd = mailbox.address();
+    let (kept, reply) = tokio::sync::oneshot::channel();
+    let early = tokio::spawn({
+        let odd = odd.clone();
+        async move { odd.call(|reply: restante_genserver::Reply<u64>| drop(kept.send(reply))).await }
+    });
+    assert!(reply.await.unwrap().send(5));
+    assert_eq!(early.await.unwrap(), Ok(5));
+    // The slot is free again, and the next call has it.
+    let lab = start::<Lab>(Plan::default()).await.unwrap();
+    let next = tokio::spawn({
+        let lab = lab.clone();
+        async move { lab.call(Ask::Keep).await }
+    });
+    settle().await;
+    odd.close(ExitReason::Shutdown);
+    settle().await;
+    assert!(!next.is_finished(), "told of another server's end");
+    next.abort();
+    law(&odd).await;
+}

@@ -8,6 +8,7 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
 
+mod callgrind;
 mod closure;
 mod counts;
 mod deny;
@@ -37,7 +38,8 @@ Commands:
   closure           Count the crates that core depends on, itself included: at most 40
   deny [CHECK]...   cargo deny: bans, licenses and sources, or the CHECKs named
                     (`advisories` fetches a database from the network)
-  counts            Instruction counts of send, receive and call (valgrind, gungraun-runner)
+  counts            Instructions of send, receive, call and start, and the locked ones among
+                    them (valgrind): no more than the ceilings; then gungraun's benchmark
   ci                lint, closure, deny, test
 
 Options:

@@ -119,7 +119,12 @@ impl Report {
         }
     }
 
-    fn step(&mut self, name: &str, work: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
+    /// Does `work`, whose result is the step's: with what there is to say about it, or nothing.
+    pub(crate) fn step(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<(), Failure> {
         println!("\n── {name}");
         let started = Instant::now();
         let result = work();
@@ -133,7 +138,7 @@ impl Report {
 }
 
 /// Prints the command as it could be typed into a shell at the root of the workspace.
-fn announce(command: &Command) {
+pub(crate) fn announce(command: &Command) {
     let envs = command.get_envs().filter_map(|(key, value)| {
         Some(format!("{}={}", key.to_string_lossy(), quoted(&value?.to_string_lossy())))
     });
@@ -175,7 +180,7 @@ fn tests_passed(line: &str) -> Option<u64> {
     passed.parse().ok()
 }
 
-fn succeed(status: ExitStatus) -> Result<(), Failure> {
+pub(crate) fn succeed(status: ExitStatus) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(Failure::Exit(status)) }
 }
 

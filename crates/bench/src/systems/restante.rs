@@ -26,6 +26,7 @@ pub(crate) struct Call(u64, Reply<u64>);
 /// A behaviour is given to its server once: these servers are not started again.
 pub(crate) struct Once<B>(std::sync::Mutex<Option<B>>);
 
+#[expect(clippy::unnecessary_wraps, reason = "what handlers return")]
 fn step(then: Then) -> Step {
     match then {
         Then::Continue => Ok(Next::go()),
