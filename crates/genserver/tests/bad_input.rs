@@ -125,7 +125,6 @@ impl GenServer for Eager {
         async { Ok(Init::ok(Self)) }
     }
 
-    #[expect(clippy::manual_async_fn, reason = "panics before there is a future")]
     fn handle_call(&mut self, call: EagerCall, _: &mut Context<Self>) -> impl Future<Output = Step> + Send {
         let _call = call;
         assert!(std::hint::black_box(false), "eager call");

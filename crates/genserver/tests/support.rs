@@ -303,13 +303,11 @@ impl GenServer for Lab {
     }
 
     async fn handle_timeout(&mut self, ctx: &mut Context<Self>) -> Step {
-        match self.plan.on_timeout.clone() {
-            Some(f) => f(self, ctx).await,
-            None => {
-                self.log.push("timeout");
-                Ok(Next::go())
-            }
+        if let Some(f) = self.plan.on_timeout.clone() {
+            return f(self, ctx).await;
         }
+        self.log.push("timeout");
+        Ok(Next::go())
     }
 
     async fn terminate(&mut self, reason: &ExitReason, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
