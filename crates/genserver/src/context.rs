@@ -23,6 +23,7 @@ use tokio::time::Instant;
 /// What a callback may do: set timers, receive selectively, monitor, link, spawn.
 ///
 /// Belongs to one incarnation of one server; what it holds (timers, tasks, monitors' answers) ends with it.
+#[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
 pub struct Context<S: GenServer> {
     pub(crate) cell: CellRef<S>,
     pub(crate) extra: Option<Box<Extra<S>>>,

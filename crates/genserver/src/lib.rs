@@ -13,14 +13,6 @@
 //! What deliberately does not live here: supervision, names, flow control.
 
 #![expect(clippy::inline_always, reason = "the hot path is measured, and falls apart without")]
-#![expect(
-    clippy::manual_async_fn,
-    reason = "the loop: an `async fn`'s arguments lie in its future twice, and a server pays for each byte"
-)]
-#![allow(
-    clippy::struct_excessive_bools,
-    reason = "independent facts about a loop, each with a name of its own"
-)]
 
 mod call;
 mod context;

@@ -45,8 +45,6 @@ impl std::fmt::Debug for Rt {
     }
 }
 
-/// The next sweep's name; 0 names none.
-static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -57,6 +55,8 @@ thread_local! {
 impl Rt {
     /// The record of this runtime.
     fn of(handle: &Handle) -> Arc<Self> {
+        // The next sweep's name; 0 names none.
+        static NEXT: StdAtomicU32 = StdAtomicU32::new(1);
         let id = handle.id();
         let mut all = RUNTIMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.retain(|rt| rt.strong_count() > 0);

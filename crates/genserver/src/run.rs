@@ -17,6 +17,7 @@ use std::task::{Context as Cx, Poll};
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
 ///
 /// (Not an `async fn`: the arguments of one lie in its future twice.)
+#[expect(clippy::manual_async_fn, reason = "the arguments of an `async fn` lie in its future twice")]
 pub(crate) fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) -> impl Future<Output = ()> + Send {
     async move {
         let mut ctx = Context::new(cell);
@@ -71,6 +72,7 @@ async fn end<S: GenServer>(state: &mut S, ctx: &mut Context<S>) {
 
 /// Handles what comes, until the end. One net for all of it: a panic, a handler's error or a kill ends this future and
 /// leaves the state, which it only borrows. What was in hand then is noted in the cell.
+#[expect(clippy::manual_async_fn, reason = "the arguments of an `async fn` lie in its future twice")]
 fn serve<S: GenServer>(
     state: &mut S,
     ctx: &mut Context<S>,

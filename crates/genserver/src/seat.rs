@@ -74,6 +74,7 @@ impl Home {
 }
 
 /// What the loop and its runners tell each other, under RUN.
+#[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
 pub(crate) struct Desk<S: GenServer> {
     /// The call that a caller brought along.
     pub(crate) inline: Option<Message<S>>,
