@@ -106,3 +106,44 @@ fn small_batches_keep_the_order_of_lanes() {
     (0..6).for_each(|i| a.try_send_with(i, lane(Lane::High)).unwrap());
     assert_eq!(drain(&mut r), [0, 1, 2, 3, 4, 5, 100, 101, 102, 103, 104, 105]);
 }
+
+/// Row D4: nothing is thrown out for a message that the rate limit keeps out.
+#[test]
+fn a_message_over_the_rate_sheds_nobody() {
+    let settings = Mailbox::settings().capacity(4).overflow(Overflow::shed_oldest());
+    let (m, a, _r) = opened(settings.rate_limit(4, Duration::from_secs(60)));
+    (0..4).for_each(|i| a.try_send(i).unwrap());
+    assert!(matches!(a.try_send(4), Err(SendError::RateLimited { message: 4, .. })));
+    assert_eq!((m.stats().depth, m.stats().ledger.shed), (4, 0));
+}
+
+/// A measure that panics takes no slot with it.
+#[test]
+fn a_panicking_measure_gives_the_permits_slot_back() {
+    let weigh = |m: &u32| if *m == 9 { panic!("weighed") } else { 1 };
+    let (_m, a, _r) = opened(Mailbox::settings().capacity(1).weight_limit(10, weigh));
+    let permit = a.try_reserve().unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| permit.send(9)));
+    assert!(panicked.is_err());
+    a.try_send(1).unwrap();
+}
+
+/// Row D4: a taker of dead letters that panics costs the letter, not the mailbox.
+#[test]
+fn a_panicking_taker_of_dead_letters_is_survived() {
+    struct Rude;
+    impl<T: Send + 'static> restante_core::Accept<T> for Rude {
+        fn accept(&self, _: T, _: SendOptions) -> Result<(), SendError<T>> {
+            panic!("no")
+        }
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    let settings = Mailbox::<u32>::settings().dead_letters(restante_core::Recipient::new(Rude));
+    let m = Mailbox::with(settings).unwrap();
+    m.address().try_send(1).unwrap();
+    assert!(m.close());
+    let ledger = m.audit().unwrap();
+    assert_eq!((ledger.dead_lettered, ledger.lost()), (1, 0));
+}

@@ -4,6 +4,7 @@ mod bad_input;
 mod calls;
 mod casts;
 mod cycles;
+mod incarnations;
 mod life;
 mod receive;
 mod replies;
