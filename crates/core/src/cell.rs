@@ -1256,12 +1256,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         own.in_hand = false;
         let left = !own.is_empty();
         permit.give_up();
-        // Before the lease is back: nobody is to slip in between.
-        if let Some(exit) = exit.as_ref().filter(|_| close) {
-            self.close(exit.reason.clone());
-        }
         let mut g = self.gate.lock();
         let mut after = After::default();
+        // Together with the lease: nobody is to slip in between.
+        if let Some(exit) = exit.as_ref().filter(|_| close && g.bits() & word::CLOSED == 0) {
+            after.wakers = Self::close_locked(&mut g, exit.reason.clone());
+        }
         if g.bits() & word::WAIT != 0 {
             // Rule 5 of `word`: nobody may be there to give room back for a long time.
             self.see(&mut g);
@@ -1323,9 +1323,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if g.bits() & word::CLOSED != 0 {
             return false;
         }
-        g.set(word::CLOSED);
-        g.clear(word::WAIT);
-        let wakers = g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default();
+        let wakers = Self::close_locked(&mut g, reason);
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
@@ -1335,9 +1333,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let parked = if owes { g.take_parked() } else { None };
         let leased = g.bits() & word::LEASED != 0;
-        if reason != ExitReason::Normal || g.cold.is_some() {
-            g.cold().closed = Some(reason);
-        }
         drop(g);
         if owes {
             self.wake(parked);
@@ -1347,6 +1342,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.settle();
         }
         true
+    }
+
+    /// An open mailbox takes nothing any more; the wakers of those who waited for room.
+    fn close_locked(g: &mut Guard<'_, M>, reason: ExitReason) -> Vec<Waker> {
+        g.set(word::CLOSED);
+        g.clear(word::WAIT);
+        if reason != ExitReason::Normal || g.cold.is_some() {
+            g.cold().closed = Some(reason);
+        }
+        g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default()
     }
 
     /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end.

@@ -508,16 +508,21 @@ impl<S: GenServer> Seat<S> {
             _ => Outcome::Stopped(exit.reason.clone()),
         };
         desk.mid = true;
-        if let Some(message) = desk.inline.take() {
-            // Killed before it got to the call that its caller had brought along.
+        // Killed before it got to the call that its caller had brought along.
+        let brought = desk.inline.take();
+        if brought.is_some() {
             cell.count(Fate::Failed, 1);
-            cell.bury(message, 0, DeadCause::InHand(exit.reason.clone()));
         }
+        let reason = exit.reason.clone();
         cell.runner.trapping.store(false, Ordering::Relaxed);
         let owned = cell.runner.owned.load(Ordering::Relaxed);
         // SAFETY: RUN is held and no reference to the reader's half is alive.
         let permit = unsafe { Permit::assume(cell) };
         cell.end_lease(permit, Some(exit), owned);
+        if let Some(message) = brought {
+            // Its caller looks for the reason in the exit, which is known by now.
+            cell.bury(message, 0, DeadCause::InHand(reason));
+        }
         if let Some(sender) = sender {
             let _ = sender.send(told);
         }
@@ -526,7 +531,11 @@ impl<S: GenServer> Seat<S> {
     /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;
     /// whoever has it sees ORPHAN when it leaves.
     fn abandon(cell: &Arc<Cell<S>>) {
-        if !cell.gate().orphan() || !cell.gate().enter_quietly() {
+        // (Looked at first: mostly there is nothing to end, and then nobody need be waited for.)
+        if cell.gate().bits_acquire() & word::LEASED == 0
+            || !cell.gate().orphan()
+            || !cell.gate().enter_quietly()
+        {
             return;
         }
         if cell.gate().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
