@@ -51,16 +51,17 @@ impl<M: Send + 'static> Runner<M> for Parked {
     fn schedule(&self, _: &Arc<MailCell<M, Self>>) {}
 }
 
-/// The senders' half.
+/// The senders' half. What a plain send needs comes first; what follows keeps it a line away from the reader's.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Shared<M> {
+    /// When the oldest of `lanes` came (the low bits of coarse ms); 0: not known.
+    stamp: u32,
+    incarnation: u32,
     lanes: Lanes<M>,
     room: Room,
     waiters: Option<Box<Waiters>>,
     cold: Option<Box<Cold>>,
-    /// When the oldest of `lanes` came (the low bits of coarse ms); 0: not known.
-    stamp: u32,
-    incarnation: u32,
 }
 
 /// What few mailboxes need, or few times.
@@ -109,16 +110,17 @@ impl<M> Shared<M> {
     }
 }
 
-/// The reader's half.
+/// The reader's half. What a plain message needs comes last: see [`Shared`].
 #[derive(Debug)]
+#[repr(C)]
 pub struct Own<M> {
-    /// The batch that was taken.
-    lanes: Lanes<M>,
     order: LaneOrder,
-    normal_out: u64,
-    side_out: u64,
     /// How many have left each side lane's front; see [`MarkBase`].
     side_base: [u32; 3],
+    /// The batch that was taken.
+    lanes: Lanes<M>,
+    side_out: u64,
+    normal_out: u64,
     /// What the message in hand carried, where it carried anything.
     hand: Option<Box<Meta>>,
     /// Whether a lane other than normal holds part of the batch.
@@ -186,27 +188,42 @@ impl<M> Own<M> {
 }
 
 /// What the reader tells, with plain stores on a line of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tally {
     /// Data messages that left the room.
     out: AtomicU64,
     handled: AtomicU64,
     /// Calls that a caller ran itself: sent and taken at once.
     inline: AtomicU64,
-    /// The `out` from which waiting senders are to be woken. Written under the lock.
+    /// The `out` from which waiting senders are to be woken; `MAX` while none waits. Written under the lock. (A hint: the
+    /// truth is WAIT, at which the reader looks when it leaves.)
     wake_at: AtomicU64,
     /// When the oldest of the batch came (the low bits of coarse ms); 0: not known.
     batch_since: AtomicU32,
 }
 
+impl Tally {
+    fn new() -> Self {
+        Self {
+            out: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            inline: AtomicU64::new(0),
+            wake_at: AtomicU64::new(u64::MAX),
+            batch_since: AtomicU32::new(0),
+        }
+    }
+}
+
 /// A mailbox and, at its end, whoever runs it.
+// In this order in memory: what senders write, then what the reader does (see `Gate`).
 #[derive(Debug)]
+#[repr(C)]
 pub struct MailCell<M, X: ?Sized> {
-    gate: Gate<Shared<M>, Own<M>>,
-    tally: Tally,
     /// Addresses, which keep the mailbox open. (The cell's memory is kept by its `Arc`.)
     handles: AtomicUsize,
     settings: Option<Box<Settings<M>>>,
+    gate: Gate<Shared<M>, Own<M>>,
+    tally: Tally,
     /// The runner.
     pub runner: X,
 }
@@ -331,7 +348,7 @@ impl<M, X> MailCell<M, X> {
         };
         Self {
             gate: Gate::new(bits, shared, own),
-            tally: Tally::default(),
+            tally: Tally::new(),
             handles: AtomicUsize::new(1),
             settings,
             runner,
@@ -580,11 +597,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let Some(waiters) = &mut shared.waiters else { return };
         waiters.grant(&mut shared.room, &mut after.wakers);
         if waiters.is_empty() {
-            g.clear(word::WAIT);
+            self.nobody_waits(g);
         } else {
-            // Not before the next slot is free; with hysteresis, so that a fast reader does not wake one at a time.
-            self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+            self.somebody_waits(g);
         }
+    }
+
+    fn somebody_waits(&self, g: &mut Guard<'_, M>) {
+        g.set(word::WAIT);
+        // Not before the next slot is free; with hysteresis, so that a fast reader does not wake one at a time.
+        self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+    }
+
+    fn nobody_waits(&self, g: &mut Guard<'_, M>) {
+        g.clear(word::WAIT);
+        self.tally.wake_at.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// Wakes, drops and dead-letters, now that the lock is free.
@@ -651,8 +678,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return Ok(Line::TryNow);
         }
         let ticket = g.waiters.get_or_insert_default().enroll(weight, waker);
-        g.set(word::WAIT);
-        self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+        self.somebody_waits(&mut g);
         // What the reader frees from here on it gives back itself, at the latest when it leaves: rule 5 of `word`.
         drop(g);
         self.look_again();
@@ -831,8 +857,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return Ok(None);
         }
         let ticket = g.waiters.get_or_insert_default().enroll(1, waker);
-        g.set(word::WAIT);
-        self.tally.wake_at.store(g.room.half_empty_at(), Ordering::Relaxed);
+        self.somebody_waits(&mut g);
         drop(g);
         self.look_again();
         Ok(Some(Place { ticket, weight: 1 }))
@@ -849,43 +874,45 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// The next message; `None` when nothing waits.
     #[inline(always)]
     pub fn take(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
-        let bits = self.gate.bits();
-        // (Under a policy even a message that carries nothing has its weight.)
-        if bits & (word::SIDE | word::POLICY) == 0 && !own.side_pending {
-            if let Some(message) = own.lanes.normal.pop_plain() {
-                own.took_plain();
-                self.took(own, bits);
-                return Some(message);
-            }
-            if bits & (word::DATA | word::WAIT) == 0 && own.lanes.normal.is_empty() {
-                return None;
-            }
+        if let Some(message) = self.take_calmly(own) {
+            return Some(message);
         }
         self.take_slow(own)
     }
 
+    /// The next message of the batch, if that is sure to be the next of all, without a look at anything that senders write.
     #[inline(always)]
-    fn took(self: &Arc<Self>, own: &Own<M>, bits: u32) {
+    pub fn take_calmly(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        // (Under a policy even a message that carries nothing has its weight.)
+        if !self.gate.is_calm() || own.side_pending {
+            return None;
+        }
+        let message = own.lanes.normal.pop_plain()?;
+        own.took_plain();
+        self.took(own);
+        Some(message)
+    }
+
+    #[inline(always)]
+    fn took(self: &Arc<Self>, own: &Own<M>) {
         let out = own.out();
         // Pairs with the senders' acquire when the mailbox looks full: the slot is empty before it is seen free.
         self.tally.out.store(out, Ordering::Release);
-        if bits & word::WAIT != 0 && out >= self.tally.wake_at.load(Ordering::Relaxed) {
+        if out >= self.tally.wake_at.load(Ordering::Relaxed) {
             self.give_back(own);
         }
     }
 
     #[inline(never)]
     fn take_slow(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        let bits = self.gate.look();
         if own.is_empty() {
+            if bits & (word::DATA | word::WAIT) == 0 {
+                return None;
+            }
             self.refill(own);
             // What most refills bring: a batch of plain messages.
-            let bits = self.gate.bits();
-            if bits & word::POLICY == 0
-                && !own.side_pending
-                && let Some(message) = own.lanes.normal.pop_plain()
-            {
-                own.took_plain();
-                self.took(own, bits);
+            if let Some(message) = self.take_calmly(own) {
                 return Some(message);
             }
         }
@@ -923,7 +950,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
                 settings.weight_out.store(out, Ordering::Release);
             }
-            self.took(own, self.gate.bits());
+            self.took(own);
         }
         if let Some(due) = meta.deadline()
             && due <= *now.get_or_insert_with(clock::now)
@@ -1260,7 +1287,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut after = After::default();
         // Together with the lease: nobody is to slip in between.
         if let Some(exit) = exit.as_ref().filter(|_| close && g.bits() & word::CLOSED == 0) {
-            after.wakers = Self::close_locked(&mut g, exit.reason.clone());
+            after.wakers = self.close_locked(&mut g, exit.reason.clone());
         }
         if g.bits() & word::WAIT != 0 {
             // Rule 5 of `word`: nobody may be there to give room back for a long time.
@@ -1323,7 +1350,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if g.bits() & word::CLOSED != 0 {
             return false;
         }
-        let wakers = Self::close_locked(&mut g, reason);
+        let wakers = self.close_locked(&mut g, reason);
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
@@ -1345,9 +1372,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// An open mailbox takes nothing any more; the wakers of those who waited for room.
-    fn close_locked(g: &mut Guard<'_, M>, reason: ExitReason) -> Vec<Waker> {
+    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> Vec<Waker> {
         g.set(word::CLOSED);
-        g.clear(word::WAIT);
+        self.nobody_waits(g);
         if reason != ExitReason::Normal || g.cold.is_some() {
             g.cold().closed = Some(reason);
         }

@@ -227,6 +227,7 @@ impl<M> SideLanes<M> {
 
 /// The four lanes.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Lanes<M> {
     pub(crate) normal: Fifo<M>,
     pub(crate) side: Option<Box<SideLanes<M>>>,

@@ -3,11 +3,14 @@
 //! `out` is counted by the reader alone, with plain stores on its own line; senders keep the value they last saw and
 //! read it anew only when the mailbox looks full. So the bound is exact, and giving room back takes no lock.
 
-/// Room by count and, where a limit is set, by weight.
+/// Room by count and, where a limit is set, by weight. (In this order in memory: what every send needs first.)
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Room {
     /// Data messages that ever entered a lane.
     sent: u64,
+    /// The `sent` at which the mailbox looks full: worked out when anything else changes, so that a send compares once.
+    full_at: u64,
     /// Data messages that senders took out again (shed, coalesced).
     gone: u64,
     /// The reader's `out`, as last seen.
@@ -16,8 +19,6 @@ pub(crate) struct Room {
     reserved: u32,
     /// `u32::MAX`: unbounded. (A bound of more than 4 billion messages is none.)
     capacity: u32,
-    /// The `sent` at which the mailbox looks full: worked out when anything else changes, so that a send compares once.
-    full_at: u64,
     /// Only where a limit is set.
     weight: Option<Box<Weights>>,
 }

@@ -23,6 +23,9 @@
 //! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
 //!    room comes free, and who lines up later sees it all. (Without it, a sender that lined up just after the reader's
 //!    last look would wait for ever.)
+//! 6. Whoever sets an alarming bit (it does so under the lock) raises the alarm before it unlocks; the reader takes the
+//!    alarm down, with an exchange, before it reads the word, and puts it up again where it finds such a bit or the lock
+//!    taken. (Without the exchange, or with a look before it, the reader would never hear of a kill in a long batch.)
 //! 4. A runner that leaves with messages in the taken batch keeps DATA set. (Without it, a caller would find the word
 //!    idle and overtake messages that it sent itself.)
 
@@ -62,6 +65,11 @@ pub const ASIDE: u32 = 1 << 13;
 pub const POLICY: u32 = 1 << 15;
 /// The runtime died under a poll: whoever holds RUN ends the incarnation.
 pub const ORPHAN: u32 = 1 << 14;
+/// What the reader is to see between two messages, without reading the word that senders write all the time.
+const ALARMING: u32 = KILL | SIDE | POLICY;
+
+/// How often a caller looks whether the one before it is done, at some tens of nanoseconds a look.
+const SPINS_FOR_IDLE: u32 = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
 /// What became of an attempt to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +102,16 @@ const fn noted(s: u32) -> u32 {
 ///
 /// INVARIANT (L): `locked` is touched only by whoever moved the word from unlocked to locked, until it stores it back.
 /// INVARIANT (R): `running` is touched only by whoever set RUN, until it clears RUN with a release.
+///
+/// The order of the fields is that of memory: senders on another core write word and lock half at every message, so what
+/// the reader needs for one must lie a cache line away. (Each half puts what it seldom needs on the side of the other.)
+#[repr(C)]
 pub struct Gate<L, R> {
     word: AtomicU32,
     locked: UnsafeCell<L>,
     running: UnsafeCell<R>,
+    /// Not 0: an alarming bit may have been set since the reader last looked at the word (rule 6).
+    alarm: AtomicU32,
 }
 
 #[expect(unsafe_code, reason = "invariants L and R hand each value to one thread at a time")]
@@ -120,6 +134,7 @@ impl<L, R> Gate<L, R> {
             word: AtomicU32::new(bits),
             locked: UnsafeCell::new(locked),
             running: UnsafeCell::new(running),
+            alarm: AtomicU32::new(bits & ALARMING),
         }
     }
 
@@ -189,6 +204,28 @@ impl<L, R> Gate<L, R> {
         let s = self.word.load(Ordering::Relaxed);
         s & !TASK == LEASED
             && self.word.compare_exchange(s, s | RUN, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// The same, but waits a little for another caller who is just running: a hand-over between tasks would cost a multiple
+    /// of what a short handler takes.
+    #[inline(always)]
+    pub fn enter_idle_soon(&self) -> bool {
+        self.enter_idle() || self.enter_idle_spinning()
+    }
+
+    #[inline(never)]
+    fn enter_idle_spinning(&self) -> bool {
+        for _ in 0..SPINS_FOR_IDLE {
+            // Only behind someone who may be done at any moment: nothing is queued, and no wake-up is under way.
+            if self.bits() & !(TASK | LOCK | RUN) != LEASED {
+                return false;
+            }
+            std::hint::spin_loop();
+            if self.enter_idle() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Becomes the reader if nobody is, whatever else is the case, without disturbing a wake-up that is under way.
@@ -276,6 +313,27 @@ impl<L, R> Gate<L, R> {
         (before & RUN == 0).then(|| Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })
     }
 
+    /// For the reader: whether no alarming bit (KILL, SIDE, POLICY) is set, as far as is known without a look at the word.
+    #[inline(always)]
+    pub fn is_calm(&self) -> bool {
+        self.alarm.load(Ordering::Relaxed) == 0
+    }
+
+    /// For the reader: looks at the word, and takes the alarm down if there is no reason for it any more.
+    pub fn look(&self) -> u32 {
+        let bits = self.bits();
+        if bits & (ALARMING | LOCK) != 0 || self.is_calm() {
+            return bits;
+        }
+        // Whoever raised it held the lock: either it still does, or its bits are to be seen.
+        self.alarm.swap(0, Ordering::AcqRel);
+        let bits = self.bits();
+        if bits & (ALARMING | LOCK) != 0 {
+            self.alarm.swap(1, Ordering::AcqRel);
+        }
+        bits
+    }
+
     /// The reader's half.
     ///
     /// # Safety
@@ -313,6 +371,9 @@ impl<L, R> Locked<'_, L, R> {
     #[inline(always)]
     pub fn set(&mut self, bits: u32) {
         self.bits |= bits;
+        if bits & ALARMING != 0 {
+            self.gate.alarm.swap(1, Ordering::AcqRel);
+        }
     }
 
     /// Clears bits, published at unlocking.
@@ -325,7 +386,7 @@ impl<L, R> Locked<'_, L, R> {
     #[inline(always)]
     pub fn announce(&mut self, bits: u32) -> bool {
         let owes = self.bits & LEASED != 0 && self.bits & (RUN | PEND | SCHED) == 0;
-        self.bits |= bits | DATA | if owes { SCHED } else { 0 };
+        self.set(bits | DATA | if owes { SCHED } else { 0 });
         owes
     }
 }

@@ -28,6 +28,7 @@ mod reply;
 mod rt;
 mod run;
 mod seat;
+mod serve;
 mod server;
 mod server_ref;
 #[cfg(all(shuttle, test))]

@@ -3,6 +3,7 @@
 
 use crate::context::Context;
 use crate::message::Message;
+use crate::seat::TURN;
 use crate::server::GenServer;
 use restante_core::word::{CLOSED, DATA, KILL};
 use restante_core::{ExitReason, Phase};
@@ -11,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context as Cx, Poll};
 
 /// After so many messages a turn looks at the clock, and at timers where there are some.
-const LOOK: u32 = 16;
+const LOOK: u16 = 16;
 
 /// What the loop is to do.
 pub(crate) enum Event<S: GenServer> {
@@ -31,13 +32,15 @@ impl<S: GenServer> Context<S> {
             let cell = &self.cell;
             return cell.both(|desk, own| {
                 // The last message of a turn, and some before it, go the long way, which looks at all the rest.
-                if desk.left <= 1 || cell.gate().bits() & KILL != 0 || desk.inline.is_some() {
+                if desk.left <= 1 || desk.inline.is_some() {
                     return None;
                 }
-                if desk.left % LOOK == 0 && desk.must_look(self.timed) {
+                let looks = desk.left % LOOK == 0 || self.timed && desk.left == TURN;
+                if looks && desk.must_look(self.timed) {
                     return None;
                 }
-                let message = cell.take(own)?;
+                // (Not where the incarnation was killed: that is an alarm.)
+                let message = cell.take_calmly(own)?;
                 desk.left -= 1;
                 own.in_hand = true;
                 Some(message)
@@ -46,10 +49,18 @@ impl<S: GenServer> Context<S> {
         None
     }
 
-    /// Waits for what comes next.
-    #[inline(always)]
-    pub(crate) fn next(&mut self) -> NextEvent<'_, S> {
-        NextEvent { ctx: self }
+    /// What comes next, once it is there.
+    #[inline]
+    pub(crate) fn poll_event(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
+        let result = self.poll_next(cx);
+        // Pending here, and only here, is the place where a caller may step in.
+        self.cell.desk(|desk| {
+            desk.mid = result.is_ready();
+            if !desk.mid {
+                desk.phase = Phase::Idle;
+            }
+        });
+        result
     }
 
     /// Goes on only on the server's own task.
@@ -78,6 +89,10 @@ impl<S: GenServer> Context<S> {
         }
         let cell = &self.cell;
         let taken = cell.both(|desk, own| {
+            if desk.left % LOOK == 0 {
+                // (Timers have just been looked at.)
+                desk.must_look(false);
+            }
             if desk.left == 0 {
                 return None;
             }
@@ -129,28 +144,6 @@ impl<S: GenServer> Context<S> {
             return Poll::Ready(Event::Idle);
         }
         Poll::Pending
-    }
-}
-
-/// See [`Context::next`].
-pub(crate) struct NextEvent<'a, S: GenServer> {
-    ctx: &'a mut Context<S>,
-}
-
-impl<S: GenServer> Future for NextEvent<'_, S> {
-    type Output = Event<S>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Event<S>> {
-        let result = self.ctx.poll_next(cx);
-        // Pending here, and only here, is the place where a caller may step in.
-        self.ctx.cell.desk(|desk| {
-            desk.mid = result.is_ready();
-            if !desk.mid {
-                desk.phase = Phase::Idle;
-            }
-        });
-        result
     }
 }
 

@@ -9,7 +9,7 @@
 use crate::slot;
 use restante_core::Reaper;
 use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::atomic::AtomicU32 as StdAtomicU32;
 use std::sync::{Arc, Mutex, Weak};
@@ -47,9 +47,12 @@ impl std::fmt::Debug for Rt {
 
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
+/// A task, and its runtime: it never changes that.
+type Looked = (Cell<Option<tokio::task::Id>>, Arc<Rt>);
+
 thread_local! {
-    /// The runtime of the task that was last looked at on this thread. A task never changes its runtime.
-    static LAST: RefCell<Option<(Option<tokio::task::Id>, Arc<Rt>)>> = const { RefCell::new(None) };
+    /// What was last looked at on this thread.
+    static LAST: RefCell<Option<Looked>> = const { RefCell::new(None) };
 }
 
 impl Rt {
@@ -95,9 +98,10 @@ impl Rt {
         let known = LAST.try_with(|last| {
             // Lent, not cloned: a count would cost more than all the rest. (Should `f` come back here, it reads along.)
             let last = last.try_borrow().ok()?;
-            let (id, rt) = last.as_ref().filter(|(id, _)| task.is_some() && *id == task)?;
-            debug_assert!(id.is_some());
-            f.take().map(|f| f(rt))
+            let (id, rt) = last.as_ref()?;
+            (task.is_some() && id.get() == task || Self::still_in(rt, id, task))
+                .then(|| f.take().map(|f| f(rt)))
+                .flatten()
         });
         if let Ok(Some(result)) = known {
             return Some(result);
@@ -106,14 +110,19 @@ impl Rt {
         Self::current_slow(task).map(|rt| f(&rt))
     }
 
+    /// Another task, but of the runtime that was last looked at: noted in its place.
+    fn still_in(rt: &Self, id: &Cell<Option<tokio::task::Id>>, task: Option<tokio::task::Id>) -> bool {
+        let still = Handle::try_current().is_ok_and(|handle| handle.id() == rt.id);
+        if still {
+            id.set(task);
+        }
+        still
+    }
+
+    #[cold]
     fn current_slow(task: Option<tokio::task::Id>) -> Option<Arc<Self>> {
-        let handle = Handle::try_current().ok()?;
-        let last = LAST.try_with(|last| {
-            let last = last.try_borrow().ok()?;
-            last.as_ref().filter(|(_, rt)| rt.id == handle.id()).map(|(_, rt)| Arc::clone(rt))
-        });
-        let rt = last.ok().flatten().unwrap_or_else(|| Self::of(&handle));
-        let noted = Some((task, Arc::clone(&rt)));
+        let rt = Self::of(&Handle::try_current().ok()?);
+        let noted = Some((Cell::new(task), Arc::clone(&rt)));
         let old = LAST
             .try_with(|last| last.try_borrow_mut().ok().and_then(|mut l| std::mem::replace(&mut *l, noted)));
         drop(old);

@@ -38,6 +38,10 @@ pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
 
 /// Who runs a server, and what they need for it.
 pub(crate) struct Seat<S: GenServer> {
+    desk: UnsafeCell<Desk<S>>,
+    /// The loop of the present incarnation. In an allocation of its own: a mailbox between two servers does without, and
+    /// everything else of the cell lies at a fixed place behind a thin pointer.
+    body: UnsafeCell<Option<Body>>,
     /// The runtime and task that the mailbox was first served by.
     home: OnceLock<Home>,
     /// Those that serve it now, where it has moved to another runtime since.
@@ -47,10 +51,6 @@ pub(crate) struct Seat<S: GenServer> {
     pub(crate) never_inline: AtomicBool,
     /// The mailbox closes with its server (rather than waiting for the next one).
     pub(crate) owned: AtomicBool,
-    desk: UnsafeCell<Desk<S>>,
-    /// The loop of the present incarnation. In an allocation of its own: a mailbox between two servers does without, and
-    /// everything else of the cell lies at a fixed place behind a thin pointer.
-    body: UnsafeCell<Option<Body>>,
 }
 
 type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -82,7 +82,7 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) hand: &'static str,
     pub(crate) phase: Phase,
     /// Messages left in this turn.
-    pub(crate) left: u32,
+    pub(crate) left: u16,
     /// The future is in the middle of something (rather than waiting for the next message).
     pub(crate) mid: bool,
     /// The middle of something is a selective receive, which wants to be woken by data.
@@ -93,6 +93,8 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) killed: bool,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
+    /// When the messages of `PACED` began (the low bits of µs, which last longer than a turn); 0: not yet.
+    paced: u16,
     /// Counts inline calls, for sampling how long handlers take.
     sample: u8,
     /// A look at idle buffers has been asked for.
@@ -129,6 +131,15 @@ impl<S: GenServer> Desk<S> {
         if self.began == 0 {
             self.began = now;
         } else if now.wrapping_sub(self.began) > TURN_MS {
+            self.left = 0;
+            return true;
+        }
+        if self.left == PACED.end {
+            self.paced = clock::micros_u16();
+        } else if self.left == PACED.start
+            && self.paced != 0
+            && clock::micros_u16().wrapping_sub(self.paced) > SHORT_US
+        {
             self.left = 0;
             return true;
         }
@@ -200,6 +211,7 @@ pub(crate) fn new_cell<S: GenServer>(settings: NewCell<S>, bits: u32, owned: boo
             by_caller: false,
             killed: false,
             began: 0,
+            paced: 0,
             sample: 0,
             watched: false,
             start: None,
@@ -222,12 +234,17 @@ pub(crate) enum NewCell<S: GenServer> {
     With(Box<Settings<Message<S>>>),
 }
 
-/// Messages that one turn handles at most: then other tasks, timers and orders have theirs.
-const TURN: u32 = 128;
+/// Messages that one turn handles at most: then other tasks have theirs. (The shorter the turn, the more of a burst's time
+/// goes into being scheduled; with two workers each turn's end also tempts the other one to take the task over.)
+pub(crate) const TURN: u16 = if cfg!(shuttle) { 127 } else { 511 };
+/// The second half of a turn is for short handlers only: where these messages, counted down in `Desk::left` ...
+const PACED: std::ops::Range<u16> = 256..384;
+/// ... took longer than so many microseconds, the turn is over.
+const SHORT_US: u16 = if cfg!(shuttle) { u16::MAX } else { 250 };
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
 const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
-const FIRST_TURN: u32 = 15;
+const FIRST_TURN: u16 = 15;
 /// Callers' polls that may be nested on one stack.
 const DEPTH: u32 = 16;
 /// Handlers that take longer than this are not run by callers.
@@ -408,7 +425,11 @@ impl<S: GenServer> Seat<S> {
         slot: SlotPtr,
         rt: Option<&Arc<Rt>>,
     ) -> Result<(), Message<S>> {
-        if frame::depth() >= DEPTH || !cell.gate().enter_idle() {
+        let depth = frame::depth();
+        // (Inside a handler the one to wait for may be the handler itself.)
+        let entered = depth < DEPTH
+            && if depth == 0 { cell.gate().enter_idle_soon() } else { cell.gate().enter_idle() };
+        if !entered {
             return Err(message);
         }
         let home = cell.runner.moved.get().is_none().then(|| cell.runner.home.get()).flatten();
@@ -467,6 +488,7 @@ impl<S: GenServer> Seat<S> {
             let desk = unsafe { cell.runner.desk() };
             desk.left = TURN;
             desk.began = 0;
+            desk.paced = 0;
             desk.by_caller = false;
             desk.sample = desk.sample.wrapping_add(1);
             if desk.sample & 63 == 1

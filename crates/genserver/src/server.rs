@@ -210,7 +210,7 @@ pub(crate) enum NextKind {
 impl Next {
     /// The next message.
     #[inline(always)]
-    pub fn go() -> Self {
+    pub const fn go() -> Self {
         Self(NextKind::Go)
     }
 
