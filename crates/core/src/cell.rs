@@ -200,6 +200,8 @@ struct Tally {
     wake_at: AtomicU64,
     /// When the oldest of the batch came (the low bits of coarse ms); 0: not known.
     batch_since: AtomicU32,
+    /// Orders and notices that came since the ledger was last told; counted by senders, under the lock.
+    control: AtomicU32,
 }
 
 impl Tally {
@@ -210,6 +212,7 @@ impl Tally {
             inline: AtomicU64::new(0),
             wake_at: AtomicU64::new(u64::MAX),
             batch_since: AtomicU32::new(0),
+            control: AtomicU32::new(0),
         }
     }
 }
@@ -465,7 +468,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if lane == Lane::Control {
             Self::put(&mut g, message, lane, meta, after);
-            g.lanes.count_control();
+            self.count_control(&mut g);
             return Ok(());
         }
         let weight = meta.weight();
@@ -522,6 +525,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.room.enter();
         g.room.enter_weight(weight);
         Ok(())
+    }
+
+    /// One more order or notice has entered: no room counts them.
+    fn count_control(&self, g: &mut Guard<'_, M>) {
+        let n = self.tally.control.load(Ordering::Relaxed);
+        if let Some(n) = n.checked_add(1) {
+            self.tally.control.store(n, Ordering::Relaxed);
+        } else {
+            self.tally.control.store(0, Ordering::Relaxed);
+            g.ledger().sent += u64::from(n) + 1;
+        }
     }
 
     /// Into its lane, and the reader told.
@@ -786,7 +800,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 let at = Self::coalesces_with(&g, options.lane, &meta);
                 if options.lane == Lane::Control {
                     Self::put(&mut g, message, options.lane, meta, &mut after);
-                    g.lanes.count_control();
+                    self.count_control(&mut g);
                 } else if let Some(at) = at {
                     self.coalesce(&mut g, message, options.lane, meta, at, &mut after);
                 } else {
@@ -1425,14 +1439,24 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         loop {
             let (number, what) = &event;
-            for monitor in list.iter_mut().filter(|m| m.concerns(*number, what)) {
+            let mut kept = Vec::new();
+            for mut monitor in list {
+                if !monitor.concerns(*number, what) {
+                    kept.push(monitor);
+                    continue;
+                }
                 if !self.was_demonitored(monitor.id) {
                     monitor.tell(what.clone());
                 }
+                if monitor.ends_with(what) {
+                    monitor.end();
+                } else {
+                    kept.push(monitor);
+                }
             }
-            let (mut kept, mut ended): (Vec<_>, Vec<_>) =
-                list.into_iter().partition(|m| !(m.concerns(*number, what) && m.ends_with(what)));
+            let mut ended = Vec::new();
             let mut g = self.gate.lock();
+            g.clear(word::UNWATCH);
             let cold = g.cold();
             let gone = std::mem::take(&mut cold.demonitored);
             if !gone.is_empty() {
@@ -1459,7 +1483,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     fn was_demonitored(&self, id: MonitorId) -> bool {
-        self.gate.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
+        // (Looked at first: mostly none is taken down just while it is told.)
+        self.gate.bits_acquire() & word::UNWATCH != 0
+            && self.gate.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
     }
 
     /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
@@ -1505,6 +1531,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if cold.telling {
             cold.demonitored.push(id);
+            g.set(word::UNWATCH);
         }
         false
     }
@@ -1603,7 +1630,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn audit_as_reader(&self, own: &Own<M>) -> Ledger {
         let g = self.gate.lock();
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
-        ledger.sent += g.room.sent() + g.lanes.control_sent() + self.tally.inline.load(Ordering::Relaxed);
+        ledger.sent += g.room.sent() + u64::from(self.tally.control.load(Ordering::Relaxed)) + self.tally.inline.load(Ordering::Relaxed);
         ledger.handled = self.tally.handled.load(Ordering::Relaxed);
         ledger.in_hand = u64::from(own.in_hand);
         ledger.queued = (own.lanes.len() + g.lanes.len()) as u64;
@@ -1697,7 +1724,7 @@ impl<M, X: ?Sized> MailCell<M, X> {
             stamp = g.stamp;
         }
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
-        ledger.sent += g.room.sent() + g.lanes.control_sent() + inline;
+        ledger.sent += g.room.sent() + u64::from(self.tally.control.load(Ordering::Relaxed)) + inline;
         ledger.handled = handled;
         ledger.queued = depth + g.lanes.control_len() as u64;
         ledger.in_hand = ledger.sent.saturating_sub(ledger.accounted());

@@ -203,25 +203,42 @@ impl<M> Fifo<M> {
     }
 }
 
-/// The lanes that few mailboxes use, made at first use.
+/// The lanes that few mailboxes use, made at first use: a mailbox that gets one notice in its life pays for little more
+/// than the notice.
 #[derive(Debug)]
-pub(crate) struct SideLanes<M> {
-    pub(crate) control: Fifo<M>,
-    pub(crate) high: Fifo<M>,
-    pub(crate) low: Fifo<M>,
-    /// Orders and notices that ever entered: no room counts them.
-    control_sent: u64,
+struct SideLanes<M> {
+    control: Fifo<M>,
+    data: Option<Box<SideData<M>>>,
+}
+
+#[derive(Debug)]
+struct SideData<M> {
+    high: Fifo<M>,
+    low: Fifo<M>,
 }
 
 impl<M> Default for SideLanes<M> {
     fn default() -> Self {
-        Self { control: Fifo::default(), high: Fifo::default(), low: Fifo::default(), control_sent: 0 }
+        Self { control: Fifo::default(), data: None }
     }
 }
 
 impl<M> SideLanes<M> {
     fn len(&self) -> usize {
-        self.control.len() + self.high.len() + self.low.len()
+        self.control.len() + self.data.as_ref().map_or(0, |d| d.high.len() + d.low.len())
+    }
+
+    fn data(&mut self) -> &mut SideData<M> {
+        self.data.get_or_insert_with(|| Box::new(SideData { high: Fifo::default(), low: Fifo::default() }))
+    }
+
+    fn take_from(&mut self, from: &mut Self, limit: usize) {
+        self.control.take_from(&mut from.control, usize::MAX);
+        if let Some(theirs) = from.data.as_mut().filter(|d| d.high.len() + d.low.len() != 0) {
+            let ours = self.data();
+            ours.high.take_from(&mut theirs.high, limit.saturating_sub(ours.high.len()));
+            ours.low.take_from(&mut theirs.low, limit.saturating_sub(ours.low.len()));
+        }
     }
 }
 
@@ -230,7 +247,7 @@ impl<M> SideLanes<M> {
 #[repr(C)]
 pub struct Lanes<M> {
     pub(crate) normal: Fifo<M>,
-    pub(crate) side: Option<Box<SideLanes<M>>>,
+    side: Option<Box<SideLanes<M>>>,
 }
 
 impl<M> Default for Lanes<M> {
@@ -252,29 +269,20 @@ impl<M> Lanes<M> {
                 }
                 control
             }
-            Lane::High => &mut self.side.get_or_insert_default().high,
-            Lane::Low => &mut self.side.get_or_insert_default().low,
+            Lane::High => &mut self.side.get_or_insert_default().data().high,
+            Lane::Low => &mut self.side.get_or_insert_default().data().low,
         }
     }
 
     /// The lane, if it was ever used.
     pub fn lane(&self, lane: Lane) -> Option<&Fifo<M>> {
+        let side = self.side.as_ref();
         match lane {
             Lane::Normal => Some(&self.normal),
-            Lane::Control => self.side.as_ref().map(|s| &s.control),
-            Lane::High => self.side.as_ref().map(|s| &s.high),
-            Lane::Low => self.side.as_ref().map(|s| &s.low),
+            Lane::Control => side.map(|s| &s.control),
+            Lane::High => side.and_then(|s| s.data.as_ref()).map(|d| &d.high),
+            Lane::Low => side.and_then(|s| s.data.as_ref()).map(|d| &d.low),
         }
-    }
-
-    /// One more order or notice has entered.
-    pub fn count_control(&mut self) {
-        self.side.get_or_insert_default().control_sent += 1;
-    }
-
-    /// Orders and notices that ever entered.
-    pub fn control_sent(&self) -> u64 {
-        self.side.as_ref().map_or(0, |s| s.control_sent)
     }
 
     /// Every lane in reading order.
@@ -303,35 +311,43 @@ impl<M> Lanes<M> {
     /// Moves what lies in `from` behind what lies here, until `limit` lie here in each data lane.
     pub fn take_from(&mut self, from: &mut Self, limit: usize) {
         self.normal.take_from(&mut from.normal, limit.saturating_sub(self.normal.len()));
-        if let Some(theirs) = from.side.as_mut().filter(|s| s.len() != 0) {
-            let ours = self.side.get_or_insert_default();
-            ours.control.take_from(&mut theirs.control, usize::MAX);
-            ours.high.take_from(&mut theirs.high, limit.saturating_sub(ours.high.len()));
-            ours.low.take_from(&mut theirs.low, limit.saturating_sub(ours.low.len()));
+        if from.side_len() == 0 {
+            return;
+        }
+        // What came first, with its allocations.
+        if self.side_len() == 0 && from.side_len() <= limit {
+            std::mem::swap(&mut self.side, &mut from.side);
+        } else if let Some(theirs) = &mut from.side {
+            self.side.get_or_insert_default().take_from(theirs, limit);
         }
     }
 
     /// Bytes that the buffers hold, used or not.
     pub fn buffer_bytes(&self) -> usize {
-        self.normal.buffer_bytes()
-            + self.side.as_ref().map_or(0, |s| {
-                size_of::<SideLanes<M>>()
-                    + s.control.buffer_bytes()
-                    + s.high.buffer_bytes()
-                    + s.low.buffer_bytes()
-            })
+        let side = self.side.as_ref().map_or(0, |s| {
+            let data = s.data.as_ref().map_or(0, |d| {
+                size_of::<SideData<M>>() + d.high.buffer_bytes() + d.low.buffer_bytes()
+            });
+            size_of::<SideLanes<M>>() + s.control.buffer_bytes() + data
+        });
+        self.normal.buffer_bytes() + side
     }
 
     /// Gives back what the buffers hold beyond what lies in them.
     pub fn shrink(&mut self) {
         self.normal.shrink();
-        if self.side_len() == 0 && self.control_sent() == 0 {
+        if self.side_len() == 0 {
             self.side = None;
         }
         if let Some(side) = &mut self.side {
             side.control.shrink();
-            side.high.shrink();
-            side.low.shrink();
+            if side.data.as_ref().is_some_and(|d| d.high.len() + d.low.len() == 0) {
+                side.data = None;
+            }
+            if let Some(data) = &mut side.data {
+                data.high.shrink();
+                data.low.shrink();
+            }
         }
     }
 }
@@ -361,7 +377,9 @@ impl LaneOrder {
         if !side.control.is_empty() {
             return Some(Lane::Control);
         }
-        let (high, normal, low) = (!side.high.is_empty(), !lanes.normal.is_empty(), !side.low.is_empty());
+        let normal = !lanes.normal.is_empty();
+        let (high, low) =
+            side.data.as_ref().map_or((false, false), |d| (!d.high.is_empty(), !d.low.is_empty()));
         let low_is_due = low && self.passed_low + 1 >= self.bound;
         let normal_is_due = normal && self.passed_normal + 1 >= self.bound;
         let lane = match (high, normal, low) {

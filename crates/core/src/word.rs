@@ -63,6 +63,8 @@ pub const TASK: u32 = 1 << 12;
 pub const ASIDE: u32 = 1 << 13;
 /// Sends take the long way: a limit by weight, a time to live, a rate limit or a fallback is set.
 pub const POLICY: u32 = 1 << 15;
+/// A monitor was taken down while the list of them is out being told.
+pub const UNWATCH: u32 = 1 << 16;
 /// The runtime died under a poll: whoever holds RUN ends the incarnation.
 pub const ORPHAN: u32 = 1 << 14;
 /// What the reader is to see between two messages, without reading the word that senders write all the time.
@@ -372,7 +374,8 @@ impl<L, R> Locked<'_, L, R> {
     pub fn set(&mut self, bits: u32) {
         self.bits |= bits;
         if bits & ALARMING != 0 {
-            self.gate.alarm.swap(1, Ordering::AcqRel);
+            // A store will do: whoever raised it before had the lock before.
+            self.gate.alarm.store(1, Ordering::Release);
         }
     }
 
