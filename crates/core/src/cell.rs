@@ -1630,7 +1630,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn audit_as_reader(&self, own: &Own<M>) -> Ledger {
         let g = self.gate.lock();
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
-        ledger.sent += g.room.sent() + u64::from(self.tally.control.load(Ordering::Relaxed)) + self.tally.inline.load(Ordering::Relaxed);
+        ledger.sent += g.room.sent()
+            + u64::from(self.tally.control.load(Ordering::Relaxed))
+            + self.tally.inline.load(Ordering::Relaxed);
         ledger.handled = self.tally.handled.load(Ordering::Relaxed);
         ledger.in_hand = u64::from(own.in_hand);
         ledger.queued = (own.lanes.len() + g.lanes.len()) as u64;

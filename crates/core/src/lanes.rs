@@ -325,9 +325,10 @@ impl<M> Lanes<M> {
     /// Bytes that the buffers hold, used or not.
     pub fn buffer_bytes(&self) -> usize {
         let side = self.side.as_ref().map_or(0, |s| {
-            let data = s.data.as_ref().map_or(0, |d| {
-                size_of::<SideData<M>>() + d.high.buffer_bytes() + d.low.buffer_bytes()
-            });
+            let data = s
+                .data
+                .as_ref()
+                .map_or(0, |d| size_of::<SideData<M>>() + d.high.buffer_bytes() + d.low.buffer_bytes());
             size_of::<SideLanes<M>>() + s.control.buffer_bytes() + data
         });
         self.normal.buffer_bytes() + side

@@ -93,8 +93,8 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) killed: bool,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
-    /// When the messages of `PACED` began (the low bits of µs, which last longer than a turn); 0: not yet.
-    paced: u16,
+    /// The same in µs (their low bits, which last for longer than a turn).
+    began_us: u16,
     /// Counts inline calls, for sampling how long handlers take.
     sample: u8,
     /// A look at idle buffers has been asked for.
@@ -130,16 +130,12 @@ impl<S: GenServer> Desk<S> {
         let now = clock::coarse_ms_u32();
         if self.began == 0 {
             self.began = now;
-        } else if now.wrapping_sub(self.began) > TURN_MS {
-            self.left = 0;
-            return true;
+            self.began_us = clock::micros_u16();
+            return timed;
         }
-        if self.left == PACED.end {
-            self.paced = clock::micros_u16();
-        } else if self.left == PACED.start
-            && self.paced != 0
-            && clock::micros_u16().wrapping_sub(self.paced) > SHORT_US
-        {
+        let long = now.wrapping_sub(self.began) > TURN_MS
+            || self.left.is_multiple_of(PACE) && clock::micros_u16().wrapping_sub(self.began_us) > QUANTUM_US;
+        if long {
             self.left = 0;
             return true;
         }
@@ -211,7 +207,7 @@ pub(crate) fn new_cell<S: GenServer>(settings: NewCell<S>, bits: u32, owned: boo
             by_caller: false,
             killed: false,
             began: 0,
-            paced: 0,
+            began_us: 0,
             sample: 0,
             watched: false,
             start: None,
@@ -234,13 +230,13 @@ pub(crate) enum NewCell<S: GenServer> {
     With(Box<Settings<Message<S>>>),
 }
 
-/// Messages that one turn handles at most: then other tasks have theirs. (The shorter the turn, the more of a burst's time
-/// goes into being scheduled; with two workers each turn's end also tempts the other one to take the task over.)
-pub(crate) const TURN: u16 = if cfg!(shuttle) { 127 } else { 511 };
-/// The second half of a turn is for short handlers only: where these messages, counted down in `Desk::left` ...
-const PACED: std::ops::Range<u16> = 256..384;
-/// ... took longer than so many microseconds, the turn is over.
-const SHORT_US: u16 = if cfg!(shuttle) { u16::MAX } else { 250 };
+/// Messages that one turn handles at most. (The shorter the turn, the more of a burst's time goes into being scheduled; and
+/// with two workers each end of a turn tempts the other one to take the task over.)
+pub(crate) const TURN: u16 = if cfg!(shuttle) { 127 } else { 8191 };
+/// After so many messages the turn goes on only while it is short ...
+const PACE: u16 = 128;
+/// ... which is so many microseconds: a turn of short handlers is that long, one of longer handlers 128 messages.
+const QUANTUM_US: u16 = if cfg!(shuttle) { u16::MAX } else { 100 };
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
 const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
@@ -488,7 +484,6 @@ impl<S: GenServer> Seat<S> {
             let desk = unsafe { cell.runner.desk() };
             desk.left = TURN;
             desk.began = 0;
-            desk.paced = 0;
             desk.by_caller = false;
             desk.sample = desk.sample.wrapping_add(1);
             if desk.sample & 63 == 1

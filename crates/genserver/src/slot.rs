@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Rules, and what breaks without them:
-//! 1. LOCK is held for moving the waker only. (Without it, a reply and a re-poll would race on the waker.)
+//! 1. LOCK is held for moving a waker that is published (WAKER); one that is not yet is its caller's alone. (Without it, a
+//!    reply and a re-poll would race on the waker.)
 //! 2. `value` is written by the server's side alone, before KIND is set; KIND is set once. (Else a late reply overwrites.)
 //! 3. Whoever sets the second DONE flag returns the slot. (Else it leaks or returns twice.)
 //! 4. Slots are never freed, only pooled, so a stale pointer (the sweep's) still points at a slot, and the generation in
@@ -544,23 +545,32 @@ impl<T: Send> Wait<T> {
                 continue;
             }
             let fresh = waker.take().unwrap_or_else(|| cx.waker().clone());
-            if self
-                .slot
-                .0
-                .word
-                .compare_exchange(word, word | LOCK, Ordering::AcqRel, Ordering::Relaxed)
-                .is_err()
-            {
+            if word & WAKER == 0 {
+                // SAFETY: without WAKER nobody but the caller, which we are, touches the waker (rule 1).
+                self.slot.0.waker.with_mut(|w| unsafe { *w = Some(fresh) });
+                // An exchange that is also the full barrier between "I wait" and "is the sweep armed?".
+                let next = word | WAKER;
+                if self.exchange(word, next, Ordering::SeqCst) {
+                    return Poll::Pending;
+                }
+                // SAFETY: as above; it was not published.
+                waker = self.slot.0.waker.with_mut(|w| unsafe { (*w).take() });
+                continue;
+            }
+            if !self.exchange(word, word | LOCK, Ordering::AcqRel) {
                 waker = Some(fresh);
                 continue;
             }
             // SAFETY: LOCK is ours (rule 1).
             let old = self.slot.0.waker.with_mut(|w| unsafe { (*w).replace(fresh) });
-            // An exchange, not a store: it is also the full barrier between "I wait" and "is the sweep armed?".
-            self.slot.0.word.swap((word | WAKER) & !LOCK, Ordering::SeqCst);
+            self.slot.0.word.store(word & !LOCK, Ordering::Release);
             drop(old);
             return Poll::Pending;
         }
+    }
+
+    fn exchange(&self, word: u64, next: u64, success: Ordering) -> bool {
+        self.slot.0.word.compare_exchange(word, next, success, Ordering::Relaxed).is_ok()
     }
 
     /// The caller goes without having taken anything (or has taken what is not a value).
