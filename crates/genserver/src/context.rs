@@ -202,8 +202,7 @@ impl<S: GenServer> Context<S> {
 
 /// For the loop.
 impl<S: GenServer> Context<S> {
-    pub(crate) fn new(cell: CellRef<S>) -> Self {
-        let incarnation = cell.incarnation();
+    pub(crate) fn new(cell: CellRef<S>, incarnation: u32) -> Self {
         Self {
             cell,
             extra: None,

@@ -14,9 +14,13 @@ use std::future::Future;
 ///
 /// (Not an `async fn`: the arguments of one lie in its future twice.)
 #[expect(clippy::manual_async_fn, reason = "the arguments of an `async fn` lie in its future twice")]
-pub(crate) fn run<S: GenServer>(cell: CellRef<S>, lent: Lent<S>) -> impl Future<Output = ()> + Send {
+pub(crate) fn run<S: GenServer>(
+    cell: CellRef<S>,
+    incarnation: u32,
+    lent: Lent<S>,
+) -> impl Future<Output = ()> + Send {
     async move {
-        let mut ctx = Context::new(cell);
+        let mut ctx = Context::new(cell, incarnation);
         let Some(mut state) = begin(lent, &mut ctx).await else {
             drop_quietly(ctx);
             return;

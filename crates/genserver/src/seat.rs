@@ -190,9 +190,14 @@ impl<S: GenServer> CellRef<S> {
 }
 
 /// A cell for a server of type `S` that nobody serves yet. `bits` are those of a fresh start, or none.
-pub(crate) fn new_cell<S: GenServer>(settings: NewCell<S>, bits: u32, owned: bool) -> Arc<Cell<S>> {
+pub(crate) fn new_cell<S: GenServer>(
+    settings: NewCell<S>,
+    bits: u32,
+    owned: bool,
+    home: Option<Arc<Rt>>,
+) -> Arc<Cell<S>> {
     let seat = Seat {
-        home: OnceLock::new(),
+        home: home.map_or_else(OnceLock::new, |rt| OnceLock::from(Home::new(rt))),
         moved: OnceLock::new(),
         trapping: AtomicBool::new(false),
         never_inline: AtomicBool::new(false),
@@ -336,7 +341,7 @@ impl<S: GenServer> Seat<S> {
     }
 
     /// From now on this runtime serves the mailbox.
-    fn settle_in(&self, rt: Arc<Rt>) {
+    pub(crate) fn settle_in(&self, rt: Arc<Rt>) {
         match self.home.get() {
             None => {
                 let _ = self.home.set(Home::new(rt));
@@ -359,16 +364,16 @@ impl<S: GenServer> Seat<S> {
         }
     }
 
-    /// Begins an incarnation on a cell whose RUN and lease are held, and polls its loop for the first time if this
-    /// thread is in the right runtime. Returns `init`'s result if it is there already; else `waiting` will be told.
+    /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first
+    /// time if this thread is in the right runtime. Returns `init`'s result if it is there already; else `waiting` will be told.
     pub(crate) fn begin(
         cell: &Arc<Cell<S>>,
-        rt: Arc<Rt>,
+        incarnation: u32,
         lent: Lent<S>,
         waiting: impl FnOnce() -> StartSender,
     ) -> Option<Outcome> {
-        let here = rt.is_current() && frame::depth() < DEPTH;
-        cell.runner.settle_in(rt);
+        let here =
+            frame::depth() < DEPTH && cell.runner.with_home(|home| home.rt.is_current()) == Some(true);
         {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
@@ -389,7 +394,7 @@ impl<S: GenServer> Seat<S> {
         }
         // SAFETY: the reference goes into the loop's future, which lies in this cell.
         let own = unsafe { CellRef::new(cell) };
-        let body: Body = Box::pin(crate::run::run(own, lent));
+        let body: Body = Box::pin(crate::run::run(own, incarnation, lent));
         // SAFETY: RUN is held, and the last incarnation's loop was cleared when it ended.
         unsafe { *cell.runner.body.get() = Some(body) };
         let ended = here && Self::poll(cell, None).is_ready();
@@ -716,7 +721,7 @@ mod tests {
     /// What an idle server takes: its cell and its loop. Both are budgeted: a million servers pay for each byte.
     #[tokio::test]
     async fn an_idle_server_is_small() {
-        fn size_of_loop<A, B, F>(_: fn(A, B) -> F) -> usize {
+        fn size_of_loop<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
         assert!(size_of::<Cell<Adder>>() <= 480, "{}", size_of::<Cell<Adder>>());

@@ -160,24 +160,23 @@ async fn start_with<S: GenServer>(
 ) -> Result<ServerRef<S>, StartError> {
     let rt = opts.rt()?;
     // A fresh cell begins with lease and RUN: nobody else knows of it yet.
-    let cell = new_cell(new, LEASED | RUN, true);
+    let cell = new_cell(new, LEASED | RUN, true, Some(rt));
     cell.runner.never_inline.store(opts.caller_runs == CallerRuns::Never, Ordering::Relaxed);
     let server = ServerRef::new(Handle::first(cell));
-    begin(&server, rt, Lent::Given(args), opts.timeout).await?;
+    begin(&server, 1, Lent::Given(args), opts.timeout).await?;
     Ok(server)
 }
 
-/// Begins an incarnation on a cell whose lease and RUN are held, and waits for `init`.
+/// Begins an incarnation on a cell that has a home and whose lease and RUN are held, and waits for `init`.
 async fn begin<S: GenServer>(
     server: &ServerRef<S>,
-    rt: Arc<Rt>,
+    incarnation: u32,
     lent: Lent<S>,
     limit: Duration,
 ) -> Result<(), StartError> {
     let cell = server.handle.cell();
     let mut told = None;
-    let incarnation = cell.incarnation();
-    let at_once = Seat::begin(cell, rt, lent, || {
+    let at_once = Seat::begin(cell, incarnation, lent, || {
         let (tell, tells) = tokio::sync::oneshot::channel();
         told = Some(tells);
         tell
@@ -355,7 +354,7 @@ impl<S: GenServer> Server<S> {
     }
 
     fn made(new: NewCell<S>, opts: Opts) -> Self {
-        let cell = new_cell(new, 0, false);
+        let cell = new_cell(new, 0, false, None);
         cell.runner.never_inline.store(opts.caller_runs == CallerRuns::Never, Ordering::Relaxed);
         Self { server: ServerRef::new(Handle::first(cell)), opts }
     }
@@ -412,14 +411,18 @@ async fn start_on<S: GenServer>(
         }
         spin.wait();
     }
-    if let Err(e) = cell.lease() {
-        cell.leave_quietly();
-        return Err(match e {
-            LeaseError::Closed => StartError::Closed,
-            _ => StartError::AlreadyStarted,
-        });
-    }
-    begin(server, rt, lent, limit).await
+    let incarnation = match cell.lease() {
+        Ok(incarnation) => incarnation,
+        Err(e) => {
+            cell.leave_quietly();
+            return Err(match e {
+                LeaseError::Closed => StartError::Closed,
+                _ => StartError::AlreadyStarted,
+            });
+        }
+    };
+    cell.runner.settle_in(rt);
+    begin(server, incarnation, lent, limit).await
 }
 
 /// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.
