@@ -372,8 +372,7 @@ impl<S: GenServer> Seat<S> {
         lent: Lent<S>,
         waiting: impl FnOnce() -> StartSender,
     ) -> Option<Outcome> {
-        let here =
-            frame::depth() < DEPTH && cell.runner.with_home(|home| home.rt.is_current()) == Some(true);
+        let here = frame::depth() < DEPTH && cell.runner.with_home(|home| home.rt.is_current()) == Some(true);
         {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };

@@ -140,22 +140,6 @@ where
     }
 }
 
-/// Puts a handler in its place and polls it there for the first time; if it is done, the place is empty again.
-macro_rules! begin {
-    ($running:ident, $cx:ident, $sort:ident, $callback:expr, $message:expr, $state:ident, $ctx:ident) => {{
-        let handler = $callback.handler($state, $message, $ctx);
-        $running.set(Running::$sort { handler });
-        let RunningProj::$sort { handler } = $running.as_mut().project() else {
-            unreachable!("set just now")
-        };
-        let step = handler.poll($cx);
-        if step.is_ready() {
-            $running.set(Running::None);
-        }
-        step
-    }};
-}
-
 #[expect(unsafe_code, reason = "invariant (serve)")]
 impl<'a, S, Call, Cast, Info, Proceed, Timeout> Future for Serve<'a, S, Call, Cast, Info, Proceed, Timeout>
 where
@@ -172,80 +156,85 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (lent, calls, mut running) = (this.lent, this.callbacks, this.running);
-        let mut step = if running.is_none() {
+        if matches!(*running, Running::None) {
             // SAFETY: there is no handler.
             unsafe { lent.ctx() }.cell.desk(|desk| desk.mid = true);
-            None
-        } else {
-            Some(ready!(running.as_mut().poll_again(cx)))
-        };
+        }
         loop {
-            // SAFETY: there is no handler (any more).
-            let ctx = unsafe { lent.ctx() };
-            if let Some(step) = step
-                && let Some(reason) = ctx.finish_step(step?)
-            {
-                return Poll::Ready(Ok(reason));
-            }
-            let message = match ctx.try_next() {
-                Some(message) => message,
-                None => match ready!(ctx.poll_event(cx)) {
-                    Event::Message(message) => message,
-                    Event::Tick(info) => Message::Info(info),
-                    Event::Stop(reason) => {
-                        ctx.take_up(Phase::Idle, "stop");
-                        step = Some(Ok(Next::stop_with(reason)));
-                        continue;
+            if matches!(*running, Running::None) {
+                // SAFETY: there is no handler. The one that is made here has them until it is dropped, below or with this.
+                let (state, ctx) = unsafe { lent.both() };
+                let event = match ctx.try_next() {
+                    Some(message) => Event::Message(message),
+                    None => ready!(ctx.poll_event(cx)),
+                };
+                let next = match event {
+                    Event::Message(Message::Cast(cast)) => {
+                        ctx.take_up(Phase::Cast, S::cast_name(&cast));
+                        running.set(Running::Cast { handler: calls.cast.handler(state, cast, ctx) });
+                        None
                     }
+                    Event::Message(Message::Call(CallMessage { call, slot })) => {
+                        if slot.is_live() {
+                            ctx.take_up(Phase::Call, S::call_name(&call));
+                            running.set(Running::Call { handler: calls.call.handler(state, call, ctx) });
+                            None
+                        } else {
+                            ctx.skip(call, slot);
+                            Some(Next::go())
+                        }
+                    }
+                    Event::Message(Message::Info(info)) | Event::Tick(info) => {
+                        ctx.take_up(Phase::Info, S::info_name(&info));
+                        running.set(Running::Info { handler: calls.info.handler(state, info, ctx) });
+                        None
+                    }
+                    Event::Message(other) => match ctx.info_of(other) {
+                        Ok(info) => {
+                            running.set(Running::Info { handler: calls.info.handler(state, info, ctx) });
+                            None
+                        }
+                        Err(next) => Some(next),
+                    },
                     Event::Continue => {
                         ctx.take_up(Phase::Continue, "continue");
-                        // SAFETY: as below.
-                        let (state, ctx) = unsafe { lent.both() };
-                        step = Some(ready!(begin!(running, cx, Proceed, calls.proceed, (), state, ctx)));
-                        continue;
+                        running.set(Running::Proceed { handler: calls.proceed.handler(state, (), ctx) });
+                        None
                     }
                     Event::Idle => {
                         ctx.take_up(Phase::Idle, "timeout");
-                        // SAFETY: as below.
-                        let (state, ctx) = unsafe { lent.both() };
-                        step = Some(ready!(begin!(running, cx, Timeout, calls.timeout, (), state, ctx)));
-                        continue;
+                        running.set(Running::Timeout { handler: calls.timeout.handler(state, (), ctx) });
+                        None
                     }
-                },
-            };
-            // SAFETY: they go to one handler, which is dropped (in `begin!`, in `resume` or with this) before they are asked
-            // for again.
-            let (state, ctx) = unsafe { lent.both() };
-            let polled = match message {
-                Message::Cast(cast) => {
-                    ctx.take_up(Phase::Cast, S::cast_name(&cast));
-                    begin!(running, cx, Cast, calls.cast, cast, state, ctx)
-                }
-                Message::Call(CallMessage { call, slot }) => {
-                    if slot.is_live() {
-                        ctx.take_up(Phase::Call, S::call_name(&call));
-                        begin!(running, cx, Call, calls.call, call, state, ctx)
-                    } else {
-                        ctx.skip(call, slot);
-                        NOTHING
+                    Event::Stop(reason) => {
+                        ctx.take_up(Phase::Idle, "stop");
+                        Some(Next::stop_with(reason))
                     }
+                };
+                if let Some(next) = next {
+                    // SAFETY: no handler was made.
+                    if let Some(reason) = unsafe { lent.ctx() }.finish_step(next) {
+                        return Poll::Ready(Ok(reason));
+                    }
+                    continue;
                 }
-                Message::Info(info) => {
-                    ctx.take_up(Phase::Info, S::info_name(&info));
-                    begin!(running, cx, Info, calls.info, info, state, ctx)
-                }
-                other => match ctx.info_of(other) {
-                    Ok(info) => begin!(running, cx, Info, calls.info, info, state, ctx),
-                    Err(next) => Poll::Ready(Ok(next)),
-                },
+            }
+            let step = match running.as_mut().project() {
+                RunningProj::Cast { handler } => ready!(handler.poll(cx)),
+                RunningProj::Call { handler } => ready!(handler.poll(cx)),
+                RunningProj::Info { handler } => ready!(handler.poll(cx)),
+                RunningProj::Proceed { handler } => ready!(handler.poll(cx)),
+                RunningProj::Timeout { handler } => ready!(handler.poll(cx)),
+                RunningProj::None => continue,
             };
-            step = Some(ready!(polled));
+            running.set(Running::None);
+            // SAFETY: the handler has just been dropped.
+            if let Some(reason) = unsafe { lent.ctx() }.finish_step(step?) {
+                return Poll::Ready(Ok(reason));
+            }
         }
     }
 }
-
-/// What an event comes to that no handler has to do with.
-const NOTHING: Poll<Step> = Poll::Ready(Ok(Next::go()));
 
 impl<S: GenServer> Context<S> {
     /// The info that a notice or an order brings to a handler; else what is to be done instead.
@@ -275,36 +264,5 @@ impl<S: GenServer> Context<S> {
                 Err(Next::go())
             }
         }
-    }
-}
-
-impl<Call, Cast, Info, Proceed, Timeout> Running<Call, Cast, Info, Proceed, Timeout>
-where
-    Call: Future<Output = Step>,
-    Cast: Future<Output = Step>,
-    Info: Future<Output = Step>,
-    Proceed: Future<Output = Step>,
-    Timeout: Future<Output = Step>,
-{
-    #[inline(always)]
-    fn is_none(&self) -> bool {
-        matches!(self, Self::None)
-    }
-
-    /// Goes on with a handler that went pending.
-    #[inline(never)]
-    fn poll_again(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Step> {
-        let step = match self.as_mut().project() {
-            RunningProj::None => NOTHING,
-            RunningProj::Call { handler } => handler.poll(cx),
-            RunningProj::Cast { handler } => handler.poll(cx),
-            RunningProj::Info { handler } => handler.poll(cx),
-            RunningProj::Proceed { handler } => handler.poll(cx),
-            RunningProj::Timeout { handler } => handler.poll(cx),
-        };
-        if step.is_ready() {
-            self.set(Self::None);
-        }
-        step
     }
 }
