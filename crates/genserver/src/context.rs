@@ -282,11 +282,11 @@ impl<S: GenServer> Context<S> {
         });
     }
 
-    /// A callback has returned. `Some`: the end.
+    /// A callback has returned; with a reason, the server stops for it.
     #[inline(always)]
-    pub(crate) fn finish_step(&mut self, next: Next) -> Option<ExitReason> {
+    pub(crate) fn finish(&mut self, stops: Option<&ExitReason>) {
         // Who gets no reply from a server that stops hears why it stops.
-        fail_orphans(if let NextKind::Stop(reason) = &next.0 { Some(reason) } else { None });
+        fail_orphans(stops);
         let cell = &self.cell;
         cell.both(|_, own| {
             if own.in_hand {
@@ -294,10 +294,12 @@ impl<S: GenServer> Context<S> {
                 cell.handled();
             }
         });
-        match next.0 {
-            NextKind::Go => None,
-            _ => self.apply(next),
-        }
+    }
+
+    /// The same, and what the callback asked for. `Some`: the end.
+    pub(crate) fn finish_step(&mut self, next: Next) -> Option<ExitReason> {
+        self.finish(if let NextKind::Stop(reason) = &next.0 { Some(reason) } else { None });
+        self.apply(next)
     }
 
     /// A callback has failed, or was killed.
@@ -316,7 +318,7 @@ impl<S: GenServer> Context<S> {
     #[cold]
     pub(crate) fn apply(&mut self, next: Next) -> Option<ExitReason> {
         match next.0 {
-            NextKind::Go => {}
+            NextKind::Go => return None,
             NextKind::Continue => self.continues = true,
             NextKind::Hibernate => self.hibernates = true,
             NextKind::Idle(after) => self.idle = Some(Box::new(Idle::new(after))),

@@ -10,7 +10,7 @@
 use crate::context::Context;
 use crate::message::{CallMessage, Message, OrderKind};
 use crate::next::Event;
-use crate::server::{GenServer, Next, Step};
+use crate::server::{GenServer, Next, NextKind, Step};
 use pin_project_lite::pin_project;
 use restante_core::{ExitReason, Phase, drop_quietly};
 use std::future::Future;
@@ -220,19 +220,34 @@ where
                 }
             }
             let step = match running.as_mut().project() {
-                RunningProj::Cast { handler } => ready!(handler.poll(cx)),
-                RunningProj::Call { handler } => ready!(handler.poll(cx)),
-                RunningProj::Info { handler } => ready!(handler.poll(cx)),
-                RunningProj::Proceed { handler } => ready!(handler.poll(cx)),
-                RunningProj::Timeout { handler } => ready!(handler.poll(cx)),
+                RunningProj::Cast { handler } => other_than_go(ready!(handler.poll(cx))),
+                RunningProj::Call { handler } => other_than_go(ready!(handler.poll(cx))),
+                RunningProj::Info { handler } => other_than_go(ready!(handler.poll(cx))),
+                RunningProj::Proceed { handler } => other_than_go(ready!(handler.poll(cx))),
+                RunningProj::Timeout { handler } => other_than_go(ready!(handler.poll(cx))),
                 RunningProj::None => continue,
             };
             running.set(Running::None);
             // SAFETY: the handler has just been dropped.
-            if let Some(reason) = unsafe { lent.ctx() }.finish_step(step?) {
-                return Poll::Ready(Ok(reason));
+            let ctx = unsafe { lent.ctx() };
+            match step {
+                None => ctx.finish(None),
+                Some(step) => {
+                    if let Some(reason) = ctx.finish_step(step?) {
+                        return Poll::Ready(Ok(reason));
+                    }
+                }
             }
         }
+    }
+}
+
+/// What a handler mostly says is `go`: told from the rest where it is made, it need not be carried through memory.
+#[inline(always)]
+fn other_than_go(step: Step) -> Option<Step> {
+    match step {
+        Ok(Next(NextKind::Go)) => None,
+        other => Some(other),
     }
 }
 
