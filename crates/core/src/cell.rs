@@ -383,9 +383,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
                 return Ok(());
             }
+            if self.is_plain() {
+                return Err(SendError::Full(message));
+            }
         }
         drop(g);
         self.push_with(message, &SendOptions::default(), false).map_err(|r| r.error)
+    }
+
+    /// Whether the settings are the default ones, but for the capacity: then the policy is to wait.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.settings.is_none()
     }
 
     /// Queues a message with options, or gives it back. `asks`: the sender will wait if it has to, and does not push
@@ -694,20 +702,20 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let ticket = g.waiters.get_or_insert_default().enroll(weight, waker);
         self.somebody_waits(&mut g);
         // What the reader frees from here on it gives back itself, at the latest when it leaves: rule 5 of `word`.
+        let seen = g.room.seen();
         drop(g);
-        self.look_again();
+        self.look_again(seen);
         Ok(Line::Waiting(Place { ticket, weight }))
     }
 
     /// A plain receiver may stay awake for long after it has freed a slot, without looking at WAIT once more. So either it
     /// sees WAIT, or whoever set it sees the slot: its fence is in [`MailCell::end_look`].
-    fn look_again(self: &Arc<Self>) {
+    fn look_again(self: &Arc<Self>, seen: u64) {
         fence(Ordering::SeqCst);
-        let out = self.tally.out.load(Ordering::Acquire);
-        let mut g = self.gate.lock();
-        if g.room.has_seen(out) {
+        if self.tally.out.load(Ordering::Acquire) == seen {
             return;
         }
+        let mut g = self.gate.lock();
         let mut after = After::default();
         self.see(&mut g);
         self.grant(&mut g, &mut after);
@@ -750,28 +758,54 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.afterwards(after);
     }
 
-    /// Sends with a slot that was granted or reserved; the slot is used up either way.
+    /// Sends with a slot that was reserved; the slot is used up either way.
     ///
     /// # Errors
     /// Closed or expired, with the message.
-    pub fn push_reserved(
+    pub fn push_reserved(self: &Arc<Self>, message: M, options: &SendOptions) -> Result<(), SendError<M>> {
+        self.push_in(message, options, None).map_err(|e| match e {
+            NotIn::Waiting(message) => SendError::Full(message),
+            NotIn::Refused(e) => e,
+        })
+    }
+
+    /// The same with the slot of a place in line, unless it has not been granted yet.
+    ///
+    /// # Errors
+    /// Still waiting, or refused; both with the message.
+    pub fn push_in_line(
+        self: &Arc<Self>,
+        message: M,
+        options: &SendOptions,
+        place: Place,
+    ) -> Result<(), NotIn<M>> {
+        self.push_in(message, options, Some(place))
+    }
+
+    fn push_in(
         self: &Arc<Self>,
         message: M,
         options: &SendOptions,
         place: Option<Place>,
-    ) -> Result<(), SendError<M>> {
+    ) -> Result<(), NotIn<M>> {
         let held = place.map_or(1, |p| p.weight);
         // Weighing is user code; if it panics the slot must not go with it.
         let meta = match catch_unwind(AssertUnwindSafe(|| self.resolve(&message, options))) {
             Ok(meta) => meta,
             Err(payload) => {
-                self.give_up_slot(held);
+                // (Whoever has a place in line leaves it when it is dropped.)
+                if place.is_none() {
+                    self.give_up_slot(held);
+                }
                 resume_unwind(payload);
             }
         };
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
-            return Err(SendError::Closed(message));
+            return Err(NotIn::Refused(SendError::Closed(message)));
+        }
+        if place.is_some_and(|p| g.waiters.as_ref().is_some_and(|w| w.holds(p.ticket))) {
+            return Err(NotIn::Waiting(message));
         }
         g.room.unreserve(held);
         let mut after = After::default();
@@ -818,7 +852,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         drop(g);
         self.afterwards(after);
-        result
+        result.map_err(NotIn::Refused)
     }
 
     /// Promises a slot without waiting; false when there is none.
@@ -872,10 +906,20 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let ticket = g.waiters.get_or_insert_default().enroll(1, waker);
         self.somebody_waits(&mut g);
+        let seen = g.room.seen();
         drop(g);
-        self.look_again();
+        self.look_again(seen);
         Ok(Some(Place { ticket, weight: 1 }))
     }
+}
+
+/// Why a message did not go in by a slot that was promised.
+#[derive(Debug)]
+pub enum NotIn<M> {
+    /// It was not promised yet.
+    Waiting(M),
+    /// Closed, expired, or heavier than the promise.
+    Refused(SendError<M>),
 }
 
 enum Unplaced<M> {

@@ -35,7 +35,7 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> SendPermit<'a, M, X> {
     /// As [`SendPermit::send`].
     pub fn send_with(mut self, message: M, options: SendOptions) -> Result<(), SendError<M>> {
         match self.cell.take() {
-            Some(cell) => cell.push_reserved(message, &options, None),
+            Some(cell) => cell.push_reserved(message, &options),
             None => Err(SendError::Closed(message)),
         }
     }

@@ -103,9 +103,9 @@ impl Room {
         }
     }
 
-    /// Whether the reader has been seen to be just so far.
-    pub(crate) fn has_seen(&self, out: u64) -> bool {
-        self.seen == out
+    /// How far the reader has been seen to be.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// Whether one more message of this weight fits, as far as seen.

@@ -1,6 +1,6 @@
 //! Waiting for room: the futures behind `send` and `reserve`, and their blocking twin. For any handle.
 
-use crate::cell::{Line, MailCell, Place, Runner};
+use crate::cell::{Line, MailCell, NotIn, Place, Runner};
 use crate::error::SendError;
 use crate::options::SendOptions;
 use std::fmt;
@@ -19,6 +19,8 @@ pub struct Sending<'a, M: Send + 'static, X: Runner<M> + ?Sized> {
     /// Only where they differ from the default: a plain send carries as little as it can.
     options: Option<Box<SendOptions>>,
     place: Option<Place>,
+    /// There was no room a moment ago, and the policy is to wait: the next poll need not try.
+    refused: bool,
 }
 
 const PLAIN: SendOptions = SendOptions::plain();
@@ -31,7 +33,12 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
     #[inline]
     pub fn new(cell: &'a Arc<MailCell<M, X>>, message: M, options: SendOptions) -> Self {
         let options = (!options.is_plain()).then(|| Box::new(options));
-        Self { cell, message: Some(message), options, place: None }
+        Self { cell, message: Some(message), options, place: None, refused: false }
+    }
+
+    /// A plain send whose message has just found no room.
+    pub fn refused(cell: &'a Arc<MailCell<M, X>>, message: M) -> Self {
+        Self { cell, message: Some(message), options: None, place: None, refused: cell.is_plain() }
     }
 
     fn options(&self) -> SendOptions {
@@ -53,14 +60,15 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
 
     fn first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
         loop {
-            let Some(message) = self.message.take() else { return Poll::Pending };
+            let Some(mut message) = self.message.take() else { return Poll::Pending };
             let options = self.options();
-            let refused = match self.cell.push_with(message, &options, true) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(refused) if !refused.may_wait => return Poll::Ready(Err(refused.error)),
-                Err(refused) => refused,
-            };
-            let message = refused.error.into_message();
+            if !std::mem::take(&mut self.refused) {
+                message = match self.cell.push_with(message, &options, true) {
+                    Ok(()) => return Poll::Ready(Ok(())),
+                    Err(refused) if !refused.may_wait => return Poll::Ready(Err(refused.error)),
+                    Err(refused) => refused.error.into_message(),
+                };
+            }
             match self.cell.line_up(&message, &options, cx.waker().clone()) {
                 Err(()) => return Poll::Ready(Err(SendError::Closed(message))),
                 Ok(Line::TryNow) => self.message = Some(message),
@@ -81,27 +89,35 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(place) = self.place else {
             // (Where others wait, this one asks to wait too, and does not pass them by being lighter.)
-            if self.options.is_none() && self.cell.gate().bits() & crate::word::WAIT == 0 {
+            let tries = self.options.is_none() && !self.refused;
+            if tries && self.cell.gate().bits() & crate::word::WAIT == 0 {
                 let Some(message) = self.message.take() else { return Poll::Pending };
                 match self.cell.push(message) {
                     Ok(()) => return Poll::Ready(Ok(())),
-                    Err(SendError::Full(message)) => self.message = Some(message),
+                    Err(SendError::Full(message)) => {
+                        self.message = Some(message);
+                        self.refused = self.cell.is_plain();
+                    }
                     Err(e) => return Poll::Ready(Err(e)),
                 }
             }
             return self.first(cx);
         };
-        match self.cell.in_line(place, cx.waker().clone()) {
-            Ok(false) => Poll::Pending,
-            Ok(true) => {
+        // Mostly it is polled because it has been granted its slot: a waker is cloned only if not.
+        loop {
+            let Some(message) = self.message.take() else { return Poll::Pending };
+            let pushed = self.cell.push_in_line(message, &self.options(), place);
+            let Err(NotIn::Waiting(message)) = pushed else {
                 self.place = None;
-                let Some(message) = self.message.take() else { return Poll::Pending };
-                Poll::Ready(self.cell.push_reserved(message, &self.options(), Some(place)))
-            }
-            Err(()) => {
-                self.place = None;
-                let Some(message) = self.message.take() else { return Poll::Pending };
-                Poll::Ready(Err(SendError::Closed(message)))
+                return Poll::Ready(pushed.map_err(|e| match e {
+                    NotIn::Refused(e) => e,
+                    NotIn::Waiting(message) => SendError::Full(message),
+                }));
+            };
+            self.message = Some(message);
+            // (Else it has been granted, or the mailbox has closed, since.)
+            if let Ok(false) = self.cell.in_line(place, cx.waker().clone()) {
+                return Poll::Pending;
             }
         }
     }

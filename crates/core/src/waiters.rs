@@ -48,6 +48,11 @@ impl Waiters {
         self.line.binary_search_by_key(&ticket, |w| w.ticket).ok()
     }
 
+    /// Whether this one still waits.
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
+        self.place(ticket).is_some()
+    }
+
     /// Still waiting: notes the waker of the latest poll and returns the old one, to be dropped outside the lock.
     /// `Err` gives the waker back: this ticket waits no more.
     pub(crate) fn refresh(&mut self, ticket: Ticket, waker: Waker) -> Result<Waker, Waker> {
@@ -65,6 +70,7 @@ impl Waiters {
 
     /// Promises free slots to those in front; the wakers are for after the lock.
     pub(crate) fn grant(&mut self, room: &mut Room, wakers: &mut Vec<Waker>) {
+        wakers.reserve(self.line.len().min(64));
         while self.line.front().is_some_and(|w| room.fits(w.weight)) {
             let Some(waiter) = self.line.pop_front() else { return };
             room.reserve(waiter.weight);

@@ -528,7 +528,7 @@ impl<'a, S: GenServer, T> SendMessage<'a, S, T> {
     fn refused(&mut self, refused: SendError<Message<S>>, cx: &mut Cx<'_>) -> Poll<Result<(), SendError<T>>> {
         match refused {
             SendError::Full(message) => {
-                let inner = Sending::new(self.cell, message, SendOptions::new());
+                let inner = Sending::refused(self.cell, message);
                 self.wait(Box::new(Waits { inner, waiting: None }), cx)
             }
             other => Poll::Ready(Err(other.map(self.back))),
