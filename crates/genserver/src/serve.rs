@@ -1,8 +1,8 @@
 //! One event after the other: the loop proper, written out as a future.
 //!
-//! As an `async fn` it would be ten lines. But there each message goes through the frame of the `async fn`, and its handler's
-//! future is told from the others when it is polled and again when it is dropped; here a handler is made, polled and dropped
-//! in its own arm (design note 0007). The price: the handler's borrow of state and context is not the compiler's to check.
+//! As an `async fn` it would be ten lines, but each message and each answer would go through its frame (design note 0008).
+//! Here a handler is made in the place where it is polled. The price: its borrow of state and context is not the
+//! compiler's to check.
 //!
 //! With `slot`, `frame` and `seat` the rooms of this crate that hold `unsafe`. INVARIANT (serve): while `running` holds a
 //! future, that future alone touches state and context.
