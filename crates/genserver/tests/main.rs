@@ -6,6 +6,7 @@ mod casts;
 mod cycles;
 mod incarnations;
 mod life;
+mod memory;
 mod receive;
 mod replies;
 mod smoke;
