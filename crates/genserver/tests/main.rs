@@ -14,3 +14,4 @@ mod start;
 mod stress;
 mod support;
 mod timers;
+mod untimed;
