@@ -1343,13 +1343,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             for other in &links {
                 other.exit_signal(id, &exit.reason);
             }
-            if watched {
-                self.tell();
-            }
         }
-        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.)
+        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
+        // the monitors are told, so that whoever joins finds nothing half done.
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             self.settle();
+        }
+        if watched {
+            self.tell();
         }
     }
 

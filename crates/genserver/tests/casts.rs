@@ -1,6 +1,7 @@
 //! Casts and infos, and what the mailbox's settings do to them.
 
 use crate::support::{Ask, Gate, LONG, Lab, Log, Plan, Tell, echo, law, pass, say, settle, tell};
+use restante_core::monitor::Watch;
 use restante_core::{Mailbox, RateLimit};
 use restante_genserver::{
     CallError, Coalesce, DeadCause, DeadLetter, ExitReason, Lane, Message, Next, Overflow, SendError,
@@ -327,6 +328,24 @@ async fn what_is_left_at_the_closing_is_dead_lettered() {
         }
     }
     assert_eq!(law(&lab).await.dead_lettered, 2);
+}
+
+/// Clause 12.4: whoever is told of the end, or joins, finds the mailbox that closes with its server settled.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_settled_before_its_servers_end_is_told() {
+    let (dead, settings) = dead_letters();
+    let (lab, _, _go) = busy(settings).await;
+    for n in 0..3 {
+        lab.cast(Tell::Say(n)).unwrap();
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (mut tell, letters) = (Some(tell), dead.address());
+    lab.monitor(Watch::Incarnation, move |_| {
+        tell.take().map(|tell| tell.send(letters.stats().depth));
+    });
+    lab.kill();
+    assert_eq!(told.await, Ok(3));
+    assert_eq!(law(&lab).await.dead_lettered, 3);
 }
 
 /// Recipients hide the server's type.

@@ -1,6 +1,6 @@
 //! Starting: what `init` may say, and who hears of it.
 
-use crate::support::{Ask, Gate, LONG, Lab, Log, Plan, Tell, echo, is_panic, law, say, settle, tell};
+use crate::support::{Alive, Ask, Gate, LONG, Lab, Log, Plan, Tell, echo, is_panic, law, say, settle, tell};
 use restante_genserver::monitor::Event;
 use restante_genserver::{
     CallError, Context, ExitReason, GenServer, Init, Next, Phase, Reply, SendOptions, Server, StartError,
@@ -151,6 +151,51 @@ async fn a_start_has_a_time_limit() {
     assert_eq!(mailbox.address().join().await.reason, ExitReason::Killed);
     mailbox.start(Plan::default()).await.unwrap();
     law(&mailbox.address()).await;
+}
+
+/// Clause 11.4: when the start says that the time is over, `init` and all that it held have gone, and the mailbox is free.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_timed_out_has_ended() {
+    let alive = Alive::default();
+    let holds = {
+        let alive = alive.clone();
+        Plan::default().init(move |_, _| {
+            let one = alive.one();
+            Box::pin(async move {
+                let _one = one;
+                std::future::pending().await
+            })
+        })
+    };
+    for limit in [Duration::ZERO, Duration::from_secs(1)] {
+        let mailbox = Server::<Lab>::settings().start_timeout(limit).build().unwrap();
+        assert_eq!(mailbox.start(holds.clone()).await.unwrap_err(), StartError::Timeout);
+        assert_eq!((alive.count(), mailbox.address().is_alive()), (0, false), "after {limit:?}");
+        assert_eq!(mailbox.start(Plan::default()).await.unwrap().incarnation(), 2);
+    }
+}
+
+/// Clause 11.4: for an `init` that does not come to an await, nobody waits longer than another second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_does_not_wait_for_an_init_that_blocks() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let blocks = Plan::default().init(move |plan, _| {
+        let wait = Arc::clone(&wait);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let _ = wait.lock().unwrap().recv();
+            Ok(Init::ok(Lab::new(plan)))
+        })
+    });
+    let mailbox = Server::<Lab>::settings().start_timeout(Duration::from_millis(10)).build().unwrap();
+    let began = Instant::now();
+    assert_eq!(mailbox.start(blocks).await.unwrap_err(), StartError::Timeout);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(mailbox.address().is_alive(), "it cannot be ended while it blocks");
+    drop(go);
+    assert_eq!(mailbox.address().join().await.reason, ExitReason::Killed);
+    assert!(mailbox.start(Plan::default()).await.is_ok());
 }
 
 /// Bad input: limits of zero and of `Duration::MAX`.
