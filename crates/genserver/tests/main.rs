@@ -13,5 +13,6 @@ mod smoke;
 mod start;
 mod stress;
 mod support;
+mod survives;
 mod timers;
 mod untimed;
