@@ -1,16 +1,12 @@
 //! A runtime without a time driver: what still keeps its limits, and how the rest says that it cannot.
 
-use crate::support::{Ask, Lab, Note, Plan, Tell, law, settle, tell};
+use crate::support::{Ask, Heard, Lab, Note, Plan, Tell, law, settle, tell};
 use futures::FutureExt;
 use restante_genserver::{CallError, ExitReason, Next, Server, start};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 
 fn untimed() -> Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
@@ -18,32 +14,12 @@ fn untimed() -> Runtime {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Counts the warnings about runtimes.
-#[derive(Clone, Default)]
-struct Warnings(Arc<AtomicUsize>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::WARN && metadata.target() == "restante_genserver::rt"
-    }
-    fn event(&self, _: &Event<'_>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
 /// Clause 15.6: calls keep the default limit, on one such runtime and beside it on another; one warning says what does not.
 #[test]
 fn without_a_time_driver_calls_keep_their_default_limit() {
-    let warnings = Warnings::default();
-    let ask = |warnings: Warnings| {
-        tracing::subscriber::with_default(warnings, || {
+    let heard = Heard::default();
+    let ask = |heard: Heard| {
+        tracing::subscriber::with_default(heard, || {
             untimed().block_on(async {
                 let lab = start::<Lab>(Plan::default()).await.unwrap();
                 let began = Instant::now();
@@ -53,12 +29,13 @@ fn without_a_time_driver_calls_keep_their_default_limit() {
         })
     };
     std::thread::scope(|threads| {
-        let asked = [(); 2].map(|()| threads.spawn(|| ask(warnings.clone())));
+        let asked = [(); 2].map(|()| threads.spawn(|| ask(heard.clone())));
         for took in asked.map(|thread| thread.join().unwrap()) {
             assert!((5 * SECOND..10 * SECOND).contains(&took), "{took:?}");
         }
     });
-    assert_eq!(warnings.0.load(Ordering::SeqCst), 1);
+    let warnings = heard.0.take().iter().filter(|said| said.contains("without a time driver")).count();
+    assert_eq!(warnings, 1);
 }
 
 /// The message of the panic that `wait` ends in.
