@@ -69,8 +69,8 @@ fn write(log: &Mutex<Vec<String>>, line: String) {
     log.lock().expect("nobody panics while writing").push(line);
 }
 
-/// Row A2, row D1, row G1: the address, the queued messages, their order and their callers survive; the state and the
-/// message in hand do not (clauses 5.1 to 5.5).
+/// Row A2, row D1, row G1, clauses 5.1, 5.2, 5.3, 5.4, 5.5: the address, the queued messages, their order and their
+/// callers survive; the state and the message in hand do not.
 #[tokio::test]
 async fn queued_messages_and_their_callers_survive_a_crash() {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -103,8 +103,8 @@ async fn queued_messages_and_their_callers_survive_a_crash() {
     assert_eq!(scribe.audit().map(|l| l.lost()), Some(0));
 }
 
-/// Row G1, row G2: the caller of the message in hand hears the reason at once; a kill interrupts a handler at its await and
-/// skips `terminate`; monitors of the mailbox see all incarnations (clauses 5.4, 12.3, 14.2).
+/// Row G1, row G2, clauses 5.4, 12.3, 14.2: the caller of the message in hand hears the reason at once; a kill interrupts
+/// a handler at its await and skips `terminate`; monitors of the mailbox see all incarnations.
 #[tokio::test]
 async fn whoever_is_in_hand_hears_why_and_monitors_see_every_incarnation() {
     let log = Arc::new(Mutex::new(Vec::new()));

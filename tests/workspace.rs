@@ -1,4 +1,4 @@
-//! The shape of the workspace: what lies at its top, and who may depend on whom.
+//! The shape of the workspace: what lies at its top, who may depend on whom, and which test shows which clause.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -159,4 +159,111 @@ fn the_crates_stand_on_the_parts_that_were_asked_for() {
     let workspace = entries(&read(&root().join("Cargo.toml")), |table| table == "workspace.dependencies");
     let futures = workspace.iter().find(|line| line.starts_with("futures ")).expect("futures is there");
     assert!(futures.contains("default-features = false"), "{futures}");
+}
+
+/// The clauses that no test shows, and why.
+const UNCITED: [(&str, &str); 5] = [
+    ("5.9", "there is nothing to look at when the process has ended"),
+    ("7.5", "its test would hang: a deadlock that nothing can end"),
+    ("8.5", "an allowance, which a better rule may do without"),
+    ("8.6", "an allowance, as 8.5"),
+    ("17.5", "it goes by a clock that tests cannot pause"),
+];
+
+/// The numbers of all clauses, but those of the part on known gaps, which go with the change that mends them.
+fn clauses() -> BTreeSet<String> {
+    let semantics = read(&root().join("docs/SEMANTICS.md"));
+    let (lasting, _gaps) =
+        semantics.split_once("## 19. Known gaps").expect("the part on known gaps is the last");
+    lasting
+        .lines()
+        .filter_map(|line| line.strip_prefix("- **")?.split_once("**"))
+        .map(|(number, _)| number.to_owned())
+        .collect()
+}
+
+/// The files with tests in them: everything below these folders that ends in `.rs`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    entries
+        .map(|entry| entry.expect("it can be listed").path())
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                vec![path]
+            } else {
+                Vec::new()
+            }
+        })
+        .collect()
+}
+
+/// The doc comments of the tests in a file, each in one line.
+fn test_docs(source: &str) -> Vec<String> {
+    let mut docs = Vec::new();
+    let mut doc = String::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push_str(text);
+        } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            docs.push(std::mem::take(&mut doc));
+        } else if !line.starts_with("#[") {
+            doc.clear();
+        }
+    }
+    docs
+}
+
+/// The numbers after the word in `Clause 5.2: …` or `Row G1, clauses 5.2, 6.6: …`.
+fn cited(doc: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut listing = false;
+    for word in doc.split_whitespace() {
+        let number = word.trim_end_matches([',', ':', '.', ')']);
+        if ["clause", "clauses", "Clause", "Clauses"].contains(&word.trim_start_matches('(')) {
+            listing = true;
+        } else if listing && number.starts_with(|c: char| c.is_ascii_digit()) {
+            found.push(number.to_owned());
+            listing = word.ends_with(',');
+        } else {
+            listing = false;
+        }
+    }
+    found
+}
+
+/// A test says which clauses it shows; each clause there is is shown by one, or stands in the list with a reason.
+#[test]
+fn every_clause_is_cited_by_a_test_or_has_a_reason() {
+    let clauses = clauses();
+    let files = ["crates", "tests", "examples"].map(|folder| sources(&root().join(folder))).concat();
+    let mut shown = BTreeSet::new();
+    for file in files {
+        for clause in test_docs(&read(&file)).iter().flat_map(|doc| cited(doc)) {
+            assert!(
+                clauses.contains(&clause),
+                "{} cites clause {clause}, which does not exist",
+                file.display()
+            );
+            shown.insert(clause);
+        }
+    }
+    for (clause, reason) in UNCITED {
+        assert!(clauses.contains(clause), "clause {clause} does not exist, and needs no reason");
+        assert!(!shown.contains(clause), "clause {clause} is cited, though it is said that {reason}");
+        shown.insert(clause.to_owned());
+    }
+    let silent: Vec<_> = clauses.difference(&shown).collect();
+    assert!(silent.is_empty(), "no test cites these clauses: {silent:?}");
+}
+
+#[test]
+fn citations_are_read_as_they_are_written() {
+    assert_eq!(cited(" Row G1, clause 6.1: at most 5.5 s"), ["6.1"]);
+    assert_eq!(cited(" Clauses 5.2, 10.3, failure mode 8: as in 7.7"), ["5.2", "10.3"]);
+    assert_eq!(cited(" Clause 12.3."), ["12.3"]);
+    assert!(cited(" Failure mode 3: none").is_empty());
+    let source = "/// Clause 1.1: a\n/// b\n#[test]\n#[ignore]\nfn a() {}\n/// Clause 2.2: no test\nfn b() {}\n#[tokio::test]\nfn c() {}";
+    assert_eq!(test_docs(source), [" Clause 1.1: a b", ""]);
 }

@@ -51,8 +51,8 @@ fn assert_in_order(printed: &str, expected: &[&str]) {
     }
 }
 
-/// Row D1, row G1: a server is called, cast to, crashed, and started again over the same mailbox; the call and the casts that
-/// waited there are handled in their order (clauses 5.2, 6.6).
+/// Row D1, row G1, clauses 5.2, 6.6: a server is called, cast to, crashed, and started again over the same mailbox; the
+/// call and the casts that waited there are handled in their order.
 #[test]
 fn the_script_crashes_the_server_and_starts_it_again() {
     assert_in_order(

@@ -123,6 +123,9 @@ pub struct Own<M> {
     normal_out: u64,
     /// What the message in hand carried, where it carried anything.
     hand: Option<Box<Meta>>,
+    /// The most bytes of buffers that a refill has left with the senders since they were last given back: what the lanes
+    /// here no longer show.
+    lent: u32,
     /// Whether a lane other than normal holds part of the batch.
     side_pending: bool,
     /// Whether a handler has started on a message and not finished it.
@@ -136,6 +139,12 @@ impl<M> Own<M> {
     /// The batch.
     pub fn lanes(&self) -> &Lanes<M> {
         &self.lanes
+    }
+
+    /// A refill has left these buffers with the senders.
+    #[inline]
+    fn lends(&mut self, bytes: usize) {
+        self.lent = self.lent.max(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// Whether the batch is used up.
@@ -346,6 +355,7 @@ impl<M, X> MailCell<M, X> {
             side_out: 0,
             side_base: [0; 3],
             hand: None,
+            lent: 0,
             side_pending: false,
             in_hand: false,
         };
@@ -1057,6 +1067,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         {
             // All there is lies in the normal lane: a swap.
             std::mem::swap(&mut own.lanes.normal, &mut g.lanes.normal);
+            own.lends(g.lanes.normal.buffer_bytes());
             g.clear(word::DATA);
             let since = std::mem::take(&mut g.stamp);
             self.tally.batch_since.store(since, Ordering::Relaxed);
@@ -1071,6 +1082,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let any = !g.lanes.is_empty();
         let fresh = own.lanes.is_empty();
         own.lanes.take_from(&mut g.lanes, limit);
+        own.lends(g.lanes.buffer_bytes());
         own.side_pending = own.lanes.side_len() != 0;
         // What is left in a side lane still goes before what is in the batch's lower ones.
         if g.lanes.side_len() == 0 {
@@ -1217,6 +1229,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut g = self.gate.lock();
         let any = !g.lanes.is_empty();
         own.lanes.take_from(&mut g.lanes, usize::MAX);
+        own.lends(g.lanes.buffer_bytes());
         own.side_pending = own.lanes.side_len() != 0;
         g.clear(word::SIDE | word::DATA);
         let mut after = After::default();
@@ -1234,6 +1247,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let mut g = self.gate.lock();
             let fresh = own.lanes.is_empty();
             own.lanes.take_from(&mut g.lanes, usize::MAX);
+            own.lends(g.lanes.buffer_bytes());
             own.side_pending = own.lanes.side_len() != 0;
             g.clear(word::SIDE | word::DATA);
             let since = std::mem::take(&mut g.stamp);
@@ -1275,14 +1289,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Gives buffers back that are mostly empty; bytes still held.
     pub fn shrink(&self, own: &mut Own<M>) -> usize {
         own.lanes.shrink();
+        own.lent = 0;
         let mut g = self.gate.lock();
         g.lanes.shrink();
         g.lanes.buffer_bytes() + own.lanes.buffer_bytes()
     }
 
-    /// Bytes that the reader's buffers hold.
+    /// Bytes that the buffers hold: the reader's, and at most those that it has left with the senders.
     pub fn batch_bytes(&self, own: &Own<M>) -> usize {
-        own.lanes.buffer_bytes()
+        own.lanes.buffer_bytes() + own.lent as usize
     }
 
     /// For a receiver: goes to sleep, unless something came. The waker is one cloned before the lock.
@@ -1386,13 +1401,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             for other in &links {
                 other.exit_signal(id, &exit.reason);
             }
-            if watched {
-                self.tell();
-            }
         }
-        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.)
+        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
+        // the monitors are told, so that whoever joins finds nothing half done.
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             self.settle();
+        }
+        if watched {
+            self.tell();
         }
     }
 

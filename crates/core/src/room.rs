@@ -206,6 +206,7 @@ mod tests {
         assert!(r.fits(100));
     }
 
+    /// Clause 3.2.
     #[test]
     fn unbounded_is_never_full() {
         let mut r = Room::new(None, None);

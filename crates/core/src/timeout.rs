@@ -7,6 +7,9 @@ use std::time::Duration;
 
 /// Polls `future` until it is done (`Some`) or the time is over (`None`). `Duration::MAX` sets no timer; zero polls
 /// once. Outside a tokio runtime, where there is no timer, the limit cannot be kept and the future is only polled.
+///
+/// # Panics
+/// Where it has to wait in a runtime without a time driver.
 pub async fn at_most<F: Future + Unpin>(limit: Duration, future: &mut F) -> Option<F::Output> {
     let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await;
     match first {

@@ -5,7 +5,7 @@ use restante_core::{
     Closed, DeadCause, ExitReason, Lane, LeaseError, Mailbox, SendError, SendOptions, TryReceiveError,
 };
 
-/// Row B5: a receiver drains, then gets `Closed`.
+/// Row B5, clauses 1.3, 1.6: a receiver drains, then gets `Closed`.
 #[tokio::test]
 async fn the_last_address_closes_and_the_receiver_drains() {
     let (m, a, mut r) = with_room(4);
@@ -22,7 +22,7 @@ async fn the_last_address_closes_and_the_receiver_drains() {
     assert_eq!(r.receive().await, Err(Closed), "and stays so");
 }
 
-/// Row B5: a receiver that waits meanwhile is woken.
+/// Row B5, clause 1.6: a receiver that waits meanwhile is woken.
 #[tokio::test]
 async fn a_waiting_receiver_hears_of_the_destruction() {
     let (m, a, mut r) = with_room::<u8>(4);
@@ -34,7 +34,7 @@ async fn a_waiting_receiver_hears_of_the_destruction() {
     assert!(matches!(a.try_send(1), Err(SendError::Closed(1))));
 }
 
-/// Row B5: what nobody will read is dead-lettered, and says why.
+/// Row B5, clauses 4.5, 14.3: what nobody will read is dead-lettered, and says why.
 #[test]
 fn destroy_without_a_reader_drains_to_the_dead_letters() {
     let (_d, dead, mut letters) = with_room(8);
@@ -53,6 +53,7 @@ fn destroy_without_a_reader_drains_to_the_dead_letters() {
     assert_eq!((ledger.sent, ledger.handled, ledger.dead_lettered, ledger.queued), (4, 2, 2, 0));
 }
 
+/// Clause 4.5.
 #[test]
 fn a_reader_that_goes_before_the_end_leaves_the_rest_to_the_dead_letters() {
     let (_d, dead, mut letters) = with_room(8);
@@ -92,6 +93,7 @@ fn rude_messages_are_dropped_quietly() {
     assert_eq!((ledger.dead_lettered, ledger.queued, ledger.lost()), (1, 0, 0));
 }
 
+/// Clause 4.5.
 #[test]
 fn a_full_dead_letter_mailbox_stops_nobody() {
     let (_d, dead, mut letters) = with_room(1);

@@ -3,7 +3,7 @@
 use crate::{drain, with_room};
 use restante_core::{LeaseError, Mailbox};
 
-/// Failure mode 8: the queue belongs to the mailbox, not to its reader.
+/// Clauses 5.1, 5.2, failure mode 8: the queue belongs to the mailbox, not to its reader.
 #[tokio::test]
 async fn queued_messages_survive_a_crash_in_order() {
     let (m, a, mut r) = with_room(16);
@@ -21,6 +21,7 @@ async fn queued_messages_survive_a_crash_in_order() {
     assert_eq!(next.audit().lost(), 0);
 }
 
+/// Clause 1.1.
 #[test]
 fn there_is_one_reader_at_a_time() {
     let (m, _a, r) = with_room::<u8>(1);
@@ -31,6 +32,7 @@ fn there_is_one_reader_at_a_time() {
     assert_eq!(m.receiver().map(drop), Err(LeaseError::Closed));
 }
 
+/// Clause 5.1.
 #[tokio::test]
 async fn an_aborted_reader_gives_the_lease_back() {
     let (m, a, mut r) = with_room(4);
@@ -42,6 +44,7 @@ async fn an_aborted_reader_gives_the_lease_back() {
     assert_eq!(m.receiver().unwrap().receive().await, Ok(1));
 }
 
+/// Clause 17.2.
 #[test]
 fn an_audit_is_exact_and_leaves_a_sleeping_reader_asleep() {
     let m = Mailbox::<u8>::new();

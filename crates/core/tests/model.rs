@@ -215,13 +215,14 @@ fn run(shape: Shape, steps: &[Step]) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Rows D1, D2, D4, D5: first in first out per lane, bounds after every step, nothing lost at the end.
+    /// Rows D1, D2, D4, D5, clauses 2.1, 3.1, 17.1: first in first out per lane, bounds after every step, nothing lost
+    /// at the end.
     #[test]
     fn a_mailbox_does_what_the_model_does(shape in shape(), steps in prop::collection::vec(step(), 100)) {
         run(shape, &steps)?;
     }
 
-    /// Row D5: while something waits in the low lane, it is read once in the bound, whatever comes in.
+    /// Row D5, clause 2.3: while something waits in the low lane, it is read once in the bound, whatever comes in.
     #[test]
     fn low_is_never_starved(bound in 1..9_u32, sends in prop::collection::vec((1..3_usize, 0..4_u8), 100)) {
         let mailbox = Mailbox::with(Mailbox::settings().unbounded().starvation_bound(bound)).expect("settings");

@@ -24,6 +24,7 @@ fn told(heard: &Heard) -> Vec<String> {
     heard.lock().unwrap().drain(..).map(said).collect()
 }
 
+/// Clause 12.3.
 #[test]
 fn a_monitor_of_a_mailbox_hears_of_everything_in_order() {
     let (m, a, r) = with_room(1);
@@ -34,6 +35,7 @@ fn a_monitor_of_a_mailbox_hears_of_everything_in_order() {
     assert_eq!(told(&heard), ["down 1: normal", "started 2", "down 2: normal", "closed: shutdown"]);
 }
 
+/// Clause 12.3.
 #[test]
 fn a_monitor_of_an_incarnation_hears_of_its_end_once() {
     let (m, a, r) = with_room(1);
@@ -49,6 +51,7 @@ fn a_monitor_of_an_incarnation_hears_of_its_end_once() {
     assert!(told(&heard).is_empty());
 }
 
+/// Clause 12.3.
 #[test]
 fn a_monitor_is_told_at_once_where_nobody_reads() {
     let (m, a, r) = with_room(1);
@@ -59,6 +62,7 @@ fn a_monitor_is_told_at_once_where_nobody_reads() {
     assert_eq!(told(&listen(&a, Watch::Mailbox)), ["closed: normal"]);
 }
 
+/// Clause 12.6.
 #[test]
 fn a_monitor_that_was_taken_down_hears_nothing() {
     let (_m, a, r) = with_room::<u8>(1);
@@ -72,6 +76,7 @@ fn a_monitor_that_was_taken_down_hears_nothing() {
     assert_eq!(Arc::strong_count(&heard), 1, "its notice is dropped");
 }
 
+/// Clause 12.6.
 #[test]
 fn a_monitor_may_take_down_itself_and_others_while_it_is_told() {
     let (m, a, r) = with_room::<u8>(1);
@@ -94,6 +99,7 @@ fn a_monitor_may_take_down_itself_and_others_while_it_is_told() {
     assert!(told(&second).is_empty(), "taken down before its turn came");
 }
 
+/// Clause 12.5.
 #[test]
 fn a_panic_in_a_notice_goes_no_further() {
     struct Rude;
@@ -121,7 +127,7 @@ fn a_panic_in_a_notice_goes_no_further() {
     assert_eq!(told(&heard), ["down 1: normal"]);
 }
 
-/// A notice that starts the next reader: what happens meanwhile is told afterwards, in order.
+/// Clause 12.4: a notice that starts the next reader: what happens meanwhile is told afterwards, in order.
 #[test]
 fn a_notice_may_start_the_next_reader() {
     let (m, a, r) = with_room::<u8>(1);

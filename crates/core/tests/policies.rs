@@ -8,7 +8,7 @@ fn lane(lane: Lane) -> SendOptions {
     SendOptions::new().lane(lane)
 }
 
-/// Row D4: shed the oldest of the lowest lane, never silently.
+/// Row D4, clauses 3.7, 4.5: shed the oldest of the lowest lane, never silently.
 #[test]
 fn what_is_shed_is_counted_and_dead_lettered() {
     let (_d, dead, mut letters) = with_room(8);
@@ -21,7 +21,7 @@ fn what_is_shed_is_counted_and_dead_lettered() {
     assert_eq!((r.audit().shed, r.audit().lost()), (2, 0));
 }
 
-/// Row D4: what does not fit goes elsewhere and is counted on both sides.
+/// Row D4, clause 3.8: what does not fit goes elsewhere and is counted on both sides.
 #[test]
 fn a_fallback_takes_what_does_not_fit() {
     let (other, b, mut elsewhere) = with_room(1);
@@ -36,7 +36,7 @@ fn a_fallback_takes_what_does_not_fit() {
     assert_eq!((there.sent, there.handled, there.lost()), (1, 1, 0));
 }
 
-/// Row D4: rate limit.
+/// Row D4, clause 3.9: rate limit.
 #[tokio::test(start_paused = true)]
 async fn a_rate_limit_lets_a_burst_pass_and_says_when_to_come_again() {
     let (_m, a, _r) = opened(Mailbox::settings().rate_limit(2, Duration::from_secs(1)));
@@ -55,7 +55,7 @@ fn a_rate_beyond_all_time_is_a_rate() {
     assert!(matches!(a.try_send(2), Err(SendError::RateLimited { .. })));
 }
 
-/// Row D2: newest wins, in the place of the older one or at the back.
+/// Row D2, clause 4.3: newest wins, in the place of the older one or at the back.
 #[test]
 fn the_newest_of_a_key_wins() {
     for (place, expected) in [(Coalesce::KeepPlace, [3, 2]), (Coalesce::MoveBack, [2, 3])] {
@@ -70,7 +70,7 @@ fn the_newest_of_a_key_wins() {
     }
 }
 
-/// Row D4: the limit by weight holds for what coalesces too.
+/// Row D4, clause 3.10: the limit by weight holds for what coalesces too.
 #[test]
 fn a_heavier_one_of_a_key_does_not_break_the_limit() {
     let (m, a, _r) = opened::<u32>(Mailbox::settings().weight_limit(10, |_| 1));
@@ -82,7 +82,7 @@ fn a_heavier_one_of_a_key_does_not_break_the_limit() {
     assert_eq!((m.stats().depth, m.stats().weight), (2, 10));
 }
 
-/// Row D2: one who had to wait coalesces as well.
+/// Row D2, clause 4.3: one who had to wait coalesces as well.
 #[tokio::test]
 async fn a_send_that_waited_coalesces_when_its_turn_comes() {
     let (m, a, mut r) = opened(Mailbox::settings().capacity(2).coalesce(Coalesce::KeepPlace));
@@ -98,7 +98,7 @@ async fn a_send_that_waited_coalesces_when_its_turn_comes() {
     assert_eq!((r.audit().coalesced, r.audit().lost()), (1, 0));
 }
 
-/// Row D5: what did not fit into the reader's small batch is still read before lower lanes.
+/// Row D5, clause 2.2: what did not fit into the reader's small batch is still read before lower lanes.
 #[test]
 fn small_batches_keep_the_order_of_lanes() {
     let (_m, a, mut r) = opened(Mailbox::settings().capacity(16).coalesce(Coalesce::KeepPlace));
@@ -128,7 +128,7 @@ fn a_panicking_measure_gives_the_permits_slot_back() {
     a.try_send(1).unwrap();
 }
 
-/// Row D4: a taker of dead letters that panics costs the letter, not the mailbox.
+/// Row D4, clause 4.5: a taker of dead letters that panics costs the letter, not the mailbox.
 #[test]
 fn a_panicking_taker_of_dead_letters_is_survived() {
     struct Rude;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Row B4: a time-out with a value made on time-out only.
+/// Row B4, clause 1.6: a time-out with a value made on time-out only.
 #[tokio::test(start_paused = true)]
 async fn a_receive_with_a_limit_gives_the_value_when_none_comes() {
     let (m, a, mut r) = with_room(4);
@@ -29,7 +29,7 @@ async fn a_receive_with_a_limit_gives_the_value_when_none_comes() {
     assert_eq!(r.try_receive(), Err(TryReceiveError::Closed));
 }
 
-/// Failure mode 25: a receive that is dropped at any of its awaits loses nothing.
+/// Clause 1.8, failure mode 25: a receive that is dropped at any of its awaits loses nothing.
 #[tokio::test]
 async fn a_cancelled_receive_loses_nothing() {
     let (_m, a, mut r) = with_room(64);
@@ -58,7 +58,7 @@ async fn as_a_stream_it_ends_with_the_mailbox() {
     assert_eq!(r.collect::<Vec<_>>().await, [0, 1, 2]);
 }
 
-/// Row D5: urgent messages overtake, also what the reader has taken over already.
+/// Row D5, clauses 2.2, 2.4: urgent messages overtake, also what the reader has taken over already.
 #[test]
 fn urgent_messages_are_received_first() {
     let (_m, a, mut r) = with_room(8);
@@ -72,7 +72,7 @@ fn urgent_messages_are_received_first() {
     assert_eq!(drain(&mut r), ["control", "high", "normal too", "low"]);
 }
 
-/// Row D5: the control lane is not bounded by data.
+/// Row D5, clause 2.4: the control lane is not bounded by data.
 #[test]
 fn orders_pass_a_full_mailbox() {
     let (m, a, mut r) = with_room(1);
@@ -85,7 +85,7 @@ fn orders_pass_a_full_mailbox() {
     assert_eq!(r.audit().lost(), 0);
 }
 
-/// Row D2: a purge takes what its predicate says, and asks once about each.
+/// Row D2, clause 4.4: a purge takes what its predicate says, and asks once about each.
 #[test]
 fn a_purge_asks_once_about_each_message() {
     let (_m, a, mut r) = with_room(8);
@@ -113,7 +113,7 @@ fn a_panic_in_a_purges_predicate_loses_nothing() {
     assert_eq!((ledger.purged, ledger.lost(), m.stats().depth), (1, 0, 0));
 }
 
-/// Failure mode 1: memory grows on use and is given back.
+/// Clause 1.7, failure mode 1: memory grows on use and is given back.
 #[test]
 fn a_burst_gives_its_memory_back() {
     let (_m, a, mut r) = with_room::<[u64; 8]>(100_000);

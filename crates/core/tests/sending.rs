@@ -5,7 +5,7 @@ use restante_core::{Closed, Lane, Mailbox, Overflow, SendError, SendOptions, Set
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Row D1: in order, with senders that wait for room.
+/// Row D1, clause 2.1: in order, with senders that wait for room.
 #[tokio::test]
 async fn messages_arrive_in_the_order_in_which_they_were_sent() {
     let (_m, a, mut r) = with_room(4);
@@ -21,7 +21,7 @@ async fn messages_arrive_in_the_order_in_which_they_were_sent() {
     assert_eq!(r.audit().lost(), 0);
 }
 
-/// Row D4: whatever is refused comes back, and says why.
+/// Row D4, clause 1.5: whatever is refused comes back, and says why.
 #[tokio::test(start_paused = true)]
 async fn every_refusal_is_its_own_variant_and_gives_the_message_back() {
     let (m, a, _r) = with_room(1);
@@ -67,6 +67,7 @@ fn settings_that_make_no_mailbox_are_refused() {
     assert_eq!(with(Mailbox::settings().rate_limit(1, Duration::ZERO)), Err(SettingsError::ZeroRate));
 }
 
+/// Clause 4.1.
 #[tokio::test(start_paused = true)]
 async fn time_to_live_from_zero_to_for_ever() {
     let (_m, a, mut r) = with_room(8);
@@ -102,6 +103,7 @@ async fn a_limit_on_waiting_from_zero_to_for_ever() {
     assert_eq!(r.receive().await, Ok(3));
 }
 
+/// Clause 3.1.
 #[tokio::test]
 async fn a_permit_cannot_be_refused_as_full() {
     let (m, a, mut r) = with_room(1);
@@ -119,7 +121,7 @@ async fn a_permit_cannot_be_refused_as_full() {
     assert_eq!(a.reserve().await.map(drop), Err(Closed));
 }
 
-/// Row B1: the mailbox's id is a UUID, version 7, always the same.
+/// Row B1, clause 1.2: the mailbox's id is a UUID, version 7, always the same.
 #[test]
 fn a_mailbox_has_one_uuid() {
     let m = Mailbox::<u8>::new();
@@ -129,7 +131,7 @@ fn a_mailbox_has_one_uuid() {
     assert!(m.address().same_mailbox(&m.address()) && !m.address().same_mailbox(&Mailbox::new().address()));
 }
 
-/// Failure mode 30: looking counts what lies there without a reader's help.
+/// Clauses 17.2, 17.3, failure mode 30: looking counts what lies there without a reader's help.
 #[test]
 fn stats_tell_depth_and_counters() {
     let (m, a, mut r) = opened(Mailbox::settings().capacity(8).weight_limit(100, |w: &u32| *w));

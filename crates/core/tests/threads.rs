@@ -10,7 +10,7 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
 }
 
-/// Row D1: senders in another runtime and on plain threads.
+/// Row D1, clause 15.2: senders in another runtime and on plain threads.
 #[test]
 fn two_runtimes_and_plain_threads_share_a_mailbox() {
     let (m, a, mut r) = with_room(2);
@@ -42,6 +42,7 @@ fn two_runtimes_and_plain_threads_share_a_mailbox() {
     assert!(ours.is_sorted() && theirs.is_sorted());
 }
 
+/// Clause 3.11.
 #[test]
 fn a_blocking_send_waits_at_most_so_long() {
     let (m, a, mut r) = with_room(1);
@@ -65,6 +66,7 @@ fn a_blocking_send_waits_at_most_so_long() {
     assert_eq!(drain(&mut r), [2]);
 }
 
+/// Clause 3.11.
 #[test]
 fn a_blocking_send_inside_a_runtime_is_refused_where_it_would_wait() {
     let (_m, a, _r) = with_room(1);

@@ -5,7 +5,7 @@ use restante_core::{Lane, Mailbox, Overflow, SendError, SendOptions};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Row D1: first come, first served.
+/// Row D1, clause 3.3: first come, first served.
 #[tokio::test]
 async fn waiting_senders_are_served_in_order() {
     let (_m, a, mut r) = with_room(1);
@@ -21,6 +21,7 @@ async fn waiting_senders_are_served_in_order() {
     assert_eq!(r.try_receive(), Ok(2));
 }
 
+/// Clause 3.3.
 #[tokio::test]
 async fn a_receiver_that_goes_off_after_one_message_leaves_no_sender_waiting() {
     let (_m, a, mut r) = with_room(4);
@@ -34,7 +35,7 @@ async fn a_receiver_that_goes_off_after_one_message_leaves_no_sender_waiting() {
     );
 }
 
-/// Failure mode 25: a send that is cancelled gives its slot to the next.
+/// Clause 3.4, failure mode 25: a send that is cancelled gives its slot to the next.
 #[tokio::test]
 async fn a_cancelled_send_gives_its_slot_to_the_next() {
     let (_m, a, mut r) = with_room(1);
@@ -47,6 +48,19 @@ async fn a_cancelled_send_gives_its_slot_to_the_next() {
     drop(first);
     assert!(poll(second.as_mut()).is_ready());
     assert_eq!(drain(&mut r), [2]);
+}
+
+/// Clause 2.5: what does not wait may be accepted before an earlier send of the same sender that does.
+#[tokio::test]
+async fn a_waiting_send_may_be_overtaken_by_one_that_does_not_wait() {
+    let (_m, a, mut r) = with_room(2);
+    (0..2).for_each(|i| a.try_send(i).unwrap());
+    let mut waiting = pin!(a.send(2));
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert_eq!((r.try_receive(), r.try_receive()), (Ok(0), Ok(1)));
+    a.try_send(3).unwrap();
+    assert!(poll(waiting.as_mut()).is_ready(), "it has had its slot since the first was read");
+    assert_eq!(drain(&mut r), [3, 2]);
 }
 
 #[tokio::test]
@@ -71,7 +85,7 @@ async fn a_permit_used_for_an_order_gives_its_slot_to_the_next() {
     assert!(poll(waiting.as_mut()).is_ready());
 }
 
-/// Row D4: where the policy is to reject, nobody waits, whoever else does.
+/// Row D4, clause 3.6: where the policy is to reject, nobody waits, whoever else does.
 #[tokio::test]
 async fn a_waiting_reservation_makes_no_sender_wait_where_the_policy_is_to_reject() {
     let (_m, a, _r) = opened(Mailbox::settings().capacity(1).overflow(Overflow::reject()));
@@ -81,6 +95,7 @@ async fn a_waiting_reservation_makes_no_sender_wait_where_the_policy_is_to_rejec
     assert!(matches!(poll(pin!(a.send(1))), Poll::Ready(Err(SendError::Full(1)))));
 }
 
+/// Clause 3.3.
 #[tokio::test]
 async fn a_reader_that_ends_leaves_no_sender_waiting_for_room_that_there_is() {
     let (_m, a, mut r) = with_room(8);
@@ -92,7 +107,7 @@ async fn a_reader_that_ends_leaves_no_sender_waiting_for_room_that_there_is() {
     assert!(poll(waiting.as_mut()).is_ready());
 }
 
-/// Row B5: who waits when the mailbox closes gets the message back.
+/// Row B5, clause 14.3: who waits when the mailbox closes gets the message back.
 #[tokio::test]
 async fn close_sends_the_waiting_away_with_their_messages() {
     let (m, a, _r) = with_room(1);

@@ -150,6 +150,9 @@ where
 
     /// Waits at most so long (default 5 s), waiting for room included. Zero: only what can be answered at once;
     /// `Duration::MAX`: for ever.
+    ///
+    /// The call panics where it has to wait, in a runtime without a time driver, for a limit that is neither. (The default
+    /// limit is kept there too.)
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = Limit::After(limit);
         self

@@ -385,7 +385,8 @@ impl<S: GenServer> Context<S> {
             incarnation = self.incarnation(),
             %reason,
             %phase,
-            message = message.unwrap_or_default(),
+            // (Not `message`, which is what tracing calls the text.)
+            in_hand = message.unwrap_or_default(),
             "server crashed"
         );
     }

@@ -4,7 +4,8 @@
 //! The sweep: a call that begins to wait notes the runtime's epoch (one relaxed load) and sees to it that the sweep is
 //! armed. The sweep is a task that advances the epoch every [`TICK`] of tokio's time (so that paused tests work), ends
 //! what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when nobody waits. So the default limit costs a call
-//! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s.
+//! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. On a runtime without a time driver a thread of
+//! that runtime keeps the ticks.
 
 use crate::slot;
 use restante_core::Reaper;
@@ -12,7 +13,7 @@ use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::atomic::AtomicU32 as StdAtomicU32;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 use tokio::task::JoinSet;
@@ -30,6 +31,8 @@ pub(crate) struct Rt {
     sweep: u32,
     epoch: AtomicU32,
     armed: AtomicBool,
+    /// Whether the runtime can keep time, once that is known.
+    timed: OnceLock<bool>,
     /// Clean-up that servers leave behind.
     pub(crate) reaper: Reaper,
     /// Cells whose buffers are big, to be looked at once they have been idle for a tick.
@@ -73,6 +76,7 @@ impl Rt {
             sweep: NEXT.fetch_add(1, Ordering::Relaxed),
             epoch: AtomicU32::new(0),
             armed: AtomicBool::new(false),
+            timed: OnceLock::new(),
             reaper: Reaper::new(handle.clone()),
             fat: Mutex::new(Vec::new()),
         });
@@ -174,11 +178,24 @@ impl Rt {
         self.arm();
     }
 
+    /// A tick of time, from within the runtime.
+    async fn tick(&self) {
+        // (Tokio says by a panic, and in no other way, that there is no time driver.)
+        let timed =
+            *self.timed.get_or_init(|| std::panic::catch_unwind(|| drop(tokio::time::sleep(TICK))).is_ok());
+        if timed {
+            return tokio::time::sleep(TICK).await;
+        }
+        warn_of_no_timer();
+        // An error says that the runtime is shutting down: there is nothing to be ended any more.
+        let _ = tokio::task::spawn_blocking(|| std::thread::sleep(TICK)).await;
+    }
+
     /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
     /// nobody else does. With nobody waiting it ends, and keeps nothing.
     async fn run(rt: Arc<Self>) {
         loop {
-            tokio::time::sleep(TICK).await;
+            rt.tick().await;
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
             let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
             let looks =
@@ -210,6 +227,17 @@ pub async fn drain(limit: Duration) -> usize {
         Some(rt) => rt.reaper.drain(limit).await,
         None => 0,
     }
+}
+
+/// Without a time driver most limits cannot be kept: said once, since what goes wrong later shows elsewhere.
+fn warn_of_no_timer() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            "servers run on a tokio runtime without a time driver: calls keep their default limit, but limits of their \
+             own and timers panic; call `enable_time` on its builder"
+        );
+    });
 }
 
 /// Under `panic = "abort"` no crash can be caught: said once, since nothing else would.

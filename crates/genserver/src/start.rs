@@ -23,6 +23,9 @@ use std::time::Duration;
 /// How long `init` may take unless told otherwise.
 pub const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the end of an `init` that was killed for its time is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What became of `init`.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -59,7 +62,7 @@ pub enum StartError {
     /// `init` failed, panicked, or was killed. Everything that it had made is gone by now.
     #[error("init failed: {0}")]
     Failed(ExitReason),
-    /// `init` took too long, and was killed.
+    /// `init` took too long, and was killed. It is gone by now, unless it went another second without an await.
     #[error("init did not end within the time allowed")]
     Timeout,
     /// Another incarnation reads the mailbox.
@@ -190,6 +193,11 @@ async fn begin<S: GenServer>(
             let _waiting =
                 cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
             let Some(outcome) = restante_core::timeout::at_most(limit, &mut told).await else {
+                drop(guard);
+                // (By a monitor: `told` would be content with a start that came a moment too late.)
+                if cell.incarnation() == incarnation {
+                    restante_core::timeout::at_most(GRACE, &mut Box::pin(server.join())).await;
+                }
                 return Err(StartError::Timeout);
             };
             guard.done = true;

@@ -173,8 +173,8 @@ async fn limits_without_end_do_not_overflow() {
     law(&lab).await;
 }
 
-/// A runtime that shuts down under live servers: callers hear of it, nothing hangs, and the mailbox can be served
-/// elsewhere.
+/// Clause 15.3: a runtime that shuts down under live servers: callers hear of it, nothing hangs, and the mailbox can be
+/// served elsewhere.
 #[test]
 fn a_runtime_may_shut_down_under_live_servers() {
     let (first, second) = (runtime(), runtime());
@@ -224,7 +224,7 @@ fn a_runtime_may_shut_down_under_live_servers() {
     second.block_on(law(&own));
 }
 
-/// A server that nobody has spoken to has no task: it hears of its runtime's end when somebody does.
+/// Clause 15.3: a server that nobody has spoken to has no task: it hears of its runtime's end when somebody does.
 #[test]
 fn a_server_without_a_task_hears_of_its_runtimes_end_late() {
     let (first, second) = (runtime(), runtime());
@@ -244,7 +244,7 @@ fn a_server_without_a_task_hears_of_its_runtimes_end_late() {
     second.block_on(law(&lab));
 }
 
-/// A mailbox that has moved to another runtime has nothing to do with the first any more.
+/// Clause 15.1: a mailbox that has moved to another runtime has nothing to do with the first any more.
 #[test]
 fn a_mailbox_may_move_between_runtimes() {
     let (first, second) = (runtime(), runtime());
@@ -268,7 +268,7 @@ fn a_mailbox_may_move_between_runtimes() {
     second.block_on(law(&lab));
 }
 
-/// Failure mode 20: references are dropped anywhere, even while a thread unwinds.
+/// Clause 15.5, failure mode 20: references are dropped anywhere, even while a thread unwinds.
 #[test]
 fn references_may_be_dropped_anywhere() {
     let rt = runtime();

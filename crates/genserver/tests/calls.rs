@@ -14,7 +14,7 @@ async fn both() -> [ServerRef<Lab>; 2] {
     [start::<Lab>(Plan::default()).await.unwrap(), never.start(Plan::default()).await.unwrap()]
 }
 
-/// Row G1: a call waits 5 s unless told otherwise (kept to within a quarter of a second).
+/// Row G1, clause 6.1: a call waits 5 s unless told otherwise (kept to within a quarter of a second).
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_five_seconds() {
     for lab in both().await {
@@ -30,7 +30,7 @@ async fn a_call_waits_five_seconds() {
     }
 }
 
-/// The default limit holds for a busy server and for one that nobody serves.
+/// Clauses 6.1, 6.2, 6.6: the default limit holds for a busy server and for one that nobody serves.
 #[tokio::test(start_paused = true)]
 async fn the_default_limit_covers_the_queue() {
     let mailbox = Server::<Lab>::new("unserved");
@@ -43,7 +43,7 @@ async fn the_default_limit_covers_the_queue() {
     assert_eq!((ledger.handled, ledger.expired), (1, 1));
 }
 
-/// A call that waits for room waits for its limit, and no longer.
+/// Clause 6.1: a call that waits for room waits for its limit, and no longer.
 #[tokio::test(start_paused = true)]
 async fn the_default_limit_covers_the_wait_for_room() {
     let mailbox = Server::<Lab>::settings().capacity(1).build().unwrap();
@@ -59,7 +59,7 @@ async fn the_default_limit_covers_the_wait_for_room() {
     assert_eq!(lab.stats().waiting_senders, 0);
 }
 
-/// Explicit limits are kept to the millisecond; zero asks for what can be answered at once.
+/// Clause 6.1: explicit limits are kept to the millisecond; zero asks for what can be answered at once.
 #[tokio::test(start_paused = true)]
 async fn explicit_limits_are_kept() {
     for lab in both().await {
@@ -84,7 +84,8 @@ async fn explicit_limits_are_kept() {
     assert_eq!(idle.call(echo(6)).timeout(Duration::ZERO).await, Ok(6), "an idle server answers at once");
 }
 
-/// Row G1, failure mode 5: a reply after the limit is discarded and counted; it never comes to the caller's mailbox.
+/// Row G1, failure mode 5, clause 6.3: a reply after the limit is discarded and counted; it never comes to the caller's
+/// mailbox.
 #[tokio::test(start_paused = true)]
 async fn a_late_reply_is_discarded_and_counted() {
     let caller = start::<Lab>(Plan::default()).await.unwrap();
@@ -118,7 +119,7 @@ async fn a_late_reply_is_discarded_and_counted() {
     assert_eq!((ledger.sent, ledger.handled), (2, 2), "nothing but the test's own calls came to the caller");
 }
 
-/// Failure mode 6: a call whose time is over is skipped before the handler, and counted.
+/// Clause 6.2, failure mode 6: a call whose time is over is skipped before the handler, and counted.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_expired_calls_see_no_handler() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -142,7 +143,7 @@ async fn a_thousand_expired_calls_see_no_handler() {
     assert_eq!((ledger.handled, ledger.expired, ledger.cancelled), (2, 1000, 0));
 }
 
-/// Cancel safety of `call`: dropped at each of its awaits, it leaves nothing behind.
+/// Clauses 6.1, 6.8: cancel safety of `call`: dropped at each of its awaits, it leaves nothing behind.
 #[tokio::test(start_paused = true)]
 async fn a_caller_may_go_at_any_await() {
     let mailbox = Server::<Lab>::settings().capacity(1).build().unwrap();
@@ -182,7 +183,7 @@ async fn a_caller_may_go_at_any_await() {
     assert_eq!((ledger.sent, ledger.handled, ledger.cancelled), (3, 2, 1));
 }
 
-/// Row G1: a deferred reply comes from another task, or from a plain thread.
+/// Row G1, clause 6.4: a deferred reply comes from another task, or from a plain thread.
 #[tokio::test]
 async fn a_reply_may_come_from_elsewhere() {
     for lab in both().await {
@@ -200,7 +201,7 @@ async fn a_reply_may_come_from_elsewhere() {
     }
 }
 
-/// A reply that is dropped tells its caller at once.
+/// Clause 6.5: a reply that is dropped tells its caller at once.
 #[tokio::test(start_paused = true)]
 async fn a_dropped_reply_is_told_at_once() {
     for lab in both().await {
@@ -224,7 +225,7 @@ async fn a_dropped_reply_is_told_at_once() {
     }
 }
 
-/// Row G1: a call in hand at a crash, an error or a kill fails at once with the reason.
+/// Row G1, clauses 5.4, 6.5: a call in hand at a crash, an error or a kill fails at once with the reason.
 #[tokio::test(start_paused = true)]
 async fn a_call_in_hand_fails_with_its_servers_reason() {
     for runs in [CallerRuns::Auto, CallerRuns::Never] {
@@ -250,7 +251,7 @@ async fn a_call_in_hand_fails_with_its_servers_reason() {
     }
 }
 
-/// A reply that was kept in the state ends with it.
+/// Clauses 5.5, 6.5: a reply that was kept in the state ends with it.
 #[tokio::test(start_paused = true)]
 async fn a_kept_reply_ends_with_the_state() {
     for (end, reason) in [
@@ -275,7 +276,7 @@ async fn a_kept_reply_ends_with_the_state() {
     }
 }
 
-/// `gen_server`: a server that stops without a reply gives its caller the exit reason.
+/// Clause 6.5: `gen_server`: a server that stops without a reply gives its caller the exit reason.
 #[tokio::test(start_paused = true)]
 async fn a_stop_without_a_reply_gives_the_reason() {
     for runs in [CallerRuns::Auto, CallerRuns::Never] {
@@ -291,7 +292,8 @@ async fn a_stop_without_a_reply_gives_the_reason() {
     }
 }
 
-/// Differs from `gen_server`: a reply that is sent before a stop reaches its caller before `terminate` runs.
+/// Clause 6.9: differs from `gen_server`: a reply that is sent before a stop reaches its caller before `terminate`
+/// runs.
 #[tokio::test(start_paused = true)]
 async fn a_reply_before_a_stop_does_not_wait_for_terminate() {
     for runs in [CallerRuns::Auto, CallerRuns::Never] {
@@ -315,7 +317,7 @@ async fn a_reply_before_a_stop_does_not_wait_for_terminate() {
     }
 }
 
-/// Row G4: who waits in the mailbox does not notice a crash, and is answered by the next incarnation.
+/// Row G4, clause 5.3: who waits in the mailbox does not notice a crash, and is answered by the next incarnation.
 #[tokio::test(start_paused = true)]
 async fn queued_callers_are_answered_by_the_next_incarnation() {
     let mailbox = Server::<Lab>::new("survivor");
@@ -350,7 +352,7 @@ async fn queued_callers_are_answered_by_the_next_incarnation() {
     law(&lab).await;
 }
 
-/// Row G1: a call whose server has ended for good fails at once with the reason.
+/// Row G1, clauses 1.4, 6.7: a call whose server has ended for good fails at once with the reason.
 #[tokio::test(start_paused = true)]
 async fn a_call_to_a_closed_server_fails_at_once() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -365,7 +367,8 @@ async fn a_call_to_a_closed_server_fails_at_once() {
     law(&lab).await;
 }
 
-/// Callers who wait when the mailbox closes hear the reason at once: in the queue, and in the line for room.
+/// Clauses 4.6, 14.3: callers who wait when the mailbox closes hear the reason at once: in the queue, and in the line
+/// for room.
 #[tokio::test(start_paused = true)]
 async fn waiting_callers_hear_of_the_closing() {
     let mailbox = Server::<Lab>::settings().capacity(1).build().unwrap();
@@ -389,7 +392,7 @@ async fn waiting_callers_hear_of_the_closing() {
     assert_eq!(law(&lab).await.dead_lettered, 1);
 }
 
-/// A call to an idle server runs on the caller's stack, but not where that is turned off.
+/// Clauses 7.1, 7.4: a call to an idle server runs on the caller's stack, but not where that is turned off.
 #[tokio::test]
 async fn callers_run_handlers_unless_told_not_to() {
     tokio::task_local!(static CALLER: u64);
@@ -407,7 +410,7 @@ async fn callers_run_handlers_unless_told_not_to() {
     law(&never).await;
 }
 
-/// A handler that goes pending under its caller is carried on by the server's own task.
+/// Clause 7.3: a handler that goes pending under its caller is carried on by the server's own task.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_waits_moves_to_its_own_task() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -431,7 +434,7 @@ async fn a_handler_that_waits_moves_to_its_own_task() {
     assert_eq!((ledger.handled, ledger.cancelled), (3, 0));
 }
 
-/// A panic under a caller does not unwind into it; the end is dealt with elsewhere.
+/// Clauses 7.6, 13.2: a panic under a caller does not unwind into it; the end is dealt with elsewhere.
 #[tokio::test(start_paused = true)]
 async fn a_panic_under_a_caller_is_the_servers_own() {
     let plan = Plan::default();
@@ -444,7 +447,7 @@ async fn a_panic_under_a_caller_is_the_servers_own() {
     assert_eq!(law(&lab).await.failed, 1);
 }
 
-/// Row D1: a call never overtakes what its caller has cast before; the casts' order is kept.
+/// Row D1, clause 7.2: a call never overtakes what its caller has cast before; the casts' order is kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_does_not_overtake_its_callers_casts() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -476,7 +479,7 @@ async fn a_call_does_not_overtake_its_callers_casts() {
     law(&lab).await;
 }
 
-/// Bad input: a server called from another runtime works in its own.
+/// Clause 15.2: bad input: a server called from another runtime works in its own.
 #[test]
 fn a_call_may_come_from_another_runtime() {
     let runtime =
@@ -510,7 +513,7 @@ fn a_call_may_come_from_another_runtime() {
     home.block_on(law(&lab));
 }
 
-/// Row F7: a plain thread calls an idle server, a busy one, one that does not answer.
+/// Row F7, clause 6.10: a plain thread calls an idle server, a busy one, one that does not answer.
 #[test]
 fn a_plain_thread_may_call() {
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -544,7 +547,7 @@ fn a_plain_thread_may_call() {
     assert_eq!(ledger.cancelled, 2);
 }
 
-/// Blocking inside a runtime is refused where it would have to wait.
+/// Clause 6.10: blocking inside a runtime is refused where it would have to wait.
 #[tokio::test(start_paused = true)]
 async fn a_blocking_call_inside_a_runtime_says_so() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -558,7 +561,7 @@ async fn a_blocking_call_inside_a_runtime_says_so() {
     law(&lab).await;
 }
 
-/// A foreign executor: the server's runtime serves, and keeps the time.
+/// Clauses 15.2, 15.4: a foreign executor: the server's runtime serves, and keeps the time.
 #[test]
 fn a_foreign_executor_may_call() {
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,11 +1,13 @@
 //! Casts and infos, and what the mailbox's settings do to them.
 
 use crate::support::{Ask, Gate, LONG, Lab, Log, Plan, Tell, echo, law, pass, say, settle, tell};
+use restante_core::monitor::Watch;
 use restante_core::{Mailbox, RateLimit};
 use restante_genserver::{
     CallError, Coalesce, DeadCause, DeadLetter, ExitReason, Lane, Message, Next, Overflow, SendError,
     SendOptions, Server, ServerRef, start,
 };
+use std::task::Poll;
 use std::time::Duration;
 
 fn lane(lane: Lane) -> SendOptions {
@@ -30,7 +32,8 @@ async fn busy(settings: restante_genserver::ServerSettings<Lab>) -> (ServerRef<L
     (lab, plan.log, go)
 }
 
-/// Row D1: casts, infos and calls of one sender are handled in the order in which they were sent, one at a time.
+/// Row D1, clause 2.1: casts, infos and calls of one sender are handled in the order in which they were sent, one at a
+/// time.
 #[tokio::test(start_paused = true)]
 async fn one_senders_messages_keep_their_order() {
     let (lab, log, go) = busy(Server::settings()).await;
@@ -44,7 +47,7 @@ async fn one_senders_messages_keep_their_order() {
     law(&lab).await;
 }
 
-/// Row D5: control > high > normal > low.
+/// Row D5, clause 2.2: control > high > normal > low.
 #[tokio::test(start_paused = true)]
 async fn higher_lanes_are_read_first() {
     let (lab, log, go) = busy(Server::settings()).await;
@@ -60,7 +63,7 @@ async fn higher_lanes_are_read_first() {
     assert_eq!(law(&lab).await.dead_lettered, 6);
 }
 
-/// Row D5: low is read at least once in so many messages.
+/// Row D5, clause 2.3: low is read at least once in so many messages.
 #[tokio::test(start_paused = true)]
 async fn the_low_lane_does_not_starve() {
     let (lab, log, go) = busy(Server::settings().starvation_bound(4)).await;
@@ -75,7 +78,7 @@ async fn the_low_lane_does_not_starve() {
     law(&lab).await;
 }
 
-/// Row D4: refusals are variants of their own and give the message back.
+/// Row D4, clauses 1.5, 3.5: refusals are variants of their own and give the message back.
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_gives_the_cast_back() {
     let (lab, log, go) = busy(Server::settings().capacity(1)).await;
@@ -104,7 +107,7 @@ async fn a_full_mailbox_gives_the_cast_back() {
     law(&lab).await;
 }
 
-/// A permit holds its slot against everybody, and gives it back when it is dropped.
+/// Clauses 3.1, 3.4: a permit holds its slot against everybody, and gives it back when it is dropped.
 #[tokio::test(start_paused = true)]
 async fn a_permit_holds_a_slot() {
     let (lab, log, go) = busy(Server::settings().capacity(1)).await;
@@ -123,7 +126,7 @@ async fn a_permit_holds_a_slot() {
     law(&lab).await;
 }
 
-/// A plain thread sends, waiting for room.
+/// Clause 3.11: a plain thread sends, waiting for room.
 #[test]
 fn a_plain_thread_may_wait_for_room() {
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -147,7 +150,7 @@ fn dead_letters() -> (Mailbox<DeadLetter<Message<Lab>>>, restante_genserver::Ser
     (dead, settings)
 }
 
-/// Row D4: a message whose time is over is not handled, but counted and dead-lettered.
+/// Row D4, clauses 4.2, 4.5: a message whose time is over is not handled, but counted and dead-lettered.
 #[tokio::test(start_paused = true)]
 async fn expired_messages_are_dead_lettered() {
     let (dead, settings) = dead_letters();
@@ -169,7 +172,7 @@ async fn expired_messages_are_dead_lettered() {
     assert_eq!(law(&lab).await.expired, 1);
 }
 
-/// Row D4: limits by weight.
+/// Row D4, clause 3.10: limits by weight.
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_may_be_bounded_by_weight() {
     let weigh = |m: &Message<Lab>| match m {
@@ -191,7 +194,8 @@ async fn a_mailbox_may_be_bounded_by_weight() {
     law(&lab).await;
 }
 
-/// Row D4: the oldest of the lowest lane makes room; its caller, its dead-letter mailbox and the counters know.
+/// Row D4, clauses 3.7, 4.6, 6.6: the oldest of the lowest lane makes room; its caller, its dead-letter mailbox and the
+/// counters know.
 #[tokio::test(start_paused = true)]
 async fn shedding_is_never_silent() {
     let (dead, settings) = dead_letters();
@@ -215,7 +219,7 @@ async fn shedding_is_never_silent() {
     assert_eq!(law(&lab).await.shed, 1);
 }
 
-/// Row D4: reject, and hand to a fallback mailbox.
+/// Row D4, clauses 3.6, 3.8: reject, and hand to a fallback mailbox.
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_may_reject_or_divert() {
     let (lab, _, go) = busy(Server::settings().capacity(1).overflow(Overflow::reject())).await;
@@ -240,7 +244,7 @@ async fn law_later(lab: &ServerRef<Lab>, go: &Gate) -> restante_genserver::Ledge
     law(lab).await
 }
 
-/// Row D2: of messages with one key the newest waits, in the older one's place or at the back.
+/// Row D2, clause 4.3: of messages with one key the newest waits, in the older one's place or at the back.
 #[tokio::test(start_paused = true)]
 async fn messages_of_one_key_coalesce() {
     for (place, expected) in [(Coalesce::KeepPlace, ["3", "2"]), (Coalesce::MoveBack, ["2", "3"])] {
@@ -254,7 +258,7 @@ async fn messages_of_one_key_coalesce() {
     }
 }
 
-/// Row D2: a server throws out queued messages of its own; their callers hear of it.
+/// Row D2, clauses 4.4, 4.6: a server throws out queued messages of its own; their callers hear of it.
 #[tokio::test(start_paused = true)]
 async fn a_server_may_purge_its_mailbox() {
     let (lab, log, go) = busy(Server::settings()).await;
@@ -278,7 +282,7 @@ async fn a_server_may_purge_its_mailbox() {
     assert_eq!(law(&lab).await.purged, 2);
 }
 
-/// Row D4: so many per time.
+/// Row D4, clause 3.9: so many per time.
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_may_be_rate_limited() {
     let limit = RateLimit { burst: 2, period: Duration::from_secs(1) };
@@ -295,7 +299,8 @@ async fn a_mailbox_may_be_rate_limited() {
     assert_eq!(law(&lab).await.handled, 3);
 }
 
-/// What waits when the mailbox closes goes to the dead-letter mailbox; callers among them hear the reason.
+/// Clauses 4.5, 4.6: what waits when the mailbox closes goes to the dead-letter mailbox; callers among them hear the
+/// reason.
 #[tokio::test(start_paused = true)]
 async fn what_is_left_at_the_closing_is_dead_lettered() {
     let (dead, settings) = dead_letters();
@@ -327,6 +332,66 @@ async fn what_is_left_at_the_closing_is_dead_lettered() {
         }
     }
     assert_eq!(law(&lab).await.dead_lettered, 2);
+}
+
+/// Clause 9.7: however much waits for a server, other tasks of its runtime have their turn.
+#[tokio::test]
+async fn a_turn_ends_by_time() {
+    let lab = Server::<Lab>::settings().unbounded().start(Plan::default()).await.unwrap();
+    // Before the server in the queue: it sees every turn.
+    let looks = tokio::spawn({
+        let lab = lab.clone();
+        async move {
+            let (mut handled, mut most) = (0, 0);
+            while handled < 200 {
+                // To the back of the queue that the server's task is in. (`yield_now` lets that one come again and again.)
+                let mut yielded = false;
+                std::future::poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+                let now = lab.stats().ledger.handled;
+                most = most.max(now - handled);
+                handled = now;
+            }
+            most
+        }
+    });
+    for _ in 0..200 {
+        lab.cast(tell(|_, _| {
+            Box::pin(async {
+                let began = std::time::Instant::now();
+                while began.elapsed() < Duration::from_millis(1) {
+                    std::hint::spin_loop();
+                }
+                Ok(Next::go())
+            })
+        }))
+        .unwrap();
+    }
+    let most = looks.await.unwrap();
+    // Of a millisecond each: 8 and a look at the coarse clock, every 16.
+    assert!(most <= 48, "{most} in one turn");
+    law(&lab).await;
+}
+
+/// Clause 12.4: whoever is told of the end, or joins, finds the mailbox that closes with its server settled.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_settled_before_its_servers_end_is_told() {
+    let (dead, settings) = dead_letters();
+    let (lab, _, _go) = busy(settings).await;
+    for n in 0..3 {
+        lab.cast(Tell::Say(n)).unwrap();
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (mut tell, letters) = (Some(tell), dead.address());
+    lab.monitor(Watch::Incarnation, move |_| {
+        tell.take().map(|tell| tell.send(letters.stats().depth));
+    });
+    lab.kill();
+    assert_eq!(told.await, Ok(3));
+    assert_eq!(law(&lab).await.dead_lettered, 3);
 }
 
 /// Recipients hide the server's type.

@@ -139,7 +139,7 @@ async fn walk(servers: &[ServerRef<Hop>], route: &[usize], slowly: bool) -> Resu
     }
 }
 
-/// Row G1 (`calling_self`), failure mode 4: A→A, A→B→A, A→B→C→A.
+/// Row G1 (`calling_self`), failure mode 4, clauses 8.1, 8.2, 8.3: A→A, A→B→A, A→B→C→A.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_closes_a_ring_is_refused_at_once() {
     for runs in [CallerRuns::Auto, CallerRuns::Never] {
@@ -159,7 +159,7 @@ async fn a_call_that_closes_a_ring_is_refused_at_once() {
     assert_eq!(restante_genserver::cycle::waits(), 0, "every wait was taken down");
 }
 
-/// The refusal names the servers of the ring.
+/// Clause 8.2: the refusal names the servers of the ring.
 #[tokio::test(start_paused = true)]
 async fn the_refusal_names_the_ring() {
     let servers = ring(&["a", "b", "c"], CallerRuns::Never, 8).await;
@@ -168,7 +168,7 @@ async fn the_refusal_names_the_ring() {
     assert_eq!(walk(&servers, &[0, 1, 2, 0], true).await, Err(vec!["a".into(), "b".into(), "c".into()]));
 }
 
-/// Two rings that close at the same time: of each ring's waits exactly the last is refused.
+/// Clause 8.2: two rings that close at the same time: of each ring's waits exactly the last is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crossing_calls_finish() {
     let servers = ring(&["a", "b"], CallerRuns::Auto, 64).await;
@@ -197,7 +197,7 @@ async fn crossing_calls_finish() {
     }
 }
 
-/// A cast breaks the chain, and a spawned task is not its server.
+/// Clause 8.4: a cast breaks the chain, and a spawned task is not its server.
 #[tokio::test(start_paused = true)]
 async fn casts_and_spawned_tasks_close_no_ring() {
     for runs in [CallerRuns::Auto, CallerRuns::Never] {
@@ -210,7 +210,8 @@ async fn casts_and_spawned_tasks_close_no_ring() {
     }
 }
 
-/// Failure mode 2: a ring of servers with one slot each, all of whose handlers send on until there is no room.
+/// Clauses 8.1, 8.2, failure mode 2: a ring of servers with one slot each, all of whose handlers send on until there is
+/// no room.
 #[tokio::test(start_paused = true)]
 async fn a_ring_of_waiting_senders_is_reported() {
     let servers = ring(&["a", "b", "c", "d", "e"], CallerRuns::Auto, 1).await;

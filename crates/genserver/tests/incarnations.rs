@@ -9,7 +9,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Row G2: a link with one that is down leaves nothing behind for later incarnations.
+/// Row G2, clause 12.2: a link with one that is down leaves nothing behind for later incarnations.
 #[tokio::test]
 async fn a_link_with_a_server_that_is_down_binds_no_later_incarnation() {
     let (a, b) = (Server::<Lab>::new("a"), Server::<Lab>::new("b"));
@@ -24,7 +24,7 @@ async fn a_link_with_a_server_that_is_down_binds_no_later_incarnation() {
     assert!(a.address().is_alive(), "{:?}", a.address().last_exit());
 }
 
-/// Row G4: a runtime that a mailbox has moved away from takes nothing with it when it ends.
+/// Row G4, clause 15.1: a runtime that a mailbox has moved away from takes nothing with it when it ends.
 #[test]
 fn the_first_runtimes_end_does_not_concern_a_server_that_has_moved() {
     let (first, second) = (runtime(), runtime());

@@ -1,7 +1,7 @@
 //! The end: stop, kill, close, terminate; links, monitors, exit reports.
 
 use crate::support::{
-    Ask, Gate, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell,
+    Ask, Gate, Heard, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell,
 };
 use restante_genserver::monitor::{Event, Watch};
 use restante_genserver::{
@@ -24,7 +24,8 @@ fn traps(plan: Plan) -> Plan {
     })
 }
 
-/// Row G1: terminate runs on a stop, a callback's error or panic, an order to stop, and when the mailbox closes.
+/// Row G1, clauses 13.3, 13.4: terminate runs on a stop, a callback's error or panic, an order to stop, and when the
+/// mailbox closes.
 #[tokio::test(start_paused = true)]
 async fn terminate_runs_on_every_end_but_a_kill() {
     for (end, why) in [
@@ -54,7 +55,7 @@ async fn terminate_runs_on_every_end_but_a_kill() {
     law(&killed).await;
 }
 
-/// Row G1: if terminate itself fails, its reason replaces the original.
+/// Row G1, clause 13.3: if terminate itself fails, its reason replaces the original.
 #[tokio::test(start_paused = true)]
 async fn a_failing_terminate_has_the_last_word() {
     let fails = Plan::default().end(|_, _, _| Box::pin(async { Err(ExitReason::error("worse")) }));
@@ -75,7 +76,40 @@ async fn a_failing_terminate_has_the_last_word() {
     law(&lab).await;
 }
 
-/// A kill also ends a terminate that is under way.
+/// Clause 13.6: an orderly end is no error; every other is logged as one, once.
+#[test]
+fn each_end_is_logged_once() {
+    let heard = Heard::default();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    tracing::subscriber::with_default(heard.clone(), || {
+        runtime.block_on(async {
+            for (end, said) in [
+                (Tell::Stop(ExitReason::Normal), "DEBUG server ended"),
+                (Tell::Stop(ExitReason::Shutdown), "DEBUG server ended"),
+                (Tell::Stop(ExitReason::shutdown_with("tired")), "DEBUG server ended"),
+                (Tell::Fail, "ERROR server crashed"),
+                (Tell::Boom, "ERROR server crashed"),
+            ] {
+                let (lab, _) = lab().await;
+                lab.cast(end).unwrap();
+                lab.join().await;
+                assert_eq!(heard.0.take(), [said]);
+            }
+            let (lab, _) = lab().await;
+            lab.kill();
+            lab.join().await;
+            assert_eq!(heard.0.take(), ["ERROR server crashed"]);
+            let (left, _) = self::lab().await;
+            left.cast(Tell::Add(1)).unwrap();
+            settle().await;
+        });
+        drop(runtime);
+    });
+    assert_eq!(heard.0.take(), ["WARN the runtime ended under a server"]);
+}
+
+/// Clause 13.4: a kill also ends a terminate that is under way.
 #[tokio::test(start_paused = true)]
 async fn a_kill_interrupts_terminate() {
     let hangs = Plan::default().end(|_, _, _| Box::pin(std::future::pending()));
@@ -87,7 +121,8 @@ async fn a_kill_interrupts_terminate() {
     law(&lab).await;
 }
 
-/// Row G1: `stop` is ok only if the reason is the one that was asked for; it overtakes what is queued.
+/// Row G1, clauses 14.1, 14.4: `stop` is ok only if the reason is the one that was asked for; it overtakes what is
+/// queued.
 #[tokio::test(start_paused = true)]
 async fn a_stop_compares_reasons_and_overtakes_a_full_mailbox() {
     let mailbox = Server::<Lab>::settings().capacity(2).build().unwrap();
@@ -114,10 +149,12 @@ async fn a_stop_compares_reasons_and_overtakes_a_full_mailbox() {
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
     // The second order was left in the mailbox, and is the first thing that the next incarnation reads.
     mailbox.start(plan).await.unwrap();
+    assert_eq!(lab.call(Ask::Total).await, Ok(0), "it was not for this one");
+    assert!(lab.is_alive());
     law(&lab).await;
 }
 
-/// Row G1: an order to stop that nobody took up before the end is not for the next incarnation.
+/// Row G1, clause 14.1: an order to stop that nobody took up before the end is not for the next incarnation.
 #[tokio::test(start_paused = true)]
 async fn stops_that_meet_are_all_answered() {
     let (lab, _) = lab().await;
@@ -126,7 +163,7 @@ async fn stops_that_meet_are_all_answered() {
     law(&lab).await;
 }
 
-/// Kill interrupts a handler at its next await, with all that it holds.
+/// Clause 14.2: kill interrupts a handler at its next await, with all that it holds.
 #[tokio::test(start_paused = true)]
 async fn a_kill_interrupts_a_pending_handler() {
     for runs in [CallerRuns::Auto, CallerRuns::Never] {
@@ -150,7 +187,7 @@ async fn a_kill_interrupts_a_pending_handler() {
     }
 }
 
-/// The last reference that goes closes the mailbox: what is queued is drained, the end is normal.
+/// Clauses 1.3, 13.3: the last reference that goes closes the mailbox: what is queued is drained, the end is normal.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_nobody_refers_to_drains_and_ends() {
     let (lab, log) = lab().await;
@@ -167,7 +204,7 @@ async fn a_server_that_nobody_refers_to_drains_and_ends() {
     assert!(matches!(&events[..], [Event::Down(_), Event::Closed(ExitReason::Normal)]), "{events:?}");
 }
 
-/// Row G2: an exit says why, where, in which message, and of which incarnation.
+/// Row G2, clause 13.1: an exit says why, where, in which message, and of which incarnation.
 #[tokio::test(start_paused = true)]
 async fn an_exit_remembers_phase_and_message() {
     let mailbox = Server::<Lab>::new("reports");
@@ -214,7 +251,7 @@ async fn an_exit_remembers_phase_and_message() {
     law(&lab).await;
 }
 
-/// Row G2: an exit signal ends a linked server at once, without terminate; a normal end does not.
+/// Row G2, clause 12.1: an exit signal ends a linked server at once, without terminate; a normal end does not.
 #[tokio::test(start_paused = true)]
 async fn linked_servers_end_together_unless_normally() {
     for (reason, dies) in [
@@ -247,7 +284,7 @@ async fn linked_servers_end_together_unless_normally() {
     }
 }
 
-/// Row G2: a server that traps exits is told of them, normal ones too, and lives on.
+/// Row G2, clauses 12.1, 12.2: a server that traps exits is told of them, normal ones too, and lives on.
 #[tokio::test(start_paused = true)]
 async fn a_trapping_server_is_told() {
     let plan = traps(Plan::default());
@@ -270,7 +307,7 @@ async fn a_trapping_server_is_told() {
     law(&a).await;
 }
 
-/// A link is of incarnations: one that began after the other side's end does not bind.
+/// Clause 12.1: a link is of incarnations: one that began after the other side's end does not bind.
 #[tokio::test(start_paused = true)]
 async fn a_link_does_not_pass_to_the_next_incarnation() {
     let plan = traps(Plan::default());
@@ -290,7 +327,8 @@ async fn a_link_does_not_pass_to_the_next_incarnation() {
     law(&a).await;
 }
 
-/// Row G2: monitors of an incarnation hear its end once; those of the mailbox hear everything, to its closing.
+/// Row G2, clauses 12.3, 12.5: monitors of an incarnation hear its end once; those of the mailbox hear everything, to
+/// its closing.
 #[tokio::test(start_paused = true)]
 async fn monitors_watch_an_incarnation_or_a_mailbox() {
     let mailbox = Server::<Lab>::new("watched");
@@ -333,7 +371,7 @@ async fn monitors_watch_an_incarnation_or_a_mailbox() {
     law(&lab).await;
 }
 
-/// A notice is for the incarnation that asked.
+/// Clause 12.5: a notice is for the incarnation that asked.
 #[tokio::test(start_paused = true)]
 async fn a_down_notice_is_for_who_asked() {
     let plan = Plan::default();
@@ -361,7 +399,7 @@ async fn a_down_notice_is_for_who_asked() {
     law(&lab).await;
 }
 
-/// Clean-up that was handed over runs whatever the end, and `drain` waits for it.
+/// Clause 13.5: clean-up that was handed over runs whatever the end, and `drain` waits for it.
 #[tokio::test(start_paused = true)]
 async fn clean_up_runs_after_a_kill_and_can_be_awaited() {
     let (lab, log) = lab().await;
@@ -386,7 +424,7 @@ async fn clean_up_runs_after_a_kill_and_can_be_awaited() {
     assert_eq!(log.take(), ["clean"]);
 }
 
-/// A task that a server spawned sends its result as an info, and is aborted at the end.
+/// Clause 5.6: a task that a server spawned sends its result as an info, and is aborted at the end.
 #[tokio::test(start_paused = true)]
 async fn a_spawned_task_ends_with_its_server() {
     let mailbox = Server::<Lab>::new("spawns");
@@ -416,7 +454,7 @@ async fn a_spawned_task_ends_with_its_server() {
     law(&lab).await;
 }
 
-/// A reply that lies in a timer, or in what else the context keeps, ends with the server as any other does.
+/// Clause 6.5: a reply that lies in a timer, or in what else the context keeps, ends with the server as any other does.
 #[tokio::test(start_paused = true)]
 async fn a_reply_in_a_timer_is_told_of_the_end() {
     for end in [Tell::Boom, Tell::Stop(ExitReason::Normal)] {

@@ -1,4 +1,5 @@
-//! What a server promises, a module per topic. The clause of OTP that a test answers is in its doc comment.
+//! What a server promises, a module per topic. The clause of `docs/SEMANTICS.md` that a test shows is in its doc
+//! comment (`Clause 5.2:`), as is the row of `docs/REQUIREMENTS_STATUS.md` (`Row G1:`).
 
 mod bad_input;
 mod calls;
@@ -6,10 +7,13 @@ mod casts;
 mod cycles;
 mod incarnations;
 mod life;
+mod memory;
 mod receive;
 mod replies;
 mod smoke;
 mod start;
 mod stress;
 mod support;
+mod survives;
 mod timers;
+mod untimed;

@@ -2,7 +2,10 @@
 
 use crate::support::{Ask, Gate, LONG, Lab, Plan, Tell, ask, echo, is_panic, law, pass, say, settle, tell};
 use restante_genserver::monitor::Watch;
-use restante_genserver::{CallError, ExitReason, Message, Next, ReceiveError, Server, ServerRef, start};
+use restante_genserver::{
+    CallError, ExitReason, Lane, Message, Next, ReceiveError, SendError, SendOptions, Server, ServerRef,
+    start,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -27,7 +30,7 @@ async fn begin(lab: &ServerRef<Lab>, job: Tell) -> Gate {
     go
 }
 
-/// Row G1: what is skipped stays in order, and is read in its turn.
+/// Row G1, clauses 10.1, 10.2: what is skipped stays in order, and is read in its turn.
 #[tokio::test(start_paused = true)]
 async fn what_is_skipped_stays_in_order() {
     let plan = Plan::default();
@@ -51,7 +54,7 @@ async fn what_is_skipped_stays_in_order() {
     assert_eq!(law(&lab).await.handled, 7);
 }
 
-/// Row G1: it waits for what has not come yet, and no longer than its limit.
+/// Row G1, clause 10.1: it waits for what has not come yet, and no longer than its limit.
 #[tokio::test(start_paused = true)]
 async fn a_receive_has_a_time_limit() {
     let plan = Plan::default();
@@ -86,7 +89,7 @@ async fn a_receive_has_a_time_limit() {
     law(&lab).await;
 }
 
-/// Failure mode 31: a selector keeps its place, and a mark skips what is older, whatever lies there.
+/// Clause 10.5, failure mode 31: a selector keeps its place, and a mark skips what is older, whatever lies there.
 #[tokio::test(start_paused = true)]
 async fn what_was_looked_at_is_not_looked_at_again() {
     let lab = Server::<Lab>::settings().unbounded().start(Plan::default()).await.unwrap();
@@ -131,7 +134,37 @@ async fn what_was_looked_at_is_not_looked_at_again() {
     law(&lab).await;
 }
 
-/// Survival: a crash in the middle leaves what was skipped at the front, in order, for the next incarnation.
+/// Clause 10.4: what is skipped keeps its room, and only the control lane gets past it.
+#[tokio::test(start_paused = true)]
+async fn what_is_skipped_keeps_its_room() {
+    let plan = Plan::default();
+    let lab = Server::<Lab>::settings().capacity(3).start(plan.clone()).await.unwrap();
+    let job = tell(|lab, ctx| {
+        Box::pin(async move {
+            let got = ctx.receive(Duration::MAX, |m| is_say(m, 9)).await;
+            lab.log.push(format!("received {}", got.is_ok()));
+            Ok(Next::go())
+        })
+    });
+    let go = begin(&lab, job).await;
+    go.open();
+    for n in 0..3 {
+        lab.cast(Tell::Say(n)).unwrap();
+        settle().await;
+    }
+    let refused = lab.cast(Tell::Say(9));
+    assert!(
+        matches!(refused, Err(SendError::Full(Tell::Say(9)))),
+        "all three have been looked at and lie there"
+    );
+    lab.cast_with(Tell::Say(9), SendOptions::new().lane(Lane::Control)).unwrap();
+    settle().await;
+    assert_eq!(plan.log.take(), ["received true", "0", "1", "2"]);
+    law(&lab).await;
+}
+
+/// Clauses 5.8, 10.3: survival: a crash in the middle leaves what was skipped at the front, in order, for the next
+/// incarnation.
 #[tokio::test(start_paused = true)]
 async fn a_crash_in_the_middle_leaves_the_skipped_in_order() {
     let plan = Plan::default();
@@ -191,7 +224,7 @@ async fn a_nested_call_defers_what_comes_meanwhile() {
     law(&other).await;
 }
 
-/// Failure mode 6: a call whose caller gave up is not received; one whose time is over counts as expired.
+/// Clause 6.2, failure mode 6: a call whose caller gave up is not received; one whose time is over counts as expired.
 #[tokio::test(start_paused = true)]
 async fn dead_calls_are_not_received() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -222,7 +255,7 @@ async fn dead_calls_are_not_received() {
     assert_eq!((ledger.handled, ledger.expired, ledger.cancelled), (2, 1, 1));
 }
 
-/// A received call's caller hears of a crash as any caller in hand does.
+/// Clause 10.6: a received call's caller hears of a crash as any caller in hand does.
 #[tokio::test(start_paused = true)]
 async fn a_received_call_is_in_hand() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -240,7 +273,7 @@ async fn a_received_call_is_in_hand() {
     law(&lab).await;
 }
 
-/// Notices of the control lane can be received; an order cannot, and waits for the handler's end.
+/// Clauses 10.7, 12.5: notices of the control lane can be received; an order cannot, and waits for the handler's end.
 #[tokio::test(start_paused = true)]
 async fn a_down_notice_can_be_received() {
     let plan = Plan::default();

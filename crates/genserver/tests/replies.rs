@@ -112,7 +112,7 @@ impl GenServer for Odd {
     }
 }
 
-/// A request whose maker keeps the reply to itself: whoever holds it answers.
+/// Clause 6.4: a request whose maker keeps the reply to itself: whoever holds it answers.
 #[tokio::test(start_paused = true)]
 async fn a_reply_need_not_travel_with_its_request() {
     let odd = start::<Odd>(()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Starting: what `init` may say, and who hears of it.
 
-use crate::support::{Ask, Gate, LONG, Lab, Log, Plan, Tell, echo, is_panic, law, say, settle, tell};
+use crate::support::{Alive, Ask, Gate, LONG, Lab, Log, Plan, Tell, echo, is_panic, law, say, settle, tell};
 use restante_genserver::monitor::Event;
 use restante_genserver::{
     CallError, Context, ExitReason, GenServer, Init, Next, Phase, Reply, SendOptions, Server, StartError,
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Row G1: `start` returns when `init` has returned, and with its outcome.
+/// Row G1, clause 11.1: `start` returns when `init` has returned, and with its outcome.
 #[tokio::test(start_paused = true)]
 async fn start_returns_when_init_has_ended() {
     let plan = Plan::default().init(|plan, _| {
@@ -27,8 +27,8 @@ async fn start_returns_when_init_has_ended() {
     assert_eq!(law(&lab).await.sent, 0);
 }
 
-/// Row G1: `{continue, _}` runs right after the callback that asked for it and before any message, even one that the
-/// server sent to itself in `init`; a continue may ask for another.
+/// Row G1, clause 11.3: `{continue, _}` runs right after the callback that asked for it and before any message, even
+/// one that the server sent to itself in `init`; a continue may ask for another.
 #[tokio::test(start_paused = true)]
 async fn a_continue_runs_before_any_message_and_chains() {
     let plan = Plan::default()
@@ -62,7 +62,7 @@ async fn a_continue_runs_before_any_message_and_chains() {
     law(&lab).await;
 }
 
-/// Row G1: `ignore` is no failure, and the process ends normally.
+/// Row G1, clauses 11.1, 11.5: `ignore` is no failure, and the process ends normally.
 #[tokio::test(start_paused = true)]
 async fn init_may_say_that_there_is_nothing_to_serve() {
     let mailbox = Server::<Lab>::new("idle");
@@ -77,7 +77,7 @@ async fn init_may_say_that_there_is_nothing_to_serve() {
     law(&lab).await;
 }
 
-/// Row G1: an idle time-out from `init`.
+/// Row G1, clause 9.5: an idle time-out from `init`.
 #[tokio::test(start_paused = true)]
 async fn init_may_set_an_idle_timeout() {
     let fired = Gate::new();
@@ -96,7 +96,7 @@ async fn init_may_set_an_idle_timeout() {
     law(&lab).await;
 }
 
-/// Row G1: `{error, R}` and a callback's error give the starter the reason; nobody is left behind.
+/// Row G1, clauses 11.4, 11.5: `{error, R}` and a callback's error give the starter the reason; nobody is left behind.
 #[tokio::test(start_paused = true)]
 async fn init_may_fail_loudly_or_quietly() {
     let mailbox = Server::<Lab>::new("failing");
@@ -114,7 +114,7 @@ async fn init_may_fail_loudly_or_quietly() {
     law(&lab).await;
 }
 
-/// Row G1: a panic in `init` is the starter's answer.
+/// Row G1, clause 11.1: a panic in `init` is the starter's answer.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_init_is_told_to_the_starter() {
     let at_once = Plan::default().init(|_, _| Box::pin(async { panic!("no luck") }));
@@ -137,7 +137,7 @@ fn never() -> Plan {
     Plan::default().init(|_, _| Box::pin(std::future::pending()))
 }
 
-/// Row G1: the start time-out is 30 s unless told otherwise; on expiry the process is killed.
+/// Row G1, clauses 11.1, 11.4: the start time-out is 30 s unless told otherwise; on expiry the process is killed.
 #[tokio::test(start_paused = true)]
 async fn a_start_has_a_time_limit() {
     let began = Instant::now();
@@ -151,6 +151,51 @@ async fn a_start_has_a_time_limit() {
     assert_eq!(mailbox.address().join().await.reason, ExitReason::Killed);
     mailbox.start(Plan::default()).await.unwrap();
     law(&mailbox.address()).await;
+}
+
+/// Clause 11.4: when the start says that the time is over, `init` and all that it held have gone, and the mailbox is free.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_timed_out_has_ended() {
+    let alive = Alive::default();
+    let holds = {
+        let alive = alive.clone();
+        Plan::default().init(move |_, _| {
+            let one = alive.one();
+            Box::pin(async move {
+                let _one = one;
+                std::future::pending().await
+            })
+        })
+    };
+    for limit in [Duration::ZERO, Duration::from_secs(1)] {
+        let mailbox = Server::<Lab>::settings().start_timeout(limit).build().unwrap();
+        assert_eq!(mailbox.start(holds.clone()).await.unwrap_err(), StartError::Timeout);
+        assert_eq!((alive.count(), mailbox.address().is_alive()), (0, false), "after {limit:?}");
+        assert_eq!(mailbox.start(Plan::default()).await.unwrap().incarnation(), 2);
+    }
+}
+
+/// Clause 11.4: for an `init` that does not come to an await, nobody waits longer than another second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_does_not_wait_for_an_init_that_blocks() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let blocks = Plan::default().init(move |plan, _| {
+        let wait = Arc::clone(&wait);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let _ = wait.lock().unwrap().recv();
+            Ok(Init::ok(Lab::new(plan)))
+        })
+    });
+    let mailbox = Server::<Lab>::settings().start_timeout(Duration::from_millis(10)).build().unwrap();
+    let began = Instant::now();
+    assert_eq!(mailbox.start(blocks).await.unwrap_err(), StartError::Timeout);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(mailbox.address().is_alive(), "it cannot be ended while it blocks");
+    drop(go);
+    assert_eq!(mailbox.address().join().await.reason, ExitReason::Killed);
+    assert!(mailbox.start(Plan::default()).await.is_ok());
 }
 
 /// Bad input: limits of zero and of `Duration::MAX`.
@@ -169,7 +214,7 @@ async fn a_start_limit_of_zero_asks_for_an_init_that_does_not_wait() {
     assert!(forever.start(slow).await.is_ok());
 }
 
-/// Cancel safety of `start`: dropped midway, it kills what it began and gives the mailbox back.
+/// Clause 11.4: cancel safety of `start`: dropped midway, it kills what it began and gives the mailbox back.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_is_dropped_kills_its_server() {
     let mailbox = Server::<Lab>::new("dropped");
@@ -179,7 +224,7 @@ async fn a_start_that_is_dropped_kills_its_server() {
     law(&mailbox.address()).await;
 }
 
-/// A mailbox has one reader at a time.
+/// Clauses 1.1, 11.1: a mailbox has one reader at a time.
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_is_started_on_once() {
     let mailbox = Server::<Lab>::new("one");
@@ -193,7 +238,7 @@ async fn a_mailbox_is_started_on_once() {
     law(&lab).await;
 }
 
-/// A start on a closed mailbox is refused.
+/// Clause 11.1: a start on a closed mailbox is refused.
 #[tokio::test(start_paused = true)]
 async fn a_closed_mailbox_starts_nobody() {
     let mailbox = Server::<Lab>::new("closed");
@@ -206,7 +251,7 @@ async fn a_closed_mailbox_starts_nobody() {
     law(&own).await;
 }
 
-/// Row G1: `start_link` bonds parent and child.
+/// Row G1, clause 12.1: `start_link` bonds parent and child.
 #[tokio::test(start_paused = true)]
 async fn start_link_bonds_the_child_with_its_parent() {
     let plan = Plan::default();
@@ -243,7 +288,7 @@ async fn start_monitor_tells_of_the_end() {
     assert_eq!(downs.recv().await, None, "the notifier is gone and said nothing");
 }
 
-/// Outside a runtime there is an error, not a panic.
+/// Clause 15.4: outside a runtime there is an error, not a panic.
 #[test]
 fn without_a_runtime_a_start_says_so() {
     let failed = futures::executor::block_on(start::<Lab>(Plan::default()));
@@ -253,7 +298,7 @@ fn without_a_runtime_a_start_says_so() {
     assert_eq!(failed.unwrap_err(), StartError::NoRuntime);
 }
 
-/// A runtime that is given will do: the start itself may be awaited anywhere.
+/// Clause 15.1: a runtime that is given will do: the start itself may be awaited anywhere.
 #[test]
 fn a_runtime_can_be_given() {
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -279,7 +324,8 @@ async fn a_mailbox_without_room_is_refused() {
     assert!(Server::<Lab>::settings().rate_limit(0, LONG).build().is_err());
 }
 
-/// Failure mode 3: a mailbox of one slot takes a message before `init` ends, and `init` does not drain it.
+/// Clauses 1.1, 11.2, failure mode 3: a mailbox of one slot takes a message before `init` ends, and `init` does not
+/// drain it.
 #[tokio::test(start_paused = true)]
 async fn a_message_before_init_ends_needs_no_more_than_one_slot() {
     let (entered, go) = (Gate::new(), Gate::new());
@@ -380,7 +426,7 @@ async fn servers_start_servers_of_their_own_kind() {
     assert_eq!(top.call(|r| r).await, Err(CallError::Exited(ExitReason::Shutdown)));
 }
 
-/// A start that would close a ring of waiting servers is refused, and nothing is left of it.
+/// Clause 8.2: a start that would close a ring of waiting servers is refused, and nothing is left of it.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_would_wait_for_itself_is_refused() {
     let top = start::<Lab>(Plan::default()).await.unwrap();

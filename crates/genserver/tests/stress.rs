@@ -84,7 +84,7 @@ impl GenServer for Orderly {
     }
 }
 
-/// Rows D1, G4: senders, callers, killers and restarts at random.
+/// Rows D1, G4, clauses 2.1, 5.2, 17.1: senders, callers, killers and restarts at random.
 #[test]
 fn order_and_counters_survive_everything() {
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -211,7 +211,7 @@ fn closing_while_others_look_leaves_nobody_waiting() {
     }
 }
 
-/// Lanes, limits and kills at random against one server with a small mailbox.
+/// Clause 17.1: lanes, limits and kills at random against one server with a small mailbox.
 #[test]
 fn lanes_and_limits_at_random_balance() {
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

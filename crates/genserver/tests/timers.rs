@@ -21,7 +21,7 @@ async fn within(lab: &ServerRef<Lab>, f: impl FnOnce(&mut Context<Lab>) + Send +
     lab.call(Ask::Total).await.unwrap();
 }
 
-/// Row G1: `send_after` fires once, in time; zero at once, `Duration::MAX` never.
+/// Row G1, clauses 9.4, 9.6, 17.4: `send_after` fires once, in time; zero at once, `Duration::MAX` never.
 #[tokio::test(start_paused = true)]
 async fn a_timer_fires_once() {
     let plan = Plan::default();
@@ -44,7 +44,7 @@ async fn a_timer_fires_once() {
     assert_eq!(law(&lab).await.sent, 2, "ticks are no messages");
 }
 
-/// `apply_interval`: a fixed rate keeps its grid, skipping what a slow handler missed.
+/// Clause 9.3: `apply_interval`: a fixed rate keeps its grid, skipping what a slow handler missed.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_rate_keeps_its_grid() {
     let plan = Plan::default();
@@ -69,7 +69,7 @@ async fn a_fixed_rate_keeps_its_grid() {
     law(&lab).await;
 }
 
-/// `apply_repeatedly`: a fixed delay counts from the last tick and catches up no backlog.
+/// Clause 9.3: `apply_repeatedly`: a fixed delay counts from the last tick and catches up no backlog.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_delay_counts_from_the_last_tick() {
     let plan = Plan::default();
@@ -91,7 +91,7 @@ async fn a_fixed_delay_counts_from_the_last_tick() {
     law(&lab).await;
 }
 
-/// A key belongs to its latest timer; a timer that is due already can still be cancelled.
+/// Clause 9.1: a key belongs to its latest timer; a timer that is due already can still be cancelled.
 #[tokio::test(start_paused = true)]
 async fn a_timer_is_cancelled_though_due() {
     let plan = Plan::default();
@@ -122,7 +122,7 @@ async fn a_timer_is_cancelled_though_due() {
     law(&lab).await;
 }
 
-/// Survival: the timers of an incarnation end with it, and their ticks with them.
+/// Clauses 5.6, 9.1: survival: the timers of an incarnation end with it, and their ticks with them.
 #[tokio::test(start_paused = true)]
 async fn no_tick_reaches_a_later_incarnation() {
     let plan = Plan::default();
@@ -154,7 +154,7 @@ async fn no_tick_reaches_a_later_incarnation() {
     law(&lab).await;
 }
 
-/// Failure mode 24: timers fire under a flood of messages, and an order is heard.
+/// Clause 9.2, failure mode 24: timers fire under a flood of messages, and an order is heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timers_fire_under_a_flood() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
@@ -191,7 +191,7 @@ fn idle_for(after: Duration) -> Plan {
         .init(move |plan, _| Box::pin(async move { Ok(Init::idle_timeout(Lab::new(plan), after)) }))
 }
 
-/// Row G1: the idle time-out fires once, and any message ends it.
+/// Row G1, clause 9.5: the idle time-out fires once, and any message ends it.
 #[tokio::test(start_paused = true)]
 async fn a_message_ends_the_idle_timeout() {
     let plan = idle_for(secs(10));
@@ -206,7 +206,7 @@ async fn a_message_ends_the_idle_timeout() {
     law(&lab).await;
 }
 
-/// Zero: only if nothing waits; `Duration::MAX`: never.
+/// Clause 9.5: zero: only if nothing waits; `Duration::MAX`: never.
 #[tokio::test(start_paused = true)]
 async fn an_idle_timeout_of_zero_asks_whether_anything_waits() {
     let plan = Plan::default();
@@ -235,7 +235,8 @@ async fn an_idle_timeout_of_zero_asks_whether_anything_waits() {
     law(&lab).await;
 }
 
-/// Differs from `gen_server`: what no handler sees (a look, a skipped call) neither ends nor extends the idle time-out.
+/// Clause 9.5: differs from `gen_server`: what no handler sees (a look, a skipped call) neither ends nor extends the
+/// idle time-out.
 #[tokio::test(start_paused = true)]
 async fn what_no_handler_sees_does_not_touch_the_idle_timeout() {
     let plan = idle_for(secs(10));
