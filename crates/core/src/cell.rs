@@ -1764,6 +1764,12 @@ impl<M, X: ?Sized> MailCell<M, X> {
         self.gate.bits() & word::CLOSED != 0
     }
 
+    /// From which message on waiting senders are to be woken, for models.
+    #[cfg(all(loom, test))]
+    pub(crate) fn wake_at(&self) -> u64 {
+        self.tally.wake_at.load(Ordering::Relaxed)
+    }
+
     /// Whether somebody holds the lease.
     pub fn is_leased(&self) -> bool {
         self.gate.bits() & word::LEASED != 0

@@ -12,10 +12,11 @@
 //!
 //! A wake-up that is lost shows as a deadlock (where a model blocks) or as a count (where it does not).
 
-use crate::cell::{MailCell, Parked, Runner};
+use crate::cell::{Line, MailCell, Parked, Runner};
 use crate::error::{SendError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
 use crate::handle::Handle;
+use crate::lanes::Lane;
 use crate::monitor::{Event, Watch};
 use crate::options::SendOptions;
 use crate::receiver::Receiver;
@@ -24,7 +25,7 @@ use crate::settings::Settings;
 use crate::word::{self, Entered, Permit};
 use crate::{Address, Mailbox, SendPermit};
 use loom::future::block_on;
-use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Release, Ordering::SeqCst};
 use loom::thread;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -791,5 +792,364 @@ fn loom_end_lease_and_push() {
         sender.join().expect("sender");
         assert!(poll(&cell, &mut got));
         assert_eq!(got, [1]);
+    });
+}
+
+/// What one step of a server's loop comes upon.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Kill,
+    Message(u32),
+    Nothing,
+}
+
+/// One step of a server's loop: the next of the batch while all is calm, else a look at the word.
+fn step(permit: &mut Permit<MailCell<u32, Polls>>) -> Found {
+    let (cell, own) = permit.split();
+    if let Some(message) = cell.take_calmly(own) {
+        return Found::Message(message);
+    }
+    if cell.gate().bits() & word::KILL != 0 {
+        return Found::Kill;
+    }
+    cell.take(own).map_or(Found::Nothing, Found::Message)
+}
+
+/// A message in the control lane.
+const ORDER: u32 = 100;
+
+fn push_order(cell: &Cell) {
+    let order = SendOptions::new().lane(Lane::Control);
+    assert!(cell.push_with(ORDER, &order, false).is_ok(), "control is never full");
+}
+
+/// A cell whose runner has just begun on a batch of `plain` messages. With `alarmed` it was an order that it has handled
+/// first: the alarm is still up, with no bit for it, so that the next step takes it down.
+fn in_a_batch(plain: u32, alarmed: bool) -> (Cell, Permit<MailCell<u32, Polls>>) {
+    let cell = cell(8);
+    (0..plain).for_each(|i| cell.push(i).expect("room"));
+    if alarmed {
+        push_order(&cell);
+    }
+    let mut permit = Permit::enter(&cell).expect("nobody else runs");
+    assert_eq!(step(&mut permit), Found::Message(if alarmed { ORDER } else { 0 }));
+    assert_eq!(cell.gate().is_calm(), !alarmed);
+    (cell, permit)
+}
+
+/// Says that something is done, so that who hears of it has to see what was done.
+#[derive(Default)]
+struct Done(AtomicBool);
+
+impl Done {
+    fn say(&self) {
+        self.0.store(true, Release);
+    }
+    fn is_said(&self) -> bool {
+        self.0.load(Acquire)
+    }
+}
+
+/// Some steps of a batch beside a kill: a step that begins when the kill is known to be over comes upon it, and the kill
+/// is there after the last step whatever the steps did with the alarm.
+fn steps_beside_a_kill(
+    cell: &Cell,
+    permit: &mut Permit<MailCell<u32, Polls>>,
+    killer: thread::JoinHandle<()>,
+    done: &Done,
+    steps: usize,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    while found.len() < steps {
+        let over = done.is_said();
+        let step = step(permit);
+        if step == Found::Kill {
+            break;
+        }
+        assert!(!over, "a message is handled after the kill: {step:?}");
+        found.push(step);
+    }
+    killer.join().expect("killer");
+    assert!(!permit.split().1.is_empty(), "the batch goes on, so that only the alarm can end it");
+    assert_eq!(step(permit), Found::Kill, "the kill is lost");
+    assert!(cell.gate().bits() & word::NOTE != 0);
+    found
+}
+
+fn kill_then_say(cell: &Cell, done: &Arc<Done>) -> thread::JoinHandle<()> {
+    let (cell, done) = (Arc::clone(cell), Arc::clone(done));
+    thread::spawn(move || {
+        assert!(cell.kill(ExitReason::Killed));
+        done.say();
+    })
+}
+
+/// Rule 6 of `word`: a kill in the middle of a batch ends it at the next message.
+#[test]
+fn loom_a_kill_is_seen_within_a_batch() {
+    model(|| {
+        let (cell, mut permit) = in_a_batch(4, false);
+        let done = Arc::new(Done::default());
+        let killer = kill_then_say(&cell, &done);
+        let found = steps_beside_a_kill(&cell, &mut permit, killer, &done, 2);
+        assert!([Found::Message(1), Found::Message(2)].starts_with(&found), "{found:?}");
+        assert_eq!(polls(&cell), 1, "whoever runs has been left a note instead");
+    });
+}
+
+/// Rule 6 of `word`: the same while the reader takes the alarm down.
+#[test]
+fn loom_a_kill_meets_a_reader_that_takes_the_alarm_down() {
+    model(|| {
+        let (cell, mut permit) = in_a_batch(4, true);
+        let done = Arc::new(Done::default());
+        let killer = kill_then_say(&cell, &done);
+        let found = steps_beside_a_kill(&cell, &mut permit, killer, &done, 2);
+        assert!([Found::Message(0), Found::Message(1)].starts_with(&found), "{found:?}");
+    });
+}
+
+/// Rule 6 of `word`: two raise the alarm while the reader takes it down. Neither hides the other.
+#[test]
+fn loom_a_kill_and_an_order_within_a_batch() {
+    model(|| {
+        let (cell, mut permit) = in_a_batch(4, true);
+        let done = Arc::new(Done::default());
+        let killer = kill_then_say(&cell, &done);
+        let c = Arc::clone(&cell);
+        let orders = thread::spawn(move || push_order(&c));
+        let mut found = steps_beside_a_kill(&cell, &mut permit, killer, &done, 1);
+        orders.join().expect("orders");
+        // A server would end here. What it had not taken is there for whoever reads next, the order first.
+        let mut rest = Vec::new();
+        take_all(&mut permit, &mut rest);
+        let came = found.contains(&Found::Message(ORDER));
+        assert!(came || rest[0] == ORDER, "{rest:?}");
+        found.retain(|f| *f != Found::Message(ORDER));
+        assert!(found.is_empty() || found == [Found::Message(0)], "{found:?}");
+        let (cell, own) = permit.split();
+        assert_eq!((cell.audit_as_reader(own).sent, own.lanes().len()), (6, 0));
+    });
+}
+
+/// A kill that one runner has not come upon, the next one does: the alarm is handed over with RUN.
+#[test]
+fn loom_a_kill_and_a_batch_that_changes_hands() {
+    model(|| {
+        let (cell, mut permit) = in_a_batch(4, true);
+        let done = Arc::new(Done::default());
+        let killer = kill_then_say(&cell, &done);
+        let c = Arc::clone(&cell);
+        let next = thread::spawn(move || {
+            let mut permit = Permit::enter(&c)?;
+            let over = done.is_said();
+            let found = step(&mut permit);
+            permit.give_up();
+            c.leave(word::DATA);
+            Some((over, found))
+        });
+        let first = step(&mut permit);
+        permit.give_up();
+        cell.leave(word::DATA);
+        if let Some((over, found)) = next.join().expect("next") {
+            assert!(!over || found == Found::Kill, "handled after the kill: {found:?}");
+            assert!(first != Found::Kill || found == Found::Kill, "the kill is forgotten: {found:?}");
+        }
+        killer.join().expect("killer");
+        let mut permit = Permit::enter(&cell).expect("nobody else runs");
+        assert!(!permit.split().1.is_empty());
+        assert_eq!(step(&mut permit), Found::Kill, "the kill is lost");
+    });
+}
+
+/// An order that was pushed while the reader works through a batch of plain messages comes before the rest of them.
+fn an_order_within_a_batch(alarmed: bool) {
+    let (cell, mut permit) = in_a_batch(4, alarmed);
+    let done = Arc::new(Done::default());
+    let (c, d) = (Arc::clone(&cell), Arc::clone(&done));
+    let pusher = thread::spawn(move || {
+        push_order(&c);
+        d.say();
+    });
+    let mut got = Vec::new();
+    while got.len() < 2 {
+        let over = done.is_said();
+        let (cell, own) = permit.split();
+        let message = cell.take(own).expect("the batch goes on");
+        assert!(!over || message == ORDER || got.contains(&ORDER), "{message} comes before the order");
+        got.push(message);
+    }
+    pusher.join().expect("pusher");
+    let (cell, own) = permit.split();
+    if !got.contains(&ORDER) {
+        assert_eq!(cell.take(own), Some(ORDER), "the batch ends before the order comes");
+    }
+    got.retain(|m| *m != ORDER);
+    got.extend(std::iter::from_fn(|| cell.take(own)));
+    assert!(got.into_iter().eq(u32::from(!alarmed)..4), "the rest in order, and the order once");
+    assert!(cell.gate().is_calm(), "nothing is left to be alarmed about");
+    assert_eq!(polls(cell), 1, "whoever runs needs no wake-up");
+}
+
+/// Rule 6 of `word`, for orders.
+#[test]
+fn loom_an_order_overtakes_a_batch() {
+    model(|| an_order_within_a_batch(false));
+}
+
+/// Rule 6 of `word`, for orders: the same while the reader takes the alarm down.
+#[test]
+fn loom_an_order_meets_a_reader_that_takes_the_alarm_down() {
+    model(|| an_order_within_a_batch(true));
+}
+
+/// A send that waits for room, with its cell, so that it can go from thread to thread.
+fn sending(
+    cell: &Cell,
+    message: u32,
+) -> Pin<Box<impl Future<Output = Result<(), SendError<u32>>> + Send + use<>>> {
+    let cell = Arc::clone(cell);
+    Box::pin(async move { Sending::new(&cell, message, SendOptions::new()).await })
+}
+
+/// A sender that found no room has been woken for it once, and sends.
+fn assert_sent<F: Future<Output = Result<(), SendError<u32>>>>(
+    sent: bool,
+    mut sending: Pin<Box<F>>,
+    woken: &Arc<Woken>,
+) {
+    if !sent {
+        assert_eq!(woken.times(), 1, "a sender waits for room that there is");
+        assert!(matches!(poll_once(sending.as_mut(), woken), Poll::Ready(Ok(()))));
+    }
+}
+
+/// Rule 5 of `word`: a reader that leaves in the middle of its batch leaves no sender waiting for room that there is.
+#[test]
+fn loom_a_waiting_send_and_a_reader_that_leaves_half_way() {
+    model(|| {
+        let cell = cell(2);
+        (0..2).for_each(|i| cell.push(i).expect("room"));
+        let c = Arc::clone(&cell);
+        let reader = thread::spawn(move || {
+            let mut permit = Permit::enter(&c).expect("nobody else runs");
+            assert_eq!(step(&mut permit), Found::Message(0));
+            permit.give_up();
+            c.leave(word::DATA);
+        });
+        let woken = Woken::new();
+        let mut sending = sending(&cell, 2);
+        let sent = poll_once(sending.as_mut(), &woken).is_ready();
+        reader.join().expect("reader");
+        assert_sent(sent, sending, &woken);
+        assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
+        let mut got = Vec::new();
+        settle_polls(&cell, polls(&cell) - 1, &mut got);
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+/// One sender waits and another lines up beside a reader that takes all and leaves: neither waits for ever.
+#[test]
+fn loom_two_waiting_sends_and_a_reader_that_leaves() {
+    model(|| {
+        let cell = cell(2);
+        (0..2).for_each(|i| cell.push(i).expect("room"));
+        let (mut first, firsts) = (sending(&cell, 2), Woken::new());
+        assert!(poll_once(first.as_mut(), &firsts).is_pending());
+        let c = Arc::clone(&cell);
+        let reader = thread::spawn(move || {
+            let mut got = Vec::new();
+            poll(&c, &mut got);
+            got
+        });
+        let (mut second, seconds) = (sending(&cell, 12), Woken::new());
+        let sent = poll_once(second.as_mut(), &seconds).is_ready();
+        let mut got = reader.join().expect("reader");
+        assert_sent(false, first, &firsts);
+        assert_sent(sent, second, &seconds);
+        assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
+        let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+        settle_polls(&cell, polls(&cell) - owed, &mut got);
+        got.sort_unstable();
+        assert_eq!(got, [0, 1, 2, 12]);
+    });
+}
+
+/// Who is known to wait is woken when the mailbox is half empty, and not only when the reader leaves.
+#[test]
+fn loom_a_waiting_send_is_woken_within_a_batch() {
+    model(|| {
+        let cell = cell(2);
+        (0..2).for_each(|i| cell.push(i).expect("room"));
+        let mut permit = Permit::enter(&cell).expect("nobody else runs");
+        let (waits, woken) = (Arc::new(Done::default()), Woken::new());
+        let (c, d, w) = (Arc::clone(&cell), Arc::clone(&waits), Waker::from(Arc::clone(&woken)));
+        let sender = thread::spawn(move || {
+            let line = c.line_up(&2, &SendOptions::new(), w).expect("open");
+            if let Line::Waiting(_) = line {
+                d.say();
+            }
+            matches!(line, Line::TryNow)
+        });
+        for i in 0..2 {
+            let waited = waits.is_said();
+            assert_eq!(step(&mut permit), Found::Message(i));
+            assert!(!waited || woken.times() == 1, "a sender waits at {i}");
+        }
+        // (Who lined up just now may have been missed so far: to the reader `wake_at` is a hint.)
+        permit.give_up();
+        cell.leave(0);
+        let free = sender.join().expect("sender");
+        assert_eq!(woken.times(), usize::from(!free));
+        assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
+    });
+}
+
+/// Row B5: whoever waits while the mailbox closes is told, and the drain after it has nobody to give room back to.
+#[test]
+fn loom_close_and_waiting_send_and_drain() {
+    model(|| {
+        let cell = cell(2);
+        (0..2).for_each(|i| cell.push(i).expect("room"));
+        let (mut sending, woken) = (sending(&cell, 2), Woken::new());
+        assert!(poll_once(sending.as_mut(), &woken).is_pending());
+        assert_eq!(cell.wake_at(), 1, "half empty");
+        let c = Arc::clone(&cell);
+        let closer = thread::spawn(move || assert!(c.close(ExitReason::Shutdown)));
+        let mut permit = Permit::enter(&cell).expect("nobody else runs");
+        assert_eq!(step(&mut permit), Found::Message(0));
+        closer.join().expect("closer");
+        assert_eq!(woken.times(), 1, "by the slot or by the close");
+        assert_eq!(
+            (cell.stats().waiting_senders, cell.wake_at()),
+            (0, u64::MAX),
+            "somebody is left to be woken"
+        );
+        assert_eq!(step(&mut permit), Found::Message(1));
+        assert_eq!(step(&mut permit), Found::Nothing);
+        assert_eq!(cell.wake_at(), u64::MAX);
+        // (A slot that was granted before the close has come to nothing.)
+        assert!(matches!(poll_once(sending.as_mut(), &woken), Poll::Ready(Err(SendError::Closed(2)))));
+    });
+}
+
+/// Row B5: who lines up while the mailbox closes is told, or refused at once.
+#[test]
+fn loom_close_and_line_up() {
+    model(|| {
+        let cell = cell(1);
+        cell.push(0).expect("room");
+        let c = Arc::clone(&cell);
+        let closer = thread::spawn(move || assert!(c.close(ExitReason::Shutdown)));
+        let (mut sending, woken) = (sending(&cell, 1), Woken::new());
+        let mut polled = poll_once(sending.as_mut(), &woken);
+        closer.join().expect("closer");
+        if polled.is_pending() {
+            assert_eq!(woken.times(), 1, "a sender waits for a closed mailbox");
+            polled = poll_once(sending.as_mut(), &woken);
+        }
+        assert!(matches!(polled, Poll::Ready(Err(SendError::Closed(1)))), "{polled:?}");
+        assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
     });
 }

@@ -29,6 +29,8 @@ mod rt;
 mod run;
 mod seat;
 mod serve;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod serve_tests;
 mod server;
 mod server_ref;
 #[cfg(all(shuttle, test))]
