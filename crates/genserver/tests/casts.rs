@@ -344,7 +344,7 @@ async fn a_turn_ends_by_time() {
         async move {
             let (mut handled, mut most) = (0, 0);
             while handled < 200 {
-                // To the back of the queue that the server's task is in. (`yield_now` lets that one come again and again.)
+                // To the back of the queue that the server's task is in. (After `yield_now` that one has many turns.)
                 let mut yielded = false;
                 std::future::poll_fn(|cx| {
                     cx.waker().wake_by_ref();

@@ -85,7 +85,8 @@ async fn an_idle_server_gives_back_what_a_burst_took() {
     law(&lab).await;
 }
 
-/// Clause 1.7, failure mode 1: it makes no difference that the last of the burst was handled after the buffers had changed sides.
+/// Clause 1.7, failure mode 1: it makes no difference that the last of the burst was handled after the buffers had
+/// changed sides.
 #[tokio::test(start_paused = true)]
 async fn a_burst_that_ends_in_a_trickle_is_given_back_too() {
     let lab = warm().await;
@@ -105,7 +106,8 @@ async fn a_burst_that_ends_in_a_trickle_is_given_back_too() {
     assert_eq!(lab.call(Ask::Total).await, Ok(401));
 }
 
-/// Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as soon as nothing waits, whatever the time.
+/// Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as soon as nothing waits, whatever
+/// the time.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hibernates_gives_back_what_a_burst_took() {
     let lab = warm().await;
