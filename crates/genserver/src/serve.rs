@@ -213,7 +213,7 @@ where
                     }
                 },
             };
-            // SAFETY: they go to one handler, which is dropped (in `begin!`, in `resume` or with this) before they are asked
+            // SAFETY: they go to one handler, which is dropped (in `begin!`, in `poll_again` or with this) before they are asked
             // for again.
             let (state, ctx) = unsafe { lent.both() };
             let polled = match message {
