@@ -561,6 +561,26 @@ fn loom_a_waiting_send_and_a_receiver_that_parks() {
     });
 }
 
+/// The same for a receiver that stays awake and does not look again: either it sees who waits, or that one sees the slot.
+#[test]
+fn loom_a_waiting_send_and_a_receiver_that_stays_awake() {
+    model(|| {
+        let (mailbox, a) = mailbox(1);
+        a.try_send(0).expect("room");
+        let mut r = mailbox.receiver().expect("lease");
+        let reader = thread::spawn(move || {
+            assert_eq!(r.try_receive(), Ok(0));
+            r
+        });
+        let woken = Woken::new();
+        let mut sending = Box::pin(a.send(1));
+        let sent = poll_once(sending.as_mut(), &woken).is_ready();
+        let _awake = reader.join().expect("reader");
+        assert_sent(sent, sending, &woken);
+        assert_eq!(mailbox.stats().waiting_senders, 0);
+    });
+}
+
 /// Two senders wait, the reader gives back while the second lines up: both get through.
 #[test]
 fn loom_give_back_and_line_up() {

@@ -20,14 +20,14 @@
 //!    (Without it, two senders wake twice, or none does.)
 //! 3. Who finds RUN taken leaves NOTE, and clears SCHED, whose wake-up it was (one who entered quietly left it set); the holder looks at NOTE in the same instruction that gives RUN up.
 //!    (Without it, a wake-up that meets a caller's poll is lost.)
+//! 4. A runner that leaves with messages in the taken batch keeps DATA set. (Without it, a caller would find the word
+//!    idle and overtake messages that it sent itself.)
 //! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
 //!    room comes free, and who lines up later sees it all. (Without it, a sender that lined up just after the reader's
 //!    last look would wait for ever.)
-//! 6. Whoever sets an alarming bit (it does so under the lock) raises the alarm before it unlocks; the reader takes the
+//! 6. Whoever sets an alarming bit raises the alarm, under the lock or else after the word; the reader takes the
 //!    alarm down, with an exchange, before it reads the word, and puts it up again where it finds such a bit or the lock
 //!    taken. (Without the exchange, or with a look before it, the reader would never hear of a kill in a long batch.)
-//! 4. A runner that leaves with messages in the taken batch keeps DATA set. (Without it, a caller would find the word
-//!    idle and overtake messages that it sent itself.)
 
 use crate::sync::{AtomicU32, Ordering, Spin, UnsafeCell};
 use std::fmt;
@@ -69,9 +69,6 @@ pub const UNWATCH: u32 = 1 << 16;
 pub const ORPHAN: u32 = 1 << 14;
 /// What the reader is to see between two messages, without reading the word that senders write all the time.
 const ALARMING: u32 = KILL | SIDE | POLICY;
-
-/// How often a caller looks whether the one before it is done, at some tens of nanoseconds a look.
-const SPINS_FOR_IDLE: u32 = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
 /// What became of an attempt to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,28 +205,6 @@ impl<L, R> Gate<L, R> {
             && self.word.compare_exchange(s, s | RUN, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// The same, but waits a little for another caller who is just running: a hand-over between tasks would cost a multiple
-    /// of what a short handler takes.
-    #[inline(always)]
-    pub fn enter_idle_soon(&self) -> bool {
-        self.enter_idle() || self.enter_idle_spinning()
-    }
-
-    #[inline(never)]
-    fn enter_idle_spinning(&self) -> bool {
-        for _ in 0..SPINS_FOR_IDLE {
-            // Only behind someone who may be done at any moment: nothing is queued, and no wake-up is under way.
-            if self.bits() & !(TASK | LOCK | RUN) != LEASED {
-                return false;
-            }
-            std::hint::spin_loop();
-            if self.enter_idle() {
-                return true;
-            }
-        }
-        false
-    }
-
     /// Becomes the reader if nobody is, whatever else is the case, without disturbing a wake-up that is under way.
     pub fn enter_quietly(&self) -> bool {
         self.update(|s| (s & RUN == 0).then_some(s | RUN)).is_some()
@@ -283,6 +258,10 @@ impl<L, R> Gate<L, R> {
             let n = s | bits | if owes { SCHED } else { 0 } | if s & RUN != 0 { NOTE } else { 0 };
             (n != s).then_some(n)
         });
+        if bits & ALARMING != 0 {
+            // Not under the lock, so after the word: the reader finds the bit, or the alarm.
+            self.alarm.swap(1, Ordering::AcqRel);
+        }
         owes
     }
 
@@ -324,6 +303,7 @@ impl<L, R> Gate<L, R> {
     /// For the reader: looks at the word, and takes the alarm down if there is no reason for it any more.
     pub fn look(&self) -> u32 {
         let bits = self.bits();
+        debug_assert!(bits & RUN != 0, "the alarm is the reader's to take down");
         if bits & (ALARMING | LOCK) != 0 || self.is_calm() {
             return bits;
         }
@@ -374,8 +354,8 @@ impl<L, R> Locked<'_, L, R> {
     pub fn set(&mut self, bits: u32) {
         self.bits |= bits;
         if bits & ALARMING != 0 {
-            // A store will do: whoever raised it before had the lock before.
-            self.gate.alarm.store(1, Ordering::Release);
+            // (By the standard's rules a store would do; loom, which keeps no order of plain stores, says otherwise.)
+            self.gate.alarm.swap(1, Ordering::AcqRel);
         }
     }
 

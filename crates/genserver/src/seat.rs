@@ -425,11 +425,7 @@ impl<S: GenServer> Seat<S> {
         slot: SlotPtr,
         rt: Option<&Arc<Rt>>,
     ) -> Result<(), Message<S>> {
-        let depth = frame::depth();
-        // (Inside a handler the one to wait for may be the handler itself.)
-        let entered = depth < DEPTH
-            && if depth == 0 { cell.gate().enter_idle_soon() } else { cell.gate().enter_idle() };
-        if !entered {
+        if frame::depth() >= DEPTH || !cell.gate().enter_idle() {
             return Err(message);
         }
         let home = cell.runner.moved.get().is_none().then(|| cell.runner.home.get()).flatten();

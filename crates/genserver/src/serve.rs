@@ -129,7 +129,8 @@ where
     Proceed: Callback<'a, S, ()>,
     Timeout: Callback<'a, S, ()>,
 {
-    /// A loop over what comes.
+    /// A loop over what comes. (The callbacks are functions: a closure that kept the borrows it is given would break the
+    /// invariant.)
     pub(crate) fn new(
         state: &'a mut S,
         ctx: &'a mut Context<S>,

@@ -105,7 +105,8 @@ pub(crate) fn valgrind(report: &mut Report, names: &[String]) -> Result<(), Fail
     );
     for (folder, package) in MODELLED {
         let mut command = cargo(&format!("test -p {package} --lib --config"));
-        command.arg(runner).args(["--", "--test-threads=1"]).args(names);
+        // One test has a panic's payload forgotten on purpose: a definite leak.
+        command.arg(runner).args(["--", "--test-threads=1", "--skip", "rude_drops_are_caught"]).args(names);
         command.env("PROPTEST_CASES", env_or("PROPTEST_CASES", "16"));
         report.run_tests(&format!("valgrind: {folder}"), &mut command, |_| Ok(()))?;
     }
