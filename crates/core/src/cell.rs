@@ -70,7 +70,7 @@ struct Cold {
     /// The waker of a parked receiver. (A server's task has its own place.)
     parked: Option<Waker>,
     id: Option<Uuid>,
-    /// Fates other than handled, and messages that came in the control lane or by a caller's hand.
+    /// Fates other than handled, and what the tally's narrower counters have run over.
     ledger: Ledger,
     rate: Option<RateState>,
     monitors: Vec<Monitor>,
@@ -196,7 +196,7 @@ impl<M> Own<M> {
     }
 }
 
-/// What the reader tells, with plain stores on a line of its own.
+/// What the reader tells, with plain stores beside its half; and the little that others tell it, seldom.
 #[derive(Debug)]
 struct Tally {
     /// Data messages that left the room.
@@ -803,9 +803,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let meta = match catch_unwind(AssertUnwindSafe(|| self.resolve(&message, options))) {
             Ok(meta) => meta,
             Err(payload) => {
-                // (Whoever has a place in line leaves it when it is dropped.)
-                if place.is_none() {
-                    self.give_up_slot(held);
+                match place {
+                    Some(place) => self.leave_line(place),
+                    None => self.give_up_slot(held),
                 }
                 resume_unwind(payload);
             }
@@ -1405,7 +1405,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
         // the monitors are told, so that whoever joins finds nothing half done.
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
-            self.settle();
+            // (Whoever settles it in our stead tells them afterwards.)
+            watched &= self.settle();
         }
         if watched {
             self.tell();
@@ -1455,9 +1456,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default()
     }
 
-    /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end.
-    fn settle(self: &Arc<Self>) {
-        let Some(mut permit) = Permit::enter_quietly(self) else { return };
+    /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end. False when somebody
+    /// else is just looking: then that one does it when it leaves.
+    fn settle(self: &Arc<Self>) -> bool {
+        let Some(mut permit) = Permit::enter_quietly(self) else { return false };
         let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();
         let mut left = 0;
@@ -1485,6 +1487,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.tell();
         }
         self.runner.on_settled();
+        true
     }
 
     /// Tells the monitors what is untold, in order; user code, so the list is out of the cell meanwhile. Where somebody
@@ -1805,5 +1808,26 @@ impl<M, X: ?Sized> MailCell<M, X> {
             waiting_senders: g.waiters.as_ref().map_or(0, |w| w.len()),
             ledger,
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// What a plain send writes and what a plain read needs share no cache line, wherever the cell lies.
+    #[test]
+    fn senders_and_reader_lie_a_cache_line_apart() {
+        let cell = Arc::new(MailCell::<u64, Parked>::plain(Some(4), word::LEASED, Parked));
+        let room = {
+            let g = cell.gate.lock();
+            std::ptr::from_ref(&g.room).addr()
+        };
+        // `sent` and `full_at` come first in it.
+        let senders_end = room + 2 * size_of::<u64>();
+        let mut permit = Permit::enter(&cell).expect("nobody reads");
+        let (_, own) = permit.split();
+        let reader = std::ptr::from_ref(&own.lanes).addr();
+        assert!(reader >= senders_end + 64, "{} bytes", reader.wrapping_sub(senders_end));
     }
 }

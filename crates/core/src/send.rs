@@ -106,14 +106,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
         // Mostly it is polled because it has been granted its slot: a waker is cloned only if not.
         loop {
             let Some(message) = self.message.take() else { return Poll::Pending };
+            // From here on the place is the cell's to use up: should anything panic, it is not left a second time.
+            self.place = None;
             let pushed = self.cell.push_in_line(message, &self.options(), place);
-            let Err(NotIn::Waiting(message)) = pushed else {
-                self.place = None;
-                return Poll::Ready(pushed.map_err(|e| match e {
-                    NotIn::Refused(e) => e,
-                    NotIn::Waiting(message) => SendError::Full(message),
-                }));
+            let message = match pushed {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(NotIn::Refused(e)) => return Poll::Ready(Err(e)),
+                Err(NotIn::Waiting(message)) => message,
             };
+            self.place = Some(place);
             self.message = Some(message);
             // (Else it has been granted, or the mailbox has closed, since.)
             if let Ok(false) = self.cell.in_line(place, cx.waker().clone()) {

@@ -70,7 +70,9 @@ impl Waiters {
 
     /// Promises free slots to those in front; the wakers are for after the lock.
     pub(crate) fn grant(&mut self, room: &mut Room, wakers: &mut Vec<Waker>) {
-        wakers.reserve(self.line.len().min(64));
+        if self.line.front().is_some_and(|w| room.fits(w.weight)) {
+            wakers.reserve(self.line.len().min(64));
+        }
         while self.line.front().is_some_and(|w| room.fits(w.weight)) {
             let Some(waiter) = self.line.pop_front() else { return };
             room.reserve(waiter.weight);

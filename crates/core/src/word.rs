@@ -272,6 +272,7 @@ impl<L, R> Gate<L, R> {
 
     /// Sets and clears bits that wake nobody.
     pub fn change(&self, set: u32, clear: u32) {
+        debug_assert!(set & ALARMING == 0, "those are set under the lock, or raised");
         self.update(|s| {
             let n = (s & !clear) | set;
             (n != s).then_some(n)

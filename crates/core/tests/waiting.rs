@@ -131,3 +131,31 @@ async fn close_sends_the_waiting_away_with_their_messages() {
     }
     assert!(reserving.await.unwrap().is_err());
 }
+
+/// Row D1: no permit is lost, nor given back twice: here a foreign waker panics after the slot has been used.
+#[test]
+fn a_slot_is_used_up_once_though_a_waker_panics() {
+    struct Rude;
+    impl std::task::Wake for Rude {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("a rude waker");
+        }
+    }
+    let (_m, a, mut rx) = with_room(1);
+    a.try_send(1).unwrap();
+    let mut sending = Box::pin(a.send(2));
+    let noop = std::task::Waker::noop();
+    let mut calm = std::task::Context::from_waker(noop);
+    assert!(sending.as_mut().poll(&mut calm).is_pending());
+    assert_eq!(rx.try_receive(), Ok(1));
+    let rude = std::task::Waker::from(std::sync::Arc::new(Rude));
+    assert!(rx.poll_receive(&mut std::task::Context::from_waker(&rude)).is_pending());
+    let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        sending.as_mut().poll(&mut calm).is_ready()
+    }));
+    assert!(pushed.is_err(), "the waker has been called");
+    drop(sending);
+    assert_eq!(rx.try_receive(), Ok(2));
+    a.try_send(3).unwrap();
+    assert!(matches!(a.try_send(4), Err(SendError::Full(4))), "the bound is what it was");
+}

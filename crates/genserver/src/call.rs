@@ -297,7 +297,9 @@ where
             Ok(extras) => extras,
             Err(e) => return Poll::Ready(Err(e)),
         };
-        let sending = Sending::new(cell, message, self.options);
+        let plain = self.options == SendOptions::new();
+        let sending =
+            if plain { Sending::refused(cell, message) } else { Sending::new(cell, message, self.options) };
         self.state = State::Room(Box::new(Room { sending, wait, extras }));
         self.poll_room(cx)
     }

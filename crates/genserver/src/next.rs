@@ -82,10 +82,12 @@ impl<S: GenServer> Context<S> {
             self.cell.both(|_, own| own.in_hand = true);
             return Poll::Ready(Event::Message(message));
         }
-        if let Some(extra) = &mut self.extra
-            && let Poll::Ready(info) = extra.timers.poll_due(cx)
-        {
-            return Poll::Ready(Event::Tick(info));
+        if let Some(extra) = &mut self.extra {
+            // Making a tick is user code, and no message is to blame for it.
+            self.cell.desk(|desk| desk.phase = Phase::Idle);
+            if let Poll::Ready(info) = extra.timers.poll_due(cx) {
+                return Poll::Ready(Event::Tick(info));
+            }
         }
         let cell = &self.cell;
         let taken = cell.both(|desk, own| {

@@ -178,24 +178,23 @@ impl Rt {
         self.arm();
     }
 
-    /// A tick of time, from within the runtime.
-    async fn tick(&self) {
+    /// A tick of time, from within the runtime; false when that is shutting down.
+    async fn tick(&self) -> bool {
         // (Tokio says by a panic, and in no other way, that there is no time driver.)
         let timed =
             *self.timed.get_or_init(|| std::panic::catch_unwind(|| drop(tokio::time::sleep(TICK))).is_ok());
         if timed {
-            return tokio::time::sleep(TICK).await;
+            tokio::time::sleep(TICK).await;
+            return true;
         }
         warn_of_no_timer();
-        // An error says that the runtime is shutting down: there is nothing to be ended any more.
-        let _ = tokio::task::spawn_blocking(|| std::thread::sleep(TICK)).await;
+        tokio::task::spawn_blocking(|| std::thread::sleep(TICK)).await.is_ok()
     }
 
     /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
     /// nobody else does. With nobody waiting it ends, and keeps nothing.
     async fn run(rt: Arc<Self>) {
-        loop {
-            rt.tick().await;
+        while rt.tick().await {
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
             let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
             let looks =

@@ -9,7 +9,7 @@
 //! - A crash is never dealt with on a caller's stack: the loop waits for its own task first ([`crate::run`]).
 //! - A runtime that shuts down drops the task; then whoever can take RUN ends the incarnation (killed, no `terminate`).
 //!
-//! With `slot` and `frame` the rooms of this crate that hold `unsafe`. INVARIANT (seat): `desk` and the future are
+//! With `slot`, `frame` and `serve` the rooms of this crate that hold `unsafe`. INVARIANT (seat): `desk` and the future are
 //! touched only under RUN (as `Own` in core's `word`); the future points at the cell that it belongs to and is
 //! dropped before the cell's memory goes.
 

@@ -1,5 +1,5 @@
-//! Reply slots: where a reply goes, straight to its caller and never through a mailbox. With `cell` and `frame` the
-//! rooms of this crate that hold `unsafe`.
+//! Reply slots: where a reply goes, straight to its caller and never through a mailbox. With `frame`, `seat`
+//! and `serve` the rooms of this crate that hold `unsafe`.
 //!
 //! A slot has two sides: the caller's [`Wait`] and the server's [`Reply`](crate::Reply). Its word holds flags in the low
 //! byte and a generation above them:
@@ -563,7 +563,8 @@ impl<T: Send> Wait<T> {
             }
             // SAFETY: LOCK is ours (rule 1).
             let old = self.slot.0.waker.with_mut(|w| unsafe { (*w).replace(fresh) });
-            self.slot.0.word.store(word & !LOCK, Ordering::Release);
+            // A full barrier here as well: the sweep that this wait is to be seen by may be another one by now.
+            self.slot.0.word.swap(word & !LOCK, Ordering::SeqCst);
             drop(old);
             return Poll::Pending;
         }

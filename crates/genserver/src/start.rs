@@ -419,6 +419,8 @@ async fn start_on<S: GenServer>(
         }
         spin.wait();
     }
+    // Before the lease: from then on the task of an older home would end this incarnation with its runtime.
+    cell.runner.settle_in(rt);
     let incarnation = match cell.lease() {
         Ok(incarnation) => incarnation,
         Err(e) => {
@@ -429,7 +431,6 @@ async fn start_on<S: GenServer>(
             });
         }
     };
-    cell.runner.settle_in(rt);
     begin(server, incarnation, lent, limit).await
 }
 
