@@ -57,11 +57,14 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     /// Dropping the future before it is done sends nothing and drops the message.
     #[inline]
+    #[expect(clippy::manual_async_fn, reason = "the arguments of an `async fn` lie in its future twice")]
     pub fn send(&self, cast: S::Cast) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        SendMessage {
-            cell: self.handle.cell(),
-            back: Self::cast_back,
-            state: Sent::Fresh(Message::Cast(cast)),
+        // (Not by a future that holds the message: it goes straight from here into the queue.)
+        async move {
+            match self.handle.cell().push(Message::Cast(cast)) {
+                Ok(()) => Ok(()),
+                Err(refused) => self.refused(refused, Self::cast_back)?.await,
+            }
         }
     }
 
@@ -78,7 +81,8 @@ impl<S: GenServer> ServerRef<S> {
         cast: S::Cast,
         options: SendOptions,
     ) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        SendMessage::with_options(self.handle.cell(), Message::Cast(cast), options, Self::cast_back)
+        let cell = self.handle.cell();
+        SendMessage::new(cell, Sending::new(cell, Message::Cast(cast), options), Self::cast_back)
     }
 
     /// Sends a cast, waiting for room at most so long. Zero tries once; `Duration::MAX` is for ever.
@@ -89,11 +93,8 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     /// As [`ServerRef::send`].
     pub async fn send_timeout(&self, cast: S::Cast, limit: Duration) -> Result<(), SendError<S::Cast>> {
-        let mut sending = SendMessage {
-            cell: self.handle.cell(),
-            back: Self::cast_back,
-            state: Sent::Fresh(Message::Cast(cast)),
-        };
+        let Err(refused) = self.handle.cell().push(Message::Cast(cast)) else { return Ok(()) };
+        let mut sending = self.refused(refused, Self::cast_back)?;
         if let Some(result) = restante_core::timeout::at_most(limit, &mut sending).await {
             return result;
         }
@@ -158,12 +159,26 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     /// As [`ServerRef::send`].
     pub async fn send_info(&self, info: S::Info) -> Result<(), SendError<S::Info>> {
-        SendMessage {
-            cell: self.handle.cell(),
-            back: Self::info_back,
-            state: Sent::Fresh(Message::Info(info)),
+        match self.handle.cell().push(Message::Info(info)) {
+            Ok(()) => Ok(()),
+            Err(refused) => self.refused(refused, Self::info_back)?.await,
         }
-        .await
+    }
+
+    /// Where waiting for room may help: the wait.
+    #[cold]
+    fn refused<T>(
+        &self,
+        refused: SendError<Message<S>>,
+        back: fn(Message<S>) -> T,
+    ) -> Result<SendMessage<'_, S, T>, SendError<T>> {
+        match refused {
+            SendError::Full(message) => {
+                let cell = self.handle.cell();
+                Ok(SendMessage::new(cell, Sending::refused(cell, message), back))
+            }
+            other => Err(other.map(back)),
+        }
     }
 
     fn cast_back(message: Message<S>) -> S::Cast {
@@ -474,18 +489,12 @@ impl<S: GenServer> CastPermit<'_, S> {
     }
 }
 
-/// A message that may wait for room. What most never need lies in an allocation of its own.
+/// A message that waits for room. In an allocation of its own: most never do.
 struct SendMessage<'a, S: GenServer, T> {
     cell: &'a Arc<Cell<S>>,
     /// What the message was made of.
     back: fn(Message<S>) -> T,
-    state: Sent<'a, S>,
-}
-
-enum Sent<'a, S: GenServer> {
-    Fresh(Message<S>),
-    Waiting(Box<Waits<'a, S>>),
-    Done,
+    waits: Option<Box<Waits<'a, S>>>,
 }
 
 /// A wait inside a handler is known to the graph of waits.
@@ -499,40 +508,21 @@ impl<S: GenServer, T> Unpin for SendMessage<'_, S, T> {}
 impl<S: GenServer, T> Future for SendMessage<'_, S, T> {
     type Output = Result<(), SendError<T>>;
 
-    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
-        let me = &mut *self;
-        match std::mem::replace(&mut me.state, Sent::Done) {
-            Sent::Fresh(message) => match me.cell.push(message) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(refused) => me.refused(refused, cx),
-            },
-            Sent::Waiting(waits) => me.wait(waits, cx),
-            Sent::Done => Poll::Pending,
+        match self.waits.take() {
+            Some(waits) => self.wait(waits, cx),
+            None => Poll::Pending,
         }
     }
 }
 
 impl<'a, S: GenServer, T> SendMessage<'a, S, T> {
-    fn with_options(
+    fn new(
         cell: &'a Arc<Cell<S>>,
-        message: Message<S>,
-        options: SendOptions,
+        inner: Sending<'a, Message<S>, Seat<S>>,
         back: fn(Message<S>) -> T,
     ) -> Self {
-        let inner = Sending::new(cell, message, options);
-        Self { cell, back, state: Sent::Waiting(Box::new(Waits { inner, waiting: None })) }
-    }
-
-    #[cold]
-    fn refused(&mut self, refused: SendError<Message<S>>, cx: &mut Cx<'_>) -> Poll<Result<(), SendError<T>>> {
-        match refused {
-            SendError::Full(message) => {
-                let inner = Sending::refused(self.cell, message);
-                self.wait(Box::new(Waits { inner, waiting: None }), cx)
-            }
-            other => Poll::Ready(Err(other.map(self.back))),
-        }
+        Self { cell, back, waits: Some(Box::new(Waits { inner, waiting: None })) }
     }
 
     fn wait(&mut self, mut waits: Box<Waits<'a, S>>, cx: &mut Cx<'_>) -> Poll<Result<(), SendError<T>>> {
@@ -551,18 +541,13 @@ impl<'a, S: GenServer, T> SendMessage<'a, S, T> {
                 }
             }
         }
-        self.state = Sent::Waiting(waits);
+        self.waits = Some(waits);
         Poll::Pending
     }
 
     /// Takes the message back, leaving the line.
     fn take_back(&mut self) -> Option<T> {
-        match std::mem::replace(&mut self.state, Sent::Done) {
-            Sent::Fresh(message) => Some(message),
-            Sent::Waiting(mut waits) => waits.inner.take_back(),
-            Sent::Done => None,
-        }
-        .map(self.back)
+        self.waits.take().and_then(|mut waits| waits.inner.take_back()).map(self.back)
     }
 }
 
