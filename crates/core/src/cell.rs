@@ -725,12 +725,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if self.tally.out.load(Ordering::Acquire) == seen {
             return;
         }
-        let mut g = self.gate.lock();
-        let mut after = After::default();
-        self.see(&mut g);
-        self.grant(&mut g, &mut after);
-        drop(g);
-        self.afterwards(after);
+        self.give_back();
     }
 
     /// Whether the slot has been granted; if not, notes the waker of the latest poll.
@@ -967,7 +962,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // Pairs with the senders' acquire when the mailbox looks full: the slot is empty before it is seen free.
         self.tally.out.store(out, Ordering::Release);
         if out >= self.tally.wake_at.load(Ordering::Relaxed) {
-            self.give_back(own);
+            self.give_back();
         }
     }
 
@@ -1120,7 +1115,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Gives room back to those who wait for it.
     #[cold]
     #[inline(never)]
-    fn give_back(self: &Arc<Self>, _own: &Own<M>) {
+    fn give_back(self: &Arc<Self>) {
         let mut g = self.gate.lock();
         let mut after = After::default();
         self.see(&mut g);
@@ -1131,17 +1126,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// At the end of a turn: slow handlers must not make senders wait for half a mailbox.
     #[inline]
-    pub fn end_turn(self: &Arc<Self>, own: &Own<M>) {
+    pub fn end_turn(self: &Arc<Self>) {
         if self.gate.bits() & word::WAIT != 0 {
-            self.give_back(own);
+            self.give_back();
         }
     }
 
     /// For a reader that takes one message and then stays away for nobody knows how long: who waits for room is served now.
-    pub(crate) fn end_look(self: &Arc<Self>, own: &Own<M>) {
+    pub(crate) fn end_look(self: &Arc<Self>) {
         // Pairs with the fence of `look_again`.
         fence(Ordering::SeqCst);
-        self.end_turn(own);
+        self.end_turn();
     }
 
     /// Gives RUN up; `kept` as for [`Gate::leave`]. Senders who wait get what room there is first.
@@ -1157,12 +1152,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[cold]
     #[inline(never)]
     fn leave_slow(self: &Arc<Self>, kept: u32) {
-        let mut g = self.gate.lock();
-        let mut after = After::default();
-        self.see(&mut g);
-        self.grant(&mut g, &mut after);
-        drop(g);
-        self.afterwards(after);
+        self.give_back();
         if self.gate.leave(kept, true) == word::Left::Owes {
             self.runner.schedule(self);
         }
@@ -1281,7 +1271,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if purged > 0 {
             tracing::debug!(mailbox = %self.label(), purged, "messages purged");
-            self.end_turn(own);
+            self.end_turn();
         }
         purged
     }

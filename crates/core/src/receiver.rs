@@ -98,7 +98,7 @@ impl<M: Send + 'static> Receiver<M> {
             if let Some(message) = cell.take(own) {
                 cell.handled();
                 // Nobody knows when the next look comes: who waits is not to wait for half a mailbox.
-                cell.end_look(own);
+                cell.end_look();
                 return Ok(message);
             }
             let bits = cell.gate().bits_acquire();

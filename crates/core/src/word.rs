@@ -18,8 +18,9 @@
 //!    fall before changing any bit. So unlocking is a plain store. (Without it, a bit set meanwhile would be lost.)
 //! 2. SCHED is set by exactly one party, which then owes exactly one wake-up; the runner clears it when it enters.
 //!    (Without it, two senders wake twice, or none does.)
-//! 3. Who finds RUN taken leaves NOTE, and clears SCHED, whose wake-up it was (one who entered quietly left it set); the holder looks at NOTE in the same instruction that gives RUN up.
-//!    (Without it, a wake-up that meets a caller's poll is lost.)
+//! 3. Who finds RUN taken leaves NOTE, and clears SCHED, whose wake-up it was (one who entered quietly left it set); the
+//!    holder looks at NOTE in the same instruction that gives RUN up. (Without it, a wake-up that meets a caller's poll is
+//!    lost.)
 //! 4. A runner that leaves with messages in the taken batch keeps DATA set. (Without it, a caller would find the word
 //!    idle and overtake messages that it sent itself.)
 //! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
@@ -308,7 +309,7 @@ impl<L, R> Gate<L, R> {
         if bits & (ALARMING | LOCK) != 0 || self.is_calm() {
             return bits;
         }
-        // Whoever raised it held the lock: either it still does, or its bits are to be seen.
+        // Whoever raised it still holds the lock, or its bits are to be seen (rule 6).
         self.alarm.swap(0, Ordering::AcqRel);
         let bits = self.bits();
         if bits & (ALARMING | LOCK) != 0 {
