@@ -1,0 +1,1 @@
+//! The supervisor's behaviour, through its public face.
