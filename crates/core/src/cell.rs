@@ -1452,6 +1452,34 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let Some(mut permit) = Permit::enter_quietly(self) else { return false };
         let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();
+        self.bury_all(own, &reason);
+        permit.give_up();
+        self.gate.change(0, word::RUN | word::NOTE);
+        if self.gate.lock().note_event(|| Event::Closed(reason)) {
+            self.tell();
+        }
+        self.runner.on_settled();
+        true
+    }
+
+    /// Dead-letters what is queued, for this reason, while nobody reads: how many. Open mailboxes go on taking messages.
+    pub fn clear_out(self: &Arc<Self>, reason: &ExitReason) -> u64 {
+        let Some(mut permit) = Permit::enter_quietly(self) else { return 0 };
+        if self.is_leased() {
+            permit.give_up();
+            self.leave_quietly();
+            return 0;
+        }
+        let (_, own) = permit.split();
+        let left = self.bury_all(own, reason);
+        permit.give_up();
+        self.end_turn();
+        self.leave_quietly();
+        left
+    }
+
+    /// Buries all that is queued; how many.
+    fn bury_all(self: &Arc<Self>, own: &mut Own<M>, reason: &ExitReason) -> u64 {
         let mut left = 0;
         loop {
             self.refill(own);
@@ -1463,6 +1491,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             while let Some((message, meta)) = own.lanes.lane_mut(lane).pop() {
                 own.left(lane);
                 left += 1;
+                if lane != Lane::Control
+                    && let Some(settings) = self.settings.as_ref().filter(|s| s.weight_limit.is_some())
+                {
+                    let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
+                    settings.weight_out.store(out, Ordering::Release);
+                }
                 self.bury(message, meta.attempts(), DeadCause::Closed(reason.clone()));
             }
         }
@@ -1471,13 +1505,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if left > 0 {
             self.count(Fate::DeadLettered, left);
         }
-        permit.give_up();
-        self.gate.change(0, word::RUN | word::NOTE);
-        if self.gate.lock().note_event(|| Event::Closed(reason)) {
-            self.tell();
-        }
-        self.runner.on_settled();
-        true
+        left
     }
 
     /// Tells the monitors what is untold, in order; user code, so the list is out of the cell meanwhile. Where somebody

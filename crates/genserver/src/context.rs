@@ -232,6 +232,9 @@ impl<S: GenServer> Context<S> {
 
     /// `init` is done.
     pub(crate) fn started(&mut self) {
+        if let Some(keeper) = self.cell.runner.keeper() {
+            keeper.started(self.incarnation);
+        }
         self.cell.desk(|desk| {
             desk.phase = Phase::Idle;
             match desk.start.take() {
@@ -369,8 +372,11 @@ impl<S: GenServer> Context<S> {
         self.cell.desk(|desk| desk.exit.as_ref().map_or(ExitReason::Normal, |e| e.reason.clone()))
     }
 
-    /// One event for each end that calls for one.
+    /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.)
     pub(crate) fn report(&self, reason: &ExitReason) {
+        if self.cell.runner.is_kept() {
+            return;
+        }
         if reason.is_orderly() {
             tracing::debug!(server = std::any::type_name::<S>(), mailbox = %self.cell.label(), %reason, "server ended");
             return;

@@ -19,6 +19,7 @@ mod context;
 pub mod cycle;
 mod frame;
 mod guarded;
+pub mod keeper;
 mod link;
 mod message;
 mod next;

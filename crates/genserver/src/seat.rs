@@ -14,6 +14,7 @@
 //! dropped before the cell's memory goes.
 
 use crate::frame;
+use crate::keeper::{End, Keeper, Verdict};
 use crate::message::Message;
 use crate::rt::Rt;
 use crate::server::GenServer;
@@ -22,7 +23,7 @@ use crate::start::{Lent, Outcome, StartSender};
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
 use restante_core::word::{self, Permit};
-use restante_core::{DeadCause, Exit, ExitReason, Fate, Phase, Settings, clock, drop_quietly};
+use restante_core::{DeadCause, Exit, ExitReason, Fate, LeaseError, Phase, Settings, clock, drop_quietly};
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -30,7 +31,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context as Cx, Poll, Waker};
 
 /// A server's mailbox, bookkeeping and loop.
@@ -44,8 +45,7 @@ pub(crate) struct Seat<S: GenServer> {
     body: UnsafeCell<Option<Body>>,
     /// The runtime and task that the mailbox was first served by.
     home: OnceLock<Home>,
-    /// Those that serve it now, where it has moved to another runtime since.
-    moved: OnceLock<Box<Mutex<Arc<Home>>>>,
+    rare: OnceLock<Box<Rare<S>>>,
     pub(crate) trapping: AtomicBool,
     /// Callers never run handlers.
     pub(crate) never_inline: AtomicBool,
@@ -70,6 +70,22 @@ pub(crate) struct Home {
 impl Home {
     fn new(rt: Arc<Rt>) -> Self {
         Self { rt, task: OnceLock::new(), gone: AtomicBool::new(false) }
+    }
+}
+
+/// What few mailboxes have.
+struct Rare<S: GenServer> {
+    /// The runtime and task that serve it now, where it has moved to another runtime since.
+    moved: OnceLock<Mutex<Arc<Home>>>,
+    /// Who decides whether another incarnation comes, where somebody does.
+    keeper: OnceLock<Mutex<Weak<dyn Keeper<S>>>>,
+    /// The task is to begin the next incarnation.
+    again: AtomicBool,
+}
+
+impl<S: GenServer> Default for Rare<S> {
+    fn default() -> Self {
+        Self { moved: OnceLock::new(), keeper: OnceLock::new(), again: AtomicBool::new(false) }
     }
 }
 
@@ -198,7 +214,7 @@ pub(crate) fn new_cell<S: GenServer>(
 ) -> Arc<Cell<S>> {
     let seat = Seat {
         home: home.map_or_else(OnceLock::new, |rt| OnceLock::from(Home::new(rt))),
-        moved: OnceLock::new(),
+        rare: OnceLock::new(),
         trapping: AtomicBool::new(false),
         never_inline: AtomicBool::new(false),
         owned: AtomicBool::new(owned),
@@ -325,11 +341,17 @@ impl<S: GenServer> Seat<S> {
         cell.leave(kept);
     }
 
+    /// The home that it has moved to, if it has.
+    #[inline(always)]
+    fn moved(&self) -> Option<&Mutex<Arc<Home>>> {
+        self.rare.get().and_then(|rare| rare.moved.get())
+    }
+
     /// The runtime that serves the mailbox, once one does.
     #[inline(always)]
     fn with_home<R>(&self, f: impl FnOnce(&Home) -> R) -> Option<R> {
-        if let Some(moved) = self.moved.get() {
-            let home = Arc::clone(&moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if let Some(moved) = self.moved() {
+            let home = Arc::clone(&moved.lock().unwrap_or_else(PoisonError::into_inner));
             return Some(f(&home));
         }
         self.home.get().map(f)
@@ -338,6 +360,29 @@ impl<S: GenServer> Seat<S> {
     /// The runtime that serves the mailbox, once one does.
     pub(crate) fn rt(&self) -> Option<Arc<Rt>> {
         self.with_home(|h| Arc::clone(&h.rt))
+    }
+
+    /// Who keeps the mailbox served.
+    pub(crate) fn keeper(&self) -> Option<Arc<dyn Keeper<S>>> {
+        let keeper = self.rare.get()?.keeper.get()?;
+        keeper.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// Whether anybody has kept it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.rare.get().is_some_and(|rare| rare.keeper.get().is_some())
+    }
+
+    /// Gives the mailbox a keeper, unless it has one.
+    pub(crate) fn keep(&self, keeper: Weak<dyn Keeper<S>>) -> bool {
+        let place = &self.rare.get_or_init(Box::default).keeper;
+        let (Err(keeper), Some(present)) = (place.set(Mutex::new(keeper)), place.get()) else { return true };
+        let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = present.strong_count() == 0;
+        if free {
+            *present = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
+        free
     }
 
     /// From now on this runtime serves the mailbox.
@@ -351,9 +396,10 @@ impl<S: GenServer> Seat<S> {
                     == Some(true) => {}
             Some(_) => {
                 let home = Arc::new(Home::new(rt));
-                let moved = self.moved.get_or_init(|| Box::new(Mutex::new(Arc::clone(&home))));
+                let moved =
+                    self.rare.get_or_init(Box::default).moved.get_or_init(|| Mutex::new(Arc::clone(&home)));
                 let old = std::mem::replace(
-                    &mut *moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+                    &mut *moved.lock().unwrap_or_else(PoisonError::into_inner),
                     home,
                 );
                 // The tasks that served it elsewhere find that they are done.
@@ -373,6 +419,33 @@ impl<S: GenServer> Seat<S> {
         waiting: impl FnOnce() -> StartSender,
     ) -> Option<Outcome> {
         let here = frame::depth() < DEPTH && cell.runner.with_home(|home| home.rt.is_current()) == Some(true);
+        Self::prepare(cell, incarnation, lent);
+        let ended = here && Self::poll(cell, None).is_ready();
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
+        if ended {
+            let outcome = desk.outcome();
+            if Self::finish(cell) == Verdict::Again {
+                // Not on the starter's stack.
+                Self::again_later(cell);
+            }
+            return Some(outcome);
+        }
+        // Of a failure the starter hears when the incarnation has been cleaned away: `finish` tells.
+        let started = (desk.started == Some(Started::Yes)).then_some(Outcome::Started);
+        if started.is_none() {
+            desk.start = Some(waiting());
+        }
+        if !here {
+            // Nobody has polled yet: the note makes leaving wake the task.
+            cell.gate().notify();
+        }
+        Self::leave(cell);
+        started
+    }
+
+    /// Makes the loop of an incarnation. RUN and the lease are held.
+    fn prepare(cell: &Arc<Cell<S>>, incarnation: u32, lent: Lent<S>) {
         {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
@@ -396,25 +469,80 @@ impl<S: GenServer> Seat<S> {
         let body: Body = Box::pin(crate::run::run(own, incarnation, lent));
         // SAFETY: RUN is held, and the last incarnation's loop was cleared when it ended.
         unsafe { *cell.runner.body.get() = Some(body) };
-        let ended = here && Self::poll(cell, None).is_ready();
+    }
+
+    /// Whether the keeper, if there is one, lets this incarnation begin; else it is over. RUN and the lease are held.
+    pub(crate) fn may_begin(cell: &Arc<Cell<S>>, incarnation: u32) -> bool {
+        if !cell.runner.is_kept() || cell.runner.keeper().is_some_and(|keeper| keeper.begins(incarnation)) {
+            return true;
+        }
+        let exit = Exit::new(ExitReason::Shutdown, Phase::Init, None, incarnation);
+        // SAFETY: RUN is held and no reference to the reader's half is alive.
+        let permit = unsafe { Permit::assume(cell) };
+        cell.end_lease(permit, Some(exit), false);
+        false
+    }
+
+    /// Wakes the task, to begin the next incarnation of a kept mailbox.
+    pub(crate) fn again_later(cell: &Arc<Cell<S>>) {
+        if let Some(rare) = cell.runner.rare.get() {
+            rare.again.store(true, Ordering::Release);
+            cell.runner.schedule(cell);
+        }
+    }
+
+    /// Begins the next incarnation on the mailbox's own task, if the keeper will have it. True: RUN is held, and the loop
+    /// waits to be polled.
+    fn renew(cell: &Arc<Cell<S>>) -> bool {
+        let Some(keeper) = cell.runner.keeper() else { return false };
+        let mut spin = restante_core::sync::Spin::default();
+        // (Held for a look, or by a starter who comes first.)
+        while !cell.gate().enter_quietly() {
+            if cell.is_leased() {
+                return false;
+            }
+            spin.wait();
+        }
+        let incarnation = match cell.lease() {
+            Ok(incarnation) => incarnation,
+            Err(e) => {
+                cell.leave_quietly();
+                if e == LeaseError::Closed {
+                    let reason = cell.closed_reason().unwrap_or(ExitReason::Normal);
+                    let exit = Exit::new(reason, Phase::Init, None, cell.incarnation());
+                    keeper.ended(End { exit, ignored: false, closed: true, orphaned: false });
+                }
+                return false;
+            }
+        };
+        if !Self::may_begin(cell, incarnation) {
+            return false;
+        }
+        Self::prepare(cell, incarnation, Lent::Kept(keeper));
+        true
+    }
+
+    /// An incarnation that the task has begun is still in `init`: it has so long. RUN is held.
+    #[cold]
+    fn watch_start(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
-        if ended {
-            let outcome = desk.outcome();
-            Self::finish(cell);
-            return Some(outcome);
+        if desk.phase != Phase::Init || desk.started.is_some() || desk.start.is_some() {
+            return;
         }
-        // Of a failure the starter hears when the incarnation has been cleaned away: `finish` tells.
-        let started = (desk.started == Some(Started::Yes)).then_some(Outcome::Started);
-        if started.is_none() {
-            desk.start = Some(waiting());
-        }
-        if !here {
-            // Nobody has polled yet: the note makes leaving wake the task.
-            cell.gate().notify();
-        }
-        Self::leave(cell);
-        started
+        let limit = cell.runner.keeper().map_or(std::time::Duration::MAX, |keeper| keeper.start_timeout());
+        let Some(rt) = cell.runner.rt() else { return };
+        let (tell, mut told) = tokio::sync::oneshot::channel();
+        desk.start = Some(tell);
+        let (weak, incarnation) = (Arc::downgrade(cell), cell.incarnation());
+        rt.handle.spawn(async move {
+            if restante_core::timeout::at_most(limit, &mut told).await.is_none()
+                && let Some(cell) = weak.upgrade()
+            {
+                let late = ExitReason::error("init did not end within the time allowed");
+                cell.kill_incarnation(Some(incarnation), late);
+            }
+        });
     }
 
     /// Runs a call on the caller's own stack, if the server is idle and all else allows it; else gives it back.
@@ -428,7 +556,7 @@ impl<S: GenServer> Seat<S> {
         if frame::depth() >= DEPTH || !cell.gate().enter_idle() {
             return Err(message);
         }
-        let home = cell.runner.moved.get().is_none().then(|| cell.runner.home.get()).flatten();
+        let home = cell.runner.moved().is_none().then(|| cell.runner.home.get()).flatten();
         // A handler that spawns or sleeps must do so in its own runtime: elsewhere the mailbox is the way.
         let here = match (home, rt) {
             (Some(home), None) => home.rt.is_current(),
@@ -449,7 +577,9 @@ impl<S: GenServer> Seat<S> {
         cell.came_inline();
         if Self::poll(cell, Some(slot)).is_ready() {
             // It broke off: see `poll`. (A loop that ends in order waits for its own task.)
-            Self::finish(cell);
+            if Self::finish(cell) == Verdict::Again {
+                Self::again_later(cell);
+            }
             return Ok(());
         }
         if let Some(began) = sampled
@@ -474,11 +604,43 @@ impl<S: GenServer> Seat<S> {
         if !unsafe { cell.enter_and_refill() } {
             return Poll::Pending;
         }
+        let mut renewed = 0;
         if cell.gate().bits() & word::LEASED == 0 {
             // Between two incarnations.
             cell.leave_quietly();
-            return Self::between(cell);
+            if !Self::is_due_again(cell) || !Self::renew(cell) {
+                return Self::between(cell);
+            }
+            renewed += 1;
         }
+        loop {
+            if Self::poll_turn(cell).is_pending() {
+                break;
+            }
+            if Self::finish(cell) == Verdict::Leave {
+                return Self::between(cell);
+            }
+            if renewed == RENEWALS {
+                // Others want to be polled as well.
+                Self::again_later(cell);
+                return Poll::Pending;
+            }
+            if !Self::renew(cell) {
+                return Self::between(cell);
+            }
+            renewed += 1;
+        }
+        if renewed > 0 {
+            Self::watch_start(cell);
+        }
+        Self::watch_buffers(cell);
+        Self::leave(cell);
+        Poll::Pending
+    }
+
+    /// A turn on the server's own task. RUN and the lease are held.
+    #[inline(always)]
+    fn poll_turn(cell: &Arc<Cell<S>>) -> Poll<()> {
         {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
@@ -494,13 +656,12 @@ impl<S: GenServer> Seat<S> {
                 cell.gate().change(0, word::ASIDE);
             }
         }
-        if Self::poll(cell, None).is_ready() {
-            Self::finish(cell);
-            return Self::between(cell);
-        }
-        Self::watch_buffers(cell);
-        Self::leave(cell);
-        Poll::Pending
+        Self::poll(cell, None)
+    }
+
+    /// Whether the task has been told to begin the next incarnation.
+    fn is_due_again(cell: &Arc<Cell<S>>) -> bool {
+        cell.runner.rare.get().is_some_and(|rare| rare.again.swap(false, Ordering::AcqRel))
     }
 
     /// The task of a mailbox that will never be served again is done.
@@ -509,8 +670,8 @@ impl<S: GenServer> Seat<S> {
         if bits & word::CLOSED != 0 && bits & word::LEASED == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The loop has ended. RUN is held, and given up.
-    fn finish(cell: &Arc<Cell<S>>) {
+    /// The loop has ended. RUN is held, and given up. Who keeps the mailbox says what comes next.
+    fn finish(cell: &Arc<Cell<S>>) -> Verdict {
         Self::clear(cell);
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
@@ -535,14 +696,21 @@ impl<S: GenServer> Seat<S> {
         let owned = cell.runner.owned.load(Ordering::Relaxed);
         // SAFETY: RUN is held and no reference to the reader's half is alive.
         let permit = unsafe { Permit::assume(cell) };
+        let keeper = cell.runner.keeper();
+        let kept = keeper.map(|keeper| (keeper, exit.clone()));
         cell.end_lease(permit, Some(exit), owned);
         if let Some(message) = brought {
             // Its caller looks for the reason in the exit, which is known by now.
             cell.bury(message, 0, DeadCause::InHand(reason));
         }
+        let ignored = matches!(told, Outcome::Ignored);
         if let Some(sender) = sender {
             let _ = sender.send(told);
         }
+        kept.map_or(Verdict::Leave, |(keeper, exit)| {
+            let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
+            keeper.ended(End { exit, ignored, closed: cell.is_closed(), orphaned })
+        })
     }
 
     /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;
@@ -598,6 +766,9 @@ impl<S: GenServer> Seat<S> {
     }
 }
 
+/// Incarnations that one poll of the task begins at most.
+const RENEWALS: u32 = 16;
+
 /// Buffers above this many bytes are given back after a burst.
 const FAT: usize = 4096;
 
@@ -650,7 +821,7 @@ struct Task<S: GenServer>(Option<Arc<Cell<S>>>, u32);
 impl<S: GenServer> Task<S> {
     /// Whether the mailbox is served from this task's runtime (still, or again).
     fn is_home(&self, cell: &Arc<Cell<S>>) -> bool {
-        cell.runner.moved.get().is_none()
+        cell.runner.moved().is_none()
             || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
     }
 }

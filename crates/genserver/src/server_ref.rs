@@ -322,16 +322,18 @@ impl<S: GenServer> ServerRef<S> {
         let exit = match now {
             Poll::Ready(exit) => exit,
             Poll::Pending => {
-                let kind = Box::new(OrderKind::Stop(reason.clone()));
-                let order = Message::Order(Order { kind, incarnation });
-                let options = SendOptions::new().lane(Lane::Control);
-                if self.handle.cell().push_with(order, &options, false).is_err() {
-                    // Closed: it is ending already.
-                }
+                self.order_stop(incarnation, reason.clone());
                 restante_core::timeout::at_most(limit, &mut end).await.ok_or(StopError::Timeout)?
             }
         };
         if exit.reason == reason { Ok(()) } else { Err(StopError::Other(exit.reason)) }
+    }
+
+    /// Tells an incarnation to stop.
+    pub(crate) fn order_stop(&self, incarnation: u32, reason: ExitReason) {
+        let order = Message::Order(Order { kind: Box::new(OrderKind::Stop(reason)), incarnation });
+        // (Refused only where the mailbox is closed: then it is ending already.)
+        let _ = self.handle.cell().push_with(order, &SendOptions::new().lane(Lane::Control), false);
     }
 
     /// Waits for the end of the present incarnation; if none reads, tells at once how the last one ended.

@@ -3,6 +3,7 @@
 use crate::call::{CallerRuns, label};
 use crate::context::Context;
 use crate::cycle::{self, Path};
+use crate::keeper::Keeper;
 use crate::message::Message;
 use crate::rt::Rt;
 use crate::seat::{Cell, NewCell, Seat, new_cell};
@@ -41,6 +42,7 @@ pub(crate) type StartSender = tokio::sync::oneshot::Sender<Outcome>;
 pub(crate) enum Lent<S: GenServer> {
     Given(S::Args),
     Shared(Arc<S::Args>),
+    Kept(Arc<dyn Keeper<S>>),
 }
 
 impl<S: GenServer> Lent<S> {
@@ -48,6 +50,7 @@ impl<S: GenServer> Lent<S> {
         match self {
             Self::Given(args) => args,
             Self::Shared(args) => args,
+            Self::Kept(keeper) => keeper.args(),
         }
     }
 }
@@ -68,6 +71,9 @@ pub enum StartError {
     /// Another incarnation reads the mailbox.
     #[error("the server is running already")]
     AlreadyStarted,
+    /// The mailbox belongs to a supervisor, which has not asked for this start (or does no longer).
+    #[error("only its supervisor starts this server")]
+    Supervised,
     /// The mailbox is closed.
     #[error("the mailbox is closed")]
     Closed,
@@ -394,6 +400,15 @@ impl<S: GenServer> Server<S> {
         self.begin(Lent::Shared(args)).await
     }
 
+    pub(crate) fn server(&self) -> &ServerRef<S> {
+        &self.server
+    }
+
+    /// How long `init` may take, and where it runs.
+    pub(crate) fn limits(&self) -> Result<(Duration, Arc<Rt>), StartError> {
+        Ok((self.opts.timeout, self.opts.rt()?))
+    }
+
     async fn begin(&self, lent: Lent<S>) -> Result<ServerRef<S>, StartError> {
         start_on(&self.server, lent, self.opts.timeout, self.opts.rt()?).await?;
         Ok(self.server.clone())
@@ -401,7 +416,7 @@ impl<S: GenServer> Server<S> {
 }
 
 /// Starts on a mailbox that is there already. RUN first, then the lease: from the lease on senders would wake somebody.
-async fn start_on<S: GenServer>(
+pub(crate) async fn start_on<S: GenServer>(
     server: &ServerRef<S>,
     lent: Lent<S>,
     limit: Duration,
@@ -431,6 +446,9 @@ async fn start_on<S: GenServer>(
             });
         }
     };
+    if !Seat::may_begin(cell, incarnation) {
+        return Err(StartError::Supervised);
+    }
     begin(server, incarnation, lent, limit).await
 }
 

@@ -1,0 +1,99 @@
+//! Who keeps a mailbox served: told of each end of its server, and asked whether another incarnation comes.
+//!
+//! The ground that supervisors stand on, and not meant for their users: it may change in any release. What deliberately
+//! does not live here: when to restart, how often, in what order, after what pause.
+//!
+//! A kept mailbox's server is started by its keeper alone, in one of two ways: [`start_kept`], for whoever waits for
+//! `init`; or by the mailbox's own task, which goes on with the next incarnation when the keeper says [`Verdict::Again`]
+//! or somebody calls [`again`]. Both ask the keeper first ([`Keeper::begins`]), so what a keeper has decided under its
+//! lock holds whoever comes late.
+
+use crate::seat::{Cell, Seat};
+use crate::server::GenServer;
+use crate::server_ref::ServerRef;
+use crate::start::{Lent, Server, StartError, start_on};
+use restante_core::{Exit, ExitReason};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Decides over the incarnations of one mailbox. Its methods run on threads that begin and end servers, often with the
+/// next message already waiting: they must neither block nor panic, and must not poll or drop what they do not own.
+pub trait Keeper<S: GenServer>: Send + Sync + 'static {
+    /// What each `init` is lent.
+    fn args(&self) -> &S::Args;
+    /// How long an `init` may take that nobody waits for. (Where somebody does, they say.)
+    fn start_timeout(&self) -> Duration;
+    /// An incarnation is about to begin; false: it must not.
+    fn begins(&self, incarnation: u32) -> bool;
+    /// Its `init` has returned a state.
+    fn started(&self, incarnation: u32);
+    /// It has ended: its lease is given back, its links and monitors have been told.
+    fn ended(&self, end: End) -> Verdict;
+}
+
+/// How an incarnation ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct End {
+    /// Why, and where in its life.
+    pub exit: Exit,
+    /// `init` said that there is nothing to serve.
+    pub ignored: bool,
+    /// The mailbox is closed: no other incarnation can come.
+    pub closed: bool,
+    /// The runtime that it ran on has shut down: no other can come there.
+    pub orphaned: bool,
+}
+
+/// What a keeper says to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The mailbox's own task begins the next incarnation, at once.
+    Again,
+    /// Nobody does, until somebody else does.
+    Leave,
+}
+
+/// Gives the mailbox a keeper. False when it has one that is still there.
+pub fn keep<S: GenServer>(server: &Server<S>, keeper: Weak<dyn Keeper<S>>) -> bool {
+    cell(server.server()).runner.keep(keeper)
+}
+
+/// Puts a server in front of a kept mailbox, and waits for its `init`.
+///
+/// # Errors
+/// As [`Server::start`].
+///
+/// # Cancel safety
+/// Dropping the future before `init` is done kills the incarnation; the mailbox stays.
+pub async fn start_kept<S: GenServer>(
+    server: &Server<S>,
+    keeper: Arc<dyn Keeper<S>>,
+) -> Result<(), StartError> {
+    let (limit, rt) = server.limits()?;
+    start_on(server.server(), Lent::Kept(keeper), limit, rt).await
+}
+
+/// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then.
+pub fn again<S: GenServer>(server: &ServerRef<S>) {
+    Seat::again_later(cell(server));
+}
+
+/// Orders this incarnation, and no later one, to end after the message in hand, for this reason; `terminate` runs.
+pub fn order_stop<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: ExitReason) {
+    server.order_stop(incarnation, reason);
+}
+
+/// Ends this incarnation, and no later one, at its next await.
+pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: ExitReason) -> bool {
+    cell(server).kill_incarnation(Some(incarnation), reason)
+}
+
+/// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.
+pub fn clear_out<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u64 {
+    cell(server).clear_out(reason)
+}
+
+fn cell<S: GenServer>(server: &ServerRef<S>) -> &Arc<Cell<S>> {
+    server.handle.cell()
+}
