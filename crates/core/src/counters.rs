@@ -57,6 +57,24 @@ impl Ledger {
     }
 }
 
+/// The counters of several mailboxes taken together.
+impl std::ops::AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.handled += other.handled;
+        self.failed += other.failed;
+        self.expired += other.expired;
+        self.shed += other.shed;
+        self.coalesced += other.coalesced;
+        self.diverted += other.diverted;
+        self.dead_lettered += other.dead_lettered;
+        self.purged += other.purged;
+        self.cancelled += other.cancelled;
+        self.in_hand += other.in_hand;
+        self.queued += other.queued;
+    }
+}
+
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sent {} = handled {}", self.sent, self.handled)?;

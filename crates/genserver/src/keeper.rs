@@ -45,6 +45,13 @@ pub struct End {
     pub orphaned: bool,
 }
 
+impl End {
+    /// An end on a runtime that goes on, of an incarnation that had something to serve.
+    pub fn new(exit: Exit, closed: bool) -> Self {
+        Self { exit, ignored: false, closed, orphaned: false }
+    }
+}
+
 /// What a keeper says to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -72,6 +79,11 @@ pub async fn start_kept<S: GenServer>(
 ) -> Result<(), StartError> {
     let (limit, rt) = server.limits()?;
     start_on(server.server(), Lent::Kept(keeper), limit, rt).await
+}
+
+/// How long an `init` on this mailbox may take.
+pub fn start_timeout<S: GenServer>(server: &Server<S>) -> Duration {
+    server.start_timeout()
 }
 
 /// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then.

@@ -398,10 +398,7 @@ impl<S: GenServer> Seat<S> {
                 let home = Arc::new(Home::new(rt));
                 let moved =
                     self.rare.get_or_init(Box::default).moved.get_or_init(|| Mutex::new(Arc::clone(&home)));
-                let old = std::mem::replace(
-                    &mut *moved.lock().unwrap_or_else(PoisonError::into_inner),
-                    home,
-                );
+                let old = std::mem::replace(&mut *moved.lock().unwrap_or_else(PoisonError::into_inner), home);
                 // The tasks that served it elsewhere find that they are done.
                 for left in [old.task.get(), self.home.get().and_then(|h| h.task.get())] {
                     left.map(Waker::wake_by_ref);
@@ -821,8 +818,7 @@ struct Task<S: GenServer>(Option<Arc<Cell<S>>>, u32);
 impl<S: GenServer> Task<S> {
     /// Whether the mailbox is served from this task's runtime (still, or again).
     fn is_home(&self, cell: &Arc<Cell<S>>) -> bool {
-        cell.runner.moved().is_none()
-            || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
+        cell.runner.moved().is_none() || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
     }
 }
 

@@ -400,13 +400,18 @@ impl<S: GenServer> Server<S> {
         self.begin(Lent::Shared(args)).await
     }
 
-    pub(crate) fn server(&self) -> &ServerRef<S> {
+    /// The reference of whoever reads this mailbox, lent.
+    pub fn server(&self) -> &ServerRef<S> {
         &self.server
     }
 
     /// How long `init` may take, and where it runs.
     pub(crate) fn limits(&self) -> Result<(Duration, Arc<Rt>), StartError> {
         Ok((self.opts.timeout, self.opts.rt()?))
+    }
+
+    pub(crate) fn start_timeout(&self) -> Duration {
+        self.opts.timeout
     }
 
     async fn begin(&self, lent: Lent<S>) -> Result<ServerRef<S>, StartError> {

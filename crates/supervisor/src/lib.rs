@@ -1,2 +1,33 @@
 //! A supervisor puts a new reader in front of a mailbox whose reader died.
+//!
+//! - [`Supervisor`] is what one writes: strategy, intensity, children ([`Supervise::child`]); [`SupervisorRef`] is what one
+//!   holds of it.
+//! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21.
+//!
+//! What deliberately does not live here: the loop of a server and how it ends (genserver), names.
 
+mod backoff;
+mod branch;
+mod child;
+mod child_spec;
+mod intensity;
+mod perform;
+mod restart;
+mod rt;
+mod rules;
+mod shutdown;
+mod strategy;
+mod supervisor;
+
+pub use backoff::Backoff;
+pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};
+pub use intensity::Intensity;
+pub use perform::ChildNotStarted;
+pub use restart::Restart;
+pub use rules::RestartLimit;
+pub use shutdown::ShutdownReport;
+pub use strategy::{AutoShutdown, Strategy};
+pub use supervisor::{
+    ChildCounts, ChildError, ChildInfo, ChildState, SpecError, StartChildError, Started, Supervisor,
+    SupervisorRef, TreeError,
+};

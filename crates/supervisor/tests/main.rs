@@ -1,1 +1,4 @@
 //! The supervisor's behaviour, through its public face.
+
+mod strategies;
+mod support;

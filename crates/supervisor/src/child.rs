@@ -1,0 +1,149 @@
+//! A child as the supervisor's shell sees it: something that can be started, told to end, killed and closed, and that
+//! tells its supervisor when it has begun and when it has ended.
+
+use crate::branch::Branch;
+use crate::child_spec::{ChildKind, short_name};
+use futures::future::BoxFuture;
+use restante_core::{ExitReason, Ledger, Stats};
+use restante_genserver::keeper::{self, End, Keeper, Verdict};
+use restante_genserver::{GenServer, Server, StartError};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// Where a child stands: its supervisor, and its key there.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    pub(crate) branch: Weak<Branch>,
+    pub(crate) key: u64,
+}
+
+/// See the module. None of these may be called under a supervisor's lock.
+pub(crate) trait Child: Send + Sync + 'static {
+    /// Takes up its post. False when it has had one before.
+    fn adopt(self: Arc<Self>, post: Post) -> bool;
+    /// Starts an incarnation and waits for its `init`. Dropped before that, it kills it.
+    fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>>;
+    /// Starts an incarnation that nobody waits for.
+    fn again(self: Arc<Self>);
+    /// Tells an incarnation to end in order.
+    fn order_stop(&self, incarnation: u32, reason: ExitReason);
+    /// Ends an incarnation at its next await.
+    fn kill(&self, incarnation: u32, reason: ExitReason);
+    /// There will be no other incarnation.
+    fn close(&self, reason: ExitReason);
+    /// Dead-letters what is queued while nobody reads.
+    fn clear_out(&self, reason: &ExitReason);
+    /// What it is.
+    fn kind(&self) -> ChildKind;
+    /// The mailbox's name, where it has one.
+    fn name(&self) -> Option<&str>;
+    /// What runs there, for people.
+    fn type_name(&self) -> &'static str;
+    /// A look at its mailbox, where it has one.
+    fn stats(&self) -> Option<Stats>;
+    /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
+    fn audit(&self) -> Option<Ledger>;
+    /// The supervisor that it is, if it is one.
+    fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
+        None
+    }
+}
+
+/// A server under a supervisor: its mailbox, and the arguments that each `init` is lent.
+pub(crate) struct ServerChild<S: GenServer> {
+    server: Server<S>,
+    args: S::Args,
+    post: OnceLock<Post>,
+}
+
+impl<S: GenServer> ServerChild<S> {
+    pub(crate) fn new(server: Server<S>, args: S::Args) -> Arc<Self> {
+        Arc::new(Self { server, args, post: OnceLock::new() })
+    }
+
+    fn post(&self) -> Option<(Arc<Branch>, u64)> {
+        let post = self.post.get()?;
+        Some((post.branch.upgrade()?, post.key))
+    }
+}
+
+impl<S: GenServer> Child for ServerChild<S> {
+    fn adopt(self: Arc<Self>, post: Post) -> bool {
+        let me: Weak<Self> = Arc::downgrade(&self);
+        self.post.set(post).is_ok() && keeper::keep(&self.server, me)
+    }
+
+    fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
+        Box::pin(async move {
+            let me: Arc<dyn Keeper<S>> = Arc::clone(&self) as _;
+            keeper::start_kept(&self.server, me).await
+        })
+    }
+
+    fn again(self: Arc<Self>) {
+        keeper::again(self.server.server());
+    }
+
+    fn order_stop(&self, incarnation: u32, reason: ExitReason) {
+        keeper::order_stop(self.server.server(), incarnation, reason);
+    }
+
+    fn kill(&self, incarnation: u32, reason: ExitReason) {
+        keeper::kill(self.server.server(), incarnation, reason);
+    }
+
+    fn close(&self, reason: ExitReason) {
+        self.server.server().close(reason);
+    }
+
+    fn clear_out(&self, reason: &ExitReason) {
+        keeper::clear_out(self.server.server(), reason);
+    }
+
+    fn kind(&self) -> ChildKind {
+        ChildKind::Worker
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.server.server().name()
+    }
+
+    fn type_name(&self) -> &'static str {
+        short_name::<S>()
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        Some(self.server.server().stats())
+    }
+
+    fn audit(&self) -> Option<Ledger> {
+        self.server.server().audit()
+    }
+}
+
+impl<S: GenServer> Keeper<S> for ServerChild<S> {
+    fn args(&self) -> &S::Args {
+        &self.args
+    }
+
+    fn start_timeout(&self) -> Duration {
+        keeper::start_timeout(&self.server)
+    }
+
+    fn begins(&self, incarnation: u32) -> bool {
+        self.post().is_some_and(|(branch, key)| branch.child_begins(key, incarnation))
+    }
+
+    fn started(&self, incarnation: u32) {
+        if let Some((branch, key)) = self.post() {
+            branch.child_started(key, incarnation);
+        }
+    }
+
+    fn ended(&self, end: End) -> Verdict {
+        match self.post() {
+            Some((branch, key)) => branch.child_ended(key, &end),
+            None => Verdict::Leave,
+        }
+    }
+}

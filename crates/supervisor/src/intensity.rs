@@ -1,0 +1,122 @@
+//! How many restarts, in how long, are too many.
+
+use restante_core::clock::Instant;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// At most so many restarts in a period; one more and the supervisor gives up.
+///
+/// The window slides, on the clock that tests can pause: at each attempt those made within the last period count, one that is
+/// exactly a period old included. Every attempt counts, one whose `init` fails as well.
+///
+/// Default: 3 in 5 s. Source: OTP `supervisor`, restart intensity (there 1 in 5 s, in whole seconds).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intensity {
+    /// `None`: without limit.
+    pub(crate) max: Option<u32>,
+    pub(crate) period: Duration,
+}
+
+impl Intensity {
+    /// Restarts without end. (With a back-off, which is on unless turned off, that need not be a hot loop.)
+    pub const UNLIMITED: Self = Self { max: None, period: Duration::ZERO };
+
+    /// At most `max` restarts in any `period`. Zero: the first crash is one too many.
+    pub const fn new(max: u32, period: Duration) -> Self {
+        Self { max: Some(max), period }
+    }
+}
+
+impl Default for Intensity {
+    fn default() -> Self {
+        Self::new(3, Duration::from_secs(5))
+    }
+}
+
+/// The restarts that may still matter: never more than the limit and one, so that each costs the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Window {
+    at: VecDeque<Instant>,
+}
+
+impl Window {
+    /// Notes an attempt. `Err`: with it there are so many within the period, which is one too many.
+    pub(crate) fn note(&mut self, now: Instant, intensity: Intensity) -> Result<(), u32> {
+        let Some(max) = intensity.max else { return Ok(()) };
+        // Only the last `max + 1` can tell whether it is too many: the oldest of them is within the period, or it is not.
+        while self.at.len() > max as usize {
+            self.at.pop_front();
+        }
+        self.at.push_back(now);
+        let full = self.at.len() > max as usize;
+        let within = |at: &Instant| now.saturating_duration_since(*at) <= intensity.period;
+        if full && self.at.front().is_some_and(within) { Err(max.saturating_add(1)) } else { Ok(()) }
+    }
+
+    /// Forgets everything: a supervisor that is started anew begins with a clean slate.
+    pub(crate) fn clear(&mut self) {
+        self.at.clear();
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    /// Row G3: the window slides; an entry exactly one period old counts. (OTP `supervisor_SUITE`: `one_for_one_escalation`,
+    /// and the edge that its `add_restart` defines.)
+    #[test]
+    fn an_entry_exactly_one_period_old_still_counts() {
+        let start = restante_core::clock::now();
+        let limit = Intensity::new(2, ms(1000));
+        for (third, too_many) in [(999, true), (1000, true), (1001, false)] {
+            let mut window = Window::default();
+            assert_eq!(window.note(start, limit), Ok(()));
+            assert_eq!(window.note(start + ms(10), limit), Ok(()));
+            assert_eq!(window.note(start + ms(third), limit).is_err(), too_many, "{third}");
+        }
+    }
+
+    /// Failure mode N4 of a peer: crashes 350 ms apart never exceed 2 in 500 ms.
+    #[test]
+    fn steady_crashes_within_the_limit_go_on_for_ever() {
+        let start = restante_core::clock::now();
+        let mut window = Window::default();
+        for n in 0..1000 {
+            assert_eq!(window.note(start + ms(350 * n), Intensity::new(2, ms(500))), Ok(()), "{n}");
+        }
+    }
+
+    #[test]
+    fn intensity_zero_allows_none_and_unlimited_all() {
+        let now = restante_core::clock::now();
+        assert_eq!(Window::default().note(now, Intensity::new(0, ms(1))), Err(1));
+        let mut window = Window::default();
+        assert!((0..10_000).all(|_| window.note(now, Intensity::UNLIMITED).is_ok()));
+        assert_eq!(window.at.len(), 0, "nothing is remembered for nothing");
+    }
+
+    proptest! {
+        /// Row G3: against the plain definition: count all within the period, compare.
+        #[test]
+        fn the_window_counts_as_the_definition_does(
+            gaps in prop::collection::vec(0_u64..400, 1..200), max in 0_u32..6, period in 1_u64..1500,
+        ) {
+            let start = restante_core::clock::now();
+            let intensity = Intensity::new(max, ms(period));
+            let (mut window, mut all, mut at) = (Window::default(), Vec::new(), start);
+            for gap in gaps {
+                at += ms(gap);
+                all.push(at);
+                let count = all.iter().filter(|t| at - **t <= ms(period)).count();
+                prop_assert_eq!(window.note(at, intensity).is_err(), count > max as usize);
+                prop_assert!(window.at.len() <= max as usize + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a supervisor needs of the runtime it lives in: a task now and then, and a pause. Under `--cfg shuttle` that is
+//! shuttle's, where there is no time: a pause is over at once.
+
+use std::future::Future;
+use std::time::Duration;
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(not(shuttle))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+/// A runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Runtime {
+    #[cfg(not(shuttle))]
+    handle: tokio::runtime::Handle,
+}
+
+#[cfg(not(shuttle))]
+impl Runtime {
+    /// The one that this thread is in.
+    pub(crate) fn current() -> Option<Self> {
+        tokio::runtime::Handle::try_current().ok().map(|handle| Self { handle })
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(task));
+    }
+
+    /// To be polled in a task of this runtime.
+    pub(crate) async fn sleep(pause: Duration) {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+#[cfg(shuttle)]
+impl Runtime {
+    pub(crate) fn current() -> Option<Self> {
+        Some(Self {})
+    }
+
+    #[expect(clippy::unused_self, reason = "as tokio's")]
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(shuttle::future::spawn(task));
+    }
+
+    pub(crate) async fn sleep(_: Duration) {
+        shuttle::future::yield_now().await;
+    }
+}

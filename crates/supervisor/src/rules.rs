@@ -1,0 +1,707 @@
+//! What a supervisor decides, and the table that it decides by. Synchronous: an event and the time go in, what is to be
+//! done comes out ([`Then`]); [`crate::branch`] and [`crate::perform`] do it.
+//!
+//! ```text
+//!  a child:    Stopped ──start──> Starting ──init──> Running ──order──> Stopping ──end──> Stopped
+//!                                     │ fails            │ ends by itself, and fate says so
+//!                                     v                  v
+//!                                  Stopped          Restarting ──begins, init──> Running
+//!                                                        └──fails: counts, and again──┘
+//!  the whole:  Down ──start──> Starting ──all are up──> Up ──> Ending(why) ──all are down──> Down
+//! ```
+//!
+//! `Starting` belongs to somebody who waits for `init`, and who decides over its failure; `Restarting` to the child's own
+//! task. A group restart is a note ([`Group`]) that the performer works off: its members are `Stopped` and *wanted*
+//! meanwhile. A child's key is never used again, and neither is an incarnation's number, so a late word is known as such.
+
+use crate::backoff::{Backoff, Pauses};
+use crate::child_spec::{ChildId, ChildOptions, Shutdown};
+use crate::intensity::{Intensity, Window};
+use crate::restart::{Fate, Restart, fate};
+use crate::strategy::{AutoShutdown, Strategy};
+use crate::supervisor::ChildError;
+use restante_core::clock::Instant;
+use restante_core::{Exit, ExitReason};
+use restante_genserver::keeper::{End, Verdict};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a supervisor is told about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) strategy: Strategy,
+    pub(crate) intensity: Intensity,
+    pub(crate) backoff: Backoff,
+    pub(crate) auto_shutdown: AutoShutdown,
+    /// Children come and go: no order among them, and they go together.
+    pub(crate) dynamic: bool,
+    pub(crate) max_children: usize,
+    /// Children that were added later survive a restart of the supervisor.
+    pub(crate) keep_children: bool,
+}
+
+/// Where a supervisor is in its life.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Life {
+    Down,
+    Starting,
+    Up,
+    Ending(ExitReason),
+}
+
+/// Where a child is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Stopped,
+    Starting,
+    Running,
+    Restarting,
+    Stopping,
+    /// It was killed, and still does not end.
+    Abandoned,
+}
+
+impl State {
+    /// Whether it has to be waited for before the supervisor is down.
+    pub(crate) fn is_live(self) -> bool {
+        !matches!(self, Self::Stopped | Self::Abandoned)
+    }
+}
+
+/// One child.
+pub(crate) struct Entry<C> {
+    pub(crate) child: C,
+    pub(crate) options: Arc<ChildOptions>,
+    /// What only children that have an id, or a history, need.
+    rare: Option<Box<Rare>>,
+    /// The last incarnation that has begun.
+    pub(crate) incarnation: u32,
+    /// Counts what was decided over it: who comes back to it after a pause sees whether that still holds.
+    epoch: u32,
+    pub(crate) state: State,
+    /// The present incarnation has begun.
+    begun: bool,
+    /// A group restart will start it.
+    pub(crate) wanted: bool,
+    /// It was started by hand, not with its supervisor.
+    pub(crate) added: bool,
+    /// It leaves the table when it is down.
+    discarded: bool,
+}
+
+/// See [`Entry`].
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) id: Option<ChildId>,
+    pauses: Pauses,
+    window: Window,
+    pub(crate) restarts: u64,
+    pub(crate) last_exit: Option<Exit>,
+    /// Who wait for its end.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl<C> Entry<C> {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn id(&self) -> Option<&ChildId> {
+        self.rare.as_ref().and_then(|rare| rare.id.as_ref())
+    }
+
+    pub(crate) fn restarts(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.restarts)
+    }
+
+    pub(crate) fn last_exit(&self) -> Option<&Exit> {
+        self.rare.as_ref().and_then(|rare| rare.last_exit.as_ref())
+    }
+
+    /// Whether an incarnation is there that can be told something.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
+        self.state = State::Stopped;
+        self.begun = false;
+        self.epoch += 1;
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
+    }
+}
+
+/// A group restart that is due or under way: of all children from this key on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) from: u64,
+    pub(crate) pause: Duration,
+}
+
+/// What is to be done after a decision, outside the lock.
+pub(crate) struct Then<C> {
+    pub(crate) verdict: Verdict,
+    /// The performer has something to do: a group restart, or the supervisor's own end.
+    pub(crate) perform: bool,
+    /// The child's own task goes on after this pause, if its epoch is still that.
+    pub(crate) after: Option<(Duration, u32)>,
+    /// It has left the table: its mailbox closes.
+    pub(crate) gone: Option<C>,
+    /// It rests, and what is queued is not kept.
+    pub(crate) clear_out: bool,
+    /// Who waited for this.
+    pub(crate) tell: Vec<oneshot::Sender<()>>,
+    /// This is worth a report; with what came of it.
+    pub(crate) report: Option<Outcome>,
+}
+
+/// What came of an end, for the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Restarts,
+    Rests,
+    Goes,
+    GivesUp,
+    Escalates,
+    /// It ended while it was told to, but for another reason.
+    Unexpected,
+}
+
+impl<C> Then<C> {
+    fn nothing() -> Self {
+        Self {
+            verdict: Verdict::Leave,
+            perform: false,
+            after: None,
+            gone: None,
+            clear_out: false,
+            tell: Vec::new(),
+            report: None,
+        }
+    }
+}
+
+/// A supervisor gave up: one of its children had to be restarted too often.
+///
+/// The [`ExitReason::Error`] of a supervisor that ended so; see [`RestartLimit::of`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("child {child} was restarted too often: {count} attempts in {window:?}")]
+#[non_exhaustive]
+pub struct RestartLimit {
+    /// The child whose end was one too many.
+    pub child: ChildId,
+    /// Restarts within the window, that one included.
+    pub count: u32,
+    /// The period that was set.
+    pub window: Duration,
+}
+
+impl RestartLimit {
+    /// The limit that this reason tells of, if it does.
+    pub fn of(reason: &ExitReason) -> Option<&Self> {
+        match reason {
+            ExitReason::Error(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// The table and what is decided by it.
+pub(crate) struct Rules<C> {
+    pub(crate) settings: Settings,
+    /// By key: in the order of their start.
+    pub(crate) children: BTreeMap<u64, Entry<C>>,
+    ids: HashMap<ChildId, u64>,
+    next_key: u64,
+    /// Children that are not stopped.
+    pub(crate) live: usize,
+    pub(crate) life: Life,
+    pub(crate) group: Option<Group>,
+    /// The performer is stopping a group: all children from this key on.
+    pub(crate) falling: Option<u64>,
+    window: Window,
+    rng: fastrand::Rng,
+    pub(crate) restarts: u64,
+}
+
+/// Why a child could not be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AddError {
+    Taken { key: u64 },
+    Full { active: usize },
+    Down,
+    Supervised,
+}
+
+impl<C: Clone> Rules<C> {
+    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+        Self {
+            settings,
+            children: BTreeMap::new(),
+            ids: HashMap::new(),
+            next_key: 0,
+            live: 0,
+            life: Life::Down,
+            group: None,
+            falling: None,
+            window: Window::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            restarts: 0,
+        }
+    }
+
+    /// The key of the child with this id.
+    pub(crate) fn key_of(&self, id: &str) -> Option<u64> {
+        self.ids.get(id).copied()
+    }
+
+    pub(crate) fn get(&self, key: u64) -> Option<&Entry<C>> {
+        self.children.get(&key)
+    }
+
+    /// A child's name: its id, else its number.
+    pub(crate) fn id_of(&self, key: u64) -> ChildId {
+        self.get(key).and_then(Entry::id).cloned().unwrap_or_else(|| ChildId::from(format!("#{key}")))
+    }
+
+    /// The key that the next child gets.
+    pub(crate) fn next_key(&self) -> u64 {
+        self.next_key
+    }
+
+    /// Adds a child, which stops here until somebody starts it.
+    pub(crate) fn add(
+        &mut self,
+        id: Option<ChildId>,
+        child: C,
+        options: Arc<ChildOptions>,
+        added: bool,
+    ) -> Result<u64, AddError> {
+        if added && matches!(self.life, Life::Down | Life::Ending(_)) {
+            return Err(AddError::Down);
+        }
+        let indexed = id.as_ref().filter(|_| !self.settings.dynamic);
+        if let Some(key) = indexed.and_then(|id| self.ids.get(id)) {
+            return Err(AddError::Taken { key: *key });
+        }
+        if self.children.len() >= self.settings.max_children {
+            return Err(AddError::Full { active: self.children.len() });
+        }
+        let key = self.next_key;
+        self.next_key += 1;
+        if let Some(id) = indexed {
+            self.ids.insert(id.clone(), key);
+        }
+        let rare = id.map(|id| Box::new(Rare { id: Some(id), ..Rare::default() }));
+        let entry = Entry {
+            child,
+            options,
+            rare,
+            incarnation: 0,
+            epoch: 0,
+            state: State::Stopped,
+            begun: false,
+            wanted: false,
+            added,
+            discarded: false,
+        };
+        self.children.insert(key, entry);
+        Ok(key)
+    }
+
+    /// Takes a stopped child out of the table.
+    pub(crate) fn remove(&mut self, key: u64) -> Option<C> {
+        let entry = self.children.remove(&key)?;
+        if entry.state.is_live() {
+            self.live -= 1;
+        }
+        if let Some(id) = entry.id().filter(|_| !self.settings.dynamic) {
+            self.ids.remove(id);
+        }
+        Some(entry.child)
+    }
+
+    /// Somebody will start this child and wait for its `init`.
+    pub(crate) fn starts(&mut self, key: u64) -> Option<C> {
+        let entry = self.children.get_mut(&key)?;
+        entry.wanted = false;
+        if entry.state != State::Stopped {
+            return None;
+        }
+        entry.state = State::Starting;
+        entry.begun = false;
+        entry.epoch += 1;
+        self.live += 1;
+        Some(entry.child.clone())
+    }
+
+    /// The same for one that has just been added, unless the supervisor has begun to end meanwhile.
+    pub(crate) fn starts_by_hand(&mut self, key: u64) -> Option<C> {
+        if matches!(self.life, Life::Ending(_) | Life::Down) { None } else { self.starts(key) }
+    }
+
+    /// Whether a child is stopped, and nobody is about to start it.
+    pub(crate) fn must_be_stopped(&self, key: u64) -> Result<(), ChildError> {
+        let entry = self.get(key).ok_or(ChildError::NotFound)?;
+        match entry.state {
+            State::Stopped if entry.wanted => Err(ChildError::Restarting),
+            State::Stopped => Ok(()),
+            State::Restarting => Err(ChildError::Restarting),
+            State::Abandoned => Err(ChildError::Abandoned),
+            State::Starting | State::Running | State::Stopping => Err(ChildError::Running),
+        }
+    }
+
+    /// Whether a child that was stopped by hand leaves the table.
+    pub(crate) fn goes_when_stopped(&self, key: u64) -> bool {
+        self.settings.dynamic || self.get(key).is_some_and(|e| e.options.restart == Restart::Temporary)
+    }
+
+    /// The start has come to nothing: nobody is there, or somebody who is being killed.
+    pub(crate) fn start_failed(&mut self, key: u64) -> Vec<oneshot::Sender<()>> {
+        let Some(entry) = self.children.get_mut(&key) else { return Vec::new() };
+        match entry.state {
+            State::Starting | State::Stopping if !entry.begun => self.rest(key),
+            State::Starting => {
+                entry.state = State::Stopping;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A start by hand came to nothing, or was given up: the specification goes, now or when the incarnation has ended.
+    pub(crate) fn discard(&mut self, key: u64) -> Option<C> {
+        let entry = self.children.get_mut(&key)?;
+        if entry.state == State::Stopped {
+            return self.remove(key);
+        }
+        entry.discarded = true;
+        None
+    }
+
+    /// An incarnation is about to begin: whether it may.
+    pub(crate) fn begins(&mut self, key: u64, incarnation: u32) -> bool {
+        let Some(entry) = self.children.get_mut(&key) else { return false };
+        if entry.begun || !matches!(entry.state, State::Starting | State::Restarting) {
+            return false;
+        }
+        entry.incarnation = incarnation;
+        entry.begun = true;
+        true
+    }
+
+    /// Its `init` has returned.
+    pub(crate) fn started(&mut self, key: u64, incarnation: u32, now: impl FnOnce() -> Instant) {
+        let Some(entry) = self.children.get_mut(&key) else { return };
+        if entry.incarnation != incarnation || !matches!(entry.state, State::Starting | State::Restarting) {
+            return;
+        }
+        entry.state = State::Running;
+        if let Some(rare) = entry.rare.as_mut() {
+            rare.pauses.started(now());
+        }
+    }
+
+    /// An incarnation has ended.
+    pub(crate) fn ended(&mut self, key: u64, end: &End, now: Instant) -> Then<C> {
+        let mut then = Then::nothing();
+        let Some(entry) = self.children.get_mut(&key) else { return then };
+        if end.exit.incarnation < entry.incarnation || entry.state == State::Stopped {
+            return then;
+        }
+        entry.begun = false;
+        let (state, options) = (entry.state, Arc::clone(&entry.options));
+        let reason = &end.exit.reason;
+        let keeps_history = self.settings.dynamic && options.restart == Restart::Temporary;
+        if !keeps_history {
+            entry.rare().last_exit = Some(end.exit.clone());
+        }
+        let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
+        // A group restart will stop it, or is about to: its own end makes no difference.
+        let falls = self.falling.is_some_and(|from| key >= from) || self.group.is_some_and(|g| key >= g.from);
+        let settled = match state {
+            // Whoever started it or told it to end decides.
+            State::Starting | State::Abandoned => true,
+            State::Stopping => {
+                let expected = match options.restart {
+                    _ if options.shutdown == Shutdown::BrutalKill => *reason == ExitReason::Killed,
+                    Restart::Permanent => {
+                        matches!(reason, ExitReason::Shutdown | ExitReason::ShutdownWith(_))
+                    }
+                    _ => reason.is_orderly(),
+                };
+                then.report = (!expected).then_some(Outcome::Unexpected);
+                true
+            }
+            _ => ending || falls,
+        };
+        if settled && !end.closed {
+            let discarded = entry.discarded;
+            then.tell = self.rest(key);
+            if discarded {
+                then.gone = self.remove(key);
+            }
+            return then;
+        }
+        let fate = match state {
+            _ if end.closed => Fate::Goes,
+            // It had been up, and comes back whatever its type (OTP): only that its `init` has nothing to serve ends that.
+            State::Restarting if end.ignored && self.settings.dynamic => Fate::Goes,
+            State::Restarting if end.ignored => Fate::Rests,
+            State::Restarting => Fate::Restarts,
+            _ => fate(options.restart, reason),
+        };
+        match fate {
+            Fate::Goes | Fate::Rests => {
+                let significant = options.significant && !end.ignored && !settled;
+                then.tell = self.rest(key);
+                if fate == Fate::Goes {
+                    then.gone = self.remove(key);
+                    then.report = Some(Outcome::Goes);
+                } else {
+                    then.clear_out = !options.keep_mailbox;
+                    then.report = Some(Outcome::Rests);
+                }
+                then.report = then.report.filter(|_| !reason.is_orderly() || end.closed);
+                if significant && self.shuts_down() {
+                    self.end(ExitReason::Shutdown);
+                    then.perform = true;
+                }
+            }
+            Fate::Restarts => self.restart(key, reason, now, &mut then),
+        }
+        then
+    }
+
+    /// A child that is up, or was to be, has to be restarted.
+    fn restart(&mut self, key: u64, reason: &ExitReason, now: Instant, then: &mut Then<C>) {
+        then.report = Some(Outcome::Restarts);
+        let given_up = RestartLimit::of(reason).is_some();
+        let escalates = self.get(key).is_some_and(|e| e.options.escalate) && given_up;
+        if escalates {
+            then.report = Some(Outcome::Escalates);
+            then.tell = self.rest(key);
+            self.end(reason.clone());
+            then.perform = true;
+            return;
+        }
+        let pause = match self.attempt(key, now) {
+            Ok(pause) => pause,
+            Err(limit) => {
+                then.report = Some(Outcome::GivesUp);
+                then.tell = self.rest(key);
+                self.end(ExitReason::Error(Arc::new(limit)));
+                then.perform = true;
+                return;
+            }
+        };
+        let first = match self.settings.strategy {
+            Strategy::OneForOne => {
+                let Some(entry) = self.children.get_mut(&key) else { return };
+                entry.state = State::Restarting;
+                entry.epoch += 1;
+                if pause.is_zero() {
+                    then.verdict = Verdict::Again;
+                } else {
+                    then.after = Some((pause, entry.epoch));
+                }
+                return;
+            }
+            Strategy::OneForAll => 0,
+            Strategy::RestForOne => key,
+        };
+        then.tell = self.rest(key);
+        self.fall_together(first, pause);
+        then.perform = true;
+    }
+
+    /// An attempt to restart a child: how long to wait before it, or that it is one too many.
+    fn attempt(&mut self, key: u64, now: Instant) -> Result<Duration, RestartLimit> {
+        self.restarts += 1;
+        let all = self.window.note(now, self.settings.intensity);
+        let (intensity, settings, id) = (self.settings.intensity, self.settings.backoff, self.id_of(key));
+        let Some(entry) = self.children.get_mut(&key) else { return Ok(Duration::ZERO) };
+        let own = entry.options.intensity;
+        let backoff = entry.options.backoff.unwrap_or(settings);
+        let rare = entry.rare();
+        rare.restarts += 1;
+        let alone = own.map_or(Ok(()), |own| rare.window.note(now, own));
+        let over = all
+            .map_err(|count| (count, intensity.period))
+            .and(alone.map_err(|count| (count, own.map_or(Duration::ZERO, |own| own.period))));
+        if let Err((count, window)) = over {
+            return Err(RestartLimit { child: id, count, window });
+        }
+        Ok(rare.pauses.next(&backoff, now, &mut self.rng))
+    }
+
+    /// A start within a group restart has failed: the group is due again, or the supervisor gives up.
+    pub(crate) fn group_start_failed(&mut self, key: u64, now: Instant) -> Option<Outcome> {
+        if matches!(self.life, Life::Ending(_) | Life::Down) {
+            return None;
+        }
+        match self.attempt(key, now) {
+            Ok(pause) => {
+                let first = if self.settings.strategy == Strategy::RestForOne { key } else { 0 };
+                self.fall_together(first, pause);
+                Some(Outcome::Restarts)
+            }
+            Err(limit) => {
+                self.end(ExitReason::Error(Arc::new(limit)));
+                Some(Outcome::GivesUp)
+            }
+        }
+    }
+
+    /// A group restart is due; with one that is due already it becomes one.
+    fn fall_together(&mut self, from: u64, pause: Duration) {
+        let group = self.group.get_or_insert(Group { from, pause });
+        group.from = group.from.min(from);
+        group.pause = group.pause.max(pause);
+        let from = group.from;
+        for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
+            entry.wanted = entry.options.restart != Restart::Temporary;
+        }
+    }
+
+    /// Whether the end of a significant child is the supervisor's as well.
+    fn shuts_down(&self) -> bool {
+        match self.settings.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => {
+                let lives = |e: &Entry<C>| e.state != State::Stopped || e.wanted;
+                !self.children.values().any(|e| e.options.significant && lives(e))
+            }
+        }
+    }
+
+    /// The supervisor is to end, for the first reason given.
+    pub(crate) fn end(&mut self, reason: ExitReason) {
+        if !matches!(self.life, Life::Ending(_)) {
+            self.life = Life::Ending(reason);
+        }
+        self.group = None;
+        self.falling = None;
+        for entry in self.children.values_mut() {
+            entry.wanted = false;
+        }
+    }
+
+    /// A child is down.
+    pub(crate) fn rest(&mut self, key: u64) -> Vec<oneshot::Sender<()>> {
+        let Some(entry) = self.children.get_mut(&key) else { return Vec::new() };
+        if entry.state.is_live() {
+            self.live -= 1;
+        }
+        entry.rests()
+    }
+
+    /// A child is to be stopped.
+    pub(crate) fn stops(&mut self, key: u64, by_hand: bool) -> Stopping<C> {
+        let Some(entry) = self.children.get_mut(&key) else { return Stopping::Down };
+        entry.wanted &= !by_hand;
+        let options = Arc::clone(&entry.options);
+        let child = entry.child.clone();
+        let incarnation = entry.incarnation;
+        let begun = entry.begun;
+        match entry.state {
+            State::Stopped | State::Abandoned => return Stopping::Down,
+            // It waits for its next incarnation, which will not come.
+            State::Restarting if !begun => {
+                let told = self.rest(key);
+                return Stopping::Cancelled(told);
+            }
+            _ => {}
+        }
+        let in_init = matches!(entry.state, State::Starting | State::Restarting);
+        entry.state = State::Stopping;
+        if !begun {
+            // Whoever is about to start it is told no by `begins`.
+            return Stopping::Unbegun;
+        }
+        Stopping::Tell { child, incarnation, in_init, shutdown: options.shutdown }
+    }
+
+    /// Who asks is told when the child is down; `None`: it is.
+    pub(crate) fn listen(&mut self, key: u64) -> Option<oneshot::Receiver<()>> {
+        let entry = self.children.get_mut(&key)?;
+        if entry.state == State::Stopped {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        entry.rare().waiting.push(tell);
+        Some(told)
+    }
+
+    /// A child is left behind.
+    pub(crate) fn abandon(&mut self, key: u64) {
+        let Some(entry) = self.children.get_mut(&key).filter(|e| e.state.is_live()) else { return };
+        entry.state = State::Abandoned;
+        self.live -= 1;
+    }
+
+    /// The child that was started last of those that are not down.
+    pub(crate) fn last_live(&self) -> Option<u64> {
+        self.children.iter().rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
+    }
+
+    /// All that are not down.
+    pub(crate) fn live_keys(&self) -> Vec<u64> {
+        self.children.iter().filter(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key).collect()
+    }
+
+    /// Whether nothing of the child has to be waited for.
+    pub(crate) fn is_down(&self, key: u64) -> bool {
+        self.get(key).is_none_or(|entry| !entry.state.is_live())
+    }
+
+    /// Whether a child whose pause is over is to be started by its own task.
+    pub(crate) fn is_due(&self, key: u64, epoch: u32) -> Option<C> {
+        let entry = self.get(key)?;
+        (entry.state == State::Restarting && !entry.begun && entry.epoch == epoch)
+            .then(|| entry.child.clone())
+    }
+
+    /// The supervisor must not begin after all.
+    pub(crate) fn begin_failed(&mut self) {
+        self.end(ExitReason::Shutdown);
+        self.life = Life::Down;
+    }
+
+    /// The next child from this key on that is to be started: it is, now.
+    pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<C>)> {
+        let key = self.children.range(from..).find(|(_, entry)| entry.wanted).map(|(key, _)| *key)?;
+        Some((key, self.starts(key)))
+    }
+
+    /// A fresh incarnation of the supervisor begins.
+    pub(crate) fn begin_anew(&mut self) {
+        self.life = Life::Starting;
+        self.children.values_mut().for_each(|entry| entry.wanted = true);
+        self.group = None;
+        self.falling = None;
+        self.window.clear();
+    }
+}
+
+/// What to do to stop a child.
+pub(crate) enum Stopping<C> {
+    /// Nothing.
+    Down,
+    /// It was about to be restarted, and is no longer.
+    Cancelled(Vec<oneshot::Sender<()>>),
+    /// Somebody is about to start it, and will find that it must not begin.
+    Unbegun,
+    /// An incarnation is there, to be told.
+    Tell {
+        child: C,
+        incarnation: u32,
+        /// There is no state yet that could be cleaned up.
+        in_init: bool,
+        shutdown: Shutdown,
+    },
+}

@@ -1,0 +1,31 @@
+//! Who is restarted together, and when a supervisor ends because its children have.
+
+/// Which children are restarted when one has to be.
+///
+/// Source: OTP `supervisor`, restart strategies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// That one.
+    #[default]
+    OneForOne,
+    /// All of them: the others are stopped in reverse order of their start, then all are started in order.
+    OneForAll,
+    /// That one and those started after it, in the same way. Those before it are let be.
+    RestForOne,
+}
+
+/// Whether a supervisor ends when significant children have.
+///
+/// Counted are children that end by themselves and are not restarted; not those that somebody stops, the supervisor included.
+///
+/// Source: OTP `supervisor`, automatic shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoShutdown {
+    /// No child may be significant.
+    #[default]
+    Never,
+    /// When the first of them ends.
+    AnySignificant,
+    /// When the last of them has ended.
+    AllSignificant,
+}

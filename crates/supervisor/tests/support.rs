@@ -1,0 +1,189 @@
+//! A server that does as it is told, and a log of what happened in which order.
+
+use restante_core::ExitReason;
+use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
+use restante_supervisor::{Backoff, ChildSpec, Intensity, Supervise, Supervisor};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What happened, in order; and what `init` of whom is to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Notes>>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    lines: Vec<String>,
+    /// What the next inits of a server do; then they succeed.
+    inits: HashMap<String, Vec<OnInit>>,
+}
+
+/// What an `init` does.
+#[derive(Debug, Clone)]
+pub(crate) enum OnInit {
+    Fail,
+    Panic,
+    Ignore,
+    /// Takes so long.
+    Sleep(Duration),
+    /// Never returns.
+    Hang,
+    Succeed,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn note(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().lines.push(line.into());
+    }
+
+    /// What has been noted since the last look.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().lines)
+    }
+
+    /// The next inits of this server do this, in this order.
+    pub(crate) fn on_init(&self, who: &str, what: impl IntoIterator<Item = OnInit>) {
+        self.0.lock().unwrap().inits.entry(who.to_owned()).or_default().extend(what);
+    }
+
+    fn next_init(&self, who: &str) -> OnInit {
+        let mut notes = self.0.lock().unwrap();
+        let inits = notes.inits.entry(who.to_owned()).or_default();
+        if inits.is_empty() { OnInit::Succeed } else { inits.remove(0) }
+    }
+}
+
+/// See the module.
+pub(crate) struct Worker {
+    args: Args,
+    handled: Vec<u32>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Args {
+    pub name: &'static str,
+    pub log: Log,
+    /// How long `terminate` takes.
+    pub terminate: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) enum Tell {
+    Note(u32),
+    Panic,
+    Fail(&'static str),
+    Stop(ExitReason),
+    /// Handled for so long.
+    Sleep(Duration),
+    /// Blocks its thread for so long.
+    Block(Duration),
+}
+
+pub(crate) enum Ask {
+    /// What this incarnation has noted.
+    Get(Reply<Vec<u32>>),
+    Panic(Reply<()>),
+    Incarnation(Reply<u32>),
+}
+
+impl GenServer for Worker {
+    type Args = Args;
+    type Call = Ask;
+    type Cast = Tell;
+    type Info = ();
+
+    async fn init(args: &Args, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        match args.log.next_init(args.name) {
+            OnInit::Fail => {
+                args.log.note(format!("{} fails", args.name));
+                return Err(ExitReason::error("init failed"));
+            }
+            OnInit::Panic => panic!("init panicked"),
+            OnInit::Ignore => {
+                args.log.note(format!("{} ignores", args.name));
+                return Ok(Init::ignore());
+            }
+            OnInit::Sleep(time) => {
+                args.log.note(format!("{} inits", args.name));
+                tokio::time::sleep(time).await;
+            }
+            OnInit::Hang => std::future::pending().await,
+            OnInit::Succeed => {}
+        }
+        args.log.note(format!("+{}", args.name));
+        Ok(Init::ok(Self { args: args.clone(), handled: Vec::new() }))
+    }
+
+    async fn handle_call(&mut self, ask: Ask, ctx: &mut Context<Self>) -> Step {
+        match ask {
+            Ask::Get(reply) => drop(reply.send(self.handled.clone())),
+            Ask::Panic(_reply) => panic!("told to, in a call"),
+            Ask::Incarnation(reply) => drop(reply.send(ctx.incarnation())),
+        }
+        Ok(Next::go())
+    }
+
+    async fn handle_cast(&mut self, tell: Tell, _: &mut Context<Self>) -> Step {
+        match tell {
+            Tell::Note(n) => self.handled.push(n),
+            Tell::Panic => panic!("told to"),
+            Tell::Fail(why) => return Err(ExitReason::error(why)),
+            Tell::Stop(reason) => return Ok(Next::stop_with(reason)),
+            Tell::Sleep(time) => tokio::time::sleep(time).await,
+            Tell::Block(time) => std::thread::sleep(time),
+        }
+        Ok(Next::go())
+    }
+
+    async fn terminate(&mut self, _: &ExitReason, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        tokio::time::sleep(self.args.terminate).await;
+        self.args.log.note(format!("-{}", self.args.name));
+        Ok(())
+    }
+}
+
+/// A worker's mailbox and its specification.
+pub(crate) fn worker(name: &'static str, log: &Log) -> (ServerRef<Worker>, ChildSpec) {
+    slow_worker(name, log, Duration::ZERO)
+}
+
+/// The same with a slow `terminate`.
+pub(crate) fn slow_worker(
+    name: &'static str,
+    log: &Log,
+    terminate: Duration,
+) -> (ServerRef<Worker>, ChildSpec) {
+    let server = Server::<Worker>::new(name);
+    let address = server.address();
+    (address, server.child(Args { name, log: log.clone(), terminate }))
+}
+
+/// Restarts without limit and without pause.
+pub(crate) fn relentless(supervisor: Supervisor) -> Supervisor {
+    supervisor.with_intensity(Intensity::UNLIMITED).backoff(Backoff::NONE)
+}
+
+/// What this incarnation of a worker has noted, once it is up.
+pub(crate) async fn noted(worker: &ServerRef<Worker>) -> Vec<u32> {
+    worker.call(Ask::Get).await.expect("it answers")
+}
+
+/// No panic of these tests is worth a line.
+pub(crate) fn quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let told = info
+                .payload_as_str()
+                .is_some_and(|text| text.starts_with("told to") || text == "init panicked");
+            if !told {
+                usual(info);
+            }
+        }));
+    });
+}
