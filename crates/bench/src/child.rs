@@ -2,7 +2,7 @@
 
 use std::{panic, process, process::ExitCode};
 
-use crate::{allocations, report, systems::SystemName, workload::Workload};
+use crate::{allocations, report, supervised::is_asked_for, systems::SystemName, workload::Workload};
 
 /// What one child is to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,13 @@ impl Task {
 }
 
 pub(crate) fn run(task: &Task) -> ExitCode {
-    // Whichever actor or task panics, the measurement has failed, though the system may survive it.
-    panic::set_hook(Box::new(|panic| fail(&panic.to_string())));
+    // Whichever actor or task panics, the measurement has failed, though the system may survive it; but for the
+    // crashes that are the measurement.
+    panic::set_hook(Box::new(|panic| {
+        if !is_asked_for(panic) {
+            fail(&panic.to_string());
+        }
+    }));
     if task.count {
         allocations::enable();
     }

@@ -8,6 +8,7 @@
 //! run by run, and reports medians. The child ([`child`]) does one measurement: a driver ([`drivers`]), written
 //! once for all, on one system ([`systems`]). A wrong count or sum ends the child, and the run with an error.
 
+mod aims;
 mod allocations;
 mod child;
 mod drivers;
@@ -16,6 +17,7 @@ mod measured;
 mod options;
 mod parent;
 mod report;
+mod supervised;
 mod system;
 mod systems;
 mod workload;

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn everything_is_measured_three_times_unless_less_is_asked_for() {
         let Ok(Mode::Parent(plan)) = parsed(&[]) else { panic!("a plan") };
-        assert_eq!((plan.workloads.len(), plan.systems.len(), plan.runs), (18, 7, 3));
+        assert_eq!((plan.workloads.len(), plan.systems.len(), plan.runs), (28, 7, 3));
         let Ok(Mode::Parent(plan)) = parsed(&["--quick", "--workload", "cast,call", "--systems=xtra"]) else {
             panic!("a plan")
         };

@@ -2,7 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::{systems::SystemName, workload::Workload};
+use crate::{
+    aims::{AIMS, Against, Aim},
+    systems::SystemName,
+    workload::Workload,
+};
 
 /// One measurement, over all its runs.
 #[derive(Clone, Debug, Serialize)]
@@ -97,6 +101,33 @@ impl<'a> Table<'a> {
         });
         self.extra("Bytes", |line| line.bytes_per_actor.or(line.bytes_per_message));
         self.extra("Allocations an operation", |line| line.allocs_per_op);
+        self.aims();
+    }
+
+    /// What restante must reach, of that which was measured.
+    fn aims(&self) {
+        let rows: Vec<_> = AIMS.iter().filter_map(|aim| self.aim(aim)).collect();
+        if rows.is_empty() {
+            return;
+        }
+        print("\nMust:\n\n| restante | is | at most | |\n|---|---:|---:|---|");
+        for row in rows {
+            print(&row);
+        }
+    }
+
+    fn aim(&self, aim: &Aim) -> Option<String> {
+        let ours = self.line(aim.of, SystemName::Restante)?;
+        let (other, name) = match aim.against {
+            Against::BestPeer => {
+                let best = self.best_peer(aim.of)?;
+                (best, best.system.name())
+            }
+            Against::Itself(workload) => (self.line(workload, SystemName::Restante)?, workload.name()),
+        };
+        let ratio = ours.ns_per_op / other.ns_per_op;
+        let verdict = if ratio <= aim.at_most { "met" } else { "missed" };
+        Some(format!("| {} / {name} | {ratio:.2} | {:.2} | {verdict} |", aim.of.name(), aim.at_most))
     }
 
     /// One more table, of a figure that some lines have.
@@ -119,7 +150,7 @@ impl<'a> Table<'a> {
         print(&format!("|---|{}", "---:|".repeat(header.len())));
         for &workload in &self.workloads {
             if let Some(cells) = cells(workload) {
-                let unit = if workload == Workload::Skynet { ", ms" } else { "" };
+                let (_, unit) = workload.unit();
                 print(&format!("| {}{unit} | {} |", workload.name(), cells.join(" | ")));
             }
         }
@@ -131,7 +162,7 @@ impl<'a> Table<'a> {
 
     fn time(&self, workload: Workload, system: SystemName) -> String {
         let Some(line) = self.line(workload, system) else { return "-".to_owned() };
-        let shown = if workload == Workload::Skynet { line.ns_per_op / 1e6 } else { line.ns_per_op };
+        let shown = line.ns_per_op / workload.unit().0;
         match self.line(workload, SystemName::Tokio) {
             Some(tokio) if system != SystemName::Tokio => {
                 format!("{} ({:.2})", digits(shown), line.ns_per_op / tokio.ns_per_op)
@@ -140,10 +171,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    fn best_peer(&self, workload: Workload) -> Option<&Line> {
+        let peers = self.lines.iter().copied();
+        let peers = peers.filter(|line| line.workload == workload && line.system.is_peer());
+        peers.min_by(|one, other| one.ns_per_op.total_cmp(&other.ns_per_op))
+    }
+
     fn against_best_peer(&self, workload: Workload) -> String {
-        let peers = self.lines.iter().filter(|line| line.workload == workload && line.system.is_peer());
-        let best = peers.min_by(|one, other| one.ns_per_op.total_cmp(&other.ns_per_op));
-        match (self.line(workload, SystemName::Restante), best) {
+        match (self.line(workload, SystemName::Restante), self.best_peer(workload)) {
             (Some(ours), Some(best)) => {
                 format!("{:.2} {}", ours.ns_per_op / best.ns_per_op, best.system.name())
             }
@@ -166,4 +201,58 @@ fn digits(value: f64) -> String {
 #[expect(clippy::print_stdout, reason = "the results are the output of this program")]
 pub(crate) fn print(line: &str) {
     println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Population;
+
+    fn line(workload: Workload, system: SystemName, ns_per_op: f64) -> Line {
+        Line {
+            workload,
+            system,
+            threads: 1,
+            ns_per_op,
+            min: ns_per_op,
+            max: ns_per_op,
+            runs: 1,
+            bytes_per_actor: None,
+            bytes_per_message: None,
+            allocs_per_op: None,
+        }
+    }
+
+    fn rows(lines: &[Line]) -> Vec<String> {
+        let lines: Vec<_> = lines.iter().collect();
+        let table = Table::new(&lines);
+        AIMS.iter().filter_map(|aim| table.aim(aim)).collect()
+    }
+
+    #[test]
+    fn what_must_be_reached_is_compared_within_the_run() {
+        let few = Workload::DynamicStop(Population::Thousand);
+        let many = Workload::DynamicStop(Population::HundredThousand);
+        let lines = [
+            line(Workload::Restart, SystemName::Restante, 2000.0),
+            line(Workload::Restart, SystemName::Tokio, 1000.0),
+            line(Workload::Restart, SystemName::Kameo, 5000.0),
+            line(Workload::Restart, SystemName::Xtra, 4000.0),
+            line(few, SystemName::Restante, 100.0),
+            line(many, SystemName::Restante, 201.0),
+        ];
+        assert_eq!(
+            rows(&lines),
+            [
+                "| restart / xtra | 0.50 | 0.50 | met |",
+                "| dynamic-stop-100000 / dynamic-stop-1000 | 2.01 | 2.00 | missed |",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_aim() {
+        assert!(rows(&[line(Workload::Restart, SystemName::Restante, 2000.0)]).is_empty());
+        assert!(rows(&[line(Workload::Restart, SystemName::Xtra, 2000.0)]).is_empty());
+    }
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Builder;
 use crate::{
     latch::Latch,
     measured::Measured,
+    supervised::{Case, Dynamic, Supervised},
     workload::{CAPACITY, Workload},
 };
 
@@ -24,6 +25,12 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
 
     /// An address of a server. The driver keeps one until the server may go.
     type Ref<B: Behaviour<Self>>: Clone + Send + Sync + Unpin + 'static;
+
+    /// A server that is restarted.
+    type Supervised: Supervised;
+
+    /// A supervisor of children that come and go; [`Lacking`](crate::supervised::Lacking) where there is none.
+    type Dynamic: Dynamic;
 
     /// Runs the driver as a task inside a runtime of `threads` workers.
     fn run<D>(threads: usize, driver: D) -> D::Output
@@ -81,6 +88,15 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
     /// `None`: the system has no selective receive.
     fn selective(workload: Workload, queued: u64) -> impl Future<Output = Option<Measured>> + Send {
         let _ = (workload, queued);
+        ready(None)
+    }
+
+    /// Starts a server that is restarted after every crash, at once. `None`: the system does not outlive such a
+    /// crash, or remembers no restarts where the case asks for that.
+    fn supervised(case: Case) -> impl Future<Output = Option<Self::Supervised>> + Send;
+
+    /// Starts a supervisor without children. `None`: the system has no supervisors.
+    fn dynamic() -> impl Future<Output = Option<Self::Dynamic>> + Send {
         ready(None)
     }
 }

@@ -26,6 +26,20 @@ pub(crate) enum Workload {
     SelectiveNext,
     SelectiveCall,
     Monitors,
+    Restart,
+    RestartErr,
+    RestartRemembered300,
+    RestartRemembered12000,
+    DynamicStart(Population),
+    DynamicStop(Population),
+}
+
+/// How many children one dynamic supervisor is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Population {
+    Thousand,
+    TenThousand,
+    HundredThousand,
 }
 
 /// Whether the mailboxes of a workload have a capacity.
@@ -46,7 +60,7 @@ pub(crate) enum Scale {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Cast,
         Self::CastFanin,
         Self::Call,
@@ -65,6 +79,16 @@ impl Workload {
         Self::SelectiveNext,
         Self::SelectiveCall,
         Self::Monitors,
+        Self::Restart,
+        Self::RestartErr,
+        Self::RestartRemembered300,
+        Self::RestartRemembered12000,
+        Self::DynamicStart(Population::Thousand),
+        Self::DynamicStart(Population::TenThousand),
+        Self::DynamicStart(Population::HundredThousand),
+        Self::DynamicStop(Population::Thousand),
+        Self::DynamicStop(Population::TenThousand),
+        Self::DynamicStop(Population::HundredThousand),
     ];
 
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -91,6 +115,16 @@ impl Workload {
             Self::SelectiveNext => "selective-next",
             Self::SelectiveCall => "selective-call",
             Self::Monitors => "monitors",
+            Self::Restart => "restart",
+            Self::RestartErr => "restart-err",
+            Self::RestartRemembered300 => "restart-remembered-300",
+            Self::RestartRemembered12000 => "restart-remembered-12000",
+            Self::DynamicStart(Population::Thousand) => "dynamic-start-1000",
+            Self::DynamicStart(Population::TenThousand) => "dynamic-start-10000",
+            Self::DynamicStart(Population::HundredThousand) => "dynamic-start-100000",
+            Self::DynamicStop(Population::Thousand) => "dynamic-stop-1000",
+            Self::DynamicStop(Population::TenThousand) => "dynamic-stop-10000",
+            Self::DynamicStop(Population::HundredThousand) => "dynamic-stop-100000",
         }
     }
 
@@ -115,6 +149,14 @@ impl Workload {
             Self::SelectiveNext => "the next selective receives behind them",
             Self::SelectiveCall => "a call made by a server in whose mailbox they wait",
             Self::Monitors => "one of 100,000 notices that a server has ended",
+            Self::Restart => "a panic, the restart, and the next incarnation's reply (us in the table)",
+            Self::RestartErr => "the same after an error or a stop, without a panic (us)",
+            Self::RestartRemembered300 => {
+                "the same, 300 times under a supervisor that remembers them all (us)"
+            }
+            Self::RestartRemembered12000 => "the same, 12,000 times (us)",
+            Self::DynamicStart(_) => "starting one of so many children of one supervisor",
+            Self::DynamicStop(_) => "stopping one of them, in no order, and waiting for its end",
         }
     }
 
@@ -128,8 +170,21 @@ impl Workload {
             | Self::SelectiveFirst
             | Self::SelectiveNext
             | Self::SelectiveCall
-            | Self::Monitors => Policy::Unbounded,
+            | Self::Monitors
+            | Self::DynamicStart(_)
+            | Self::DynamicStop(_) => Policy::Unbounded,
             _ => Policy::Bounded,
+        }
+    }
+
+    /// How its times are shown: nanoseconds to the unit, and what the table adds to the name.
+    pub(crate) fn unit(self) -> (f64, &'static str) {
+        match self {
+            Self::Skynet => (1e6, ", ms"),
+            Self::Restart | Self::RestartErr | Self::RestartRemembered300 | Self::RestartRemembered12000 => {
+                (1e3, ", us")
+            }
+            _ => (1.0, ""),
         }
     }
 
@@ -141,7 +196,10 @@ impl Workload {
     pub(crate) fn ops(self, system: SystemName, threads: usize, scale: Scale) -> u64 {
         let full = match self {
             Self::Cast | Self::CastFanin => 5_000_000,
-            Self::Call | Self::CallMailbox | Self::SpawnStop => 200_000,
+            Self::Call | Self::CallMailbox | Self::SpawnStop | Self::Restart | Self::RestartErr => 200_000,
+            Self::RestartRemembered300 | Self::RestartRemembered12000 => 120_000,
+            // Not cut: the largest population is to be there once.
+            Self::DynamicStart(_) | Self::DynamicStop(_) => return 100_000,
             Self::CallContended => 320_000,
             Self::CallThread => 20_000,
             Self::Spawn => match system {
@@ -156,8 +214,21 @@ impl Workload {
             | Self::BacklogEnqueue => 1_000_000,
             Self::SelectiveFirst | Self::SelectiveNext | Self::SelectiveCall | Self::Monitors => 100_000,
         };
-        let switches = matches!(self, Self::Call | Self::CallMailbox | Self::Pingpong | Self::Ring);
+        let switches = matches!(
+            self,
+            Self::Call | Self::CallMailbox | Self::Pingpong | Self::Ring | Self::Restart | Self::RestartErr
+        );
         let slow = system == SystemName::Actix && threads > 1 && switches;
         full / if slow { 10 } else { 1 } / if scale == Scale::Quick { 10 } else { 1 }
+    }
+}
+
+impl Population {
+    pub(crate) fn count(self) -> u64 {
+        match self {
+            Self::Thousand => 1000,
+            Self::TenThousand => 10_000,
+            Self::HundredThousand => 100_000,
+        }
     }
 }

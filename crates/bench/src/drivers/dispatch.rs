@@ -1,8 +1,9 @@
 //! Which driver does which workload.
 
-use super::{calls, casts, hops, lifecycle, queues, skynet};
+use super::{calls, casts, children, hops, lifecycle, queues, restarts, skynet};
 use crate::{
     measured::Measured,
+    supervised::Crash,
     system::{Start, System},
     workload::Workload,
 };
@@ -28,5 +29,13 @@ pub(crate) async fn drive<S: System>(workload: Workload, ops: u64) -> Option<Mea
             S::selective(workload, ops).await?
         }
         Workload::Monitors => queues::monitors::<S>(ops).await?,
+        Workload::Restart => restarts::sustained::<S>(Crash::Panic, ops).await?,
+        Workload::RestartErr => restarts::sustained::<S>(Crash::Error, ops).await?,
+        Workload::RestartRemembered300 => restarts::remembered::<S>(300, ops).await?,
+        Workload::RestartRemembered12000 => restarts::remembered::<S>(12_000, ops).await?,
+        Workload::DynamicStart(population) => {
+            children::come_and_go::<S>(population.count(), ops).await?.start
+        }
+        Workload::DynamicStop(population) => children::come_and_go::<S>(population.count(), ops).await?.stop,
     })
 }

@@ -2,11 +2,13 @@
 
 mod calls;
 mod casts;
+mod children;
 mod counter;
 mod dispatch;
 mod hops;
 mod lifecycle;
 mod queues;
+mod restarts;
 mod skynet;
 
 pub(crate) use dispatch::drive;

@@ -12,12 +12,17 @@ use std::{
     },
 };
 
-use ::actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, prelude::SendError};
+use ::actix::{
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Supervisor, prelude::SendError,
+};
 use actix_rt::{Arbiter, ArbiterHandle};
 use futures::executor::block_on;
 use tokio::{sync::oneshot, task::yield_now};
 
-use crate::system::{Behaviour, Start, System, Then};
+use crate::{
+    supervised::{Case, Crash, Crashed, Lacking, Supervised},
+    system::{Behaviour, Start, System, Then},
+};
 
 pub(crate) struct Actix;
 
@@ -84,6 +89,8 @@ impl<B: Behaviour<Actix>> Handler<Call> for Host<B> {
 
 impl System for Actix {
     type Ref<B: Behaviour<Self>> = Addr<Host<B>>;
+    type Supervised = Addr<Patient>;
+    type Dynamic = Lacking;
 
     fn run<D>(threads: usize, driver: D) -> D::Output
     where
@@ -159,5 +166,75 @@ impl System for Actix {
 
     fn call_blocking<B: Behaviour<Self>>(server: &Self::Ref<B>, x: u64) -> u64 {
         block_on(Self::call::<B>(server, x))
+    }
+
+    /// A panic ends the context and the supervisor with it; nothing is restarted. What `Supervisor` does restart is
+    /// an actor that has stopped itself: the same value goes on, after `restarting`, on the same queue. The client
+    /// needs nothing but its address.
+    fn supervised(case: Case) -> impl Future<Output = Option<Addr<Patient>>> + Send {
+        if case.crash == Crash::Panic || case.remembers.is_some() {
+            return ready(None);
+        }
+        let (arbiter, here) = next_arbiter();
+        let patient = Patient { number: case.begin(), case };
+        ready(Some(if here {
+            Supervisor::start(|_| patient)
+        } else {
+            Supervisor::start_in_arbiter(arbiter, |_| patient)
+        }))
+    }
+}
+
+pub(crate) struct Patient {
+    number: u64,
+    case: Case,
+}
+
+struct DoCrash;
+struct Number;
+
+impl Message for DoCrash {
+    type Result = ();
+}
+
+impl Message for Number {
+    type Result = u64;
+}
+
+impl Actor for Patient {
+    type Context = Context<Self>;
+}
+
+impl ::actix::Supervised for Patient {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.number = self.case.begin();
+    }
+}
+
+impl Handler<DoCrash> for Patient {
+    type Result = ();
+
+    fn handle(&mut self, _: DoCrash, context: &mut Context<Self>) {
+        let Err(Crashed) = self.case.crash.happen();
+        context.stop();
+    }
+}
+
+impl Handler<Number> for Patient {
+    type Result = u64;
+
+    fn handle(&mut self, _: Number, _: &mut Context<Self>) -> u64 {
+        self.number
+    }
+}
+
+impl Supervised for Addr<Patient> {
+    fn crash(&mut self) -> impl Future<Output = ()> + Send {
+        self.try_send(DoCrash).expect("the actor lives and has room");
+        ready(())
+    }
+
+    async fn number(&mut self) -> u64 {
+        self.send(Number).await.expect("the next incarnation replies")
     }
 }

@@ -1,6 +1,6 @@
 //! kameo: `tell(..).send()` and `ask(..).send()`, which box less than awaiting the request itself.
 
-use std::{future::ready, mem, ops::ControlFlow, sync::Arc};
+use std::{future::ready, mem, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ::kameo::{
     Actor,
@@ -8,11 +8,14 @@ use ::kameo::{
     error::{ActorStopReason, Infallible},
     mailbox,
     message::{Context, Message},
+    supervision::RestartPolicy,
 };
 
 use crate::{
     latch::Latch,
+    supervised::{Case, Crashed, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
+    workload::CAPACITY,
 };
 
 pub(crate) struct Kameo;
@@ -55,6 +58,8 @@ impl<B: Behaviour<Kameo>> Message<Call> for Host<B> {
 
 impl System for Kameo {
     type Ref<B: Behaviour<Self>> = ActorRef<Host<B>>;
+    type Supervised = Restarted;
+    type Dynamic = Family;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = Self::Ref<B>> + Send {
         let mailbox = start.capacity.map_or_else(mailbox::unbounded, mailbox::bounded);
@@ -97,6 +102,26 @@ impl System for Kameo {
             mem::forget(list);
         }))
     }
+
+    /// Its own supervision, with a limit that is never reached. Queue and reference survive: the supervisor receives
+    /// the queue of the dead child and hands it to the next incarnation. The client needs nothing but its reference.
+    async fn supervised(case: Case) -> Option<Restarted> {
+        // It counts restarts and remembers none.
+        if case.remembers.is_some() {
+            return None;
+        }
+        let supervisor = Keeper::spawn_with_mailbox(Keeper, mailbox::unbounded());
+        let patient = Patient::supervise(&supervisor, case)
+            .restart_policy(RestartPolicy::Permanent)
+            .restart_limit(u32::MAX, Duration::from_secs(1))
+            .spawn_with_mailbox(mailbox::bounded(CAPACITY))
+            .await;
+        Some(Restarted { _supervisor: supervisor, patient })
+    }
+
+    async fn dynamic() -> Option<Family> {
+        Some(Family(Keeper::spawn_with_mailbox(Keeper, mailbox::unbounded())))
+    }
 }
 
 /// Arrives at the latch when what it is linked to has ended.
@@ -120,5 +145,94 @@ impl Actor for Watcher {
             latch.arrive(1);
         }
         Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// A supervisor, which ends when nobody has its address.
+pub(crate) struct Keeper;
+
+impl Actor for Keeper {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(keeper: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(keeper)
+    }
+}
+
+pub(crate) struct Restarted {
+    _supervisor: ActorRef<Keeper>,
+    patient: ActorRef<Patient>,
+}
+
+impl Supervised for Restarted {
+    async fn crash(&mut self) {
+        self.patient.tell(DoCrash).send().await.expect("the mailbox lives");
+    }
+
+    async fn number(&mut self) -> u64 {
+        self.patient.ask(Number).send().await.expect("the next incarnation replies")
+    }
+}
+
+struct Patient {
+    number: u64,
+    case: Case,
+}
+
+struct DoCrash;
+struct Number;
+
+impl Actor for Patient {
+    type Args = Case;
+    type Error = Infallible;
+
+    async fn on_start(case: Case, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(Self { number: case.begin(), case })
+    }
+}
+
+impl Message<DoCrash> for Patient {
+    type Reply = Result<(), Crashed>;
+
+    async fn handle(&mut self, _: DoCrash, _: &mut Context<Self, Self::Reply>) -> Result<(), Crashed> {
+        match self.case.crash.happen()? {}
+    }
+}
+
+impl Message<Number> for Patient {
+    type Reply = u64;
+
+    async fn handle(&mut self, _: Number, _: &mut Context<Self, u64>) -> u64 {
+        self.number
+    }
+}
+
+/// A supervisor of children that are not started again once they have stopped in good order.
+pub(crate) struct Family(ActorRef<Keeper>);
+
+impl Dynamic for Family {
+    type Child = ActorRef<Member>;
+
+    async fn start(&mut self) -> ActorRef<Member> {
+        let member = Member::supervise(&self.0, Member).restart_policy(RestartPolicy::Transient);
+        member.spawn_with_mailbox(mailbox::unbounded()).await
+    }
+
+    async fn stop(&mut self, child: ActorRef<Member>) {
+        child.stop_gracefully().await.expect("the child lives");
+        child.wait_for_shutdown().await;
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Member;
+
+impl Actor for Member {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(member: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(member)
     }
 }

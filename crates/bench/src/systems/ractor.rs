@@ -4,9 +4,11 @@ use std::{future::ready, marker::PhantomData, sync::Arc};
 
 use ::ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, RpcReplyPort, SupervisionEvent};
 use futures::executor::block_on;
+use tokio::sync::mpsc;
 
 use crate::{
     latch::Latch,
+    supervised::{Case, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
 };
 
@@ -56,6 +58,8 @@ impl System for Ractor {
     const BOUNDED: bool = false;
 
     type Ref<B: Behaviour<Self>> = ActorRef<Message>;
+    type Supervised = Restarted;
+    type Dynamic = Family;
 
     fn start<B: Behaviour<Self>>(_: Start, behaviour: B) -> impl Future<Output = ActorRef<Message>> + Send {
         let (actor, _) =
@@ -98,6 +102,22 @@ impl System for Ractor {
         }
         Some(Box::new(move || target.stop(None)))
     }
+
+    /// Queue and address go with the actor: its supervisor starts another, in `handle_supervisor_evt`, and has to
+    /// tell the client its address. That is what the client waits for before it calls.
+    async fn supervised(case: Case) -> Option<Restarted> {
+        if case.remembers.is_some() {
+            return None;
+        }
+        let (tell, told) = mpsc::unbounded_channel();
+        let (_supervisor, _) = Actor::spawn(None, Restarter, (case, tell)).await.expect("it starts");
+        Some(Restarted { told, patient: None })
+    }
+
+    async fn dynamic() -> Option<Family> {
+        let (supervisor, _) = Actor::spawn(None, Keeper, ()).await.expect("the supervisor starts");
+        Some(Family(supervisor))
+    }
 }
 
 struct Watched;
@@ -133,6 +153,133 @@ impl Actor for Watcher {
         if let SupervisionEvent::ActorTerminated(..) = event {
             latch.arrive(1);
         }
+        Ok(())
+    }
+}
+
+pub(crate) struct Restarted {
+    told: mpsc::UnboundedReceiver<ActorRef<Message>>,
+    /// The incarnation that is known to live.
+    patient: Option<ActorRef<Message>>,
+}
+
+impl Supervised for Restarted {
+    fn crash(&mut self) -> impl Future<Output = ()> + Send {
+        let patient = self.patient.take().expect("it has been called since the last crash");
+        patient.cast(Message::Cast(0, 0)).expect("the actor lives");
+        ready(())
+    }
+
+    async fn number(&mut self) -> u64 {
+        let patient = self.told.recv().await.expect("the supervisor lives");
+        let number = patient.call(|port| Message::Call(0, port), None).await.expect("it lives").unwrap();
+        self.patient = Some(patient);
+        number
+    }
+}
+
+/// Starts its one child again whenever that ends, and tells where the new one is.
+struct Restarter;
+
+type Restarts = (Case, mpsc::UnboundedSender<ActorRef<Message>>);
+
+impl Restarter {
+    fn start_child(me: &ActorRef<()>, (case, tell): &Restarts) -> Result<(), ActorProcessingErr> {
+        let (child, _) = ActorRuntime::spawn_linked_instant(None, Patient, case.clone(), me.get_cell())?;
+        // Nobody listens once the driver is done.
+        let _ = tell.send(child);
+        Ok(())
+    }
+}
+
+impl Actor for Restarter {
+    type Msg = ();
+    type State = Restarts;
+    type Arguments = Restarts;
+
+    async fn pre_start(&self, me: ActorRef<()>, restarts: Restarts) -> Result<Restarts, ActorProcessingErr> {
+        Self::start_child(&me, &restarts)?;
+        Ok(restarts)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<()>,
+        event: SupervisionEvent,
+        restarts: &mut Restarts,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(..) | SupervisionEvent::ActorFailed(..) => {
+                Self::start_child(&me, restarts)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Its state is its number beside the case.
+struct Patient;
+
+impl Actor for Patient {
+    type Msg = Message;
+    type State = (u64, Case);
+    type Arguments = Case;
+
+    async fn pre_start(&self, _: ActorRef<Message>, case: Case) -> Result<(u64, Case), ActorProcessingErr> {
+        Ok((case.begin(), case))
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Message>,
+        message: Message,
+        (number, case): &mut (u64, Case),
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Cast(..) => match case.crash.happen()? {},
+            Message::Call(_, port) => {
+                let _ = port.send(*number);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A supervisor that lets its children go.
+pub(crate) struct Family(ActorRef<()>);
+
+impl Dynamic for Family {
+    type Child = ActorRef<()>;
+
+    async fn start(&mut self) -> ActorRef<()> {
+        let (child, _) =
+            Actor::spawn_linked(None, Watched, (), self.0.get_cell()).await.expect("the child starts");
+        child
+    }
+
+    async fn stop(&mut self, child: ActorRef<()>) {
+        child.stop_and_wait(None, None).await.expect("the child lives");
+    }
+}
+
+struct Keeper;
+
+impl Actor for Keeper {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    /// By default the supervisor would end with the first child.
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        _: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
 }

@@ -10,8 +10,9 @@ use restante_genserver::{
 use crate::{
     latch::Latch,
     measured::{Measured, Stopwatch},
+    supervised::{Case, Crash, Lacking, Supervised},
     system::{Behaviour, Start, System, Target, Then},
-    workload::Workload,
+    workload::{CAPACITY, Workload},
 };
 
 pub(crate) struct Restante;
@@ -65,6 +66,8 @@ impl<B: Behaviour<Restante>> GenServer for Host<B> {
 
 impl System for Restante {
     type Ref<B: Behaviour<Self>> = ServerRef<Host<B>>;
+    type Supervised = ServerRef<Patient>;
+    type Dynamic = Lacking;
 
     async fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> Self::Ref<B> {
         let settings = Server::<Host<B>>::settings();
@@ -131,6 +134,67 @@ impl System for Restante {
         assert!(chooser.cast_with(order, first).is_ok(), "the mailbox is unbounded");
         server.start(()).await.expect("the chooser starts");
         ends.await.ok()
+    }
+
+    /// Queue and reference survive, queued calls too: the client needs nothing but its reference.
+    async fn supervised(case: Case) -> Option<ServerRef<Patient>> {
+        supervise(case).await
+    }
+}
+
+/// Starts a patient, and a task that starts it again whenever it has ended: by hand, as there is no supervisor yet. A
+/// task that restarts without limit has no window, so it remembers nothing; nor has it children that come and go.
+async fn supervise(case: Case) -> Option<ServerRef<Patient>> {
+    if case.remembers.is_some() {
+        return None;
+    }
+    let server = Server::<Patient>::settings().capacity(CAPACITY).build().expect("sound settings");
+    let args = Arc::new(case);
+    let patient = server.start_shared(Arc::clone(&args)).await.expect("the patient starts");
+    tokio::spawn(async move {
+        loop {
+            server.address().join().await;
+            // Fails with the runtime's end.
+            if server.start_shared(Arc::clone(&args)).await.is_err() {
+                return;
+            }
+        }
+    });
+    Some(patient)
+}
+
+pub(crate) struct Patient {
+    number: u64,
+    crash: Crash,
+}
+
+impl GenServer for Patient {
+    type Args = Case;
+    type Call = Call;
+    type Cast = ();
+    type Info = ();
+
+    async fn init(case: &Case, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self { number: case.begin(), crash: case.crash }))
+    }
+
+    async fn handle_call(&mut self, Call(_, reply): Call, _: &mut Context<Self>) -> Step {
+        reply.send(self.number);
+        Ok(Next::go())
+    }
+
+    async fn handle_cast(&mut self, (): (), _: &mut Context<Self>) -> Step {
+        match self.crash.happen()? {}
+    }
+}
+
+impl Supervised for ServerRef<Patient> {
+    async fn crash(&mut self) {
+        self.send(()).await.expect("the mailbox is open");
+    }
+
+    async fn number(&mut self) -> u64 {
+        self.call(|reply| Call(0, reply)).await.expect("the next incarnation replies")
     }
 }
 

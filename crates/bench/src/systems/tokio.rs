@@ -1,12 +1,15 @@
 //! Hand-written tasks: an mpsc channel as the mailbox, a oneshot for the reply, one loop.
 
-use std::{future::ready, marker::PhantomData, mem, sync::Arc};
+use std::{future::ready, marker::PhantomData, mem, panic::AssertUnwindSafe, sync::Arc};
 
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     latch::Latch,
+    supervised::{Case, Crashed, Lacking, Supervised},
     system::{Behaviour, Start, System, Target, Then},
+    workload::CAPACITY,
 };
 
 /// The system, over one of the two kinds of channel.
@@ -21,6 +24,8 @@ impl<C: Channel> System for Tokio<C> {
     const BOUNDED: bool = C::BOUNDED;
 
     type Ref<B: Behaviour<Self>> = C::Sender;
+    type Supervised = Patient<C>;
+    type Dynamic = Lacking;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = C::Sender> + Send {
         let (sender, receiver) = C::open(start.capacity);
@@ -75,6 +80,25 @@ impl<C: Channel> System for Tokio<C> {
         });
         Some(Box::new(move || drop(end)))
     }
+
+    /// The floor, what one writes by hand: one task, in whose loop each turn is an incarnation. The queue is the
+    /// channel's, which knows nothing of crashes.
+    async fn supervised(case: Case) -> Option<Patient<C>> {
+        if case.remembers.is_some() {
+            return None;
+        }
+        let (sender, mut receiver) = C::open(Some(CAPACITY));
+        tokio::spawn(async move {
+            loop {
+                let incarnation = AssertUnwindSafe(incarnation::<C>(&mut receiver, &case));
+                // After a panic or an error there is a next one.
+                if let Ok(Ok(())) = incarnation.catch_unwind().await {
+                    return;
+                }
+            }
+        });
+        Some(Patient(sender))
+    }
 }
 
 async fn start_and_serve<C: Channel, B: Behaviour<Tokio<C>>>(
@@ -101,6 +125,34 @@ async fn serve<C: Channel, B: Behaviour<Tokio<C>>>(mut receiver: C::Receiver, mu
             }
         }
     }
+}
+
+pub(crate) struct Patient<C: Channel>(C::Sender);
+
+impl<C: Channel> Supervised for Patient<C> {
+    async fn crash(&mut self) {
+        C::send(&self.0, Message::Cast(0, 0)).await;
+    }
+
+    async fn number(&mut self) -> u64 {
+        let (reply, replied) = oneshot::channel();
+        C::send(&self.0, Message::Call(0, reply)).await;
+        replied.await.expect("the next incarnation replies")
+    }
+}
+
+/// One incarnation: serves until it is told to crash, or until nobody is left to tell it.
+async fn incarnation<C: Channel>(receiver: &mut C::Receiver, case: &Case) -> Result<(), Crashed> {
+    let number = case.begin();
+    while let Some(message) = C::receive(receiver).await {
+        match message {
+            Message::Cast(..) => match case.crash.happen()? {},
+            Message::Call(_, reply) => {
+                let _ = reply.send(number);
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Watcher {

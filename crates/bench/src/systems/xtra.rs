@@ -7,7 +7,9 @@ use futures::{FutureExt, executor::block_on};
 
 use crate::{
     latch::Latch,
+    supervised::{Case, Crashed, Lacking, Supervised},
     system::{Behaviour, Start, System, Target, Then},
+    workload::CAPACITY,
 };
 
 pub(crate) struct Xtra;
@@ -57,6 +59,8 @@ impl System for Xtra {
     const ORDERED: bool = false;
 
     type Ref<B: Behaviour<Self>> = Address<Host<B>>;
+    type Supervised = Address<Patient>;
+    type Dynamic = Lacking;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = Self::Ref<B>> + Send {
         let mailbox = start.capacity.map_or_else(Mailbox::unbounded, Mailbox::bounded);
@@ -98,6 +102,68 @@ impl System for Xtra {
             // A watcher without an address would end of itself.
             mem::forget(list);
         }))
+    }
+
+    /// xtra catches no panic and has no supervisor. What it has is a mailbox of which one can keep a clone: while
+    /// there is one, queue and addresses survive the actor. So each incarnation is a task of its own, whose end the
+    /// task that keeps the clone waits for. The client needs nothing but its address.
+    async fn supervised(case: Case) -> Option<Address<Patient>> {
+        if case.remembers.is_some() {
+            return None;
+        }
+        let (address, mailbox) = Mailbox::bounded(CAPACITY);
+        tokio::spawn(async move {
+            while mailbox.address().try_upgrade().is_some() {
+                let patient = Patient { number: case.begin(), case: case.clone() };
+                let ended = tokio::spawn(::xtra::run(mailbox.clone(), patient)).await;
+                if ended.is_err_and(|error| error.is_cancelled()) {
+                    return;
+                }
+            }
+        });
+        Some(address)
+    }
+}
+
+/// Told to crash without a panic it stops itself: handlers of xtra return no errors.
+pub(crate) struct Patient {
+    number: u64,
+    case: Case,
+}
+
+struct DoCrash;
+struct Number;
+
+impl Actor for Patient {
+    type Stop = ();
+
+    async fn stopped(self) {}
+}
+
+impl Handler<DoCrash> for Patient {
+    type Return = ();
+
+    async fn handle(&mut self, _: DoCrash, context: &mut Context<Self>) {
+        let Err(Crashed) = self.case.crash.happen();
+        context.stop_self();
+    }
+}
+
+impl Handler<Number> for Patient {
+    type Return = u64;
+
+    async fn handle(&mut self, _: Number, _: &mut Context<Self>) -> u64 {
+        self.number
+    }
+}
+
+impl Supervised for Address<Patient> {
+    async fn crash(&mut self) {
+        drop(self.send(DoCrash).detach().await.expect("the mailbox lives"));
+    }
+
+    async fn number(&mut self) -> u64 {
+        self.send(Number).await.expect("the next incarnation replies")
     }
 }
 
