@@ -1403,6 +1403,38 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
+    /// Ends an incarnation and begins the next one in the same breath: lease and RUN stay where they are, so nobody can slip in
+    /// between. Links and monitors are told as by [`MailCell::end_lease`] and [`MailCell::lease`]. The number of the next.
+    ///
+    /// # Errors
+    /// The mailbox is closed: nothing has happened.
+    pub fn renew_lease(self: &Arc<Self>, own: &mut Own<M>, exit: &Exit) -> Result<u32, LeaseError> {
+        let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return Err(LeaseError::Closed);
+        }
+        own.in_hand = false;
+        g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE | word::ORPHAN);
+        g.incarnation += 1;
+        let incarnation = g.incarnation;
+        let cold = g.cold();
+        // (Dropped below: reasons hold errors of the user's.)
+        let old = (cold.last_exit.replace(exit.clone()), cold.doom.take());
+        let links = cold.links.take();
+        let watched = g.note_event(|| Event::Down(exit.clone()));
+        g.note_event(|| Event::Started { incarnation });
+        drop(g);
+        drop_quietly(old);
+        let id = self.link_id();
+        for other in &links {
+            other.exit_signal(id, &exit.reason);
+        }
+        if watched {
+            self.tell();
+        }
+        Ok(incarnation)
+    }
+
     /// What names this cell for links: the same over all incarnations.
     pub fn link_id(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).cast::<()>().addr()

@@ -232,9 +232,6 @@ impl<S: GenServer> Context<S> {
 
     /// `init` is done.
     pub(crate) fn started(&mut self) {
-        if let Some(keeper) = self.cell.runner.keeper() {
-            keeper.started(self.incarnation);
-        }
         self.cell.desk(|desk| {
             desk.phase = Phase::Idle;
             match desk.start.take() {

@@ -27,8 +27,10 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     fn begins(&self, incarnation: u32) -> bool;
     /// Its `init` has returned a state.
     fn started(&self, incarnation: u32);
-    /// It has ended: its lease is given back, its links and monitors have been told.
-    fn ended(&self, end: End) -> Verdict;
+    /// It has ended. Its lease is still held, and stays held if the verdict is [`Verdict::Again`]; the next incarnation's number
+    /// is then one more. Else what the verdict holds is run once the lease is given back, and links and monitors have been
+    /// told.
+    fn ended(&self, end: &End) -> Verdict;
 }
 
 /// How an incarnation ended.
@@ -53,12 +55,23 @@ impl End {
 }
 
 /// What a keeper says to an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The mailbox's own task begins the next incarnation, at once.
+    /// The mailbox's own task begins the next incarnation, at once. (The keeper is not asked again whether it may.)
     Again,
-    /// Nobody does, until somebody else does.
-    Leave,
+    /// Nobody does, until somebody else does; and what is to be done when the lease is given back.
+    Leave(Option<Settle>),
+}
+
+/// What is left to do when a lease has been given back.
+pub type Settle = Box<dyn FnOnce() + Send>;
+
+impl std::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Again => "Again",
+            Self::Leave(_) => "Leave",
+        })
+    }
 }
 
 /// Gives the mailbox a keeper. False when it has one that is still there.
@@ -96,9 +109,18 @@ pub fn order_stop<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason:
     server.order_stop(incarnation, reason);
 }
 
-/// Ends this incarnation, and no later one, at its next await.
-pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: ExitReason) -> bool {
-    cell(server).kill_incarnation(Some(incarnation), reason)
+/// Ends this incarnation, and no later one, at its next await. False: it is over.
+pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: &ExitReason) -> bool {
+    let cell = cell(server);
+    let mut spin = restante_core::sync::Spin::default();
+    while !cell.kill_incarnation(Some(incarnation), reason.clone()) {
+        if !cell.is_leased() || cell.incarnation() >= incarnation {
+            return false;
+        }
+        // Its keeper has just been promised it ([`Verdict::Again`]): another thread is about to begin it.
+        spin.wait();
+    }
+    true
 }
 
 /// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.

@@ -39,6 +39,9 @@ async fn begin<S: GenServer>(lent: Lent<S>, ctx: &mut Context<S>) -> Option<S> {
     let cell = ctx.cell.again();
     // In a block of its own, so that the call itself, which may panic as well, is made under the net.
     let init = Guarded::new(cell, async { S::init(lent.get(), ctx).await }).await;
+    if let (Lent::Kept(keeper), Ok(Init(InitKind::Ok { .. }))) = (&lent, &init) {
+        keeper.started(ctx.incarnation());
+    }
     drop_quietly(lent);
     match init {
         Ok(Init(InitKind::Ok { state, then })) => {

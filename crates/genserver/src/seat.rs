@@ -422,9 +422,9 @@ impl<S: GenServer> Seat<S> {
         let desk = unsafe { cell.runner.desk() };
         if ended {
             let outcome = desk.outcome();
-            if Self::finish(cell) == Verdict::Again {
+            if Self::finish(cell) {
                 // Not on the starter's stack.
-                Self::again_later(cell);
+                Self::hand_over(cell);
             }
             return Some(outcome);
         }
@@ -433,12 +433,19 @@ impl<S: GenServer> Seat<S> {
         if started.is_none() {
             desk.start = Some(waiting());
         }
-        if !here {
-            // Nobody has polled yet: the note makes leaving wake the task.
-            cell.gate().notify();
+        if here {
+            Self::leave(cell);
+        } else {
+            Self::hand_over(cell);
         }
-        Self::leave(cell);
         started
+    }
+
+    /// Leaves a loop that nobody has polled yet to the task. RUN is given up.
+    fn hand_over(cell: &Arc<Cell<S>>) {
+        // The note makes leaving wake the task.
+        cell.gate().notify();
+        Self::leave(cell);
     }
 
     /// Makes the loop of an incarnation. RUN and the lease are held.
@@ -468,9 +475,9 @@ impl<S: GenServer> Seat<S> {
         unsafe { *cell.runner.body.get() = Some(body) };
     }
 
-    /// Whether the keeper, if there is one, lets this incarnation begin; else it is over. RUN and the lease are held.
-    pub(crate) fn may_begin(cell: &Arc<Cell<S>>, incarnation: u32) -> bool {
-        if !cell.runner.is_kept() || cell.runner.keeper().is_some_and(|keeper| keeper.begins(incarnation)) {
+    /// Whether the keeper lets this incarnation begin; else it is over. RUN and the lease are held.
+    pub(crate) fn may_begin(cell: &Arc<Cell<S>>, incarnation: u32, keeper: &dyn Keeper<S>) -> bool {
+        if keeper.begins(incarnation) {
             return true;
         }
         let exit = Exit::new(ExitReason::Shutdown, Phase::Init, None, incarnation);
@@ -507,12 +514,12 @@ impl<S: GenServer> Seat<S> {
                 if e == LeaseError::Closed {
                     let reason = cell.closed_reason().unwrap_or(ExitReason::Normal);
                     let exit = Exit::new(reason, Phase::Init, None, cell.incarnation());
-                    keeper.ended(End { exit, ignored: false, closed: true, orphaned: false });
+                    Self::settle(keeper.ended(&End::new(exit, true)));
                 }
                 return false;
             }
         };
-        if !Self::may_begin(cell, incarnation) {
+        if !Self::may_begin(cell, incarnation, &*keeper) {
             return false;
         }
         Self::prepare(cell, incarnation, Lent::Kept(keeper));
@@ -574,8 +581,8 @@ impl<S: GenServer> Seat<S> {
         cell.came_inline();
         if Self::poll(cell, Some(slot)).is_ready() {
             // It broke off: see `poll`. (A loop that ends in order waits for its own task.)
-            if Self::finish(cell) == Verdict::Again {
-                Self::again_later(cell);
+            if Self::finish(cell) {
+                Self::hand_over(cell);
             }
             return Ok(());
         }
@@ -614,16 +621,13 @@ impl<S: GenServer> Seat<S> {
             if Self::poll_turn(cell).is_pending() {
                 break;
             }
-            if Self::finish(cell) == Verdict::Leave {
+            if !Self::finish(cell) {
                 return Self::between(cell);
             }
             if renewed == RENEWALS {
                 // Others want to be polled as well.
-                Self::again_later(cell);
+                Self::hand_over(cell);
                 return Poll::Pending;
-            }
-            if !Self::renew(cell) {
-                return Self::between(cell);
             }
             renewed += 1;
         }
@@ -667,8 +671,9 @@ impl<S: GenServer> Seat<S> {
         if bits & word::CLOSED != 0 && bits & word::LEASED == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The loop has ended. RUN is held, and given up. Who keeps the mailbox says what comes next.
-    fn finish(cell: &Arc<Cell<S>>) -> Verdict {
+    /// The loop has ended. RUN is held, and given up; unless whoever keeps the mailbox wants it served on (true): then it is
+    /// still held, and the next incarnation's loop waits to be polled.
+    fn finish(cell: &Arc<Cell<S>>) -> bool {
         Self::clear(cell);
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
@@ -688,26 +693,59 @@ impl<S: GenServer> Seat<S> {
         if brought.is_some() {
             cell.count(Fate::Failed, 1);
         }
-        let reason = exit.reason.clone();
         cell.runner.trapping.store(false, Ordering::Relaxed);
         let owned = cell.runner.owned.load(Ordering::Relaxed);
-        // SAFETY: RUN is held and no reference to the reader's half is alive.
-        let permit = unsafe { Permit::assume(cell) };
-        let keeper = cell.runner.keeper();
-        let kept = keeper.map(|keeper| (keeper, exit.clone()));
-        cell.end_lease(permit, Some(exit), owned);
+        let mut kept = cell.runner.keeper().map(|keeper| {
+            let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
+            let ignored = matches!(told, Outcome::Ignored);
+            let end = End { exit: exit.clone(), ignored, closed: cell.is_closed(), orphaned };
+            (keeper.ended(&end), keeper)
+        });
+        let mut renewed = None;
+        if let Some((Verdict::Again, keeper)) = &kept {
+            // SAFETY: RUN is held.
+            let own = unsafe { cell.gate().running() };
+            match cell.renew_lease(own, &exit) {
+                Ok(incarnation) => renewed = Some(incarnation),
+                Err(_) => {
+                    // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
+                    let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
+                    let verdict = keeper.ended(&End::new(never, true));
+                    kept = Some((verdict, Arc::clone(keeper)));
+                }
+            }
+        }
+        let reason = exit.reason.clone();
+        if renewed.is_none() {
+            // SAFETY: RUN is held and no reference to the reader's half is alive.
+            let permit = unsafe { Permit::assume(cell) };
+            cell.end_lease(permit, Some(exit), owned);
+        }
         if let Some(message) = brought {
             // Its caller looks for the reason in the exit, which is known by now.
             cell.bury(message, 0, DeadCause::InHand(reason));
         }
-        let ignored = matches!(told, Outcome::Ignored);
         if let Some(sender) = sender {
             let _ = sender.send(told);
         }
-        kept.map_or(Verdict::Leave, |(keeper, exit)| {
-            let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
-            keeper.ended(End { exit, ignored, closed: cell.is_closed(), orphaned })
-        })
+        match (renewed, kept) {
+            (Some(incarnation), Some((_, keeper))) => {
+                Self::prepare(cell, incarnation, Lent::Kept(keeper));
+                true
+            }
+            (_, Some((verdict, _))) => {
+                Self::settle(verdict);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Does what a keeper has left for after the lease.
+    fn settle(verdict: Verdict) {
+        if let Verdict::Leave(Some(settle)) = verdict {
+            settle();
+        }
     }
 
     /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;

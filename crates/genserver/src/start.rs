@@ -451,7 +451,9 @@ pub(crate) async fn start_on<S: GenServer>(
             });
         }
     };
-    if !Seat::may_begin(cell, incarnation) {
+    if let Some(keeper) = cell.runner.keeper()
+        && !Seat::may_begin(cell, incarnation, &*keeper)
+    {
         return Err(StartError::Supervised);
     }
     begin(server, incarnation, lent, limit).await

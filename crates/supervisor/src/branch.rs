@@ -8,10 +8,11 @@
 use crate::child::{Child, Post};
 use crate::child_spec::{ChildId, ChildKind, ChildSpec};
 use crate::rt::{Mutex, MutexGuard, Runtime};
-use crate::rules::{AddError, Life, Outcome, Rules, Settings, Then};
+use crate::rules::{AddError, Attempt, Early, Life, Outcome, Rules, Settings, Then};
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, clock};
+use restante_core::clock::{self, Instant};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{End, Verdict};
 use std::fmt;
@@ -124,12 +125,27 @@ impl Branch {
         self.desk().rules.started(key, incarnation, clock::now);
     }
 
-    /// It has ended.
+    /// It has ended, and holds its lease still.
     pub(crate) fn child_ended(self: &Arc<Self>, key: u64, end: &End) -> Verdict {
         let now = clock::now();
+        let early = self.desk().rules.goes_on(key, end, now);
+        match early {
+            Early::Again => {
+                self.report(key, end, Outcome::Restarts);
+                Verdict::Again
+            }
+            Early::Settle(attempted) => {
+                let (branch, end) = (Arc::clone(self), end.clone());
+                Verdict::Leave(Some(Box::new(move || branch.settle(key, &end, now, attempted))))
+            }
+        }
+    }
+
+    /// The same, once the lease is given back.
+    fn settle(self: &Arc<Self>, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) {
         let (mut then, down, rt) = {
             let mut desk = self.desk();
-            let then = desk.rules.ended(key, end, now);
+            let then = desk.rules.ended(key, end, now, attempted);
             if then.report == Some(Outcome::Unexpected) && matches!(desk.rules.life, Life::Ending(_)) {
                 let id = Self::id_of(&desk, key);
                 desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
@@ -154,7 +170,7 @@ impl Branch {
                 }
             });
         }
-        let verdict = self.act(then, &end.exit.reason, key);
+        self.act(then, &end.exit.reason, key);
         if down {
             self.bell.notify_waiters();
             if end.orphaned {
@@ -162,11 +178,10 @@ impl Branch {
                 self.down();
             }
         }
-        verdict
     }
 
     /// Does what was decided.
-    fn act(self: &Arc<Self>, then: Then<Arc<dyn Child>>, reason: &ExitReason, key: u64) -> Verdict {
+    fn act(self: &Arc<Self>, then: Then<Arc<dyn Child>>, reason: &ExitReason, key: u64) {
         if then.clear_out {
             let child = self.desk().rules.get(key).map(|entry| Arc::clone(&entry.child));
             if let Some(child) = child {
@@ -182,7 +197,6 @@ impl Branch {
         if then.perform {
             self.ensure_performer();
         }
-        then.verdict
     }
 
     /// A child has left the table: its mailbox closes, and what it counted is kept.
@@ -210,10 +224,12 @@ impl Branch {
         }
     }
 
-    /// Begins an incarnation of the supervisor: the performer will start its children. False: it may not.
+    /// Begins an incarnation of the supervisor: the performer will start its children. `sure`: the supervisor above has said
+    /// already that it may.
     pub(crate) fn begin(
         self: &Arc<Self>,
         waiting: Option<oneshot::Sender<Result<(), StartError>>>,
+        sure: bool,
     ) -> Result<u32, StartError> {
         let rt = Runtime::current();
         let incarnation = {
@@ -234,7 +250,8 @@ impl Branch {
             desk.incarnation += 1;
             desk.incarnation
         };
-        if let Some((parent, key)) = self.parent()
+        if !sure
+            && let Some((parent, key)) = self.parent()
             && !parent.child_begins(key, incarnation)
         {
             self.desk().rules.begin_failed();
@@ -264,12 +281,12 @@ impl Branch {
         }
     }
 
-    /// All children are down (or abandoned): the incarnation is over. What the supervisor above says to it.
-    pub(crate) fn down(self: &Arc<Self>) -> Verdict {
+    /// All children are down (or abandoned): the incarnation is over. True: the supervisor above wants the next at once.
+    pub(crate) fn down(self: &Arc<Self>) -> bool {
         let top = self.parent().is_none();
         let (exit, me, waiting, joiners, gone, closed) = {
             let mut desk = self.desk();
-            let Life::Ending(reason) = desk.rules.life.clone() else { return Verdict::Leave };
+            let Life::Ending(reason) = desk.rules.life.clone() else { return false };
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
             desk.rules.life = Life::Down;
@@ -290,10 +307,16 @@ impl Branch {
         for child in gone {
             self.retire(&*child, &exit.reason);
         }
-        let verdict = self.parent().map_or(Verdict::Leave, |(parent, key)| {
-            let end = End::new(exit.clone(), closed);
-            parent.child_ended(key, &end)
-        });
+        let verdict =
+            self.parent().map(|(parent, key)| parent.child_ended(key, &End::new(exit.clone(), closed)));
+        let again = match verdict {
+            Some(Verdict::Again) => true,
+            Some(Verdict::Leave(Some(settle))) => {
+                settle();
+                false
+            }
+            _ => false,
+        };
         if let Some(waiting) = waiting {
             let _ = waiting.send(Err(StartError::Failed(exit.reason.clone())));
         }
@@ -301,7 +324,17 @@ impl Branch {
             let _ = joiner.send(exit.clone());
         }
         drop(me);
-        verdict
+        again
+    }
+
+    /// Begins the incarnation that the supervisor above has been promised; if it cannot, that one is told.
+    pub(crate) fn begin_again(self: &Arc<Self>) {
+        let Err(error) = self.begin(None, true) else { return };
+        let Some((parent, key)) = self.parent() else { return };
+        let never = Exit::new(error.into(), Phase::Init, None, self.desk().incarnation + 1);
+        if let Verdict::Leave(Some(settle)) = parent.child_ended(key, &End::new(never, true)) {
+            settle();
+        }
     }
 
     /// The supervisor is to end.
@@ -393,7 +426,7 @@ impl Child for Branch {
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
         Box::pin(async move {
             let (tell, told) = oneshot::channel();
-            let incarnation = self.begin(Some(tell))?;
+            let incarnation = self.begin(Some(tell), false)?;
             self.ensure_performer();
             let mut guard = StartGuard { branch: &self, incarnation, done: false };
             let started = told.await;
@@ -403,7 +436,7 @@ impl Child for Branch {
     }
 
     fn again(self: Arc<Self>) {
-        if self.begin(None).is_ok() {
+        if self.begin(None, false).is_ok() {
             self.ensure_performer();
         }
     }
@@ -473,12 +506,15 @@ impl Child for Branch {
 
 impl Branch {
     fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
-        let me = {
+        let mut spin = restante_core::sync::Spin::default();
+        let me = loop {
             let desk = self.desk();
-            if desk.incarnation != incarnation {
-                return;
+            if desk.incarnation >= incarnation || desk.closed {
+                break desk.me.clone().filter(|_| desk.incarnation == incarnation);
             }
-            desk.me.clone()
+            drop(desk);
+            // The supervisor above has just been promised it: another thread is about to begin it.
+            spin.wait();
         };
         if let Some(me) = me {
             me.end(reason, brutal);

@@ -89,7 +89,7 @@ impl<S: GenServer> Child for ServerChild<S> {
     }
 
     fn kill(&self, incarnation: u32, reason: ExitReason) {
-        keeper::kill(self.server.server(), incarnation, reason);
+        keeper::kill(self.server.server(), incarnation, &reason);
     }
 
     fn close(&self, reason: ExitReason) {
@@ -140,10 +140,10 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
         }
     }
 
-    fn ended(&self, end: End) -> Verdict {
+    fn ended(&self, end: &End) -> Verdict {
         match self.post() {
-            Some((branch, key)) => branch.child_ended(key, &end),
-            None => Verdict::Leave,
+            Some((branch, key)) => branch.child_ended(key, end),
+            None => Verdict::Leave(None),
         }
     }
 }

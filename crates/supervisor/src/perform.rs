@@ -14,7 +14,7 @@ use futures::future::{Either, select};
 use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason, Phase, clock};
 use restante_genserver::StartError;
-use restante_genserver::keeper::{End, Verdict};
+use restante_genserver::keeper::End;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,9 +59,8 @@ pub(crate) async fn perform(branch: Arc<Branch>) {
             Job::Group(group) => restart_group(&branch, group).await,
             Job::End => {
                 stop_all(&branch).await;
-                if branch.down() == Verdict::Again {
-                    // (Refused when it has been closed or started otherwise meanwhile.)
-                    let _ = branch.begin(None);
+                if branch.down() {
+                    branch.begin_again();
                 }
             }
         }

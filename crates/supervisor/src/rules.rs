@@ -22,7 +22,7 @@ use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::ChildError;
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason};
-use restante_genserver::keeper::{End, Verdict};
+use restante_genserver::keeper::End;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,9 +140,20 @@ pub(crate) struct Group {
     pub(crate) pause: Duration,
 }
 
+/// What came of counting an attempt to restart: the pause before it, or that it is one too many.
+pub(crate) type Attempt = Result<Duration, RestartLimit>;
+
+/// What can be said of an end before the lease is given back.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Early {
+    /// The next incarnation begins in its place.
+    Again,
+    /// All the rest; with the attempt, if one has been counted.
+    Settle(Option<Attempt>),
+}
+
 /// What is to be done after a decision, outside the lock.
 pub(crate) struct Then<C> {
-    pub(crate) verdict: Verdict,
     /// The performer has something to do: a group restart, or the supervisor's own end.
     pub(crate) perform: bool,
     /// The child's own task goes on after this pause, if its epoch is still that.
@@ -172,7 +183,6 @@ pub(crate) enum Outcome {
 impl<C> Then<C> {
     fn nothing() -> Self {
         Self {
-            verdict: Verdict::Leave,
             perform: false,
             after: None,
             gone: None,
@@ -405,8 +415,39 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// An incarnation has ended.
-    pub(crate) fn ended(&mut self, key: u64, end: &End, now: Instant) -> Then<C> {
+    /// An incarnation has ended, and its lease has not been given back yet: whether it simply goes on with the next, which is
+    /// what mostly happens. Else all the rest is for [`Rules::ended`], after the lease.
+    pub(crate) fn goes_on(&mut self, key: u64, end: &End, now: Instant) -> Early {
+        let Some(entry) = self.children.get_mut(&key) else { return Early::Settle(None) };
+        let comes_back = match entry.state {
+            State::Running => fate(entry.options.restart, &end.exit.reason) == Fate::Restarts,
+            State::Restarting => !end.ignored,
+            _ => false,
+        };
+        let plain = comes_back
+            && entry.begun
+            && entry.incarnation == end.exit.incarnation
+            && !(end.closed || end.orphaned || entry.options.escalate)
+            && self.settings.strategy == Strategy::OneForOne
+            && matches!(self.life, Life::Up | Life::Starting);
+        if !plain {
+            return Early::Settle(None);
+        }
+        match self.attempt(key, now) {
+            Ok(pause) if pause.is_zero() => {}
+            other => return Early::Settle(Some(other)),
+        }
+        if let Some(entry) = self.children.get_mut(&key) {
+            entry.state = State::Restarting;
+            entry.incarnation += 1;
+            entry.epoch += 1;
+            entry.rare().last_exit = Some(end.exit.clone());
+        }
+        Early::Again
+    }
+
+    /// An incarnation has ended, and its lease has been given back. `attempted`: the restart has been counted already.
+    pub(crate) fn ended(&mut self, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) -> Then<C> {
         let mut then = Then::nothing();
         let Some(entry) = self.children.get_mut(&key) else { return then };
         if end.exit.incarnation < entry.incarnation || entry.state == State::Stopped {
@@ -471,43 +512,48 @@ impl<C: Clone> Rules<C> {
                     then.perform = true;
                 }
             }
-            Fate::Restarts => self.restart(key, reason, now, &mut then),
+            Fate::Restarts => self.restart(key, reason, now, attempted, &mut then),
         }
         then
     }
 
     /// A child that is up, or was to be, has to be restarted.
-    fn restart(&mut self, key: u64, reason: &ExitReason, now: Instant, then: &mut Then<C>) {
-        then.report = Some(Outcome::Restarts);
-        let given_up = RestartLimit::of(reason).is_some();
-        let escalates = self.get(key).is_some_and(|e| e.options.escalate) && given_up;
-        if escalates {
-            then.report = Some(Outcome::Escalates);
-            then.tell = self.rest(key);
-            self.end(reason.clone());
-            then.perform = true;
-            return;
-        }
-        let pause = match self.attempt(key, now) {
-            Ok(pause) => pause,
-            Err(limit) => {
-                then.report = Some(Outcome::GivesUp);
-                then.tell = self.rest(key);
-                self.end(ExitReason::Error(Arc::new(limit)));
-                then.perform = true;
+    fn restart(
+        &mut self,
+        key: u64,
+        reason: &ExitReason,
+        now: Instant,
+        attempted: Option<Attempt>,
+        then: &mut Then<C>,
+    ) {
+        let escalates = self.get(key).is_some_and(|e| e.options.escalate) && RestartLimit::of(reason).is_some();
+        let attempt = match attempted {
+            _ if escalates => None,
+            Some(attempt) => Some(attempt),
+            None => Some(self.attempt(key, now)),
+        };
+        let (outcome, why) = match attempt {
+            Some(Ok(pause)) => {
+                then.report = Some(Outcome::Restarts);
+                self.restart_after(key, pause, then);
                 return;
             }
+            Some(Err(limit)) => (Outcome::GivesUp, ExitReason::Error(Arc::new(limit))),
+            None => (Outcome::Escalates, reason.clone()),
         };
+        then.report = Some(outcome);
+        then.tell = self.rest(key);
+        self.end(why);
+        then.perform = true;
+    }
+
+    fn restart_after(&mut self, key: u64, pause: Duration, then: &mut Then<C>) {
         let first = match self.settings.strategy {
             Strategy::OneForOne => {
                 let Some(entry) = self.children.get_mut(&key) else { return };
                 entry.state = State::Restarting;
                 entry.epoch += 1;
-                if pause.is_zero() {
-                    then.verdict = Verdict::Again;
-                } else {
-                    then.after = Some((pause, entry.epoch));
-                }
+                then.after = Some((pause, entry.epoch));
                 return;
             }
             Strategy::OneForAll => 0,
@@ -519,22 +565,22 @@ impl<C: Clone> Rules<C> {
     }
 
     /// An attempt to restart a child: how long to wait before it, or that it is one too many.
-    fn attempt(&mut self, key: u64, now: Instant) -> Result<Duration, RestartLimit> {
-        self.restarts += 1;
-        let all = self.window.note(now, self.settings.intensity);
-        let (intensity, settings, id) = (self.settings.intensity, self.settings.backoff, self.id_of(key));
+    fn attempt(&mut self, key: u64, now: Instant) -> Attempt {
         let Some(entry) = self.children.get_mut(&key) else { return Ok(Duration::ZERO) };
-        let own = entry.options.intensity;
-        let backoff = entry.options.backoff.unwrap_or(settings);
+        self.restarts += 1;
+        let options = Arc::clone(&entry.options);
         let rare = entry.rare();
         rare.restarts += 1;
-        let alone = own.map_or(Ok(()), |own| rare.window.note(now, own));
-        let over = all
-            .map_err(|count| (count, intensity.period))
-            .and(alone.map_err(|count| (count, own.map_or(Duration::ZERO, |own| own.period))));
-        if let Err((count, window)) = over {
-            return Err(RestartLimit { child: id, count, window });
+        let intensity = self.settings.intensity;
+        let all = self.window.note(now, intensity).map_err(|count| (count, intensity.period));
+        let alone = match options.intensity {
+            Some(own) => rare.window.note(now, own).map_err(|count| (count, own.period)),
+            None => Ok(()),
+        };
+        if let Err((count, window)) = all.and(alone) {
+            return Err(RestartLimit { child: self.id_of(key), count, window });
         }
+        let backoff = options.backoff.unwrap_or(self.settings.backoff);
         Ok(rare.pauses.next(&backoff, now, &mut self.rng))
     }
 

@@ -6,6 +6,7 @@ use restante_core::monitor::{Event, Watch};
 use restante_genserver::{
     CallerRuns, Context, ExitReason, GenServer, Init, Message, Next, Reply, Server, ServerRef, Step,
 };
+use restante_supervisor::{Backoff, Intensity, Supervise as _, Supervisor};
 
 use crate::{
     latch::Latch,
@@ -142,24 +143,18 @@ impl System for Restante {
     }
 }
 
-/// Starts a patient, and a task that starts it again whenever it has ended: by hand, as there is no supervisor yet. A
-/// task that restarts without limit has no window, so it remembers nothing; nor has it children that come and go.
+/// Starts a patient under a supervisor that restarts it without end and without pause, or that remembers so many restarts.
 async fn supervise(case: Case) -> Option<ServerRef<Patient>> {
-    if case.remembers.is_some() {
-        return None;
-    }
+    // (More than the client will count in any such time.)
+    const EVER: Duration = Duration::from_secs(1 << 30);
+    let intensity = match case.remembers {
+        Some(n) => Intensity::new(u32::try_from(n).expect("a sound number"), EVER),
+        None => Intensity::UNLIMITED,
+    };
     let server = Server::<Patient>::settings().capacity(CAPACITY).build().expect("sound settings");
-    let args = Arc::new(case);
-    let patient = server.start_shared(Arc::clone(&args)).await.expect("the patient starts");
-    tokio::spawn(async move {
-        loop {
-            server.address().join().await;
-            // Fails with the runtime's end.
-            if server.start_shared(Arc::clone(&args)).await.is_err() {
-                return;
-            }
-        }
-    });
+    let patient = server.address();
+    let supervisor = Supervisor::one_for_one().with_intensity(intensity).backoff(Backoff::NONE);
+    supervisor.child(server.child(case)).start().await.expect("the patient starts");
     Some(patient)
 }
 
@@ -190,7 +185,7 @@ impl GenServer for Patient {
 
 impl Supervised for ServerRef<Patient> {
     async fn crash(&mut self) {
-        self.send(()).await.expect("the mailbox is open");
+        self.cast(()).expect("there is room");
     }
 
     async fn number(&mut self) -> u64 {
