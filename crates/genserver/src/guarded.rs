@@ -44,7 +44,7 @@ where
             return Poll::Ready(Err(this.cell.doom()));
         }
         let polled = match this.future.as_mut().as_pin_mut() {
-            Some(future) => catch_unwind(AssertUnwindSafe(|| future.poll(cx))),
+            Some(future) => in_net(|| future.poll(cx)),
             None => return Poll::Pending,
         };
         match polled {
@@ -61,6 +61,13 @@ where
             }
         }
     }
+}
+
+/// A function of its own: on its way a panic searches the table of landing pads of each function that it leaves, from the
+/// front, and the loop around this one has a long one.
+#[inline(never)]
+fn in_net<R>(poll: impl FnOnce() -> R) -> std::thread::Result<R> {
+    catch_unwind(AssertUnwindSafe(poll))
 }
 
 struct OnDrop<F: FnMut()>(F);
