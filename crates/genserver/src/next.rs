@@ -128,6 +128,7 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Nothing waits.
+    #[inline(never)]
     fn poll_idle(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
         let bits = self.cell.gate().bits_acquire();
         if bits & CLOSED != 0 && bits & DATA == 0 {

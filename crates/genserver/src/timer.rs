@@ -137,6 +137,7 @@ impl<I> Timers<I> {
     }
 
     /// Waits for the next that is due.
+    #[inline(never)]
     pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<I> {
         loop {
             let Some((&(at, _), _)) = self.due.first_key_value() else {

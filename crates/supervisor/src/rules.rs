@@ -182,14 +182,7 @@ pub(crate) enum Outcome {
 
 impl<C> Then<C> {
     fn nothing() -> Self {
-        Self {
-            perform: false,
-            after: None,
-            gone: None,
-            clear_out: false,
-            tell: Vec::new(),
-            report: None,
-        }
+        Self { perform: false, after: None, gone: None, clear_out: false, tell: Vec::new(), report: None }
     }
 }
 
@@ -526,7 +519,8 @@ impl<C: Clone> Rules<C> {
         attempted: Option<Attempt>,
         then: &mut Then<C>,
     ) {
-        let escalates = self.get(key).is_some_and(|e| e.options.escalate) && RestartLimit::of(reason).is_some();
+        let escalates =
+            self.get(key).is_some_and(|e| e.options.escalate) && RestartLimit::of(reason).is_some();
         let attempt = match attempted {
             _ if escalates => None,
             Some(attempt) => Some(attempt),
