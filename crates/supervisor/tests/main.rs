@@ -2,3 +2,4 @@
 
 mod strategies;
 mod support;
+mod survives;
