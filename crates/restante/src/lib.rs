@@ -72,6 +72,7 @@
 //! |---|---|---|
 //! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
+//! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
 
 pub use restante_core::{
     Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,
@@ -85,6 +86,12 @@ pub use restante_genserver::{
     DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, Init, Mark, Message, Next, Notice, Order,
     ReceiveError, Reply, Selector, Server, ServerRef, ServerSettings, StartError, Step, StopError, TimerId,
     WeakServerRef, cycle, drain, late_replies, link, start, start_again, start_link, start_monitor, unlink,
+};
+#[cfg(feature = "supervisor")]
+pub use restante_supervisor::{
+    AutoShutdown, Backoff, ChildCounts, ChildError, ChildId, ChildInfo, ChildKind, ChildNotStarted,
+    ChildOptions, ChildSpec, ChildState, Intensity, Restart, RestartLimit, Shutdown, ShutdownReport,
+    SpecError, StartChildError, Started, Strategy, Supervise, Supervisor, SupervisorRef, TreeError,
 };
 
 pub mod prelude;

@@ -9,3 +9,5 @@ pub use crate::{
     CallError, Context, Every, GenServer, Init, Message, Next, ReceiveError, Reply, Server, ServerRef,
     StartError, Step, start,
 };
+#[cfg(feature = "supervisor")]
+pub use crate::{Backoff, Intensity, Restart, Shutdown, Supervise, Supervisor, SupervisorRef};

@@ -5,7 +5,7 @@ use restante_core::ExitReason;
 use restante_supervisor::{ChildState, Restart, RestartLimit, Supervisor, TreeError};
 use std::time::Duration;
 
-/// Row G4: a crash is a pause; what was queued behind it is handled by the next incarnation.
+/// Clauses 21.8, 21.18, row G4: a crash is a pause; what was queued behind it is handled by the next incarnation.
 #[tokio::test]
 async fn a_child_that_panics_is_restarted_over_its_mailbox() {
     quiet();
@@ -23,7 +23,7 @@ async fn a_child_that_panics_is_restarted_over_its_mailbox() {
     assert!(a.is_closed());
 }
 
-/// Row G3: one_for_one. (OTP `supervisor_SUITE`: `one_for_one`.)
+/// Clauses 21.4, 21.17, row G3: one_for_one. (OTP `supervisor_SUITE`: `one_for_one`.)
 #[tokio::test]
 async fn one_for_one_restarts_only_the_child_that_ended() {
     quiet();
@@ -37,7 +37,7 @@ async fn one_for_one_restarts_only_the_child_that_ended() {
     assert!(noted(&b).await.is_empty(), "a tree lives without anybody who holds it");
 }
 
-/// Row G3: one_for_all: the others are stopped in reverse, all are started in order. (OTP: `one_for_all`.)
+/// Clauses 21.2, 21.4, row G3: one_for_all: the others are stopped in reverse, all are started in order. (OTP: `one_for_all`.)
 #[tokio::test]
 async fn one_for_all_stops_the_others_in_reverse_and_starts_all_in_order() {
     quiet();
@@ -57,7 +57,7 @@ async fn one_for_all_stops_the_others_in_reverse_and_starts_all_in_order() {
     assert_eq!(log.take(), ["-c", "-b", "-a"]);
 }
 
-/// Row G3: rest_for_one: the failed one and those started after it. (OTP: `rest_for_one`.)
+/// Clause 21.4, row G3: rest_for_one: the failed one and those started after it. (OTP: `rest_for_one`.)
 #[tokio::test]
 async fn rest_for_one_lets_those_before_be() {
     quiet();
@@ -72,7 +72,7 @@ async fn rest_for_one_lets_those_before_be() {
     assert_eq!((a.incarnation(), b.incarnation(), c.incarnation()), (1, 2, 2));
 }
 
-/// Row G3: a failed start is rolled back in reverse, and the starter is told which child and why.
+/// Clause 21.1, row G3: a failed start is rolled back in reverse, and the starter is told which child and why.
 #[tokio::test]
 async fn a_failed_start_is_rolled_back() {
     let log = Log::new();
@@ -84,7 +84,7 @@ async fn a_failed_start_is_rolled_back() {
     assert!(error.to_string().contains("child c did not start"), "{error}");
 }
 
-/// Row G3: giving up ends the supervisor with a reason that names child, count and window.
+/// Clauses 21.6, 21.11, row G3: giving up ends the supervisor with a reason that names child, count and window.
 #[tokio::test(start_paused = true)]
 async fn too_many_restarts_end_the_supervisor_with_a_typed_reason() {
     quiet();
@@ -100,7 +100,7 @@ async fn too_many_restarts_end_the_supervisor_with_a_typed_reason() {
     assert!(a.is_closed() && b.is_closed(), "nobody is above");
 }
 
-/// Row G3: during a back-off messages queue, and the table says that the child is being restarted.
+/// Clauses 21.7, 21.14, row G3: during a back-off messages queue, and the table says that the child is being restarted.
 #[tokio::test(start_paused = true)]
 async fn messages_queue_while_a_restart_is_put_off() {
     quiet();
@@ -119,7 +119,7 @@ async fn messages_queue_while_a_restart_is_put_off() {
     assert!(waited >= Duration::from_millis(50) && waited <= Duration::from_millis(61), "{waited:?}");
 }
 
-/// Row G3: transient: its specification stays after an orderly end; temporary: it goes.
+/// Clause 21.3, row G3: transient: its specification stays after an orderly end; temporary: it goes.
 #[tokio::test]
 async fn transient_and_temporary_children_end_as_the_manual_says() {
     quiet();
