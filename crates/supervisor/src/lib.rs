@@ -1,2 +1,3 @@
 //! A supervisor puts a new reader in front of a mailbox whose reader died.
 
+pub mod task;
