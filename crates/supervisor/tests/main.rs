@@ -1,1 +1,3 @@
 //! The supervisor's behaviour, through its public face.
+
+mod task;

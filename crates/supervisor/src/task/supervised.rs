@@ -154,7 +154,8 @@ where
                 tracing::warn!(supervisor, task, id = %record.id, %reason, "task starts again");
             }
             Verdict::GiveUp => {
-                tracing::error!(supervisor, task, id = %record.id, %reason, "task has started again too often");
+                // (The failure itself is reported with the end.)
+                tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
                 return outcome;
             }
         }
