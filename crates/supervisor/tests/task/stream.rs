@@ -255,6 +255,19 @@ async fn two_streams_may_be_zipped() {
     assert_eq!(pairs, [4, 3, 2, 1].map(|n| (Ok(n), Ok(n))));
 }
 
+/// Elixir Task.Supervisor: `async_stream with timeout and :zip_input_on_exit set to true`, `with outer halt on failure and
+/// :zip_input_on_exit`. Clause 20.17: an ordered stream has a result for each item, so that the two can be zipped.
+#[tokio::test(start_paused = true)]
+async fn results_may_be_zipped_with_their_items() {
+    let tasks = TaskSupervisor::new();
+    let late = tasks.async_stream([1, 100], sleep).timeout(ms(50));
+    let pairs: Vec<_> = late.zip(futures::stream::iter([1, 100])).collect().await;
+    assert_eq!(pairs, [(Ok(1), 1), (Err(TaskError::Timeout), 100)]);
+    let fails = tasks.async_stream(1..=8, |n: u32| async move { exited::<u32>(&n.to_string()) });
+    let pairs: Vec<_> = fails.zip(futures::stream::iter(1..=8)).take(4).collect().await;
+    assert_eq!(pairs, [(why("1"), 1), (why("2"), 2), (why("3"), 3), (why("4"), 4)]);
+}
+
 /// Elixir Task.Supervisor: `async_stream consuming from another process`. Clause 20.17.
 #[tokio::test]
 async fn another_task_may_consume_the_stream() {

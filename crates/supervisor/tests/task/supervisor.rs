@@ -259,7 +259,7 @@ async fn handles_may_be_dropped_anywhere() {
     assert_eq!(free.await, Err(TaskError::Exited(ExitReason::Shutdown)));
 }
 
-/// Clause 20.2: where there is no runtime, and where one was given.
+/// Clauses 20.2, 20.3: where there is no runtime, where one was given, and when that ends.
 #[test]
 fn a_start_needs_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
