@@ -142,7 +142,7 @@ async fn a_stream_may_end_with_the_first_item_that_is_late() {
     assert_eq!(tasks.count(), 0);
 }
 
-/// Elixir Task: `async_stream/2 streams an enumerable with infinite timeout`. Clause 20.18; and the default of 5 s.
+/// Elixir Task: `async_stream/2 streams an enumerable with infinite timeout`. Clause 20.18: also the default of 5 s.
 #[tokio::test(start_paused = true)]
 async fn an_item_may_have_all_the_time_there_is() {
     let tasks = TaskSupervisor::new();
