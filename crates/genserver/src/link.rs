@@ -11,6 +11,14 @@ fn end<S: GenServer>(server: &ServerRef<S>) -> Arc<dyn Linked> {
     Arc::new(LinkEnd(Arc::downgrade(cell), cell.link_id()))
 }
 
+impl<S: GenServer> ServerRef<S> {
+    /// This server's side of a link, for what is bonded with it and is no server itself, such as a task.
+    #[doc(hidden)]
+    pub fn link_end(&self) -> Arc<dyn Linked> {
+        end(self)
+    }
+}
+
 /// Bonds two servers: see [`Context::link`](crate::Context::link). For whoever has the references of both.
 pub fn link<A: GenServer, B: GenServer>(a: &ServerRef<A>, b: &ServerRef<B>) {
     let (a_end, b_end) = (end(a), end(b));

@@ -4,10 +4,10 @@ pub use crate::monitor::{Event, Watch};
 pub use crate::{
     Address, Exit, ExitReason, Lane, Mailbox, Overflow, Receiver, Recipient, SendError, SendOptions,
 };
+#[cfg(feature = "supervisor")]
+pub use crate::{Backoff, Intensity, Restart, Shutdown, Supervise, Supervisor, SupervisorRef};
 #[cfg(feature = "genserver")]
 pub use crate::{
     CallError, Context, Every, GenServer, Init, Message, Next, ReceiveError, Reply, Server, ServerRef,
     StartError, Step, start,
 };
-#[cfg(feature = "supervisor")]
-pub use crate::{Backoff, Intensity, Restart, Shutdown, Supervise, Supervisor, SupervisorRef};

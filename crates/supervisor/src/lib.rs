@@ -31,3 +31,4 @@ pub use supervisor::{
     ChildCounts, ChildError, ChildInfo, ChildState, SpecError, StartChildError, Started, Supervisor,
     SupervisorRef, TreeError,
 };
+pub mod task;

@@ -3,3 +3,4 @@
 mod strategies;
 mod support;
 mod survives;
+mod task;

@@ -1,0 +1,165 @@
+//! The future that runs a task: a net under it, and the one place in which every task ends.
+
+use super::record::Record;
+use super::restart::{Restarts, Verdict};
+use super::supervisor::Table;
+use futures::FutureExt as _;
+use pin_project_lite::pin_project;
+use restante_core::{ExitReason, drop_quietly};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context as Cx, Poll};
+use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Span;
+
+pin_project! {
+    /// Polls a task's future in its starter's span. Whether it returns, panics or is aborted: the future is dropped,
+    /// then the end is told.
+    pub(super) struct Supervised<F> {
+        #[pin]
+        future: Option<F>,
+        ending: Ending,
+    }
+
+    impl<F> PinnedDrop for Supervised<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_none() {
+                return;
+            }
+            let span = this.ending.span.clone();
+            let _in = span.enter();
+            this.ending.drop_future(|| this.future.set(None));
+            this.ending.settle(Ended::Aborted);
+        }
+    }
+}
+
+impl<F> Supervised<F> {
+    pub(super) fn new(future: F, ending: Ending) -> Self {
+        Self { future: Some(future), ending }
+    }
+}
+
+impl<F, T> Future for Supervised<F>
+where
+    F: Future<Output = Result<T, ExitReason>>,
+{
+    type Output = Result<T, ExitReason>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let _in = this.ending.span.enter();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
+        let outcome = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Err(payload) => Err(ExitReason::from_panic(payload)),
+        };
+        this.ending.drop_future(|| this.future.set(None));
+        this.ending.settle(match &outcome {
+            Ok(_) => Ended::Returned(&ExitReason::Normal),
+            Err(reason) => Ended::Returned(reason),
+        });
+        Poll::Ready(outcome)
+    }
+}
+
+/// How a task's future came to its end.
+#[derive(Clone, Copy)]
+enum Ended<'a> {
+    /// By itself.
+    Returned(&'a ExitReason),
+    /// By being dropped.
+    Aborted,
+}
+
+/// What a task does at its end.
+pub(super) struct Ending {
+    pub(super) record: Arc<Record>,
+    pub(super) table: Arc<Table>,
+    pub(super) span: Span,
+    /// The last to go: whoever waits for it finds everything done.
+    pub(super) _token: TaskTrackerToken,
+}
+
+impl Ending {
+    fn drop_future(&self, drop_it: impl FnMut()) {
+        if let Some(reason) = drop_quietly(OnDrop(drop_it)) {
+            let (supervisor, task) = (self.table.label(), &*self.record.name);
+            tracing::error!(supervisor, task, id = %self.record.id, %reason, "a task's future panicked in its drop");
+        }
+    }
+
+    /// Out of the table, then the event, then whoever is told.
+    fn settle(&self, ended: Ended<'_>) {
+        let (record, supervisor) = (&self.record, self.table.label());
+        self.table.leave(record.id);
+        let task = &*record.name;
+        match ended {
+            Ended::Returned(reason) if reason.is_orderly() => {
+                tracing::debug!(supervisor, task, id = %record.id, %reason, "task ended");
+                record.end(reason);
+            }
+            Ended::Returned(reason) => {
+                tracing::error!(supervisor, task, id = %record.id, %reason, "task failed");
+                record.end(reason);
+            }
+            Ended::Aborted => {
+                // Not told to end, and dropped all the same: its runtime shuts down.
+                let reason = record.doomed().unwrap_or(ExitReason::Killed);
+                tracing::debug!(supervisor, task, id = %record.id, %reason, "task aborted");
+                record.end(&reason);
+            }
+        }
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// A child that starts again, as often as the rule lets it.
+pub(super) async fn restarting<M, F>(
+    mut make: M,
+    mut restarts: Restarts,
+    record: Arc<Record>,
+    table: Arc<Table>,
+) -> Result<(), ExitReason>
+where
+    M: FnMut() -> F + Send,
+    F: Future<Output = Result<(), ExitReason>> + Send,
+{
+    loop {
+        // (The closure runs under the net as well.)
+        let run = AssertUnwindSafe(async { make().await }).catch_unwind().await;
+        let outcome = run.unwrap_or_else(|payload| Err(ExitReason::from_panic(payload)));
+        let reason = match &outcome {
+            Ok(()) => &ExitReason::Normal,
+            Err(reason) => reason,
+        };
+        let (supervisor, task) = (table.label(), &*record.name);
+        match restarts.on_exit(reason, Instant::now()) {
+            Verdict::Done => return outcome,
+            Verdict::Again => {
+                record.restarts.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(supervisor, task, id = %record.id, %reason, "task starts again");
+            }
+            Verdict::GiveUp => {
+                // (The failure itself is reported with the end.)
+                tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
+                return outcome;
+            }
+        }
+        // A task that fails at once is not to keep its thread for itself.
+        tokio::task::yield_now().await;
+    }
+}
