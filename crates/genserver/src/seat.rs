@@ -14,6 +14,7 @@
 //! dropped before the cell's memory goes.
 
 use crate::frame;
+use crate::in_hand::{self, Retry, Rule};
 use crate::message::Message;
 use crate::rt::Rt;
 use crate::server::GenServer;
@@ -104,6 +105,8 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) started: Option<Started>,
     /// How the loop ended.
     pub(crate) exit: Option<Box<Exit>>,
+    /// Where the message in hand has a policy: that, and what it needs.
+    pub(crate) retry: Option<Box<Retry<S>>>,
 }
 
 /// What became of `init`; why is in the exit.
@@ -218,6 +221,7 @@ pub(crate) fn new_cell<S: GenServer>(
             start: None,
             started: None,
             exit: None,
+            retry: None,
         }),
         body: UnsafeCell::new(None),
     };
@@ -288,14 +292,13 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         // SAFETY: RUN is held.
-        let in_hand = unsafe { cell.gate().running() }.in_hand;
+        let own = unsafe { cell.gate().running() };
         let phase = if desk.mid { desk.phase } else { Phase::Idle };
-        let exit = Exit::new(reason.clone(), phase, in_hand.then_some(desk.hand), cell.incarnation());
+        let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(desk.hand), cell.incarnation());
         desk.exit = Some(Box::new(exit));
-        if in_hand {
-            cell.count(Fate::Failed, 1);
-        }
+        let left = in_hand::crashed(cell, desk, own);
         drop_quietly(Clear(|| Self::clear(cell)));
+        left.clear_away(cell, reason);
         for slot in frame::take_orphans().unwrap_or_default() {
             slot.fail(Some(reason.clone()));
         }
@@ -320,7 +323,12 @@ impl<S: GenServer> Seat<S> {
             // SAFETY: RUN is still held.
             let own = unsafe { cell.gate().running() };
             // Rule 4 of core's `word`: what was taken and not handled keeps callers out.
-            if own.is_empty() { 0 } else { word::DATA }
+            match own.is_empty() {
+                true => 0,
+                // What waits out a back-off is nothing to wake up for, and lets no caller in either.
+                false if cell.gate().bits() & word::HOLD != 0 => word::HALF | word::PEND,
+                false => word::DATA,
+            }
         };
         cell.leave(kept);
     }
@@ -362,6 +370,12 @@ impl<S: GenServer> Seat<S> {
                 }
             }
         }
+    }
+
+    /// What becomes of messages in hand from the next incarnation on. RUN is held.
+    pub(crate) fn equip(cell: &Arc<Cell<S>>, rule: Rule<S>) {
+        // SAFETY: RUN is held.
+        Retry::put_under(&mut unsafe { cell.runner.desk() }.retry, rule);
     }
 
     /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first
@@ -631,6 +645,7 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
     fn on_dead(&self, message: &Message<S>, cause: &DeadCause) {
         if let Message::Call(call) = message {
             call.slot.kill(match cause {
+                DeadCause::InHand(reason) => return call.slot.fail(reason.clone()),
                 DeadCause::Expired => Dead::Expired,
                 DeadCause::Shed => Dead::Shed,
                 _ => Dead::Ended,
@@ -719,7 +734,8 @@ mod tests {
         fn size_of_loop<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size_of::<Cell<Adder>>() <= 480, "{}", size_of::<Cell<Adder>>());
+        // With the counts of its `Arc` and the allocator's own word it fills a block of 512.
+        assert!(size_of::<Cell<Adder>>() <= 488, "{}", size_of::<Cell<Adder>>());
         assert!(size_of_loop(crate::run::run::<Adder>) <= 224, "{}", size_of_loop(crate::run::run::<Adder>));
         assert!(size_of::<Message<Adder>>() <= 40);
         let server = crate::start::<Adder>(1).await.expect("it starts");
