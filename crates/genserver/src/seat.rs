@@ -551,8 +551,9 @@ impl<S: GenServer> Seat<S> {
         let permit = unsafe { Permit::assume(cell) };
         cell.end_lease(permit, Some(exit), owned);
         if let Some(message) = brought {
-            // Its caller looks for the reason in the exit, which is known by now.
-            cell.bury(message, 0, DeadCause::InHand(reason));
+            // It was in hand in all but name: as without a policy, its caller hears why, and it goes nowhere else.
+            cell.runner.on_dead(&message, &DeadCause::InHand(reason));
+            drop_quietly(message);
         }
         if let Some(sender) = sender {
             let _ = sender.send(told);

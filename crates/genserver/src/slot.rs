@@ -20,7 +20,7 @@
 //! 4. Slots are never freed, only pooled, so a stale pointer (the sweep's) still points at a slot, and the generation in
 //!    the word makes its exchange fail.
 //! 5. A claim is made only from a claim, and counted before it exists; each ends once, and the last one to end sets
-//!    SERVER_DONE. So a claim that sees no other is the only one until it makes one. (Else a slot is returned, and used
+//!    `SERVER_DONE`. So a claim that sees no other is the only one until it makes one. (Else a slot is returned, and used
 //!    again, under a claim that is still to answer.) A claim that goes unanswered says so only when it is the last.
 //! 6. The count is part of the word, and every change of it an exchange of the whole word: LOCK keeps it still, and a
 //!    stale exchange fails on it as on any flag. Once it is full it stays so: the slot is then never returned, and its
@@ -719,3 +719,49 @@ impl<T: Send> Drop for Wait<T> {
 #[cfg(all(loom, test))]
 #[path = "loom_tests.rs"]
 mod loom_tests;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::reply::Reply;
+
+    /// Rule 6: a count that is full stays so: no claim is the last any more, and the generation is not touched. The first
+    /// answer still arrives.
+    #[test]
+    fn a_full_count_of_claims_stays_full() {
+        let slot = make();
+        let (slot, mut wait) = pair_in::<u64>(slot);
+        let reply = Reply::<u64>::new(slot);
+        slot.0.word.store(CLAIMS - CLAIM, Ordering::Relaxed);
+        let last = reply.again();
+        assert_eq!(slot.0.word.load(Ordering::Relaxed), CLAIMS);
+        drop(reply.again());
+        drop(reply);
+        assert_eq!(slot.0.word.load(Ordering::Relaxed), CLAIMS);
+        assert!(last.is_awaited() && last.send(7));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        assert_eq!(
+            slot.0.word.load(Ordering::Relaxed),
+            CLAIMS | VALUE | CALLER_DONE,
+            "it is never used again"
+        );
+    }
+
+    /// The claims of one use are none of the next: they are counted apart from the generation.
+    #[test]
+    fn a_slot_comes_back_without_claims() {
+        let slot = make();
+        for n in 1..4 {
+            let (slot, mut wait) = pair_in::<u64>(slot);
+            let one = Reply::<u64>::new(slot);
+            let (two, three) = (one.again(), one.again());
+            assert!(two.send(n) && !one.send(0));
+            assert!(matches!(wait.try_take(), Some(Outcome::Value(m)) if m == n));
+            drop(wait);
+            assert_eq!(slot.0.word.load(Ordering::Relaxed) / GENERATION, n - 1, "one claim is left");
+            drop(three);
+            assert_eq!(slot.0.word.load(Ordering::Relaxed), n * GENERATION);
+        }
+    }
+}

@@ -6,6 +6,6 @@ pub use crate::{
 };
 #[cfg(feature = "genserver")]
 pub use crate::{
-    CallError, Context, Every, GenServer, Init, Message, Next, ReceiveError, Reply, Server, ServerRef,
-    StartError, Step, start,
+    CallError, Context, Every, GenServer, InHand, Init, Message, Next, ReceiveError, Redeliver, Reply,
+    Server, ServerRef, StartError, Step, start,
 };
