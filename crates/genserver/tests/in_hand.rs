@@ -384,7 +384,7 @@ async fn dropping_is_the_default_and_can_be_set() {
     }
 }
 
-/// Clause 5.10: a policy may be given to a mailbox that is there already, and holds from the next start on; one that goes on
+/// Clause 5.13: a policy may be given to a mailbox that is there already, and holds from the next start on; one that goes on
 /// from a reference has the same.
 #[tokio::test(start_paused = true)]
 async fn a_policy_may_come_after_the_mailbox() {
@@ -970,7 +970,7 @@ async fn infos_are_tried_again_and_ticks_are_not() {
     assert_eq!((ledger.handled, ledger.redelivered), (1, 1));
 }
 
-/// Clause 7.1: callers do not run the handlers of a server with a policy, nor is one that would have to wait run at all.
+/// Clause 5.13: callers do not run the handlers of a server that makes copies.
 #[tokio::test(start_paused = true)]
 async fn callers_do_not_run_the_handlers() {
     for (policy, inline) in [(InHand::Drop, true), (InHand::DeadLetter, false), (InHand::redeliver(1), false)]
