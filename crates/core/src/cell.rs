@@ -128,6 +128,8 @@ pub struct Own<M> {
     lent: u32,
     /// Whether a lane other than normal holds part of the batch.
     side_pending: bool,
+    /// The lane that the message in hand came from, where that is noted: see [`Own::hand_lane`].
+    hand_lane: Lane,
     /// Whether a handler has started on a message and not finished it.
     pub in_hand: bool,
 }
@@ -156,6 +158,22 @@ impl<M> Own<M> {
     /// How many handlers had started on the message in hand before this one.
     pub fn attempts(&self) -> u32 {
         self.hand.as_ref().map_or(0, |m| m.attempts())
+    }
+
+    /// The lane of the message in hand, for whoever has called [`Own::note_lane`] before it was taken.
+    pub fn hand_lane(&self) -> Lane {
+        self.hand_lane
+    }
+
+    /// The lane of what is taken next is to be known. (What is taken the short way comes from the normal lane, and notes
+    /// nothing.)
+    pub fn note_lane(&mut self) {
+        self.hand_lane = Lane::Normal;
+    }
+
+    /// Whether a message that was put back is the next of its lane.
+    pub fn is_put_back(&self, lane: Lane) -> bool {
+        self.lanes.lane(lane).and_then(|l| l.meta(0)).is_some_and(|meta| meta.attempts() > 0)
     }
 
     /// Where each lane's batch begins.
@@ -357,6 +375,7 @@ impl<M, X> MailCell<M, X> {
             hand: None,
             lent: 0,
             side_pending: false,
+            hand_lane: Lane::Normal,
             in_hand: false,
         };
         Self {
@@ -564,8 +583,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             g.lanes.lane_mut(lane).push(message, meta);
         }
         Self::stamp(g);
-        let side = if lane == Lane::Normal { 0 } else { word::SIDE };
-        if g.announce(side) {
+        let owes = match lane {
+            Lane::Normal => g.announce(0),
+            Lane::Control => g.announce_order(),
+            Lane::High | Lane::Low => g.announce(word::SIDE),
+        };
+        if owes {
             after.owes = true;
             after.parked = g.take_parked();
         }
@@ -674,13 +697,29 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn bury(&self, message: M, attempts: u32, cause: DeadCause) {
         tracing::debug!(mailbox = %self.label(), ?cause, attempts, "message not handled");
         self.runner.on_dead(&message, &cause);
+        self.post(Some(message), None, attempts, cause);
+    }
+
+    /// The same for a message that was in hand at a crash, whose handler has had it: what there is of it is a copy.
+    #[cold]
+    pub fn bury_copy(&self, copy: Option<M>, name: &'static str, attempts: u32, reason: ExitReason) {
+        let cause = DeadCause::InHand(reason);
+        tracing::debug!(mailbox = %self.label(), in_hand = name, ?cause, attempts, "message not handled");
+        if let Some(copy) = &copy {
+            self.runner.on_dead(copy, &cause);
+        }
+        self.post(copy, Some(name), attempts, cause);
+    }
+
+    fn post(&self, message: Option<M>, name: Option<&'static str>, attempts: u32, cause: DeadCause) {
         let Some(to) = self.settings.as_ref().and_then(|s| s.dead_letters.as_ref()) else {
             if let Some(reason) = drop_quietly(message) {
                 tracing::error!(mailbox = %self.label(), %reason, "a message panicked in its drop");
             }
             return;
         };
-        let letter = DeadLetter::new(Some(message), self.label(), cause, attempts);
+        let mut letter = DeadLetter::new(message, self.label(), cause, attempts);
+        letter.message = name;
         // Whoever takes it may be user code, which may panic.
         match catch_unwind(AssertUnwindSafe(|| to.try_send(letter))) {
             Ok(Ok(())) => {}
@@ -990,7 +1029,25 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             };
             let Some((message, meta)) = own.lanes.lane_mut(lane).pop() else { continue };
             own.side_pending = own.lanes.side_len() != 0;
+            own.hand_lane = lane;
             if let Some(message) = self.leave_lane(own, lane, message, meta, &mut now) {
+                return Some(message);
+            }
+        }
+    }
+
+    /// The next message of the control lane, whatever waits in the others.
+    pub fn take_order(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        let mut now = None;
+        loop {
+            if self.gate.bits() & word::SIDE != 0 {
+                self.refill(own);
+            }
+            own.lanes.lane(Lane::Control).filter(|l| !l.is_empty())?;
+            let (message, meta) = own.lanes.lane_mut(Lane::Control).pop()?;
+            own.side_pending = own.lanes.side_len() != 0;
+            own.hand_lane = Lane::Control;
+            if let Some(message) = self.leave_lane(own, Lane::Control, message, meta, &mut now) {
                 return Some(message);
             }
         }
@@ -1172,13 +1229,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.tally.inline.store(n + 1, Ordering::Relaxed);
     }
 
+    /// A message was put back for another attempt.
+    #[cold]
+    pub fn redelivered(&self) {
+        self.gate.lock().ledger().redelivered += 1;
+    }
+
     /// Counts messages that ended otherwise.
     #[cold]
     pub fn count(&self, fate: Fate, n: u64) {
         self.gate.lock().ledger().count(fate, n);
     }
 
-    /// Puts a message back at the front of its lane for another attempt. It is in no sense sent again.
+    /// Puts the message in hand, or a copy of it, back at the front of its lane for another attempt, with what it carried.
+    /// It is in no sense sent again. (It takes up room again, which others may have been given meanwhile: there may be one
+    /// message more than the bound allows, and none comes in before there is room anew.)
     pub fn put_back(&self, own: &mut Own<M>, message: M, lane: Lane, attempts: u32) {
         let meta = own.hand.take().map_or_else(Meta::default, |m| *m).with_attempts(attempts);
         if lane != Lane::Control
@@ -1207,7 +1272,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Selective reading: takes out of the batch the message at `index` of `lane`; `None` when it has expired.
     pub fn take_at(self: &Arc<Self>, own: &mut Own<M>, lane: Lane, index: usize) -> Option<M> {
         let (message, meta) = own.lanes.lane_mut(lane).remove(index)?;
-        self.leave_lane(own, lane, message, meta, &mut None)
+        // What the handler had in hand before, it still has.
+        let hand = own.hand.take();
+        let message = self.leave_lane(own, lane, message, meta, &mut None);
+        own.hand = hand;
+        message
     }
 
     /// For selective reading: takes over all that senders have queued, however small the batches are kept otherwise: what
@@ -1328,7 +1397,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return Err(LeaseError::Leased);
         }
         g.set(word::LEASED);
-        g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE | word::ORPHAN);
+        g.clear(word::KILL | word::HALF | word::PEND | word::HOLD | word::ASIDE | word::ORPHAN);
         g.incarnation += 1;
         let incarnation = g.incarnation;
         let watched = g.note_event(|| Event::Started { incarnation });
@@ -1365,6 +1434,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 | word::KILL
                 | word::HALF
                 | word::PEND
+                | word::HOLD
                 | word::ASIDE
                 | word::ORPHAN,
         );

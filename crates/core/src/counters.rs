@@ -33,6 +33,9 @@ pub struct Ledger {
     pub in_hand: u64,
     /// Waiting, counted (not derived).
     pub queued: u64,
+    /// Put back after a crash, for another attempt; for information: such a message is still here, or ended in one of the
+    /// ways above, and is no part of the sum.
+    pub redelivered: u64,
 }
 
 impl Ledger {
@@ -93,6 +96,9 @@ impl fmt::Display for Ledger {
             if n != 0 {
                 write!(f, " + {name} {n}")?;
             }
+        }
+        if self.redelivered != 0 {
+            write!(f, "; redelivered {}", self.redelivered)?;
         }
         write!(f, "; lost {}", self.lost())
     }

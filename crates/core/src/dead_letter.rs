@@ -7,10 +7,12 @@ use crate::exit::ExitReason;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DeadLetter<M> {
-    /// The message; `None` where it was in a handler that crashed and no copy was kept.
+    /// The message; where a handler had it at a crash: the copy that was kept, or `None` where none was.
     pub body: Option<M>,
-    /// What the mailbox or the message is called.
+    /// What the mailbox is called.
     pub name: String,
+    /// What the message is called, where it was in hand at a crash.
+    pub message: Option<&'static str>,
     /// Why it was not handled.
     pub cause: DeadCause,
     /// How many handlers had started on it.
@@ -27,14 +29,14 @@ pub enum DeadCause {
     Shed,
     /// Its mailbox closed for this reason.
     Closed(ExitReason),
-    /// It was in hand when its handler ended for this reason.
+    /// It was in hand when its server ended for this reason, and its policy gives it up.
     InHand(ExitReason),
 }
 
 impl<M> DeadLetter<M> {
     /// A dead letter.
     pub fn new(body: Option<M>, name: impl Into<String>, cause: DeadCause, attempts: u32) -> Self {
-        Self { body, name: name.into(), cause, attempts }
+        Self { body, name: name.into(), message: None, cause, attempts }
     }
 }
 
@@ -44,8 +46,7 @@ impl DeadCause {
         match self {
             Self::Expired => Fate::Expired,
             Self::Shed => Fate::Shed,
-            Self::Closed(_) => Fate::DeadLettered,
-            Self::InHand(_) => Fate::Failed,
+            Self::Closed(_) | Self::InHand(_) => Fate::DeadLettered,
         }
     }
 }

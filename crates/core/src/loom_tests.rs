@@ -308,6 +308,68 @@ fn loom_a_pending_handler_keeps_callers_out() {
     });
 }
 
+/// While a message waits out its back-off, an order wakes the reader (or is seen by it), and data does not (rule 7 of `word`).
+#[test]
+fn loom_an_order_wakes_a_reader_that_holds_back() {
+    model(|| {
+        let cell = cell(8);
+        let mut permit = Permit::enter(&cell).expect("nobody reads");
+        let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
+        let order = thread::spawn(move || push_order(&c));
+        let data = thread::spawn(move || d.push(1).expect("room"));
+        // As `poll_held` does, once a round.
+        let held = |permit: &mut Permit<MailCell<u32, Polls>>| {
+            let (cell, own) = permit.split();
+            cell.gate().change(word::HOLD, 0);
+            let order = cell.take_order(own);
+            if order.is_some() {
+                cell.handled();
+            }
+            assert_eq!(cell.take_order(own), None);
+            order
+        };
+        let mut got = held(&mut permit);
+        permit.give_up();
+        cell.leave(word::HALF | word::PEND);
+        order.join().expect("order");
+        data.join().expect("sender");
+        // (A note may be left for an order that has been seen by then.)
+        assert!(got.is_some() || polls(&cell) == 1, "the order is not heard of");
+        assert!(polls(&cell) <= 1, "one for the order, none for the message");
+        if polls(&cell) == 1 {
+            let mut permit = Permit::enter(&cell).expect("nobody reads");
+            got = got.or(held(&mut permit));
+            permit.give_up();
+            cell.leave(word::HALF | word::PEND);
+        }
+        assert_eq!((got, polls(&cell) <= 1), (Some(ORDER), true));
+        // The time is over: all the rest comes.
+        let mut permit = Permit::enter(&cell).expect("nobody reads");
+        cell.gate().change(0, word::HOLD);
+        let mut rest = Vec::new();
+        take_all(&mut permit, &mut rest);
+        assert_eq!(rest, [1]);
+    });
+}
+
+/// The same × a look at the counters: it takes RUN, and leaves no order unheard of.
+#[test]
+fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
+    model(|| {
+        let cell = cell(8);
+        let permit = Permit::enter(&cell).expect("nobody reads");
+        cell.gate().change(word::HOLD, 0);
+        permit.give_up();
+        cell.leave(word::HALF | word::PEND);
+        let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
+        let order = thread::spawn(move || push_order(&c));
+        let audit = thread::spawn(move || d.audit().expect("asleep").lost());
+        order.join().expect("order");
+        assert_eq!(audit.join().expect("audit"), 0);
+        assert_eq!(polls(&cell), 1);
+    });
+}
+
 /// A kill that meets a runner on its way out schedules it once more.
 #[test]
 fn loom_kill_and_leave() {

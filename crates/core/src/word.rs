@@ -29,6 +29,9 @@
 //! 6. Whoever sets an alarming bit raises the alarm, under the lock or else after the word; the reader takes the
 //!    alarm down, with an exchange, before it reads the word, and puts it up again where it finds such a bit or the lock
 //!    taken. (Without the exchange, or with a look before it, the reader would never hear of a kill in a long batch.)
+//! 7. A reader that waits out a back-off sets HOLD before it looks into the control lane, and keeps PEND when it leaves; who
+//!    puts an order there and finds HOLD wakes it in spite of PEND, or leaves NOTE. (Without it, an order to stop would
+//!    wait for the back-off to end, or all data would wake a reader that does not want it.)
 
 use crate::sync::{AtomicU32, Ordering, Spin, UnsafeCell};
 use std::fmt;
@@ -68,6 +71,8 @@ pub const POLICY: u32 = 1 << 15;
 pub const UNWATCH: u32 = 1 << 16;
 /// The runtime died under a poll: whoever holds RUN ends the incarnation.
 pub const ORPHAN: u32 = 1 << 14;
+/// A message waits out its back-off and holds up all data behind it: only what comes in the control lane wakes the reader.
+pub const HOLD: u32 = 1 << 17;
 /// What the reader is to see between two messages, without reading the word that senders write all the time.
 const ALARMING: u32 = KILL | SIDE | POLICY;
 
@@ -372,6 +377,21 @@ impl<L, R> Locked<'_, L, R> {
     pub fn announce(&mut self, bits: u32) -> bool {
         let owes = self.bits & LEASED != 0 && self.bits & (RUN | PEND | SCHED) == 0;
         self.set(bits | DATA | if owes { SCHED } else { 0 });
+        owes
+    }
+
+    /// The same for the control lane: also wakes a reader that holds back data (rule 7).
+    pub fn announce_order(&mut self) -> bool {
+        let owes = self.announce(SIDE);
+        if owes || self.bits & HOLD == 0 || self.bits & LEASED == 0 {
+            return owes;
+        }
+        if self.bits & RUN != 0 {
+            self.set(NOTE);
+            return false;
+        }
+        let owes = self.bits & SCHED == 0;
+        self.set(SCHED);
         owes
     }
 }

@@ -1,6 +1,7 @@
 //! What a callback may do beside handling its message.
 
 use crate::guarded::fail_orphans;
+use crate::in_hand;
 use crate::message::{Message, Notice, Order, OrderKind};
 use crate::seat::CellRef;
 use crate::seat::Started;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// What a callback may do: set timers, receive selectively, monitor, link, spawn.
 ///
@@ -42,6 +43,8 @@ pub struct Context<S: GenServer> {
 /// What few servers use.
 pub(crate) struct Extra<S: GenServer> {
     pub(crate) timers: Timers<S::Info>,
+    /// The wait of a message that was put back.
+    pub(crate) back_off: Option<Pin<Box<Sleep>>>,
     trap: Option<Trap<S>>,
     tasks: JoinSet<()>,
     cleanups: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -188,10 +191,11 @@ impl<S: GenServer> Context<S> {
         self.extra().cleanups.push(Box::pin(cleanup));
     }
 
-    fn extra(&mut self) -> &mut Extra<S> {
+    pub(crate) fn extra(&mut self) -> &mut Extra<S> {
         self.extra.get_or_insert_with(|| {
             Box::new(Extra {
                 timers: Timers::default(),
+                back_off: None,
                 trap: None,
                 tasks: JoinSet::new(),
                 cleanups: Vec::new(),
@@ -217,7 +221,8 @@ impl<S: GenServer> Context<S> {
 
     /// Works out anew what the next message may have to wait for.
     pub(crate) fn calm(&mut self) {
-        self.quiet = !self.continues && !self.hibernates && self.idle.is_none();
+        let keeps = self.cell.desk(|desk| desk.retry.is_some());
+        self.quiet = !self.continues && !self.hibernates && self.idle.is_none() && !keeps;
         self.timed = self.extra.as_ref().is_some_and(|e| !e.timers.is_empty());
     }
 
@@ -232,6 +237,7 @@ impl<S: GenServer> Context<S> {
 
     /// `init` is done.
     pub(crate) fn started(&mut self) {
+        self.calm();
         self.cell.desk(|desk| {
             desk.phase = Phase::Idle;
             match desk.start.take() {
@@ -253,7 +259,10 @@ impl<S: GenServer> Context<S> {
         let killed = self.cell.gate().bits() & restante_core::word::KILL != 0;
         self.cell.desk(|desk| desk.killed = killed);
         match served {
-            Ok(reason) => self.note_exit(&reason),
+            Ok(reason) => {
+                self.drop_kept(Some(&reason));
+                self.note_exit(&reason);
+            }
             Err(reason) => {
                 self.failed(&reason);
                 self.note_exit(&reason);
@@ -308,10 +317,10 @@ impl<S: GenServer> Context<S> {
         fail_orphans(Some(reason));
         let cell = &self.cell;
         // The phase and the message stay on the desk, for the report.
-        if cell.both(|_, own| std::mem::take(&mut own.in_hand)) {
-            cell.count(Fate::Failed, 1);
-            self.note_exit(reason);
-        }
+        let left = cell.both(|desk, own| in_hand::crashed(cell, desk, own));
+        left.clear_away(cell, reason);
+        fail_orphans(Some(reason));
+        self.note_exit(reason);
     }
 
     /// What is to come before the next message. `Some`: the end.

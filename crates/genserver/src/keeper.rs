@@ -90,8 +90,7 @@ pub async fn start_kept<S: GenServer>(
     server: &Server<S>,
     keeper: Arc<dyn Keeper<S>>,
 ) -> Result<(), StartError> {
-    let (limit, rt) = server.limits()?;
-    start_on(server.server(), Lent::Kept(keeper), limit, rt).await
+    start_on(server.server(), Lent::Kept(keeper), server.opts()).await
 }
 
 /// How long an `init` on this mailbox may take.

@@ -19,6 +19,7 @@ mod context;
 pub mod cycle;
 mod frame;
 mod guarded;
+mod in_hand;
 pub mod keeper;
 mod link;
 mod message;
@@ -42,6 +43,7 @@ mod timer;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};
+pub use in_hand::{InHand, Redeliver};
 pub use link::{link, unlink};
 pub use message::{CallMessage, Message, Notice, Order};
 pub use receive::{Mark, ReceiveError, Selector};

@@ -530,3 +530,239 @@ fn loom_arming_and_the_sweep_going_to_sleep() {
         returned(slot, 1);
     });
 }
+
+/// Several claims. Two answer at once: the caller has one of the answers, and only that one's giver believes so.
+#[test]
+fn loom_two_claims_answer_at_once() {
+    model(|| {
+        let (slot, one, mut wait, count) = waiting::<Value>();
+        let two = one.again();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let values = [Value(Arc::clone(&dropped)), Value(Arc::clone(&dropped))];
+        let [first, second] = values;
+        let other = thread::spawn(move || one.send(first));
+        let delivered = two.send(second);
+        assert_ne!(delivered, other.join().unwrap());
+        assert_eq!((dropped.load(SeqCst), count.count()), (1, 1), "that of the other one; woken once");
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(_))));
+        drop(wait);
+        assert_eq!(dropped.load(SeqCst), 2);
+        returned(slot, 1);
+    });
+}
+
+/// One claim answers × the caller goes, then another answers.
+#[test]
+fn loom_two_claims_answer_and_the_caller_gone() {
+    model(|| {
+        let (slot, one, wait, count) = waiting::<Big>();
+        let two = one.again();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let first = Big([1; 8], Value(Arc::clone(&dropped)));
+        let second = Big([2; 8], Value(Arc::clone(&dropped)));
+        let server = thread::spawn(move || one.send(first));
+        drop(wait);
+        assert!(!two.send(second));
+        server.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 2);
+        returned(slot, 1);
+        assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
+    });
+}
+
+/// The caller takes its value × the last claim goes: the slot is returned by the second of them.
+#[test]
+fn loom_a_value_is_taken_while_the_last_claim_goes() {
+    model(|| {
+        let (slot, one, mut wait) = pair::<u64>();
+        let two = one.again();
+        let server = thread::spawn(move || {
+            assert!(one.send(7));
+            drop(two);
+        });
+        let outcome = block_on(poll_fn(|cx| wait.poll(cx)));
+        assert!(matches!(outcome, Outcome::Value(7)));
+        drop(wait);
+        server.join().unwrap();
+        returned(slot, 1);
+    });
+}
+
+/// Two claims are dropped unanswered: the last one tells, once.
+#[test]
+fn loom_the_last_claim_to_go_tells() {
+    model(|| {
+        let (slot, one, mut wait, count) = waiting::<u64>();
+        let two = one.again();
+        let server = thread::spawn(move || drop(one));
+        drop(two);
+        server.join().unwrap();
+        assert_eq!(count.count(), 1);
+        assert!(matches!(wait.try_take(), Some(Outcome::Failed(None))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// The same × the caller polls: it does not hear of the first.
+#[test]
+fn loom_claims_go_while_their_caller_polls() {
+    model(|| {
+        let (slot, one, mut wait) = pair::<u64>();
+        let two = one.again();
+        let server = thread::spawn(move || drop(one));
+        let (count, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        server.join().unwrap();
+        assert_eq!(count.count(), 0);
+        drop(two);
+        assert_eq!(count.count(), 1);
+        assert!(matches!(wait.try_take(), Some(Outcome::Failed(None))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// One claim answers while another goes: the caller has the answer, whichever comes first.
+#[test]
+fn loom_a_claim_goes_while_another_answers() {
+    model(|| {
+        let (slot, one, mut wait, count) = waiting::<u64>();
+        let two = one.again();
+        let server = thread::spawn(move || drop(one));
+        assert!(two.send(7));
+        server.join().unwrap();
+        assert_eq!(count.count(), 1);
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// A claim is made of one while the other goes: the caller hears of the one that is left.
+#[test]
+fn loom_a_claim_is_made_while_another_goes() {
+    model(|| {
+        let (slot, one, mut wait, count) = waiting::<u64>();
+        let two = one.again();
+        let server = thread::spawn(move || drop(one));
+        let three = two.again();
+        drop(two);
+        assert!(three.send(7));
+        server.join().unwrap();
+        assert_eq!(count.count(), 1);
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// A claim is made × the caller polls again, under another waker: neither change of the word undoes the other.
+#[test]
+fn loom_a_claim_is_made_while_the_caller_polls() {
+    model(|| {
+        let (slot, one, mut wait, first) = waiting::<u64>();
+        let server = thread::spawn(move || {
+            let two = one.again();
+            drop(one);
+            two
+        });
+        let (second, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        let two = server.join().unwrap();
+        assert!(two.send(7));
+        assert_eq!((first.count(), second.count()), (0, 1));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// Expiry × one claim's answer, then another one goes.
+#[test]
+fn loom_expiry_and_two_claims() {
+    model(|| {
+        let (slot, one, mut wait, count) = waiting::<u64>();
+        let two = one.again();
+        let server = thread::spawn(move || one.send(7));
+        sweep_late(slot);
+        drop(two);
+        let delivered = server.join().unwrap();
+        match wait.try_take() {
+            Some(Outcome::Value(7)) => assert!(delivered),
+            Some(Outcome::Late) => assert!(!delivered),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(count.count(), 1, "woken once");
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// A message is given up for a reason × its reply is answered elsewhere: the caller hears one of the two, and the reason, if
+/// it is not needed, is dropped.
+#[test]
+fn loom_a_call_is_given_up_while_it_is_answered() {
+    model(|| {
+        let (slot, reply, mut wait, count) = waiting::<Value>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let value = Value(Arc::clone(&dropped));
+        let (reason, reasons) = counted();
+        let tag = slot.tag();
+        let server = thread::spawn(move || reply.send(value));
+        tag.fail(reason);
+        let delivered = server.join().unwrap();
+        assert_eq!(count.count(), 1, "woken once");
+        let outcome = wait.try_take();
+        match &outcome {
+            Some(Outcome::Value(_)) => assert!(delivered),
+            Some(Outcome::Failed(Some(_))) => assert!(!delivered),
+            other => panic!("{other:?}"),
+        }
+        drop((outcome, wait));
+        assert_eq!((dropped.load(SeqCst), reasons.load(SeqCst)), (1, 1));
+        returned(slot, 1);
+    });
+}
+
+/// The same × the caller gone × the reply dropped.
+#[test]
+fn loom_a_call_is_given_up_while_its_caller_goes() {
+    model(|| {
+        let (slot, reply, wait, count) = waiting::<u64>();
+        let (reason, reasons) = counted();
+        let tag = slot.tag();
+        let server = thread::spawn(move || {
+            tag.fail(reason);
+            drop(reply);
+        });
+        drop(wait);
+        server.join().unwrap();
+        assert_eq!(reasons.load(SeqCst), 1);
+        assert!(count.count() <= 1);
+        returned(slot, 1);
+        assert_eq!(Arc::strong_count(&count), 1, "no waker leaks");
+    });
+}
+
+/// A stale tag × the slot's next use: giving up the old call does nothing to the new one.
+#[test]
+fn loom_a_stale_tag_gives_up_nothing() {
+    model(|| {
+        let (slot, reply, wait) = pair::<u64>();
+        let stale = slot.tag();
+        let (reason, reasons) = counted();
+        drop(wait);
+        let server = thread::spawn(move || stale.fail(reason));
+        drop(reply);
+        let (_, reply, mut wait) = pair_at::<u64>(slot);
+        let (count, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        server.join().unwrap();
+        assert_eq!((count.count(), reasons.load(SeqCst)), (0, 1));
+        assert!(reply.send(2));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(2))));
+        drop(wait);
+        returned(slot, 2);
+    });
+}

@@ -72,10 +72,10 @@ impl<S: GenServer> Context<S> {
         if self.cell.gate().bits() & KILL != 0 {
             return Poll::Ready(Event::Stop(self.cell.doom()));
         }
-        if self.continues {
-            self.continues = false;
-            self.calm();
-            return Poll::Ready(Event::Continue);
+        if !self.quiet
+            && let Some(event) = self.poll_unquiet(cx)
+        {
+            return event;
         }
         if let Some(message) = self.cell.desk(|desk| desk.inline.take()) {
             self.idle_over();
@@ -107,14 +107,8 @@ impl<S: GenServer> Context<S> {
         });
         match taken {
             Some(Some(message)) => {
-                // Orders are no messages, and a call whose caller has gone is none any more: the server goes on being idle.
-                let nothing = match &message {
-                    Message::Order(_) => true,
-                    Message::Call(call) => !call.slot.is_live(),
-                    _ => false,
-                };
-                if !nothing {
-                    self.idle_over();
+                if !self.quiet {
+                    self.look_at(&message);
                 }
                 Poll::Ready(Event::Message(message))
             }
@@ -125,6 +119,19 @@ impl<S: GenServer> Context<S> {
             }
             Some(None) => self.poll_idle(cx),
         }
+    }
+
+    /// What comes first where there is more to see to than messages.
+    #[cold]
+    #[inline(never)]
+    fn poll_unquiet(&mut self, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+        self.drop_kept(None);
+        if self.continues {
+            self.continues = false;
+            self.calm();
+            return Some(Poll::Ready(Event::Continue));
+        }
+        self.poll_held(cx)
     }
 
     /// Nothing waits.

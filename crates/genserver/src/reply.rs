@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 ///
 /// Dropped unanswered, it tells the caller at once: [`CallError::Exited`](crate::CallError::Exited) when it went with
 /// its server (a crash, a kill, an error of the handler, the end of the state that kept it), else
-/// [`CallError::NoReply`](crate::CallError::NoReply).
+/// [`CallError::NoReply`](crate::CallError::NoReply). Where there are several ([`Reply::again`]), the last one does.
 #[must_use = "a reply that is dropped tells the caller that there will be none"]
 pub struct Reply<T: Send> {
     slot: SlotPtr,
@@ -22,7 +22,7 @@ impl<T: Send> Reply<T> {
         Self { slot, value: PhantomData }
     }
 
-    /// Answers. The value is dropped when the caller has given up.
+    /// Answers. The value is dropped when the caller has given up, or has been answered by another reply to the same call.
     ///
     /// Returns whether the caller will have it; a late reply is discarded and counted (see [`late_replies`]).
     #[inline(always)]
@@ -30,11 +30,25 @@ impl<T: Send> Reply<T> {
         let slot = self.slot;
         // Its drop is for replies that were not sent.
         std::mem::forget(self);
-        if slot.answer(value) == Delivered::Yes {
-            return true;
+        match slot.answer(value) {
+            Delivered::Yes => return true,
+            Delivered::Late => count_late(),
+            Delivered::Second => {}
         }
-        count_late();
         false
+    }
+
+    /// Another reply to the same call. The first answer is the caller's; a later one is dropped, and not counted as late.
+    /// The caller hears that there will be none when the last of them has been dropped unanswered.
+    ///
+    /// For [`Redeliver::retry_call`](crate::Redeliver::retry_call), and for whoever lets several tasks race for an answer.
+    ///
+    /// ```ignore
+    /// Ask::Get(reply) => Some(Ask::Get(reply.again())),
+    /// ```
+    pub fn again(&self) -> Self {
+        self.slot.claim();
+        Self::new(self.slot)
     }
 
     /// Whether the caller still waits, within its time. A slow handler may ask before it goes to more trouble.

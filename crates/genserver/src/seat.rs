@@ -14,6 +14,7 @@
 //! dropped before the cell's memory goes.
 
 use crate::frame;
+use crate::in_hand::{self, Retry, Rule};
 use crate::keeper::{End, Keeper, Verdict};
 use crate::message::Message;
 use crate::rt::Rt;
@@ -120,6 +121,8 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) started: Option<Started>,
     /// How the loop ended.
     pub(crate) exit: Option<Box<Exit>>,
+    /// Where the message in hand has a policy: that, and what it needs.
+    pub(crate) retry: Option<Box<Retry<S>>>,
 }
 
 /// What became of `init`; why is in the exit.
@@ -234,6 +237,7 @@ pub(crate) fn new_cell<S: GenServer>(
             start: None,
             started: None,
             exit: None,
+            retry: None,
         }),
         body: UnsafeCell::new(None),
     };
@@ -304,14 +308,13 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         // SAFETY: RUN is held.
-        let in_hand = unsafe { cell.gate().running() }.in_hand;
+        let own = unsafe { cell.gate().running() };
         let phase = if desk.mid { desk.phase } else { Phase::Idle };
-        let exit = Exit::new(reason.clone(), phase, in_hand.then_some(desk.hand), cell.incarnation());
+        let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(desk.hand), cell.incarnation());
         desk.exit = Some(Box::new(exit));
-        if in_hand {
-            cell.count(Fate::Failed, 1);
-        }
+        let left = in_hand::crashed(cell, desk, own);
         drop_quietly(Clear(|| Self::clear(cell)));
+        left.clear_away(cell, reason);
         for slot in frame::take_orphans().unwrap_or_default() {
             slot.fail(Some(reason.clone()));
         }
@@ -336,7 +339,12 @@ impl<S: GenServer> Seat<S> {
             // SAFETY: RUN is still held.
             let own = unsafe { cell.gate().running() };
             // Rule 4 of core's `word`: what was taken and not handled keeps callers out.
-            if own.is_empty() { 0 } else { word::DATA }
+            match own.is_empty() {
+                true => 0,
+                // What waits out a back-off is nothing to wake up for, and lets no caller in either.
+                false if cell.gate().bits() & word::HOLD != 0 => word::HALF | word::PEND,
+                false => word::DATA,
+            }
         };
         cell.leave(kept);
     }
@@ -405,6 +413,12 @@ impl<S: GenServer> Seat<S> {
                 }
             }
         }
+    }
+
+    /// What becomes of messages in hand from the next incarnation on. RUN is held.
+    pub(crate) fn equip(cell: &Arc<Cell<S>>, rule: Rule<S>) {
+        // SAFETY: RUN is held.
+        Retry::put_under(&mut unsafe { cell.runner.desk() }.retry, rule);
     }
 
     /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first
@@ -722,8 +736,9 @@ impl<S: GenServer> Seat<S> {
             cell.end_lease(permit, Some(exit), owned);
         }
         if let Some(message) = brought {
-            // Its caller looks for the reason in the exit, which is known by now.
-            cell.bury(message, 0, DeadCause::InHand(reason));
+            // It was in hand in all but name: as without a policy, its caller hears why, and it goes nowhere else.
+            cell.runner.on_dead(&message, &DeadCause::InHand(reason));
+            drop_quietly(message);
         }
         if let Some(sender) = sender {
             let _ = sender.send(told);
@@ -837,6 +852,7 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
     fn on_dead(&self, message: &Message<S>, cause: &DeadCause) {
         if let Message::Call(call) = message {
             call.slot.kill(match cause {
+                DeadCause::InHand(reason) => return call.slot.fail(reason.clone()),
                 DeadCause::Expired => Dead::Expired,
                 DeadCause::Shed => Dead::Shed,
                 _ => Dead::Ended,
@@ -924,7 +940,8 @@ mod tests {
         fn size_of_loop<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size_of::<Cell<Adder>>() <= 480, "{}", size_of::<Cell<Adder>>());
+        // With the counts of its `Arc` and the allocator's own word it fills a block of 512.
+        assert!(size_of::<Cell<Adder>>() <= 488, "{}", size_of::<Cell<Adder>>());
         assert!(size_of_loop(crate::run::run::<Adder>) <= 224, "{}", size_of_loop(crate::run::run::<Adder>));
         assert!(size_of::<Message<Adder>>() <= 40);
         let server = crate::start::<Adder>(1).await.expect("it starts");

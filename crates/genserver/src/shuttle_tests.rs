@@ -194,6 +194,27 @@ impl GenServer for Probe {
     }
 }
 
+impl Redeliver for Probe {
+    fn retry_call(call: &Ask) -> Option<Ask> {
+        match call {
+            Ask::Echo(n, reply) => Some(Ask::Echo(*n, reply.again())),
+            Ask::Later(n, reply) => Some(Ask::Later(*n, reply.again())),
+            Ask::Hang(n, reply) => Some(Ask::Hang(*n, reply.again())),
+            Ask::Panic(reply) => Some(Ask::Panic(reply.again())),
+            _ => None,
+        }
+    }
+
+    fn retry_cast(cast: &Tell) -> Option<Tell> {
+        match cast {
+            Tell::Note(n) => Some(Tell::Note(*n)),
+            Tell::Later(n) => Some(Tell::Later(*n)),
+            Tell::Panic => Some(Tell::Panic),
+            Tell::Answer | Tell::Peer(_) => None,
+        }
+    }
+}
+
 type Probes = ServerRef<Probe>;
 
 async fn probe(runs: CallerRuns) -> (Probes, Seen) {
@@ -205,6 +226,14 @@ async fn probe(runs: CallerRuns) -> (Probes, Seen) {
 /// A mailbox that outlives its server, which has been started.
 async fn lasting() -> (Server<Probe>, Probes, Args) {
     let server = Server::settings().build().unwrap();
+    let args = Args::default();
+    let at = server.start(args.clone()).await.unwrap();
+    (server, at, args)
+}
+
+/// The same with a policy for what is in hand at a crash.
+async fn lasting_under(policy: InHand) -> (Server<Probe>, Probes, Args) {
+    let server = Server::settings().in_hand(policy).build().unwrap();
     let args = Args::default();
     let at = server.start(args.clone()).await.unwrap();
     (server, at, args)
@@ -395,6 +424,65 @@ fn shuttle_kill_and_a_call_in_hand() {
         assert!(matches!(answer, Ok(1) | Err(CallError::Exited(ExitReason::Killed))), "{answer:?}");
         drop(server);
         end(at).await;
+    });
+}
+
+/// The same where it is delivered again: it is answered by the next incarnation, whenever the kill comes.
+#[test]
+fn shuttle_kill_and_a_call_that_is_delivered_again() {
+    explore(|| async {
+        let (server, at, args) = lasting_under(InHand::redeliver(1)).await;
+        let told = down(&at);
+        let caller = {
+            let at = at.clone();
+            spawn(async move { at.call(|reply| Ask::Hang(1, reply)).await })
+        };
+        assert!(at.kill());
+        assert_eq!(told.await.unwrap().reason, ExitReason::Killed);
+        server.start(args).await.unwrap();
+        assert_eq!(caller.await, Ok(1));
+        drop(server);
+        end(at).await;
+    });
+}
+
+/// A poison cast and a poison call × good casts × a caller: the poison is given up after its last attempt, and its caller
+/// told; all the rest is handled once and in order.
+#[test]
+fn shuttle_poison_is_given_up_and_the_rest_is_handled() {
+    explore(|| async {
+        let (server, at, args) = lasting_under(InHand::redeliver(1)).await;
+        let sender = {
+            let at = at.clone();
+            thread::spawn(move || {
+                notes(&at, [100]);
+                at.cast(Tell::Panic).unwrap();
+                notes(&at, [101]);
+            })
+        };
+        let poison = {
+            let at = at.clone();
+            spawn(async move { at.call(Ask::Panic).await })
+        };
+        let caller = {
+            let at = at.clone();
+            spawn(async move { at.call(|reply| Ask::Later(200, reply)).await })
+        };
+        // Two attempts at each.
+        for _ in 0..4 {
+            let told = down(&at);
+            assert!(matches!(told.await.unwrap().reason, ExitReason::Panic(_)));
+            server.start(args.clone()).await.unwrap();
+        }
+        assert!(matches!(poison.await, Err(CallError::Exited(ExitReason::Panic(_)))));
+        assert_eq!(caller.await, Ok(200));
+        sender.join().unwrap();
+        let cell = Arc::clone(at.handle.cell());
+        drop(server);
+        end(at).await;
+        assert_eq!((args.seen.of(1), args.seen.of(2)), (vec![100, 101], vec![200]));
+        let ledger = balanced(&cell);
+        assert_eq!((ledger.handled, ledger.dead_lettered, ledger.redelivered), (3, 2, 2));
     });
 }
 

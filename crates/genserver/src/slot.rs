@@ -1,22 +1,30 @@
 //! Reply slots: where a reply goes, straight to its caller and never through a mailbox. With `frame`, `seat`
 //! and `serve` the rooms of this crate that hold `unsafe`.
 //!
-//! A slot has two sides: the caller's [`Wait`] and the server's [`Reply`](crate::Reply). Its word holds flags in the low
-//! byte and a generation above them:
+//! A slot has two sides: the caller's [`Wait`] and the server's: one or several [`Reply`](crate::Reply)s, its *claims*.
+//! Its word holds flags in the low byte, above them how many claims there are beside the first, and then a generation:
 //!
 //! ```text
 //!            ┌────────────── KIND: none → VALUE | FAILED | LATE ──────────────┐
 //!  caller ── WAKER (a waker lies in the slot) ── CALLER_DONE ─┐               │
-//!  server ── SERVER_DONE (no more writes) ────────────────────┴── both: back to the pool, generation + 1
+//!  server ── CLAIMS … 2, 1, 0 ── SERVER_DONE (the last goes) ─┴── both: back to the pool, generation + 1
 //! ```
 //!
 //! Rules, and what breaks without them:
 //! 1. LOCK is held for moving a waker that is published (WAKER); one that is not yet is its caller's alone. (Without it, a
 //!    reply and a re-poll would race on the waker.)
-//! 2. `value` is written by the server's side alone, before KIND is set; KIND is set once. (Else a late reply overwrites.)
+//! 2. `value` is written under LOCK while KIND is unset, and KIND is set, once, in the store that unlocks. (Else two
+//!    claims write at once, or a late reply overwrites.) One writer needs no lock: the only claim, while its caller lies
+//!    below it on the same stack and has published nothing that anybody else could act upon.
 //! 3. Whoever sets the second DONE flag returns the slot. (Else it leaks or returns twice.)
 //! 4. Slots are never freed, only pooled, so a stale pointer (the sweep's) still points at a slot, and the generation in
 //!    the word makes its exchange fail.
+//! 5. A claim is made only from a claim, and counted before it exists; each ends once, and the last one to end sets
+//!    `SERVER_DONE`. So a claim that sees no other is the only one until it makes one. (Else a slot is returned, and used
+//!    again, under a claim that is still to answer.) A claim that goes unanswered says so only when it is the last.
+//! 6. The count is part of the word, and every change of it an exchange of the whole word: LOCK keeps it still, and a
+//!    stale exchange fails on it as on any flag. Once it is full it stays so: the slot is then never returned, and its
+//!    caller, unless it is answered, is told by its limit. (Else it would run over into the generation.)
 
 use restante_core::ExitReason;
 use restante_core::sync::{AtomicU32, AtomicU64, Ordering, Spin, UnsafeCell};
@@ -38,7 +46,11 @@ const LATE: u64 = 3 << 4;
 const DEAD: u64 = 1 << 6;
 /// With DEAD: it was shed (else its mailbox closed, or its server ended with it in hand).
 const SHED: u64 = 1 << 7;
-const GENERATION: u64 = 1 << 8;
+/// One claim beside the first.
+const CLAIM: u64 = 1 << 8;
+/// All claims beside the first: how many.
+const CLAIMS: u64 = 0xffff << 8;
+const GENERATION: u64 = 1 << 24;
 const FLAGS: u64 = GENERATION - 1;
 
 /// The low half of the generation: comes round after four billion uses of one slot.
@@ -65,8 +77,8 @@ pub(crate) struct Slot {
 }
 
 #[expect(unsafe_code, reason = "see the rules")]
-// SAFETY: `waker` is touched under LOCK or before WAKER is published by the one caller; `value` by the server's side
-// until KIND is set and by the caller's afterwards; `next` only by the thread that owns the pooled slot.
+// SAFETY: `waker` is touched under LOCK or before WAKER is published by the one caller; `value` as rule 2 says until KIND
+// is set, and by the caller afterwards; `next` only by the thread that owns the pooled slot.
 unsafe impl Sync for Slot {}
 #[expect(unsafe_code, reason = "see Sync")]
 // SAFETY: wakers are Send, values are checked to be (`Reply<T>` and `Wait<T>` ask for `T: Send`).
@@ -197,7 +209,7 @@ const fn fits<T>() -> bool {
 /// Writes a value into the slot.
 ///
 /// # Safety
-/// The caller is the server's side and KIND is not set (rule 2).
+/// KIND is not set, and the caller is the one that may write (rule 2).
 #[expect(unsafe_code, reason = "rule 2")]
 #[inline(always)]
 unsafe fn write<T>(slot: SlotPtr, value: T) {
@@ -237,8 +249,10 @@ unsafe fn read<T>(slot: SlotPtr) -> T {
 pub(crate) enum Delivered {
     /// The caller has it, or will.
     Yes,
-    /// The caller had gone or its time was over.
+    /// The caller had gone, its time was over, or it had been told that there will be none.
     Late,
+    /// Another claim had answered.
+    Second,
 }
 
 impl SlotPtr {
@@ -254,14 +268,36 @@ impl SlotPtr {
         SlotTag { slot: self, generation: generation(self.0.word.load(Ordering::Relaxed)) }
     }
 
-    /// Answers. The server's side is done with it. To be called once, by whoever holds the `Reply<T>`.
-    #[expect(unsafe_code, reason = "the one reply is the server's side")]
+    /// One more claim, for whoever holds one.
+    pub(crate) fn claim(self) {
+        let mut spin = Spin::default();
+        loop {
+            let word = self.0.word.load(Ordering::Relaxed);
+            if word & CLAIMS == CLAIMS {
+                return;
+            }
+            // (As with any count of owners, making one orders nothing: whoever gets it gets it by other means.)
+            if word & LOCK == 0
+                && self
+                    .0
+                    .word
+                    .compare_exchange(word, word + CLAIM, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return;
+            }
+            spin.wait();
+        }
+    }
+
+    /// Answers, and ends the claim. To be called once, by whoever holds the `Reply<T>`.
+    #[expect(unsafe_code, reason = "rule 2")]
     #[inline(always)]
     pub(crate) fn answer<T: Send>(self, value: T) -> Delivered {
         let word = self.0.word.load(Ordering::Acquire);
-        if word & KIND == 0 && crate::frame::is_inline(self) {
-            // SAFETY: KIND is not set, and only the server's side, which we are, could set it: the caller is on this
-            // very stack, below us, and has published no waker for anybody else to act upon.
+        if word & (KIND | CLAIMS) == 0 && crate::frame::is_inline(self) {
+            // SAFETY: KIND is not set, and we are the only claim: the caller is on this very stack, below us, and has
+            // published no waker for anybody else to act upon.
             unsafe { write(self, value) };
             self.0.word.store(word | VALUE | SERVER_DONE, Ordering::Release);
             return Delivered::Yes;
@@ -269,69 +305,73 @@ impl SlotPtr {
         self.answer_across(value)
     }
 
-    #[expect(unsafe_code, reason = "the one reply is the server's side")]
+    #[expect(unsafe_code, reason = "rule 2")]
     fn answer_across<T: Send>(self, value: T) -> Delivered {
-        if self.0.word.load(Ordering::Acquire) & KIND == FAILED {
-            // Failed while the reply lay in a dead message: whoever answers now is late.
-            self.server_done(0);
-            drop(value);
-            return Delivered::Late;
-        }
-        // SAFETY: we are the server's side; LATE (the sweep's) writes nothing, so the room is ours.
-        unsafe { write(self, value) };
-        if self.server_done(VALUE) {
+        let word = self.lock();
+        if word & (CALLER_DONE | KIND) == 0 {
+            // SAFETY: LOCK is ours and KIND is not set (rule 2).
+            unsafe { write(self, value) };
+            self.unlock(less_a_claim(word | VALUE));
             return Delivered::Yes;
         }
-        // SAFETY: written above; VALUE was not set, so nobody else reads it, and we are not done yet.
-        let value = unsafe { read::<T>(self) };
-        self.server_done(0);
+        self.unlock(less_a_claim(word));
+        // Anybody's code, and so after the lock.
         drop(value);
-        Delivered::Late
+        if word & KIND == VALUE { Delivered::Second } else { Delivered::Late }
     }
 
-    /// Drops a reply unanswered, for a reason if one is known.
-    #[expect(unsafe_code, reason = "the one reply is the server's side")]
+    /// Drops a reply unanswered. If it was the last one, its caller is told, with a reason if one is known.
+    #[expect(unsafe_code, reason = "rule 2")]
     pub(crate) fn fail(self, reason: Option<ExitReason>) {
-        if self.0.word.load(Ordering::Acquire) & KIND == FAILED {
-            self.server_done(0);
+        let word = self.lock();
+        if word & (CALLER_DONE | KIND | CLAIMS) == 0 {
+            // SAFETY: LOCK is ours and KIND is not set (rule 2).
+            unsafe { write::<Option<ExitReason>>(self, reason) };
+            self.unlock(less_a_claim(word | FAILED));
             return;
         }
-        // SAFETY: as in `answer_across`.
-        unsafe { write::<Option<ExitReason>>(self, reason) };
-        if !self.server_done(FAILED) {
-            // SAFETY: as in `answer_across`.
-            let reason = unsafe { read::<Option<ExitReason>>(self) };
-            self.server_done(0);
-            drop(reason);
+        self.unlock(less_a_claim(word));
+        drop(reason);
+    }
+
+    /// Takes LOCK; the word as it was without it. For the holder of a claim.
+    #[inline]
+    fn lock(self) -> u64 {
+        let mut spin = Spin::default();
+        loop {
+            let word = self.0.word.load(Ordering::Relaxed);
+            // Acquire: what is done under LOCK comes after what was done under it before.
+            if word & LOCK == 0
+                && self
+                    .0
+                    .word
+                    .compare_exchange(word, word | LOCK, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return word;
+            }
+            spin.wait();
         }
     }
 
-    /// Ends the server's side. With a kind other than 0, also sets it and wakes the caller; or, where the caller has
-    /// gone or its time is over, changes nothing and says false: the value is then to be taken out first.
-    fn server_done(self, kind: u64) -> bool {
-        let mut spin = Spin::default();
-        loop {
-            let word = self.0.word.load(Ordering::Acquire);
-            if word & LOCK != 0 {
-                spin.wait();
-                continue;
+    /// Gives LOCK up with this word. A waker that has been told of nothing yet is woken if there is something to tell; the
+    /// slot is returned if both sides are done with it.
+    #[expect(unsafe_code, reason = "rule 1")]
+    #[inline]
+    fn unlock(self, word: u64) {
+        if word & WAKER != 0 && word & KIND != 0 {
+            // SAFETY: LOCK is ours (rule 1).
+            let waker = self.0.waker.with_mut(|w| unsafe { (*w).take() });
+            // Release pairs with the acquire of whoever looks at KIND or takes LOCK next.
+            self.0.word.store(word & !WAKER, Ordering::Release);
+            if let Some(waker) = waker {
+                waker.wake();
             }
-            if kind != 0 && word & (CALLER_DONE | KIND) != 0 {
-                return false;
-            }
-            let wakes = kind != 0 && word & WAKER != 0;
-            let next = word | SERVER_DONE | kind | if wakes { LOCK } else { 0 };
-            if self.0.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-                spin.wait();
-                continue;
-            }
-            if wakes {
-                self.wake_locked(next);
-            }
-            if word & CALLER_DONE != 0 {
-                release(self);
-            }
-            return true;
+            return;
+        }
+        self.0.word.store(word, Ordering::Release);
+        if word & CALLER_DONE != 0 && word & SERVER_DONE != 0 {
+            release(self);
         }
     }
 
@@ -357,8 +397,18 @@ impl SlotPtr {
     }
 }
 
-/// A slot in one of its uses: what a queued call knows of its reply, which its maker may have put anywhere. It reads and
-/// marks the word, never the value; in any later use of the slot it does nothing.
+/// The word when a claim has ended (rule 5).
+#[inline(always)]
+const fn less_a_claim(word: u64) -> u64 {
+    match word & CLAIMS {
+        0 => word | SERVER_DONE,
+        CLAIMS => word,
+        _ => word - CLAIM,
+    }
+}
+
+/// A slot in one of its uses: what a queued call knows of its reply, which its maker may have put anywhere. It is no
+/// claim; in any later use of the slot it does nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotTag {
     slot: SlotPtr,
@@ -382,6 +432,35 @@ impl SlotTag {
     /// Whether its time is over (rather than its caller gone, or answered from elsewhere).
     pub(crate) fn is_late(self) -> bool {
         self.word().is_some_and(|word| word & KIND == LATE)
+    }
+
+    /// Nobody is to answer the call any more: tells the caller why, however many replies there are and wherever.
+    #[expect(unsafe_code, reason = "rule 2")]
+    #[cold]
+    pub(crate) fn fail(self, reason: ExitReason) {
+        let mut spin = Spin::default();
+        while let Some(word) = self.word() {
+            if word & LOCK != 0 {
+                spin.wait();
+                continue;
+            }
+            if word & (CALLER_DONE | KIND) != 0 {
+                return;
+            }
+            // The whole word is compared, the generation with it.
+            if self
+                .slot
+                .0
+                .word
+                .compare_exchange(word, word | LOCK, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
+                // SAFETY: LOCK is ours and KIND is not set (rule 2).
+                unsafe { write::<Option<ExitReason>>(self.slot, Some(reason)) };
+                self.slot.unlock(word | FAILED);
+                return;
+            }
+        }
     }
 
     /// The message that carries the call is dead: tells the caller now, wherever the reply may be.
@@ -495,9 +574,12 @@ impl<T: Send> Wait<T> {
                 self.done = true;
                 // SAFETY: VALUE is set after `write::<T>` and the caller is the only one to read.
                 let value = unsafe { read::<T>(self.slot) };
-                // VALUE is only set together with SERVER_DONE: ours is the second. But a waker that is being moved out
-                // (LOCK) must have been.
-                self.release_unlocked(word);
+                if word & SERVER_DONE != 0 {
+                    // Nobody takes LOCK any more once a value is there and no claim is left: it is ours to return.
+                    release(self.slot);
+                } else {
+                    self.caller_done();
+                }
                 Some(Outcome::Value(value))
             }
             FAILED => {
@@ -517,17 +599,6 @@ impl<T: Send> Wait<T> {
                 })
             }
         }
-    }
-
-    #[inline(always)]
-    fn release_unlocked(&self, word: u64) {
-        if word & LOCK != 0 {
-            let mut spin = Spin::default();
-            while self.slot.0.word.load(Ordering::Acquire) & LOCK != 0 {
-                spin.wait();
-            }
-        }
-        release(self.slot);
     }
 
     /// Waits for the outcome; the waker of the latest poll is the one that is woken.
@@ -648,3 +719,49 @@ impl<T: Send> Drop for Wait<T> {
 #[cfg(all(loom, test))]
 #[path = "loom_tests.rs"]
 mod loom_tests;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::reply::Reply;
+
+    /// Rule 6: a count that is full stays so: no claim is the last any more, and the generation is not touched. The first
+    /// answer still arrives.
+    #[test]
+    fn a_full_count_of_claims_stays_full() {
+        let slot = make();
+        let (slot, mut wait) = pair_in::<u64>(slot);
+        let reply = Reply::<u64>::new(slot);
+        slot.0.word.store(CLAIMS - CLAIM, Ordering::Relaxed);
+        let last = reply.again();
+        assert_eq!(slot.0.word.load(Ordering::Relaxed), CLAIMS);
+        drop(reply.again());
+        drop(reply);
+        assert_eq!(slot.0.word.load(Ordering::Relaxed), CLAIMS);
+        assert!(last.is_awaited() && last.send(7));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        assert_eq!(
+            slot.0.word.load(Ordering::Relaxed),
+            CLAIMS | VALUE | CALLER_DONE,
+            "it is never used again"
+        );
+    }
+
+    /// The claims of one use are none of the next: they are counted apart from the generation.
+    #[test]
+    fn a_slot_comes_back_without_claims() {
+        let slot = make();
+        for n in 1..4 {
+            let (slot, mut wait) = pair_in::<u64>(slot);
+            let one = Reply::<u64>::new(slot);
+            let (two, three) = (one.again(), one.again());
+            assert!(two.send(n) && !one.send(0));
+            assert!(matches!(wait.try_take(), Some(Outcome::Value(m)) if m == n));
+            drop(wait);
+            assert_eq!(slot.0.word.load(Ordering::Relaxed) / GENERATION, n - 1, "one claim is left");
+            drop(three);
+            assert_eq!(slot.0.word.load(Ordering::Relaxed), n * GENERATION);
+        }
+    }
+}

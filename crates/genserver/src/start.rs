@@ -3,6 +3,7 @@
 use crate::call::{CallerRuns, label};
 use crate::context::Context;
 use crate::cycle::{self, Path};
+use crate::in_hand::{InHand, Redeliver, Rule};
 use crate::keeper::Keeper;
 use crate::message::Message;
 use crate::rt::Rt;
@@ -140,20 +141,35 @@ pub async fn start_monitor<S: GenServer>(
 }
 
 /// How to start, beside the mailbox's settings.
-#[derive(Debug, Clone)]
-struct Opts {
+#[derive(Debug)]
+pub(crate) struct Opts<S: GenServer> {
     caller_runs: CallerRuns,
     timeout: Duration,
     runtime: Option<tokio::runtime::Handle>,
+    /// `None`: as it is.
+    in_hand: Option<Rule<S>>,
 }
 
-impl Default for Opts {
+impl<S: GenServer> Default for Opts<S> {
     fn default() -> Self {
-        Self { caller_runs: CallerRuns::Auto, timeout: DEFAULT_START_TIMEOUT, runtime: None }
+        Self { caller_runs: CallerRuns::Auto, timeout: DEFAULT_START_TIMEOUT, runtime: None, in_hand: None }
     }
 }
 
-impl Opts {
+impl<S: GenServer> Opts<S> {
+    /// Whether callers never run handlers.
+    fn never_inline(&self) -> bool {
+        self.caller_runs == CallerRuns::Never || self.in_hand.is_some_and(|rule| rule.keeps())
+    }
+
+    /// Puts what these say of the message in hand before the cell's next incarnation. RUN is held.
+    fn equip(&self, cell: &Arc<Cell<S>>) {
+        if let Some(rule) = self.in_hand {
+            cell.runner.never_inline.store(self.never_inline(), Ordering::Relaxed);
+            Seat::equip(cell, rule);
+        }
+    }
+
     fn rt(&self) -> Result<Arc<Rt>, StartError> {
         match &self.runtime {
             Some(handle) => Ok(Rt::for_handle(handle)),
@@ -165,12 +181,13 @@ impl Opts {
 async fn start_with<S: GenServer>(
     new: NewCell<S>,
     args: S::Args,
-    opts: Opts,
+    opts: Opts<S>,
 ) -> Result<ServerRef<S>, StartError> {
     let rt = opts.rt()?;
     // A fresh cell begins with lease and RUN: nobody else knows of it yet.
     let cell = new_cell(new, LEASED | RUN, true, Some(rt));
-    cell.runner.never_inline.store(opts.caller_runs == CallerRuns::Never, Ordering::Relaxed);
+    cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
+    opts.equip(&cell);
     let server = ServerRef::new(Handle::first(cell));
     begin(&server, 1, Lent::Given(args), opts.timeout).await?;
     Ok(server)
@@ -236,7 +253,7 @@ impl<S: GenServer> Drop for StartGuard<'_, S> {
 #[must_use]
 pub struct ServerSettings<S: GenServer> {
     mailbox: Settings<Message<S>>,
-    opts: Opts,
+    opts: Opts<S>,
 }
 
 impl<S: GenServer> ServerSettings<S> {
@@ -305,6 +322,15 @@ impl<S: GenServer> ServerSettings<S> {
         self
     }
 
+    /// What becomes of the message in hand at a crash (default [`InHand::Drop`]).
+    pub fn in_hand(mut self, policy: InHand) -> Self
+    where
+        S: Redeliver,
+    {
+        self.opts.in_hand = Some(Rule::new(policy));
+        self
+    }
+
     /// How long `init` may take (default 30 s; `Duration::MAX`: for ever). One that takes longer is killed.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.opts.timeout = limit;
@@ -353,7 +379,7 @@ fn new<S: GenServer>(settings: Settings<Message<S>>) -> NewCell<S> {
 #[derive(Debug)]
 pub struct Server<S: GenServer> {
     server: ServerRef<S>,
-    opts: Opts,
+    opts: Opts<S>,
 }
 
 impl<S: GenServer> Server<S> {
@@ -367,10 +393,21 @@ impl<S: GenServer> Server<S> {
         ServerSettings { mailbox: Settings::default(), opts: Opts::default() }
     }
 
-    fn made(new: NewCell<S>, opts: Opts) -> Self {
+    fn made(new: NewCell<S>, opts: Opts<S>) -> Self {
         let cell = new_cell(new, 0, false, None);
-        cell.runner.never_inline.store(opts.caller_runs == CallerRuns::Never, Ordering::Relaxed);
+        cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
         Self { server: ServerRef::new(Handle::first(cell)), opts }
+    }
+
+    /// What becomes of the message in hand at a crash (default [`InHand::Drop`]), from the next start by this value on: one
+    /// by [`start_again`] goes on with what was set last.
+    #[must_use]
+    pub fn in_hand(mut self, policy: InHand) -> Self
+    where
+        S: Redeliver,
+    {
+        self.opts.in_hand = Some(Rule::new(policy));
+        self
     }
 
     /// The reference of whoever reads this mailbox, now or later.
@@ -405,17 +442,18 @@ impl<S: GenServer> Server<S> {
         &self.server
     }
 
-    /// How long `init` may take, and where it runs.
-    pub(crate) fn limits(&self) -> Result<(Duration, Arc<Rt>), StartError> {
-        Ok((self.opts.timeout, self.opts.rt()?))
-    }
-
+    /// How long `init` may take.
     pub(crate) fn start_timeout(&self) -> Duration {
         self.opts.timeout
     }
 
+    /// How its servers are started.
+    pub(crate) fn opts(&self) -> &Opts<S> {
+        &self.opts
+    }
+
     async fn begin(&self, lent: Lent<S>) -> Result<ServerRef<S>, StartError> {
-        start_on(&self.server, lent, self.opts.timeout, self.opts.rt()?).await?;
+        start_on(&self.server, lent, &self.opts).await?;
         Ok(self.server.clone())
     }
 }
@@ -424,9 +462,9 @@ impl<S: GenServer> Server<S> {
 pub(crate) async fn start_on<S: GenServer>(
     server: &ServerRef<S>,
     lent: Lent<S>,
-    limit: Duration,
-    rt: Arc<Rt>,
+    opts: &Opts<S>,
 ) -> Result<(), StartError> {
+    let rt = opts.rt()?;
     let cell = server.handle.cell();
     let mut spin = restante_core::sync::Spin::default();
     loop {
@@ -456,7 +494,8 @@ pub(crate) async fn start_on<S: GenServer>(
     {
         return Err(StartError::Supervised);
     }
-    begin(server, incarnation, lent, limit).await
+    opts.equip(cell);
+    begin(server, incarnation, lent, opts.timeout).await
 }
 
 /// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.
@@ -467,8 +506,7 @@ pub(crate) async fn start_on<S: GenServer>(
 /// # Cancel safety
 /// As [`Server::start`].
 pub async fn start_again<S: GenServer>(server: &ServerRef<S>, args: S::Args) -> Result<(), StartError> {
-    let rt = Rt::current().ok_or(StartError::NoRuntime)?;
-    start_on(server, Lent::Given(args), DEFAULT_START_TIMEOUT, rt).await
+    start_on(server, Lent::Given(args), &Opts::default()).await
 }
 
 impl<S: GenServer> fmt::Debug for Lent<S> {

@@ -8,6 +8,6 @@ pub use crate::{
 pub use crate::{Backoff, Intensity, Restart, Shutdown, Supervise, Supervisor, SupervisorRef};
 #[cfg(feature = "genserver")]
 pub use crate::{
-    CallError, Context, Every, GenServer, Init, Message, Next, ReceiveError, Reply, Server, ServerRef,
-    StartError, Step, start,
+    CallError, Context, Every, GenServer, InHand, Init, Message, Next, ReceiveError, Redeliver, Reply,
+    Server, ServerRef, StartError, Step, start,
 };
