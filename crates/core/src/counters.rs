@@ -75,6 +75,7 @@ impl std::ops::AddAssign for Ledger {
         self.cancelled += other.cancelled;
         self.in_hand += other.in_hand;
         self.queued += other.queued;
+        self.redelivered += other.redelivered;
     }
 }
 
