@@ -29,6 +29,19 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     fn started(&self, incarnation: u32);
     /// It has ended: its lease is given back, its links and monitors have been told.
     fn ended(&self, end: End) -> Verdict;
+    /// Where the mailbox stands with whoever decides over it.
+    fn place(&self) -> Option<Place> {
+        None
+    }
+}
+
+/// A place in a keeper's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Whose table: a number that no two of them share.
+    pub table: u64,
+    /// Which entry: a number that is never used again there.
+    pub key: u64,
 }
 
 /// How an incarnation ended.
@@ -79,6 +92,11 @@ pub async fn start_kept<S: GenServer>(
 ) -> Result<(), StartError> {
     let (limit, rt) = server.limits()?;
     start_on(server.server(), Lent::Kept(keeper), limit, rt).await
+}
+
+/// Where the server's keeper has it; `None`: it has no keeper, or none that keeps a table.
+pub fn place_of<S: GenServer>(server: &ServerRef<S>) -> Option<Place> {
+    cell(server).runner.keeper()?.place()
 }
 
 /// How long an `init` on this mailbox may take.
