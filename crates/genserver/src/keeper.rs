@@ -31,6 +31,19 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     /// is then one more. Else what the verdict holds is run once the lease is given back, and links and monitors have been
     /// told.
     fn ended(&self, end: &End) -> Verdict;
+    /// Where the mailbox stands with whoever decides over it.
+    fn place(&self) -> Option<Place> {
+        None
+    }
+}
+
+/// A place in a keeper's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Whose table: a number that no two of them share.
+    pub table: u64,
+    /// Which entry: a number that is never used again there.
+    pub key: u64,
 }
 
 /// How an incarnation ended.
@@ -91,6 +104,11 @@ pub async fn start_kept<S: GenServer>(
     keeper: Arc<dyn Keeper<S>>,
 ) -> Result<(), StartError> {
     start_on(server.server(), Lent::Kept(keeper), server.opts()).await
+}
+
+/// Where the server's keeper has it; `None`: it has no keeper, or none that keeps a table.
+pub fn place_of<S: GenServer>(server: &ServerRef<S>) -> Option<Place> {
+    cell(server).runner.keeper()?.place()
 }
 
 /// How long an `init` on this mailbox may take.

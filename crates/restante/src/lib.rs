@@ -90,9 +90,10 @@ pub use restante_genserver::{
 };
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::{
-    AutoShutdown, Backoff, ChildCounts, ChildError, ChildId, ChildInfo, ChildKind, ChildNotStarted,
-    ChildOptions, ChildSpec, ChildState, Intensity, Restart, RestartLimit, Shutdown, ShutdownReport,
-    SpecError, StartChildError, Started, Strategy, Supervise, Supervisor, SupervisorRef, TreeError,
+    AutoShutdown, Backoff, Capacity, ChildCounts, ChildError, ChildId, ChildInfo, ChildKey, ChildKind,
+    ChildNotStarted, ChildOptions, ChildSpec, ChildState, DynamicRef, DynamicSupervisor, Intensity, Restart,
+    RestartLimit, Shutdown, ShutdownReport, SpecError, StartChildError, Started, Strategy, Supervise,
+    Supervisor, SupervisorRef, TreeError, task,
 };
 
 pub mod prelude;

@@ -5,7 +5,10 @@ pub use crate::{
     Address, Exit, ExitReason, Lane, Mailbox, Overflow, Receiver, Recipient, SendError, SendOptions,
 };
 #[cfg(feature = "supervisor")]
-pub use crate::{Backoff, Intensity, Restart, Shutdown, Supervise, Supervisor, SupervisorRef};
+pub use crate::{
+    AutoShutdown, Backoff, DynamicRef, DynamicSupervisor, Intensity, Restart, Shutdown, Supervise,
+    Supervisor, SupervisorRef,
+};
 #[cfg(feature = "genserver")]
 pub use crate::{
     CallError, Context, Every, GenServer, InHand, Init, Message, Next, ReceiveError, Redeliver, Reply,

@@ -16,6 +16,7 @@ use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{End, Verdict};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -25,6 +26,8 @@ pub(crate) type Table = Rules<Arc<dyn Child>>;
 
 /// A supervisor.
 pub(crate) struct Branch {
+    /// Tells it from every other.
+    pub(crate) serial: u64,
     pub(crate) name: Option<Arc<str>>,
     /// How long a killed child may take to end before it is abandoned.
     pub(crate) grace: Duration,
@@ -59,7 +62,10 @@ pub(crate) struct Desk {
 
 impl Branch {
     pub(crate) fn new(name: Option<Arc<str>>, settings: Settings, seed: u64, grace: Duration) -> Arc<Self> {
+        // (A name, and nothing that others are ordered by: a plain counter of the standard library, under any test.)
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             name,
             grace,
             desk: Mutex::new(Desk {
@@ -93,10 +99,16 @@ impl Branch {
 
     /// Puts a child into the table; it is not started.
     pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<u64, AddError> {
+        let supervisor = spec.child.kind() == ChildKind::Supervisor;
         let key = {
             let mut desk = self.desk();
             let id = spec.table_id(desk.rules.settings.dynamic);
-            desk.rules.add(id, Arc::clone(&spec.child), Arc::new(spec.options), added)?
+            let options = desk.rules.shared(spec.options);
+            let key = desk.rules.add(id, Arc::clone(&spec.child), options, added)?;
+            if supervisor {
+                desk.rules.note_supervisor(key);
+            }
+            key
         };
         let child = Arc::clone(&spec.child);
         if child.adopt(Post { branch: Arc::downgrade(self), key }) {

@@ -5,7 +5,7 @@ use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
 use restante_core::{ExitReason, Ledger, Stats};
-use restante_genserver::keeper::{self, End, Keeper, Verdict};
+use restante_genserver::keeper::{self, End, Keeper, Place, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -145,5 +145,9 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
             Some((branch, key)) => branch.child_ended(key, end),
             None => Verdict::Leave(None),
         }
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.post().map(|(branch, key)| Place { table: branch.serial, key })
     }
 }

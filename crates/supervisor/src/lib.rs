@@ -2,6 +2,7 @@
 //!
 //! - [`Supervisor`] is what one writes: strategy, intensity, children ([`Supervise::child`]); [`SupervisorRef`] is what one
 //!   holds of it.
+//! - [`DynamicSupervisor`] is for children that come and go, up to millions of them.
 //! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21.
 //!
 //! What deliberately does not live here: the loop of a server and how it ends (genserver), names.
@@ -10,6 +11,7 @@ mod backoff;
 mod branch;
 mod child;
 mod child_spec;
+mod dynamic;
 mod intensity;
 mod perform;
 mod restart;
@@ -21,6 +23,7 @@ mod supervisor;
 
 pub use backoff::Backoff;
 pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};
+pub use dynamic::{Capacity, ChildKey, DynamicRef, DynamicSupervisor};
 pub use intensity::Intensity;
 pub use perform::ChildNotStarted;
 pub use restart::Restart;

@@ -27,6 +27,13 @@ pub(crate) enum Fate {
     Goes,
 }
 
+impl Fate {
+    /// The same where specifications do not stay without a process.
+    pub(crate) fn without_rest(self) -> Self {
+        if self == Self::Rests { Self::Goes } else { self }
+    }
+}
+
 /// The table.
 pub(crate) fn fate(restart: Restart, reason: &ExitReason) -> Fate {
     match (restart, reason.is_orderly()) {

@@ -68,6 +68,11 @@ impl State {
     pub(crate) fn is_live(self) -> bool {
         !matches!(self, Self::Stopped | Self::Abandoned)
     }
+
+    /// Whether it counts as a child with a process.
+    pub(crate) fn is_active(self) -> bool {
+        !matches!(self, Self::Stopped | Self::Restarting)
+    }
 }
 
 /// One child.
@@ -89,6 +94,7 @@ pub(crate) struct Entry<C> {
     pub(crate) added: bool,
     /// It leaves the table when it is down.
     discarded: bool,
+    supervisor: bool,
 }
 
 /// See [`Entry`].
@@ -218,8 +224,14 @@ pub(crate) struct Rules<C> {
     pub(crate) children: BTreeMap<u64, Entry<C>>,
     ids: HashMap<ChildId, u64>,
     next_key: u64,
-    /// Children that are not stopped.
+    /// Children that are not down.
     pub(crate) live: usize,
+    /// Children with a process.
+    pub(crate) active: usize,
+    /// Children that are supervisors.
+    pub(crate) supervisors: usize,
+    /// The options that the last child was given: a million of them mostly have the same.
+    last_options: Option<Arc<ChildOptions>>,
     pub(crate) life: Life,
     pub(crate) group: Option<Group>,
     /// The performer is stopping a group: all children from this key on.
@@ -246,6 +258,9 @@ impl<C: Clone> Rules<C> {
             ids: HashMap::new(),
             next_key: 0,
             live: 0,
+            active: 0,
+            supervisors: 0,
+            last_options: None,
             life: Life::Down,
             group: None,
             falling: None,
@@ -309,17 +324,45 @@ impl<C: Clone> Rules<C> {
             wanted: false,
             added,
             discarded: false,
+            supervisor: false,
         };
         self.children.insert(key, entry);
         Ok(key)
     }
 
+    /// These options, in one place for all children that have the same.
+    pub(crate) fn shared(&mut self, options: ChildOptions) -> Arc<ChildOptions> {
+        match &self.last_options {
+            Some(last) if **last == options => Arc::clone(last),
+            _ => Arc::clone(self.last_options.insert(Arc::new(options))),
+        }
+    }
+
+    /// A child that has just been added is a supervisor.
+    pub(crate) fn note_supervisor(&mut self, key: u64) {
+        if let Some(entry) = self.children.get_mut(&key).filter(|entry| !entry.supervisor) {
+            entry.supervisor = true;
+            self.supervisors += 1;
+        }
+    }
+
+    /// A child's state changes, and with it what is counted. In the table or, with its entry, on the way out of it.
+    fn count(&mut self, from: State, to: State) {
+        self.live = self.live + usize::from(to.is_live()) - usize::from(from.is_live());
+        self.active = self.active + usize::from(to.is_active()) - usize::from(from.is_active());
+    }
+
+    fn change(&mut self, key: u64, to: State) {
+        let Some(entry) = self.children.get_mut(&key) else { return };
+        let from = std::mem::replace(&mut entry.state, to);
+        self.count(from, to);
+    }
+
     /// Takes a stopped child out of the table.
     pub(crate) fn remove(&mut self, key: u64) -> Option<C> {
         let entry = self.children.remove(&key)?;
-        if entry.state.is_live() {
-            self.live -= 1;
-        }
+        self.count(entry.state, State::Stopped);
+        self.supervisors -= usize::from(entry.supervisor);
         if let Some(id) = entry.id().filter(|_| !self.settings.dynamic) {
             self.ids.remove(id);
         }
@@ -333,11 +376,11 @@ impl<C: Clone> Rules<C> {
         if entry.state != State::Stopped {
             return None;
         }
-        entry.state = State::Starting;
         entry.begun = false;
         entry.epoch += 1;
-        self.live += 1;
-        Some(entry.child.clone())
+        let child = entry.child.clone();
+        self.change(key, State::Starting);
+        Some(child)
     }
 
     /// The same for one that has just been added, unless the supervisor has begun to end meanwhile.
@@ -368,7 +411,7 @@ impl<C: Clone> Rules<C> {
         match entry.state {
             State::Starting | State::Stopping if !entry.begun => self.rest(key),
             State::Starting => {
-                entry.state = State::Stopping;
+                self.change(key, State::Stopping);
                 Vec::new()
             }
             _ => Vec::new(),
@@ -402,10 +445,10 @@ impl<C: Clone> Rules<C> {
         if entry.incarnation != incarnation || !matches!(entry.state, State::Starting | State::Restarting) {
             return;
         }
-        entry.state = State::Running;
         if let Some(rare) = entry.rare.as_mut() {
             rare.pauses.started(now());
         }
+        self.change(key, State::Running);
     }
 
     /// An incarnation has ended, and its lease has not been given back yet: whether it simply goes on with the next, which is
@@ -431,11 +474,11 @@ impl<C: Clone> Rules<C> {
             other => return Early::Settle(Some(other)),
         }
         if let Some(entry) = self.children.get_mut(&key) {
-            entry.state = State::Restarting;
             entry.incarnation += 1;
             entry.epoch += 1;
             entry.rare().last_exit = Some(end.exit.clone());
         }
+        self.change(key, State::Restarting);
         Early::Again
     }
 
@@ -486,6 +529,8 @@ impl<C: Clone> Rules<C> {
             State::Restarting if end.ignored && self.settings.dynamic => Fate::Goes,
             State::Restarting if end.ignored => Fate::Rests,
             State::Restarting => Fate::Restarts,
+            // (Nobody could restart it by hand: there is no id to do it by.)
+            _ if self.settings.dynamic => fate(options.restart, reason).without_rest(),
             _ => fate(options.restart, reason),
         };
         match fate {
@@ -545,9 +590,9 @@ impl<C: Clone> Rules<C> {
         let first = match self.settings.strategy {
             Strategy::OneForOne => {
                 let Some(entry) = self.children.get_mut(&key) else { return };
-                entry.state = State::Restarting;
                 entry.epoch += 1;
                 then.after = Some((pause, entry.epoch));
+                self.change(key, State::Restarting);
                 return;
             }
             Strategy::OneForAll => 0,
@@ -634,10 +679,10 @@ impl<C: Clone> Rules<C> {
     /// A child is down.
     pub(crate) fn rest(&mut self, key: u64) -> Vec<oneshot::Sender<()>> {
         let Some(entry) = self.children.get_mut(&key) else { return Vec::new() };
-        if entry.state.is_live() {
-            self.live -= 1;
-        }
-        entry.rests()
+        let from = entry.state;
+        let waiting = entry.rests();
+        self.count(from, State::Stopped);
+        waiting
     }
 
     /// A child is to be stopped.
@@ -658,7 +703,7 @@ impl<C: Clone> Rules<C> {
             _ => {}
         }
         let in_init = matches!(entry.state, State::Starting | State::Restarting);
-        entry.state = State::Stopping;
+        self.change(key, State::Stopping);
         if !begun {
             // Whoever is about to start it is told no by `begins`.
             return Stopping::Unbegun;
@@ -679,9 +724,9 @@ impl<C: Clone> Rules<C> {
 
     /// A child is left behind.
     pub(crate) fn abandon(&mut self, key: u64) {
-        let Some(entry) = self.children.get_mut(&key).filter(|e| e.state.is_live()) else { return };
-        entry.state = State::Abandoned;
-        self.live -= 1;
+        if self.get(key).is_some_and(|entry| entry.state.is_live()) {
+            self.change(key, State::Abandoned);
+        }
     }
 
     /// The child that was started last of those that are not down.

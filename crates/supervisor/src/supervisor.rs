@@ -4,6 +4,7 @@ use crate::backoff::Backoff;
 use crate::branch::Branch;
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
+use crate::dynamic::ChildKey;
 use crate::intensity::Intensity;
 use crate::perform;
 use crate::restart::Restart;
@@ -13,6 +14,7 @@ use crate::strategy::{AutoShutdown, Strategy};
 use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason, Ledger};
 use restante_genserver::StartError;
+use restante_genserver::keeper::Place;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +69,16 @@ impl Supervisor {
     }
 
     /// For children that come and go: see [`DynamicSupervisor`](crate::DynamicSupervisor).
-    pub(crate) fn dynamic(max_children: usize, keep_children: bool) -> Self {
+    pub(crate) fn dynamic() -> Self {
         let mut this = Self::one_for_one();
         this.settings.dynamic = true;
-        this.settings.max_children = max_children;
-        this.settings.keep_children = keep_children;
         this
+    }
+
+    /// See [`DynamicSupervisor::max_children`](crate::DynamicSupervisor::max_children).
+    pub(crate) fn max_children(mut self, max: usize) -> Self {
+        self.settings.max_children = max;
+        self
     }
 
     /// A name, for people.
@@ -242,6 +248,8 @@ pub enum ChildState {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ChildInfo {
+    /// Its key in this supervisor's table, never used again.
+    pub key: ChildKey,
     /// Its id; where it has none, the name of its mailbox; else its number.
     pub id: ChildId,
     /// Worker or supervisor.
@@ -476,20 +484,11 @@ impl SupervisorRef {
         self.branch.infos().into_iter().rev().map(|(info, _)| info).collect()
     }
 
-    /// How many there are. Reads the table, and waits for nothing; takes time in proportion to their number.
+    /// How many there are. Waits for nothing, and takes the same time however many there are.
     pub fn count_children(&self) -> ChildCounts {
         let desk = self.branch.desk();
-        let mut counts = ChildCounts { specs: desk.rules.children.len(), ..ChildCounts::default() };
-        for entry in desk.rules.children.values() {
-            match entry.child.kind() {
-                ChildKind::Supervisor => counts.supervisors += 1,
-                ChildKind::Worker => counts.workers += 1,
-            }
-            let active =
-                matches!(entry.state, State::Running | State::Starting | State::Stopping | State::Abandoned);
-            counts.active += usize::from(active);
-        }
-        counts
+        let (specs, supervisors) = (desk.rules.children.len(), desk.rules.supervisors);
+        ChildCounts { specs, active: desk.rules.active, supervisors, workers: specs - supervisors }
     }
 
     /// The options of a child.
@@ -603,6 +602,7 @@ impl Branch {
     pub(crate) fn infos(&self) -> Vec<(ChildInfo, Arc<dyn Child>)> {
         let desk = self.desk();
         let info = |key: u64, entry: &crate::rules::Entry<Arc<dyn Child>>| ChildInfo {
+            key: ChildKey(Place { table: self.serial, key }),
             id: Self::id_of(&desk, key),
             kind: entry.child.kind(),
             state: match entry.state {

@@ -1,5 +1,6 @@
 //! The supervisor's behaviour, through its public face.
 
+mod dynamic;
 mod redelivery;
 mod strategies;
 mod support;

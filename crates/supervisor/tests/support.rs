@@ -187,3 +187,17 @@ pub(crate) fn quiet() {
         }));
     });
 }
+
+/// Lets everything that is ready run (on a runtime of one thread).
+pub(crate) async fn settle() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for what will come about by itself.
+pub(crate) async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
