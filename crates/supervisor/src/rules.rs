@@ -503,13 +503,12 @@ impl<C: Clone> Rules<C> {
             // Whoever started it or told it to end decides.
             State::Starting | State::Abandoned => true,
             State::Stopping => {
-                let expected = match options.restart {
-                    _ if options.shutdown == Shutdown::BrutalKill => *reason == ExitReason::Killed,
-                    Restart::Permanent => {
-                        matches!(reason, ExitReason::Shutdown | ExitReason::ShutdownWith(_))
-                    }
-                    _ => reason.is_orderly(),
+                let told = match options.shutdown {
+                    Shutdown::BrutalKill => *reason == ExitReason::Killed,
+                    _ => matches!(reason, ExitReason::Shutdown | ExitReason::ShutdownWith(_)),
                 };
+                // One that may end by itself may do so just when it is told.
+                let expected = told || options.restart != Restart::Permanent && reason.is_orderly();
                 then.report = (!expected).then_some(Outcome::Unexpected);
                 true
             }

@@ -10,7 +10,7 @@ use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use tokio::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use walkdir::{DirEntry, WalkDir};
 
 /// How much of a file is read at once, in bytes.
@@ -163,8 +163,11 @@ pub(crate) struct Reader {
 }
 
 /// What tells a file from another one, and from itself at another time.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
+pub(crate) type Mark = Identity;
+
+/// See [`Mark`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
     len: u64,
     modified: Option<std::time::SystemTime>,
     #[cfg(unix)]
@@ -186,23 +189,41 @@ impl Identity {
 }
 
 impl Reader {
-    /// Opens a file.
+    /// Opens a file, to be read from its beginning.
     ///
     /// # Errors
     ///
     /// It is gone, cannot be read, is no file, or is empty.
+    #[cfg(test)]
     pub(crate) async fn open(path: &Path) -> Result<Self, Skip> {
+        Self::open_at(path, 0).await
+    }
+
+    /// Opens a file, to be read from where a chunk of it ended, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// It is gone, cannot be read, is no file, or is empty.
+    pub(crate) async fn open_at(path: &Path, at: u64) -> Result<Self, Skip> {
         // Looked at before it is opened: to open a pipe is to wait for its writer.
         let data = tokio::fs::metadata(path).await?;
         if !data.is_file() {
             return Err(Skip::NotAFile);
         }
-        let file = File::open(path).await?;
+        let mut file = File::open(path).await?;
         let opened = Identity::of(&file.metadata().await?);
         if opened.len == 0 {
             return Err(Skip::Empty);
         }
-        Ok(Self { path: path.to_owned(), file, opened, at: 0, chunks: 0, held: Vec::new() })
+        if at > 0 {
+            file.seek(std::io::SeekFrom::Start(at)).await?;
+        }
+        Ok(Self { path: path.to_owned(), file, opened, at, chunks: 0, held: Vec::new() })
+    }
+
+    /// What the file was when it was opened: a reader that begins where another one stopped must find the same.
+    pub(crate) fn mark(&self) -> Mark {
+        self.opened.clone()
     }
 
     /// The next chunk; none at the end of the file. Chunks follow each other without a gap, end where a character does (if

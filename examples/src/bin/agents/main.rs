@@ -23,19 +23,24 @@ mod options;
 mod pipeline;
 mod progress;
 mod report;
+mod session;
 mod text;
+mod tools;
+mod tree;
 
 use chaos::Chaos;
 use clap::Parser;
 use files::Walk;
 use model::{Model, Policy, Tcp};
 use options::{EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, Options};
-use pipeline::{Outcome, Setup};
+use pipeline::{Command, Outcome, Setup};
 use progress::Progress;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How wide a table is that goes to no terminal, in columns.
 const COLUMNS: u16 = 120;
@@ -58,9 +63,6 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<ExitCode, (u8, String)> {
-    if options.kill_supervisor {
-        return Err((EXIT_USAGE, "--kill-supervisor: this build has no supervisors yet".to_owned()));
-    }
     let Walk { found, skipped } = files::walk(&options.roots())
         .map_err(|(path, e)| (EXIT_USAGE, format!("cannot read {}: {e}", path.display())))?;
     // Nothing is random without chaos, but the pauses between questions to a model.
@@ -72,11 +74,17 @@ fn run(options: &Options) -> Result<ExitCode, (u8, String)> {
     let setup = Setup {
         sessions: options.sessions,
         chaos: Chaos { rate: options.chaos, seed },
+        kills: options.kill_supervisor,
         model: model(options, seed),
         progress: Progress::new(found.iter().map(|file| file.len).sum()),
     };
     let runtime = Runtime::new().map_err(|e| (EXIT_OUTPUT, format!("no runtime: {e}")))?;
-    let Outcome { results, tally } = runtime.block_on(pipeline::run(found, skipped, setup, interrupted()));
+    let outcome = runtime.block_on(async {
+        let mut commands = Commands::listen().map_err(|e| format!("cannot listen to signals: {e}"))?;
+        let run = pipeline::run(found, skipped, setup, async || commands.next().await);
+        run.await.map_err(|e| e.to_string())
+    });
+    let Outcome { results, tally, report } = outcome.map_err(|why| (EXIT_OUTPUT, why))?;
     // Not waited for: what a file system still keeps is no reason to stay.
     runtime.shutdown_background();
 
@@ -88,6 +96,9 @@ fn run(options: &Options) -> Result<ExitCode, (u8, String)> {
         // Whoever reads has seen enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
         Err(e) => return Err((EXIT_OUTPUT, format!("cannot write: {e}"))),
+    }
+    if !report.is_clean() {
+        say(&format!("agents: {report}"));
     }
     say(&tally.to_string());
     Ok(if results.totals().unfinished > 0 { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
@@ -105,10 +116,54 @@ fn model(options: &Options, seed: u64) -> Option<Model> {
     Some(Model::new(Tcp, endpoint, options.model.clone(), key, policy))
 }
 
-/// Ready when somebody presses ctrl-c; never, where that cannot be told.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+/// What signals say: ctrl-c and SIGTERM stop, SIGHUP begins anew what is being read.
+#[cfg(unix)]
+struct Commands {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+#[cfg(unix)]
+impl Commands {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next command.
+    ///
+    /// # Cancel safety
+    ///
+    /// A signal that came meanwhile is not lost.
+    async fn next(&mut self) -> Command {
+        tokio::select! {
+            _ = self.interrupt.recv() => Command::Stop,
+            _ = self.terminate.recv() => Command::Stop,
+            _ = self.hangup.recv() => Command::Switch,
+        }
+    }
+}
+
+/// Where there are no signals but ctrl-c.
+#[cfg(not(unix))]
+struct Commands;
+
+#[cfg(not(unix))]
+impl Commands {
+    #[expect(clippy::unnecessary_wraps, reason = "as with signals")]
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Command {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Command::Stop
     }
 }
 

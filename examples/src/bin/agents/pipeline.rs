@@ -1,26 +1,22 @@
-//! From files to results: each file in a task of its own, which calls the tools as functions.
+//! From files to results: so many sessions at a time, until all files are done with.
 
 use crate::chaos::Chaos;
-use crate::dice::Throw;
-use crate::files::{Found, Reader, Skip, Skipped};
+use crate::files::{Found, Skipped};
 use crate::model::Model;
 use crate::progress::Progress;
-use crate::report::{FileReport, Results, Summariser, Tally};
-use crate::text::{Absorbed, Analysis, Chunk, Part, Tool};
+use crate::report::{Results, Tally};
+use crate::tree::Tree;
+use restante::{Exit, ShutdownReport, StartChildError, TreeError};
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::task::JoinSet;
-
-/// How often a file that changes while it is read is begun anew.
-const CHANGES_MAX: u32 = 3;
 
 /// What the files are read with.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) sessions: NonZeroUsize,
     pub(crate) chaos: Chaos,
+    /// Kill branches of the tree, midway.
+    pub(crate) kills: bool,
     pub(crate) model: Option<Model>,
     pub(crate) progress: Progress,
 }
@@ -30,127 +26,83 @@ pub(crate) struct Setup {
 pub(crate) struct Outcome {
     pub(crate) results: Results,
     pub(crate) tally: Tally,
+    /// What did not stop as it should.
+    pub(crate) report: ShutdownReport,
 }
 
-/// What all sessions count together.
-#[derive(Debug, Default)]
-struct Counters {
-    restarts: AtomicU64,
-    redeliveries: AtomicU64,
-    lost: AtomicU64,
+/// What somebody outside wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// No more: what is finished is enough.
+    Stop,
+    /// What is being read is to be begun anew.
+    Switch,
 }
 
-/// Reads the files, so many at a time, until all are done with or `stop` is ready. `skipped` is what was left out before.
+/// Reads the files, so many at a time, until all are done with or a command says so. `skipped` is what was left out before.
+///
+/// # Errors
+///
+/// The tree did not start, took no session, or ended: nothing in the files can be the reason.
 pub(crate) async fn run(
     files: Vec<Found>,
     mut skipped: Vec<Skipped>,
     setup: Setup,
-    stop: impl Future<Output = ()>,
-) -> Outcome {
-    let (setup, counters) = (Arc::new(setup), Arc::new(Counters::default()));
-    let total = files.len() as u64;
+    mut commands: impl AsyncFnMut() -> Command,
+) -> Result<Outcome, RunError> {
+    let Setup { sessions, chaos, mut kills, model, progress } = setup;
+    let total = files.len();
     let mut waiting = files.into_iter();
-    let mut reading = JoinSet::new();
-    let mut reports = Vec::new();
-    let mut left_out = 0;
-    let mut stop = std::pin::pin!(stop);
+    let (mut tree, mut results) = Tree::start(sessions, chaos, model, progress.clone()).await?;
+    let (mut reports, mut done, mut begun) = (Vec::new(), HashSet::new(), 0);
     loop {
-        while reading.len() < setup.sessions.get() {
+        while begun - done.len() < sessions.get() {
             let Some(file) = waiting.next() else { break };
-            let (setup, counters) = (Arc::clone(&setup), Arc::clone(&counters));
-            reading.spawn(async move {
-                let read = session(&file, &setup, &counters).await;
-                (file.name, read)
-            });
+            tree.read(file).await?;
+            begun += 1;
         }
-        let read = tokio::select! {
+        if kills && 2 * begun >= total {
+            kills = false;
+            tree.kill_branches();
+        }
+        if done.len() == total {
+            break;
+        }
+        let (name, read) = tokio::select! {
             biased;
-            () = &mut stop => break,
-            read = reading.join_next() => read,
+            command = commands() => match command {
+                Command::Stop => break,
+                Command::Switch => {
+                    tree.switch();
+                    continue;
+                }
+            },
+            Some(read) = results.recv() => read,
+            gone = tree.gone() => return Err(RunError::Gone(gone)),
         };
+        // A session that was killed when it had just sent its result sends it again.
+        if !done.insert(name.clone()) {
+            continue;
+        }
         match read {
-            None => break,
-            Some(Ok((_, Ok(report)))) => reports.push(report),
-            Some(Ok((name, Err(why)))) => {
-                skipped.push(Skipped { name, why });
-                left_out += 1;
-            }
-            Some(Err(e)) => std::panic::resume_unwind(e.into_panic()),
+            Ok(report) => reports.push(report),
+            Err(why) => skipped.push(Skipped { name, why }),
         }
     }
-    setup.progress.clear();
-    let unfinished = total - reports.len() as u64 - left_out;
+    progress.clear();
+    let unfinished = (total - done.len()) as u64;
     let results = Results::new(reports, skipped, unfinished);
-    let tally = Tally {
-        files: results.totals().files,
-        restarts: counters.restarts.load(Ordering::Relaxed),
-        redeliveries: counters.redeliveries.load(Ordering::Relaxed),
-        lost: counters.lost.load(Ordering::Relaxed),
-    };
-    Outcome { results, tally }
+    let (tally, report) = tree.stop(results.totals().files).await;
+    Ok(Outcome { results, tally, report })
 }
 
-/// One file, begun anew when it changes.
-async fn session(file: &Found, setup: &Setup, counters: &Counters) -> Result<FileReport, Skip> {
-    let mut changes = 0;
-    let analysis = loop {
-        let mut counted = 0;
-        match read(file, setup, counters, &mut counted).await {
-            Ok(analysis) => break analysis,
-            Err(Skip::Changed) if changes < CHANGES_MAX => {
-                changes += 1;
-                setup.progress.on_again(counted);
-            }
-            Err(why) => {
-                setup.progress.on_bytes(file.len.saturating_sub(counted));
-                return Err(why);
-            }
-        }
-    };
-    let findings = analysis.finish();
-    let digest = findings.digest.clone();
-    let mut report = FileReport::new(file.name.clone(), findings);
-    // Where nothing can be taken out, there is nothing to ask about.
-    if let Some(model) = setup.model.as_ref().filter(|_| !digest.is_empty()) {
-        match model.summarise(&file.name, &digest).await {
-            Ok(summary) => {
-                report.summary = summary;
-                report.summarised_by = Summariser::Model;
-            }
-            Err(e) => report.model_error = Some(e.to_string()),
-        }
-    }
-    Ok(report)
-}
-
-async fn read(file: &Found, setup: &Setup, counters: &Counters, counted: &mut u64) -> Result<Analysis, Skip> {
-    let mut reader = Reader::open(&file.path).await?;
-    let mut analysis = Analysis::default();
-    while let Some(chunk) = reader.next().await? {
-        for tool in Tool::ALL {
-            let absorbed = analysis.absorb(ask(tool, &chunk, file, setup, counters));
-            let is_lost = absorbed == Absorbed::Gap || analysis.next(tool) != chunk.end();
-            counters.lost.fetch_add(u64::from(is_lost), Ordering::Relaxed);
-        }
-        *counted += chunk.bytes.len() as u64;
-        setup.progress.on_bytes(chunk.bytes.len() as u64);
-    }
-    Ok(analysis)
-}
-
-/// Calls a tool, again and again while chaos strikes it.
-fn ask(tool: Tool, chunk: &Chunk, file: &Found, setup: &Setup, counters: &Counters) -> Part {
-    let mut attempt = 0;
-    loop {
-        let throw = Throw { site: tool.name(), item: &file.name, ordinal: chunk.start, attempt };
-        if let Ok(part) = catch_unwind(AssertUnwindSafe(|| {
-            setup.chaos.strike(throw);
-            tool.read(chunk)
-        })) {
-            return part;
-        }
-        counters.restarts.fetch_add(1, Ordering::Relaxed);
-        counters.redeliveries.fetch_add(1, Ordering::Relaxed);
-        attempt += 1;
-    }
+/// Why there are no results at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(transparent)]
+    Session(#[from] StartChildError),
+    #[error("the tree of supervisors ended: {0}")]
+    Gone(Exit),
 }

@@ -22,11 +22,6 @@ impl Progress {
         self.0.inc(bytes);
     }
 
-    /// So many bytes have to be read again.
-    pub(crate) fn on_again(&self, bytes: u64) {
-        self.0.dec(bytes);
-    }
-
     /// Takes the bar off the screen.
     pub(crate) fn clear(&self) {
         self.0.finish_and_clear();
