@@ -1,4 +1,14 @@
 //! The supervisor's behaviour, through its public face.
 
+mod cancel;
+mod children;
+mod escalation;
+mod groups;
+mod reasons;
+mod restarting;
+mod runtimes;
+mod shutdown;
+mod significant;
+mod starting;
 mod strategies;
 mod support;
