@@ -132,8 +132,8 @@ pub(crate) enum Started {
 
 impl<S: GenServer> Desk<S> {
     /// What a starter hears.
-    fn outcome(&mut self) -> Outcome {
-        match self.started.take() {
+    fn outcome(&self) -> Outcome {
+        match self.started {
             Some(Started::Yes) => Outcome::Started,
             Some(Started::Ignored) => Outcome::Ignored,
             _ => Outcome::Stopped(self.exit.as_ref().map_or(ExitReason::Killed, |e| e.reason.clone())),
@@ -701,13 +701,15 @@ impl<S: GenServer> Seat<S> {
             cell.bury(message, 0, DeadCause::InHand(reason));
         }
         let ignored = matches!(told, Outcome::Ignored);
+        let verdict = kept.map_or(Verdict::Leave, |(keeper, exit)| {
+            let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
+            keeper.ended(End { exit, ignored, closed: cell.is_closed(), orphaned })
+        });
+        // After the keeper: who hears of a failed start may ask that one to start it again.
         if let Some(sender) = sender {
             let _ = sender.send(told);
         }
-        kept.map_or(Verdict::Leave, |(keeper, exit)| {
-            let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
-            keeper.ended(End { exit, ignored, closed: cell.is_closed(), orphaned })
-        })
+        verdict
     }
 
     /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;
