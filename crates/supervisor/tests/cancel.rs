@@ -1,7 +1,9 @@
 //! Futures that are dropped half-way: nothing is left behind, and nothing that was begun stays half done.
 
-use crate::support::{AGES, Log, OnInit, Tell, Worker, counts, noted, relentless, settled, slow_worker, states};
 use crate::support::worker;
+use crate::support::{
+    AGES, Log, OnInit, Tell, Worker, counts, noted, relentless, settled, slow_worker, states,
+};
 use restante_core::ExitReason;
 use restante_genserver::ServerRef;
 use restante_supervisor::{ChildState, Supervisor};

@@ -1,7 +1,9 @@
 //! Too many restarts, and what becomes of the supervisors above.
 
-use crate::support::{AGES, Log, OnInit, Tell, again, counts, crash, noted, quiet, relentless, settled, states};
 use crate::support::worker;
+use crate::support::{
+    AGES, Log, OnInit, Tell, again, counts, crash, noted, quiet, relentless, settled, states,
+};
 use restante_core::ExitReason;
 use restante_supervisor::{
     Backoff, ChildState, Intensity, Restart, RestartLimit, Strategy, Supervisor, SupervisorRef,
@@ -208,8 +210,14 @@ async fn giving_up_climbs_level_by_level() {
     let log = Log::new();
     let (a, sa) = worker("a", &log);
     let low = Supervisor::one_for_one().intensity(1, AGES).backoff(Backoff::NONE).child(sa);
-    let mid = Supervisor::one_for_one().intensity(1, AGES).backoff(Backoff::NONE).child(low.into_child("low").unwrap());
-    let top = Supervisor::one_for_one().intensity(1, AGES).backoff(Backoff::NONE).child(mid.into_child("mid").unwrap());
+    let mid = Supervisor::one_for_one()
+        .intensity(1, AGES)
+        .backoff(Backoff::NONE)
+        .child(low.into_child("low").unwrap());
+    let top = Supervisor::one_for_one()
+        .intensity(1, AGES)
+        .backoff(Backoff::NONE)
+        .child(mid.into_child("mid").unwrap());
     let top = top.start().await.unwrap();
     for _ in 0..7 {
         crash(&a).await;
@@ -227,7 +235,8 @@ async fn an_escalating_supervisor_takes_the_one_above_with_it() {
     let log = Log::new();
     let ((a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
     let low = Supervisor::one_for_one().intensity(0, secs(5)).child(sa).into_child("low").unwrap();
-    let top = relentless(Supervisor::one_for_one()).child(sb).child(low.escalate(true)).start().await.unwrap();
+    let top =
+        relentless(Supervisor::one_for_one()).child(sb).child(low.escalate(true)).start().await.unwrap();
     a.cast(Tell::Panic).unwrap();
     assert_eq!(limit(&top).await.child.as_str(), "a");
     assert_eq!((b.last_exit().unwrap().reason, top.restarts()), (ExitReason::Shutdown, 0));
@@ -254,6 +263,8 @@ async fn a_killed_supervisor_comes_back_with_its_children() {
     let (a, sa) = worker("a", &log);
     let middle = Supervisor::one_for_all().child(sa).build().unwrap();
     let top = Supervisor::one_for_all().child(middle.child("middle")).start().await.unwrap();
+    a.cast(Tell::Sleep(AGES)).unwrap();
+    settled().await;
     a.cast(Tell::Note(1)).unwrap();
     middle.kill();
     assert_eq!(middle.join().await.reason, ExitReason::Killed);

@@ -1,6 +1,8 @@
 //! Restarts of several together: who is stopped, in what order, who comes back, and what happens when that fails half-way.
 
-use crate::support::{AGES, Log, OnInit, Tell, counts, crash, noted, quiet, relentless, settled, slow_worker};
+use crate::support::{
+    AGES, Log, OnInit, Tell, counts, crash, noted, quiet, relentless, settled, slow_worker,
+};
 use crate::support::{states, worker};
 use restante_core::ExitReason;
 use restante_supervisor::{
@@ -278,7 +280,8 @@ async fn a_member_that_crashes_while_its_group_is_stopped_counts_no_more() {
     let log = Log::new();
     let ((a, sa), (b, sb), (_c, sc)) =
         (worker("a", &log), worker("b", &log), slow_worker("c", &log, secs(2)));
-    let tree = Supervisor::one_for_all().intensity(1, AGES).child(sa).child(sb).child(sc).start().await.unwrap();
+    let tree =
+        Supervisor::one_for_all().intensity(1, AGES).child(sa).child(sb).child(sc).start().await.unwrap();
     log.take();
     crash(&a).await;
     crash(&b).await;

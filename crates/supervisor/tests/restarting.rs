@@ -1,7 +1,9 @@
 //! What can be done by hand while a child is being restarted, or waits for that.
 
-use crate::support::{AGES, Log, OnInit, Tell, again, counts, crash, noted, quiet, relentless, settled, states};
 use crate::support::worker;
+use crate::support::{
+    AGES, Log, OnInit, Tell, again, counts, crash, noted, quiet, relentless, settled, states,
+};
 use restante_core::ExitReason;
 use restante_supervisor::{
     Backoff, ChildError, ChildState, Intensity, Restart, Shutdown, StartChildError, Strategy, Supervisor,
@@ -25,7 +27,8 @@ async fn a_child_in_a_restart_loop_can_be_stopped() {
     quiet();
     let log = Log::new();
     let (a, sa) = worker("child1", &log);
-    let tree = patient(Supervisor::one_for_one()).child(sa.shutdown(Shutdown::BrutalKill)).start().await.unwrap();
+    let tree =
+        patient(Supervisor::one_for_one()).child(sa.shutdown(Shutdown::BrutalKill)).start().await.unwrap();
     log.on_init("child1", vec![OnInit::Fail; 100]);
     crash(&a).await;
     let started = tree.start_child(again("child1", &log)).await;
@@ -156,7 +159,8 @@ async fn a_transient_child_whose_restart_fails_in_order_is_still_restarted() {
     quiet();
     let log = Log::new();
     let (a, sa) = worker("a", &log);
-    let tree = relentless(Supervisor::one_for_one()).child(sa.restart(Restart::Transient)).start().await.unwrap();
+    let tree =
+        relentless(Supervisor::one_for_one()).child(sa.restart(Restart::Transient)).start().await.unwrap();
     log.on_init("a", [OnInit::Fail, OnInit::Panic, OnInit::Fail]);
     crash(&a).await;
     assert_eq!((tree.restarts(), a.incarnation(), a.is_alive()), (4, 5, true));

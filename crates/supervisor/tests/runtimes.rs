@@ -3,7 +3,9 @@
 use crate::support::{AGES, Args, Ask, Log, OnInit, Tell, Worker, block, crash, quiet, settled, worker};
 use restante_core::ExitReason;
 use restante_genserver::Server;
-use restante_supervisor::{Backoff, ChildSpec, Intensity, RestartLimit, Supervise, Supervisor, SupervisorRef};
+use restante_supervisor::{
+    Backoff, ChildSpec, Intensity, RestartLimit, Supervise, Supervisor, SupervisorRef,
+};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -135,7 +137,8 @@ fn a_supervisor_whose_runtime_has_gone_answers() {
     drop(rt);
     here().block_on(async {
         let limit = Duration::from_secs(20);
-        let report = tokio::time::timeout(limit, tree.shutdown(Duration::from_secs(1))).await.expect("it ends");
+        let report =
+            tokio::time::timeout(limit, tree.shutdown(Duration::from_secs(1))).await.expect("it ends");
         assert_eq!(report.abandoned.len(), 0);
         assert_eq!(tree.which_children().len(), 0, "they left with it");
         assert!(tokio::time::timeout(limit, tree.terminate_child("a")).await.expect("it is told").is_err());
@@ -169,7 +172,8 @@ fn a_child_in_another_runtime_is_restarted_there() {
     let (mine, other) = (here(), runtime());
     let ((a, sa), (b, sb)) = (on(&other, "a", &log), worker("b", &log));
     mine.block_on(async {
-        let supervisor = Supervisor::one_for_all().with_intensity(Intensity::UNLIMITED).backoff(Backoff::NONE);
+        let supervisor =
+            Supervisor::one_for_all().with_intensity(Intensity::UNLIMITED).backoff(Backoff::NONE);
         let tree = supervisor.child(sa).child(sb).start().await.unwrap();
         for _ in 0..3 {
             a.cast(Tell::Panic).unwrap();

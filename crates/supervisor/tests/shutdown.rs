@@ -54,7 +54,8 @@ async fn a_child_over_its_limit_is_killed_and_named() {
 async fn brutally_killed_children_do_not_terminate() {
     let log = Log::new();
     let ((a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
-    let tree = Supervisor::one_for_one().child(sa).child(sb.shutdown(Shutdown::BrutalKill)).start().await.unwrap();
+    let tree =
+        Supervisor::one_for_one().child(sa).child(sb.shutdown(Shutdown::BrutalKill)).start().await.unwrap();
     b.cast(Tell::Sleep(AGES)).unwrap();
     settled().await;
     assert!(tree.shutdown(AGES).await.is_clean());
@@ -149,7 +150,8 @@ async fn a_blocked_child_is_abandoned_and_named() {
     let limit = Shutdown::Timeout(Duration::from_millis(20));
     let brief = Duration::from_millis(50);
     let inner = Supervisor::one_for_one().abandon_after(brief).child(sb.shutdown(limit)).child(sc);
-    let tree = Supervisor::one_for_one().abandon_after(brief).child(sa).child(inner.into_child("inner").unwrap());
+    let tree =
+        Supervisor::one_for_one().abandon_after(brief).child(sa).child(inner.into_child("inner").unwrap());
     let tree = tree.start().await.unwrap();
     let (blocks, gate) = block(&b);
     blocks.await.unwrap();
@@ -200,7 +202,7 @@ async fn a_child_that_cannot_be_ended_hangs_nobody() {
     assert!(noted(&a).await.is_empty());
 }
 
-/// Peer bug 16 of the failure modes (a zombie that its supervisor takes for alive): a member of a group that cannot be ended
+/// Failure mode 16 (a zombie that its supervisor takes for alive): a member of a group that cannot be ended
 /// is not passed over. Each attempt without it fails, until it ends or the supervisor gives up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_group_does_not_come_back_over_a_member_that_does_not_end() {

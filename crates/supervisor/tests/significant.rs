@@ -13,7 +13,8 @@ const ALWAYS: [AutoShutdown; 3] =
 /// Three children, of which the first two are significant, under a supervisor that ends when `when` says.
 async fn tree(when: AutoShutdown, restart: Restart) -> (SupervisorRef, [ServerRef<Worker>; 3]) {
     let log = Log::new();
-    let ((a, sa), (b, sb), (c, sc)) = (worker("child1", &log), worker("child2", &log), worker("child3", &log));
+    let ((a, sa), (b, sb), (c, sc)) =
+        (worker("child1", &log), worker("child2", &log), worker("child3", &log));
     let tree = Supervisor::one_for_one().intensity(5, AGES).auto_shutdown(when).start().await.unwrap();
     for spec in [sa.significant(true), sb.significant(true), sc] {
         tree.start_child(spec.restart(restart)).await.unwrap();
@@ -152,7 +153,8 @@ async fn significant_children_that_fall_with_a_sibling_end_nothing() {
                 let log = Log::new();
                 let ((a, sa), (b, sb), (c, sc)) = (worker("a", &log), worker("b", &log), worker("c", &log));
                 let tree = Supervisor::new(strategy).intensity(5, AGES).auto_shutdown(when);
-                let tree = tree.child(sa.restart(restart).significant(true)).child(sb.restart(Restart::Transient));
+                let tree =
+                    tree.child(sa.restart(restart).significant(true)).child(sb.restart(Restart::Transient));
                 let tree = tree.child(sc.restart(restart).significant(true)).start().await.unwrap();
                 b.kill();
                 settled().await;
@@ -193,7 +195,8 @@ async fn a_permanent_supervisor_that_ended_with_its_child_is_restarted() {
     let (c, sc) = worker("c", &log);
     let low = Supervisor::one_for_one().auto_shutdown(AutoShutdown::AllSignificant);
     let low = low.child(sc.restart(Restart::Transient).significant(true)).build().unwrap();
-    let top = Supervisor::one_for_one().child(low.child("low")).child(again("d", &log)).start().await.unwrap();
+    let top =
+        Supervisor::one_for_one().child(low.child("low")).child(again("d", &log)).start().await.unwrap();
     end(&c, ExitReason::Normal).await;
     assert_eq!((low.incarnation(), c.incarnation(), top.restarts()), (2, 2, 1));
 }

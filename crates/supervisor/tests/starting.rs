@@ -4,8 +4,7 @@ use crate::support::{AGES, Args, Log, OnInit, Tell, Worker, counts, noted, quiet
 use restante_core::ExitReason;
 use restante_genserver::{Server, StartError};
 use restante_supervisor::{
-    AutoShutdown, ChildNotStarted, ChildState, Restart, Shutdown, SpecError, Supervise, Supervisor,
-    TreeError,
+    AutoShutdown, ChildNotStarted, ChildState, Restart, Shutdown, SpecError, Supervise, Supervisor, TreeError,
 };
 use std::error::Error;
 use std::time::Duration;
@@ -121,8 +120,13 @@ async fn the_defaults_of_a_specification_are_those_of_the_manual() {
     let log = Log::new();
     let brutal = worker("brutal", &log).1.shutdown(Shutdown::BrutalKill);
     let inner = Supervisor::one_for_one().into_child("inner").unwrap();
-    let tree =
-        Supervisor::one_for_one().child(worker("a", &log).1).child(brutal).child(inner).start().await.unwrap();
+    let tree = Supervisor::one_for_one()
+        .child(worker("a", &log).1)
+        .child(brutal)
+        .child(inner)
+        .start()
+        .await
+        .unwrap();
     let options = |id| tree.child_options(id).unwrap();
     assert_eq!((options("a").restart, options("a").significant), (Restart::Permanent, false));
     assert_eq!(options("a").shutdown, Shutdown::Timeout(Duration::from_secs(5)));
@@ -161,7 +165,8 @@ async fn senseless_combinations_are_refused() {
 async fn an_init_that_takes_too_long_is_killed_and_fails_the_start() {
     let log = Log::new();
     log.on_init("slow", [OnInit::Hang]);
-    let slow = Server::<Worker>::settings().name("slow").start_timeout(Duration::from_secs(2)).build().unwrap();
+    let slow =
+        Server::<Worker>::settings().name("slow").start_timeout(Duration::from_secs(2)).build().unwrap();
     let address = slow.address();
     let slow = slow.child(Args { name: "slow", log: log.clone(), terminate: Duration::ZERO });
     let begun = tokio::time::Instant::now();
@@ -178,7 +183,8 @@ async fn an_init_that_takes_too_long_is_killed_and_fails_the_start() {
 async fn an_init_that_hangs_in_a_restart_is_killed_and_tried_again() {
     quiet();
     let log = Log::new();
-    let server = Server::<Worker>::settings().name("a").start_timeout(Duration::from_secs(2)).build().unwrap();
+    let server =
+        Server::<Worker>::settings().name("a").start_timeout(Duration::from_secs(2)).build().unwrap();
     let a = server.address();
     let spec = server.child(Args { name: "a", log: log.clone(), terminate: Duration::ZERO });
     let tree = crate::support::relentless(Supervisor::one_for_one()).child(spec).start().await.unwrap();

@@ -2,9 +2,7 @@
 
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
-use restante_supervisor::{
-    Backoff, ChildSpec, ChildState, Intensity, Supervise, Supervisor, SupervisorRef,
-};
+use restante_supervisor::{Backoff, ChildSpec, ChildState, Intensity, Supervise, Supervisor, SupervisorRef};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -181,7 +179,7 @@ pub(crate) fn relentless(supervisor: Supervisor) -> Supervisor {
 
 /// What this incarnation of a worker has noted, once it is up.
 pub(crate) async fn noted(worker: &ServerRef<Worker>) -> Vec<u32> {
-    worker.call(Ask::Get).await.expect("it answers")
+    worker.call(Ask::Get).timeout(AGES).await.expect("it answers")
 }
 
 /// No panic of these tests is worth a line.
@@ -237,7 +235,9 @@ pub(crate) fn again(name: &'static str, log: &Log) -> ChildSpec {
 pub(crate) const AGES: Duration = Duration::from_secs(3600);
 
 /// Has a worker block its thread: tells when it does; it goes on when what is returned second is dropped.
-pub(crate) fn block(worker: &ServerRef<Worker>) -> (tokio::sync::oneshot::Receiver<()>, std::sync::mpsc::Sender<()>) {
+pub(crate) fn block(
+    worker: &ServerRef<Worker>,
+) -> (tokio::sync::oneshot::Receiver<()>, std::sync::mpsc::Sender<()>) {
     let (begun, blocks) = tokio::sync::oneshot::channel();
     let (gate, closed) = std::sync::mpsc::channel();
     worker.cast(Tell::Block(begun, closed)).expect("it takes casts");
