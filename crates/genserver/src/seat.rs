@@ -135,8 +135,8 @@ pub(crate) enum Started {
 
 impl<S: GenServer> Desk<S> {
     /// What a starter hears.
-    fn outcome(&mut self) -> Outcome {
-        match self.started.take() {
+    fn outcome(&self) -> Outcome {
+        match self.started {
             Some(Started::Yes) => Outcome::Started,
             Some(Started::Ignored) => Outcome::Ignored,
             _ => Outcome::Stopped(self.exit.as_ref().map_or(ExitReason::Killed, |e| e.reason.clone())),
@@ -740,10 +740,7 @@ impl<S: GenServer> Seat<S> {
             cell.runner.on_dead(&message, &DeadCause::InHand(reason));
             drop_quietly(message);
         }
-        if let Some(sender) = sender {
-            let _ = sender.send(told);
-        }
-        match (renewed, kept) {
+        let again = match (renewed, kept) {
             (Some(incarnation), Some((_, keeper))) => {
                 Self::prepare(cell, incarnation, Lent::Kept(keeper));
                 true
@@ -753,7 +750,12 @@ impl<S: GenServer> Seat<S> {
                 false
             }
             _ => false,
+        };
+        // After the keeper: who hears of a failed start may ask that one to start it again.
+        if let Some(sender) = sender {
+            let _ = sender.send(told);
         }
+        again
     }
 
     /// Does what a keeper has left for after the lease.

@@ -471,6 +471,10 @@ pub(crate) async fn start_on<S: GenServer>(
         if cell.is_leased() {
             return Err(StartError::AlreadyStarted);
         }
+        if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
+            // Before anything is touched: a keeper that would have an incarnation begin does not mean this one.
+            return Err(StartError::Supervised);
+        }
         // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment.
         if cell.gate().enter_quietly() {
             break;

@@ -7,6 +7,7 @@
 
 use crate::child::{Child, Post};
 use crate::child_spec::{ChildId, ChildKind, ChildSpec};
+use crate::perform::Performer;
 use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{AddError, Attempt, Early, Life, Outcome, Rules, Settings, Then};
 use crate::shutdown::ShutdownReport;
@@ -56,6 +57,8 @@ pub(crate) struct Desk {
     pub(crate) rt: Option<Runtime>,
     /// There will be no other incarnation.
     pub(crate) closed: bool,
+    /// Somebody waits, and would hear nothing if the runtime shut down: there is a lookout for that.
+    watched: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
 }
@@ -80,6 +83,7 @@ impl Branch {
                 me: None,
                 rt: None,
                 closed: false,
+                watched: false,
                 retired: Ledger::default(),
             }),
             bell: Notify::new(),
@@ -157,9 +161,16 @@ impl Branch {
     fn settle(self: &Arc<Self>, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) {
         let (mut then, down, rt) = {
             let mut desk = self.desk();
+            let is_ending = desk.is_ending();
+            let id = is_ending.then(|| Self::id_of(&desk, key));
+            let stops = is_ending
+                && desk
+                    .rules
+                    .get(key)
+                    .is_some_and(|e| e.state.is_live() && e.child.kind() == ChildKind::Worker);
             let then = desk.rules.ended(key, end, now, attempted);
-            if then.report == Some(Outcome::Unexpected) && matches!(desk.rules.life, Life::Ending(_)) {
-                let id = Self::id_of(&desk, key);
+            desk.report.stopped += usize::from(stops && desk.rules.is_down(key));
+            if let (Some(Outcome::Unexpected), Some(id)) = (then.report, id) {
                 desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
             }
             if end.orphaned {
@@ -185,10 +196,10 @@ impl Branch {
         self.act(then, &end.exit.reason, key);
         if down {
             self.bell.notify_waiters();
-            if end.orphaned {
-                // Nobody performs any more.
-                self.down();
-            }
+        }
+        if end.orphaned {
+            // In a runtime that has shut down the performer is dropped at once, which ends the rest.
+            self.ensure_performer();
         }
     }
 
@@ -232,7 +243,7 @@ impl Branch {
             desk.rt.clone()
         };
         if let Some(rt) = rt {
-            rt.spawn(crate::perform::perform(Arc::clone(self)));
+            rt.spawn(Performer::new(Arc::clone(self)).perform());
         }
     }
 
@@ -258,6 +269,7 @@ impl Branch {
             }
             desk.rules.begin_anew();
             desk.brutal = false;
+            desk.watched = false;
             desk.report = ShutdownReport::default();
             desk.incarnation += 1;
             desk.incarnation
@@ -363,16 +375,28 @@ impl Branch {
     }
 
     /// Tells when the present incarnation has ended; at once when there is none.
-    pub(crate) fn join(&self) -> Result<oneshot::Receiver<Exit>, Exit> {
-        let mut desk = self.desk();
-        if desk.rules.life == Life::Down {
-            return Err(desk
-                .last_exit
-                .clone()
-                .unwrap_or_else(|| Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0)));
-        }
+    pub(crate) fn join(self: &Arc<Self>) -> Result<oneshot::Receiver<Exit>, Exit> {
         let (tell, told) = oneshot::channel();
-        desk.joiners.push(tell);
+        let lookout = {
+            let mut desk = self.desk();
+            if desk.rules.life == Life::Down {
+                return Err(desk
+                    .last_exit
+                    .clone()
+                    .unwrap_or_else(|| Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0)));
+            }
+            desk.joiners.push(tell);
+            let rt = if desk.watched { None } else { desk.rt.clone() };
+            rt.map(|rt| {
+                let (tell, told) = oneshot::channel();
+                desk.joiners.push(tell);
+                desk.watched = true;
+                (rt, Lookout { branch: Arc::clone(self), incarnation: desk.incarnation, told, done: false })
+            })
+        };
+        if let Some((rt, lookout)) = lookout {
+            rt.spawn(lookout.look());
+        }
         Ok(told)
     }
 
@@ -430,9 +454,42 @@ impl Branch {
     }
 }
 
+impl Desk {
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.rules.life, Life::Ending(_))
+    }
+}
+
+/// Sees to it that who waits for the end of an incarnation hears of it even when its runtime shuts down. (A tree in which
+/// nothing happens has no other task there.)
+struct Lookout {
+    branch: Arc<Branch>,
+    incarnation: u32,
+    told: oneshot::Receiver<Exit>,
+    done: bool,
+}
+
+impl Lookout {
+    async fn look(mut self) {
+        let _ = (&mut self.told).await;
+        self.done = true;
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        let same = !self.done && self.branch.desk().incarnation == self.incarnation;
+        if same {
+            self.branch.orphaned();
+        }
+    }
+}
+
 impl Child for Branch {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
-        self.post.set(post).is_ok()
+        // (One that is up has nobody above it, and must not come under itself.)
+        let is_down = self.desk().rules.life == Life::Down;
+        is_down && self.post.set(post).is_ok()
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {

@@ -4,7 +4,7 @@
 use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
-use restante_core::{ExitReason, Ledger, Stats};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
 use restante_genserver::keeper::{self, End, Keeper, Place, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
@@ -81,7 +81,15 @@ impl<S: GenServer> Child for ServerChild<S> {
     }
 
     fn again(self: Arc<Self>) {
-        keeper::again(self.server.server());
+        let server = self.server.server();
+        keeper::again(server);
+        if server.is_closed() && !server.is_alive() {
+            // Its task is done, perhaps, and would tell nobody.
+            let exit = Exit::new(ExitReason::Normal, Phase::Init, None, server.incarnation());
+            if let Verdict::Leave(Some(settle)) = self.ended(&End::new(exit, true)) {
+                settle();
+            }
+        }
     }
 
     fn order_stop(&self, incarnation: u32, reason: ExitReason) {

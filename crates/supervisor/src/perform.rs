@@ -47,25 +47,42 @@ enum Begun {
 }
 
 /// Does what is noted, until there is nothing more.
-pub(crate) async fn perform(branch: Arc<Branch>) {
-    let mut guard = Performing { branch: &branch, done: false };
-    while let Some(job) = next_job(&branch) {
-        match job {
-            Job::Start => {
-                if start_wanted(&branch, 0).await {
-                    branch.up();
+pub(crate) struct Performer {
+    branch: Arc<Branch>,
+    done: bool,
+}
+
+impl Performer {
+    /// To be spawned: from here on it is a performer, also if it is never polled.
+    pub(crate) fn new(branch: Arc<Branch>) -> Self {
+        Self { branch, done: false }
+    }
+
+    pub(crate) async fn perform(mut self) {
+        let branch = &self.branch;
+        while let Some(job) = next_job(branch) {
+            match job {
+                Job::Start => {
+                    if start_wanted(branch, 0).await {
+                        branch.up();
+                    }
                 }
-            }
-            Job::Group(group) => restart_group(&branch, group).await,
-            Job::End => {
-                stop_all(&branch).await;
-                if branch.down() {
-                    branch.begin_again();
+                Job::Group(group) => {
+                    restart_group(branch, group).await;
+                    // Without a pause, and with an `init` that fails at once, nothing else waits here.
+                    Runtime::yield_now().await;
+                }
+                Job::End => {
+                    stop_all(branch).await;
+                    if branch.down() {
+                        Runtime::yield_now().await;
+                        branch.begin_again();
+                    }
                 }
             }
         }
+        self.done = true;
     }
-    guard.done = true;
 }
 
 /// The most urgent thing to do; none: the performer has gone, as of this moment.
@@ -75,7 +92,7 @@ fn next_job(branch: &Branch) -> Option<Job> {
         return Some(Job::End);
     }
     if let Some(group) = desk.rules.group.take() {
-        desk.rules.falling = Some(group.from);
+        desk.rules.falling = Some(group);
         return Some(Job::Group(group));
     }
     if desk.rules.life == Life::Starting {
@@ -85,30 +102,61 @@ fn next_job(branch: &Branch) -> Option<Job> {
     None
 }
 
-/// The performer was dropped half-way: its runtime has shut down, and nobody else will perform there.
-struct Performing<'a> {
-    branch: &'a Arc<Branch>,
-    done: bool,
-}
-
-impl Drop for Performing<'_> {
+impl Drop for Performer {
     fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        let down = {
-            let mut desk = self.branch.desk();
-            desk.performing = false;
-            desk.rules.end(ExitReason::Killed);
-            desk.rules.live == 0
-        };
-        if down {
-            self.branch.down();
+        if !self.done {
+            self.branch.orphaned();
         }
     }
 }
 
 impl Branch {
+    /// The supervisor's runtime has shut down: nobody will perform there. All that is left is killed; it is down when that
+    /// has ended, which mostly is at once.
+    pub(crate) fn orphaned(self: &Arc<Self>) {
+        let live = {
+            let mut desk = self.desk();
+            if desk.rules.life == Life::Down {
+                desk.performing = false;
+                return;
+            }
+            // Until this is done it need not be begun again for each child that ends by it.
+            desk.performing = true;
+            desk.brutal = true;
+            desk.rules.end(ExitReason::Killed);
+            desk.rules.live_keys()
+        };
+        for key in live {
+            let stopping = self.desk().rules.stops(key, false);
+            match stopping {
+                Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
+                Stopping::Cancelled(tell) => Self::tell(tell),
+                Stopping::Tell { child, incarnation, .. } => child.kill(incarnation, ExitReason::Killed),
+            }
+        }
+        let down = {
+            let mut desk = self.desk();
+            desk.performing = false;
+            desk.rules.live == 0
+        };
+        if down {
+            self.down();
+        }
+    }
+
+    /// The start of a child has come to nothing: who waited for its end is told.
+    pub(crate) fn start_failed(self: &Arc<Self>, key: u64, epoch: u32) {
+        let (tell, down) = {
+            let mut desk = self.desk();
+            let tell = desk.rules.start_failed(key, epoch);
+            (tell, desk.is_ending() && desk.rules.live == 0)
+        };
+        Self::tell(tell);
+        if down {
+            self.ensure_performer();
+        }
+    }
+
     /// Waits until `holds`, which is looked at again when the bell is rung.
     pub(crate) async fn until(&self, holds: impl Fn(&Desk) -> bool) {
         loop {
@@ -126,7 +174,7 @@ impl Branch {
         matches!(desk.rules.life, Life::Ending(_) | Life::Down) || desk.rules.group.is_some()
     }
 
-    fn tell(tell: Vec<tokio::sync::oneshot::Sender<()>>) {
+    pub(crate) fn tell(tell: Vec<tokio::sync::oneshot::Sender<()>>) {
         for waiting in tell {
             let _ = waiting.send(());
         }
@@ -147,10 +195,16 @@ async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
         let Some((key, child)) = next else { return true };
         let begun = match child {
             Some(child) => start_one(branch, key, child).await,
-            // Somebody else has started it, or it was abandoned and still is not down.
-            None if branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopping) => {
+            // It was abandoned, and still is not down.
+            None if branch
+                .desk()
+                .rules
+                .get(key)
+                .is_some_and(|e| matches!(e.state, State::Stopping | State::Abandoned)) =>
+            {
                 Begun::Failed(StartError::AlreadyStarted)
             }
+            // Somebody else has started it.
             None => Begun::Up,
         };
         match begun {
@@ -190,6 +244,7 @@ fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
 
 /// Starts one child, which the table shows as starting.
 async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Begun {
+    let epoch = branch.desk().rules.epoch_of(key).unwrap_or_default();
     let started = {
         let start = child.start();
         let interrupted = pin!(branch.until(Branch::is_interrupted));
@@ -201,27 +256,41 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Beg
     let error = match started {
         Some(Ok(())) => return Begun::Up,
         Some(Err(StartError::Ignored)) => {
-            ignored(branch, key);
+            ignored(branch, key, epoch);
             return Begun::Up;
         }
         Some(Err(error)) => Some(error),
         None => None,
     };
-    let tell = branch.desk().rules.start_failed(key);
-    Branch::tell(tell);
-    error.map_or(Begun::Interrupted, Begun::Failed)
+    branch.start_failed(key, epoch);
+    match error {
+        None => Begun::Interrupted,
+        // Somebody has stopped it by hand: the others do without.
+        Some(_) if branch.desk().rules.is_halted(key) => Begun::Up,
+        // Its mailbox was closed while it was stopped: it is gone for good, as if it had been running.
+        Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
+            let gone = branch.desk().rules.remove(key);
+            if let Some(gone) = gone {
+                branch.retire(&*gone, &ExitReason::Shutdown);
+            }
+            Begun::Up
+        }
+        Some(error) => Begun::Failed(error),
+    }
 }
 
 /// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
-pub(crate) fn ignored(branch: &Arc<Branch>, key: u64) {
-    let (tell, gone) = {
+pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, epoch: u32) {
+    branch.start_failed(key, epoch);
+    let gone = {
         let mut desk = branch.desk();
-        let tell = desk.rules.start_failed(key);
-        let goes = desk.rules.settings.dynamic
-            || desk.rules.get(key).is_some_and(|e| e.options.restart == Restart::Temporary);
-        (tell, if goes { desk.rules.discard(key) } else { None })
+        if desk.rules.goes_when_stopped(key) {
+            desk.rules.discard(key)
+        } else {
+            desk.rules.keep(key);
+            None
+        }
     };
-    Branch::tell(tell);
     if let Some(gone) = gone {
         branch.retire(&*gone, &ExitReason::Normal);
     }
@@ -229,7 +298,8 @@ pub(crate) fn ignored(branch: &Arc<Branch>, key: u64) {
 
 /// Stops the group in reverse order, waits, starts it in order.
 async fn restart_group(branch: &Arc<Branch>, group: Group) {
-    let members: Vec<u64> = branch.desk().rules.children.range(group.from..).map(|(key, _)| *key).collect();
+    let members = group.from..group.until;
+    let members: Vec<u64> = branch.desk().rules.children.range(members).map(|(key, _)| *key).collect();
     for key in members.iter().rev() {
         {
             let stop = pin!(stop_one(branch, *key, false));
@@ -272,6 +342,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
     };
     let (child, incarnation, shutdown) = match stopping {
         Stopping::Down => return true,
+        Stopping::Abandoned => return false,
         Stopping::Cancelled(tell) => {
             Branch::tell(tell);
             return true;
@@ -295,12 +366,12 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
     };
     if at_most(limit, &mut told).await.is_none() {
         if shutdown != Shutdown::BrutalKill {
-            let mut desk = branch.desk();
-            let id = Branch::id_of(&desk, key);
-            desk.report.killed.push((id.to_string(), limit));
+            overdue(branch, key, limit);
         }
         child.kill(incarnation, ExitReason::Killed);
-        if at_most(branch.grace, &mut told).await.is_none() {
+        // (A supervisor that is killed ends: what does not end below it, it abandons itself.)
+        let grace = if child.kind() == ChildKind::Supervisor { Duration::MAX } else { branch.grace };
+        if at_most(grace, &mut told).await.is_none() {
             abandon(branch, key);
             return false;
         }
@@ -324,29 +395,41 @@ fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_init: bool,
     shutdown
 }
 
+/// A child is over its limit, and will be killed.
+fn overdue(branch: &Branch, key: u64, limit: Duration) {
+    let mut desk = branch.desk();
+    if desk.rules.overdue(key) && desk.is_ending() {
+        let id = Branch::id_of(&desk, key);
+        desk.report.killed.push((id.to_string(), limit));
+    }
+}
+
 /// A child does not end: it is left behind, and named.
 fn abandon(branch: &Arc<Branch>, key: u64) {
     let child = {
         let mut desk = branch.desk();
         let id = Branch::id_of(&desk, key);
-        desk.report.abandoned.push(id.to_string());
+        if desk.is_ending() {
+            desk.report.abandoned.push(id.to_string());
+        }
         desk.rules.abandon(key);
         id
     };
+    // (That may have been the last one that was waited for.)
+    branch.bell.notify_waiters();
     tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
 }
 
-/// Takes over what a child that is a supervisor has to report.
+/// Takes over what a child that is a supervisor has to report, if this one has to report as well.
 fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>) {
-    let below = Arc::clone(child).as_branch().map(|below| std::mem::take(&mut below.desk().report));
-    let mut desk = branch.desk();
-    match below {
-        Some(below) => {
-            let id = Branch::id_of(&desk, key);
-            desk.report.absorb(id.as_str(), below);
-        }
-        None => desk.report.stopped += 1,
+    let Some(below) = Arc::clone(child).as_branch() else { return };
+    if !branch.desk().is_ending() {
+        return;
     }
+    let report = std::mem::take(&mut below.desk().report);
+    let mut desk = branch.desk();
+    let id = Branch::id_of(&desk, key);
+    desk.report.absorb(id.as_str(), report);
 }
 
 /// Stops everything: one after the other in reverse order, or, where there is no order among them, together.
@@ -384,7 +467,7 @@ async fn stop_together(branch: &Arc<Branch>) {
             (desk.rules.stops(key, false), desk.brutal)
         };
         match stopping {
-            Stopping::Down | Stopping::Unbegun => {}
+            Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
             Stopping::Cancelled(tell) => Branch::tell(tell),
             Stopping::Tell { child, incarnation, in_init, shutdown } => {
                 let shutdown = order(&*child, incarnation, shutdown, in_init, brutal);
@@ -396,10 +479,9 @@ async fn stop_together(branch: &Arc<Branch>) {
         }
         if n % 256 == 255 {
             // So that what has been told can happen.
-            tokio::task::yield_now().await;
+            Runtime::yield_now().await;
         }
     }
-    let count = waiting.len();
     let mut brutal = branch.desk().brutal;
     for limit in limits {
         let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
@@ -416,10 +498,7 @@ async fn stop_together(branch: &Arc<Branch>) {
         if over {
             for (key, child, incarnation, shutdown) in &mut waiting {
                 if *shutdown == Shutdown::Timeout(limit) && !branch.desk().rules.is_down(*key) {
-                    let mut desk = branch.desk();
-                    let id = Branch::id_of(&desk, *key);
-                    desk.report.killed.push((id.to_string(), limit));
-                    drop(desk);
+                    overdue(branch, *key, limit);
                     child.kill(*incarnation, ExitReason::Killed);
                     *shutdown = Shutdown::BrutalKill;
                 }
@@ -442,16 +521,16 @@ async fn stop_together(branch: &Arc<Branch>) {
     }
     let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0));
     if at_most(branch.grace, &mut down).await.is_none() {
-        for key in branch.desk().rules.live_keys() {
+        let live = branch.desk().rules.live_keys();
+        let is_worker =
+            |key: &u64| branch.desk().rules.get(*key).is_some_and(|e| e.child.kind() == ChildKind::Worker);
+        for key in live.into_iter().filter(is_worker) {
             abandon(branch, key);
         }
+        // A supervisor that is killed ends: what does not end below it, it abandons itself.
+        down.await;
     }
-    drop(down);
-    let mut workers = 0;
     for (key, child, ..) in &waiting {
-        if child.kind() == ChildKind::Supervisor { absorb(branch, *key, child) } else { workers += 1 }
+        absorb(branch, *key, child);
     }
-    let mut desk = branch.desk();
-    let abandoned = desk.report.abandoned.len();
-    desk.report.stopped += workers.min(count) - abandoned.min(workers);
 }

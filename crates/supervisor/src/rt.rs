@@ -31,6 +31,11 @@ impl Runtime {
     pub(crate) async fn sleep(pause: Duration) {
         tokio::time::sleep(pause).await;
     }
+
+    /// The same.
+    pub(crate) async fn yield_now() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[cfg(shuttle)]
@@ -45,6 +50,10 @@ impl Runtime {
     }
 
     pub(crate) async fn sleep(_: Duration) {
+        shuttle::future::yield_now().await;
+    }
+
+    pub(crate) async fn yield_now() {
         shuttle::future::yield_now().await;
     }
 }

@@ -76,6 +76,7 @@ impl State {
 }
 
 /// One child.
+#[expect(clippy::struct_excessive_bools, reason = "each is a note of its own, and most combinations occur")]
 pub(crate) struct Entry<C> {
     pub(crate) child: C,
     pub(crate) options: Arc<ChildOptions>,
@@ -92,9 +93,13 @@ pub(crate) struct Entry<C> {
     pub(crate) wanted: bool,
     /// It was started by hand, not with its supervisor.
     pub(crate) added: bool,
-    /// It leaves the table when it is down.
+    /// It leaves the table when it is down: it was given up, or has been added by hand and was never up.
     discarded: bool,
     supervisor: bool,
+    /// It was stopped by hand: that it did not start is nobody's failure.
+    halted: bool,
+    /// It has been killed for its time.
+    overdue: bool,
 }
 
 /// See [`Entry`].
@@ -126,23 +131,22 @@ impl<C> Entry<C> {
         self.rare.as_ref().and_then(|rare| rare.last_exit.as_ref())
     }
 
-    /// Whether an incarnation is there that can be told something.
-    pub(crate) fn is_begun(&self) -> bool {
-        self.begun
-    }
-
     fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
         self.state = State::Stopped;
         self.begun = false;
+        self.overdue = false;
         self.epoch += 1;
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
     }
 }
 
-/// A group restart that is due or under way: of all children from this key on.
+/// A group restart that is due or under way: of all children from one key on, up to the last that was there when the
+/// group fell. (Who is added later is not stopped by it.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) from: u64,
+    /// The first key that is not in it.
+    pub(crate) until: u64,
     pub(crate) pause: Duration,
 }
 
@@ -156,6 +160,12 @@ pub(crate) enum Early {
     Again,
     /// All the rest; with the attempt, if one has been counted.
     Settle(Option<Attempt>),
+}
+
+impl Group {
+    fn takes_in(&self, key: u64) -> bool {
+        (self.from..self.until).contains(&key)
+    }
 }
 
 /// What is to be done after a decision, outside the lock.
@@ -234,8 +244,8 @@ pub(crate) struct Rules<C> {
     last_options: Option<Arc<ChildOptions>>,
     pub(crate) life: Life,
     pub(crate) group: Option<Group>,
-    /// The performer is stopping a group: all children from this key on.
-    pub(crate) falling: Option<u64>,
+    /// The performer is stopping this group.
+    pub(crate) falling: Option<Group>,
     window: Window,
     rng: fastrand::Rng,
     pub(crate) restarts: u64,
@@ -284,11 +294,6 @@ impl<C: Clone> Rules<C> {
         self.get(key).and_then(Entry::id).cloned().unwrap_or_else(|| ChildId::from(format!("#{key}")))
     }
 
-    /// The key that the next child gets.
-    pub(crate) fn next_key(&self) -> u64 {
-        self.next_key
-    }
-
     /// Adds a child, which stops here until somebody starts it.
     pub(crate) fn add(
         &mut self,
@@ -323,8 +328,10 @@ impl<C: Clone> Rules<C> {
             begun: false,
             wanted: false,
             added,
-            discarded: false,
+            discarded: added,
             supervisor: false,
+            halted: false,
+            overdue: false,
         };
         self.children.insert(key, entry);
         Ok(key)
@@ -377,10 +384,21 @@ impl<C: Clone> Rules<C> {
             return None;
         }
         entry.begun = false;
+        entry.halted = false;
         entry.epoch += 1;
         let child = entry.child.clone();
         self.change(key, State::Starting);
         Some(child)
+    }
+
+    /// Which start of a child this is: what belongs to an earlier one has nothing to say any more.
+    pub(crate) fn epoch_of(&self, key: u64) -> Option<u32> {
+        self.get(key).map(|entry| entry.epoch)
+    }
+
+    /// Whether a child did not start because somebody stopped it.
+    pub(crate) fn is_halted(&self, key: u64) -> bool {
+        self.get(key).is_some_and(|entry| entry.halted)
     }
 
     /// The same for one that has just been added, unless the supervisor has begun to end meanwhile.
@@ -405,16 +423,25 @@ impl<C: Clone> Rules<C> {
         self.settings.dynamic || self.get(key).is_some_and(|e| e.options.restart == Restart::Temporary)
     }
 
-    /// The start has come to nothing: nobody is there, or somebody who is being killed.
-    pub(crate) fn start_failed(&mut self, key: u64) -> Vec<oneshot::Sender<()>> {
-        let Some(entry) = self.children.get_mut(&key) else { return Vec::new() };
+    /// The start of this epoch has come to nothing, or nobody waits for it any more: nobody is there, or somebody who is
+    /// being killed (and may have come up at the last moment).
+    pub(crate) fn start_failed(&mut self, key: u64, epoch: u32) -> Vec<oneshot::Sender<()>> {
+        let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == epoch) else { return Vec::new() };
         match entry.state {
             State::Starting | State::Stopping if !entry.begun => self.rest(key),
-            State::Starting => {
+            State::Starting | State::Running => {
+                entry.overdue = true;
                 self.change(key, State::Stopping);
                 Vec::new()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// A child that has been added by hand had nothing to serve: its specification stays.
+    pub(crate) fn keep(&mut self, key: u64) {
+        if let Some(entry) = self.children.get_mut(&key) {
+            entry.discarded = false;
         }
     }
 
@@ -445,6 +472,7 @@ impl<C: Clone> Rules<C> {
         if entry.incarnation != incarnation || !matches!(entry.state, State::Starting | State::Restarting) {
             return;
         }
+        entry.discarded = false;
         if let Some(rare) = entry.rare.as_mut() {
             rare.pauses.started(now());
         }
@@ -498,13 +526,14 @@ impl<C: Clone> Rules<C> {
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
         // A group restart will stop it, or is about to: its own end makes no difference.
-        let falls = self.falling.is_some_and(|from| key >= from) || self.group.is_some_and(|g| key >= g.from);
+        let falls = [self.falling, self.group].iter().flatten().any(|group| group.takes_in(key));
         let settled = match state {
             // Whoever started it or told it to end decides.
             State::Starting | State::Abandoned => true,
             State::Stopping => {
                 let told = match options.shutdown {
                     Shutdown::BrutalKill => *reason == ExitReason::Killed,
+                    _ if entry.overdue => *reason == ExitReason::Killed,
                     _ => matches!(reason, ExitReason::Shutdown | ExitReason::ShutdownWith(_)),
                 };
                 // One that may end by itself may do so just when it is told.
@@ -515,7 +544,7 @@ impl<C: Clone> Rules<C> {
             _ => ending || falls,
         };
         if settled && !end.closed {
-            let discarded = entry.discarded;
+            let discarded = entry.discarded && !end.ignored;
             then.tell = self.rest(key);
             if discarded {
                 then.gone = self.remove(key);
@@ -642,12 +671,15 @@ impl<C: Clone> Rules<C> {
 
     /// A group restart is due; with one that is due already it becomes one.
     fn fall_together(&mut self, from: u64, pause: Duration) {
-        let group = self.group.get_or_insert(Group { from, pause });
+        let until = self.next_key;
+        let group = self.group.get_or_insert(Group { from, until, pause });
         group.from = group.from.min(from);
+        group.until = until;
         group.pause = group.pause.max(pause);
         let from = group.from;
         for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
-            entry.wanted = entry.options.restart != Restart::Temporary;
+            // (Who has been added and was never up is only stopped: whoever added it hears so, and it goes.)
+            entry.wanted = entry.options.restart != Restart::Temporary && !entry.discarded;
         }
     }
 
@@ -665,6 +697,9 @@ impl<C: Clone> Rules<C> {
 
     /// The supervisor is to end, for the first reason given.
     pub(crate) fn end(&mut self, reason: ExitReason) {
+        if self.life == Life::Down {
+            return;
+        }
         if !matches!(self.life, Life::Ending(_)) {
             self.life = Life::Ending(reason);
         }
@@ -688,12 +723,14 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn stops(&mut self, key: u64, by_hand: bool) -> Stopping<C> {
         let Some(entry) = self.children.get_mut(&key) else { return Stopping::Down };
         entry.wanted &= !by_hand;
+        entry.halted |= by_hand;
         let options = Arc::clone(&entry.options);
         let child = entry.child.clone();
         let incarnation = entry.incarnation;
         let begun = entry.begun;
         match entry.state {
-            State::Stopped | State::Abandoned => return Stopping::Down,
+            State::Stopped => return Stopping::Down,
+            State::Abandoned => return Stopping::Abandoned,
             // It waits for its next incarnation, which will not come.
             State::Restarting if !begun => {
                 let told = self.rest(key);
@@ -719,6 +756,14 @@ impl<C: Clone> Rules<C> {
         let (tell, told) = oneshot::channel();
         entry.rare().waiting.push(tell);
         Some(told)
+    }
+
+    /// A child is over its limit, and will be killed. True: that is news.
+    pub(crate) fn overdue(&mut self, key: u64) -> bool {
+        self.children
+            .get_mut(&key)
+            .filter(|e| e.state.is_live())
+            .is_some_and(|e| !std::mem::replace(&mut e.overdue, true))
     }
 
     /// A child is left behind.
@@ -765,7 +810,12 @@ impl<C: Clone> Rules<C> {
     /// A fresh incarnation of the supervisor begins.
     pub(crate) fn begin_anew(&mut self) {
         self.life = Life::Starting;
-        self.children.values_mut().for_each(|entry| entry.wanted = true);
+        for entry in self.children.values_mut() {
+            entry.wanted = !entry.discarded;
+            if let Some(rare) = entry.rare.as_mut() {
+                rare.window.clear();
+            }
+        }
         self.group = None;
         self.falling = None;
         self.window.clear();
@@ -776,6 +826,8 @@ impl<C: Clone> Rules<C> {
 pub(crate) enum Stopping<C> {
     /// Nothing.
     Down,
+    /// Nothing more can be done.
+    Abandoned,
     /// It was about to be restarted, and is no longer.
     Cancelled(Vec<oneshot::Sender<()>>),
     /// Somebody is about to start it, and will find that it must not begin.

@@ -378,29 +378,26 @@ impl SupervisorRef {
             AddError::Supervised => SpecError::Supervised(id).into(),
             AddError::Down => StartChildError::Down,
         })?;
-        let mut guard = StartGuard { branch, key, discards: true, done: false };
-        if branch.desk().rules.starts_by_hand(key).is_none() {
+        let begun = {
+            let mut desk = branch.desk();
+            desk.rules.starts_by_hand(key).and_then(|_| desk.rules.epoch_of(key))
+        };
+        let Some(epoch) = begun else {
+            let gone = branch.desk().rules.discard(key);
+            if let Some(gone) = gone {
+                branch.retire(&*gone, &ExitReason::Shutdown);
+            }
             return Err(StartChildError::Down);
-        }
-        match child.start().await {
-            Ok(()) => {
-                guard.done = true;
-                Ok((key, Started::Running))
-            }
-            Err(StartError::Ignored) => {
-                guard.done = true;
-                perform::ignored(branch, key);
-                Ok((key, Started::Ignored))
-            }
-            Err(error) => Err(error.into()),
-        }
+        };
+        let started = start_by_hand(branch, key, epoch, child, true).await?;
+        Ok((key, started))
     }
 
     /// Stops a child, within its own limit. Its specification and its mailbox stay (see [`ChildOptions::keep_mailbox`]), unless it
     /// is temporary. A child that is stopped is let be, and one that is about to be restarted is not.
     ///
     /// # Errors
-    /// [`ChildError::NotFound`], [`ChildError::Abandoned`].
+    /// [`ChildError::NotFound`], [`ChildError::Abandoned`]; [`ChildError::Down`] when the supervisor's runtime has shut down.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting; the child ends all the same.
@@ -426,7 +423,12 @@ impl SupervisorRef {
             branch.stopped_by_hand(key);
             let _ = tell.send(stopped);
         });
-        if told.await.unwrap_or(true) { Ok(()) } else { Err(ChildError::Abandoned) }
+        match told.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ChildError::Abandoned),
+            // Its runtime has shut down.
+            Err(_) => Err(ChildError::Down),
+        }
     }
 
     /// Starts a child that is stopped.
@@ -438,28 +440,17 @@ impl SupervisorRef {
     /// Dropping the future before the child is up kills it; its specification stays.
     pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
         let branch = &self.branch;
-        let (key, child) = {
+        let (key, child, epoch) = {
             let mut desk = branch.desk();
             if !matches!(desk.rules.life, Life::Up | Life::Starting) {
                 return Err(ChildError::Down);
             }
             let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
             desk.rules.must_be_stopped(key)?;
-            (key, desk.rules.starts(key).ok_or(ChildError::Running)?)
+            let child = desk.rules.starts(key).ok_or(ChildError::Running)?;
+            (key, child, desk.rules.epoch_of(key).ok_or(ChildError::NotFound)?)
         };
-        let mut guard = StartGuard { branch, key, discards: false, done: false };
-        match child.start().await {
-            Ok(()) => {
-                guard.done = true;
-                Ok(Started::Running)
-            }
-            Err(StartError::Ignored) => {
-                guard.done = true;
-                perform::ignored(branch, key);
-                Ok(Started::Ignored)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(start_by_hand(branch, key, epoch, child, false).await?)
     }
 
     /// Takes a stopped child out of the table; its mailbox closes.
@@ -510,6 +501,9 @@ impl SupervisorRef {
     /// # Cancel safety
     /// Dropping the future before all children are up stops those that are.
     pub async fn start(&self) -> Result<(), StartError> {
+        if self.branch.parent().is_some() {
+            return Err(StartError::Supervised);
+        }
         Arc::clone(&self.branch).start().await
     }
 
@@ -644,10 +638,37 @@ impl Branch {
     }
 }
 
-/// A start by hand that comes to nothing leaves nothing behind.
+/// Starts a child, which the table shows as starting.
+async fn start_by_hand(
+    branch: &Arc<Branch>,
+    key: u64,
+    epoch: u32,
+    child: Arc<dyn Child>,
+    discards: bool,
+) -> Result<Started, StartError> {
+    let mut start = child.start();
+    // (Dropped before the start is: the table must know that the child is to end before it does.)
+    let mut guard = StartGuard { branch, key, epoch, discards, done: false };
+    match start.as_mut().await {
+        Ok(()) => {
+            guard.done = true;
+            Ok(Started::Running)
+        }
+        Err(StartError::Ignored) => {
+            guard.done = true;
+            perform::ignored(branch, key, epoch);
+            Ok(Started::Ignored)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A start by hand that comes to nothing leaves nothing behind. What has been decided over the child since (it fell with a
+/// group, say) is none of its business.
 struct StartGuard<'a> {
     branch: &'a Arc<Branch>,
     key: u64,
+    epoch: u32,
     /// The specification goes as well.
     discards: bool,
     done: bool,
@@ -658,14 +679,11 @@ impl Drop for StartGuard<'_> {
         if self.done {
             return;
         }
-        let (tell, gone) = {
-            let mut desk = self.branch.desk();
-            let tell = desk.rules.start_failed(self.key);
-            (tell, if self.discards { desk.rules.discard(self.key) } else { None })
-        };
-        for waiting in tell {
-            let _ = waiting.send(());
+        if self.branch.desk().rules.epoch_of(self.key) != Some(self.epoch) {
+            return;
         }
+        self.branch.start_failed(self.key, self.epoch);
+        let gone = if self.discards { self.branch.desk().rules.discard(self.key) } else { None };
         if let Some(gone) = gone {
             self.branch.retire(&*gone, &ExitReason::Shutdown);
         }

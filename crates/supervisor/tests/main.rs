@@ -1,7 +1,17 @@
 //! The supervisor's behaviour, through its public face.
 
+mod cancel;
+mod children;
 mod dynamic;
+mod escalation;
+mod groups;
+mod reasons;
 mod redelivery;
+mod restarting;
+mod runtimes;
+mod shutdown;
+mod significant;
+mod starting;
 mod strategies;
 mod support;
 mod survives;

@@ -2,7 +2,7 @@
 
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
-use restante_supervisor::{Backoff, ChildSpec, Intensity, Supervise, Supervisor};
+use restante_supervisor::{Backoff, ChildSpec, ChildState, Intensity, Supervise, Supervisor, SupervisorRef};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,8 +79,10 @@ pub(crate) enum Tell {
     Stop(ExitReason),
     /// Handled for so long.
     Sleep(Duration),
-    /// Blocks its thread for so long.
-    Block(Duration),
+    /// Tells that it has begun, then blocks its thread until the other end is dropped.
+    Block(tokio::sync::oneshot::Sender<()>, std::sync::mpsc::Receiver<()>),
+    /// Asks another one.
+    Ask(ServerRef<Worker>),
 }
 
 pub(crate) enum Ask {
@@ -134,7 +136,15 @@ impl GenServer for Worker {
             Tell::Fail(why) => return Err(ExitReason::error(why)),
             Tell::Stop(reason) => return Ok(Next::stop_with(reason)),
             Tell::Sleep(time) => tokio::time::sleep(time).await,
-            Tell::Block(time) => std::thread::sleep(time),
+            Tell::Block(begun, gate) => {
+                let _ = begun.send(());
+                let _ = gate.recv();
+            }
+            Tell::Ask(other) => {
+                let answered = other.call(Ask::Get).await.is_ok();
+                let how = if answered { "was answered" } else { "was not answered" };
+                self.args.log.note(format!("{} {how}", self.args.name));
+            }
         }
         Ok(Next::go())
     }
@@ -169,7 +179,7 @@ pub(crate) fn relentless(supervisor: Supervisor) -> Supervisor {
 
 /// What this incarnation of a worker has noted, once it is up.
 pub(crate) async fn noted(worker: &ServerRef<Worker>) -> Vec<u32> {
-    worker.call(Ask::Get).await.expect("it answers")
+    worker.call(Ask::Get).timeout(AGES).await.expect("it answers")
 }
 
 /// No panic of these tests is worth a line.
@@ -200,4 +210,50 @@ pub(crate) async fn until(holds: impl Fn() -> bool) {
     while !holds() {
         tokio::task::yield_now().await;
     }
+}
+
+/// Returns when nothing in this runtime can go on without time passing. (Under a paused clock, which then moves.)
+pub(crate) async fn settled() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Has a worker panic, and returns when all that follows from it without a pause has happened.
+pub(crate) async fn crash(worker: &ServerRef<Worker>) {
+    worker.cast(Tell::Panic).expect("it takes casts");
+    settled().await;
+}
+
+/// Has a worker end by itself, for this reason, and returns when what follows from it has happened.
+pub(crate) async fn end(worker: &ServerRef<Worker>, reason: ExitReason) {
+    worker.cast(Tell::Stop(reason)).expect("it takes casts");
+    settled().await;
+}
+
+/// Ids and states, the child started last first.
+pub(crate) fn states(tree: &SupervisorRef) -> Vec<(String, ChildState)> {
+    tree.which_children().iter().map(|child| (child.id.to_string(), child.state)).collect()
+}
+
+/// Specifications, active, supervisors, workers: in the order in which OTP's tests write them.
+pub(crate) fn counts(tree: &SupervisorRef) -> [usize; 4] {
+    let counts = tree.count_children();
+    [counts.specs, counts.active, counts.supervisors, counts.workers]
+}
+
+/// A second specification with the same id, over a mailbox of its own.
+pub(crate) fn again(name: &'static str, log: &Log) -> ChildSpec {
+    worker(name, log).1
+}
+
+/// More time than any test's tree needs.
+pub(crate) const AGES: Duration = Duration::from_secs(3600);
+
+/// Has a worker block its thread: tells when it does; it goes on when what is returned second is dropped.
+pub(crate) fn block(
+    worker: &ServerRef<Worker>,
+) -> (tokio::sync::oneshot::Receiver<()>, std::sync::mpsc::Sender<()>) {
+    let (begun, blocks) = tokio::sync::oneshot::channel();
+    let (gate, closed) = std::sync::mpsc::channel();
+    worker.cast(Tell::Block(begun, closed)).expect("it takes casts");
+    (blocks, gate)
 }
