@@ -24,6 +24,10 @@ enum What {
     Stop,
     /// Receives the next message by itself, then panics.
     ReceiveThenPanic,
+    /// The same, and goes.
+    Receive,
+    /// Throws out everything that waits.
+    Purge,
     /// Panics, and there is no copy.
     PanicUncopied,
     /// Goes or panics (true); copying panics.
@@ -99,11 +103,12 @@ impl Bench {
                 go.pass().await;
             }
             What::Stop => return Ok(Next::stop()),
-            What::ReceiveThenPanic => {
+            What::Receive | What::ReceiveThenPanic => {
                 let Ok(Message::Cast(job)) = ctx.receive(LONG, |_| true).await else { panic!("no cast") };
                 self.log.push(format!("received {}", job.0));
-                panic!("boom")
+                assert!(matches!(what, What::Receive), "boom");
             }
+            What::Purge => drop(ctx.purge(|m| matches!(m, Message::Cast(job) if job.0 == 1))),
             What::AnswerThenPanic => {
                 reply.unwrap().send(1);
                 panic!("boom")
@@ -580,11 +585,20 @@ async fn lanes_are_told_apart_whatever_came_before() {
     shop.open();
     settle().await;
     assert_eq!(shop.log.take(), ["1@1", "2@1", "2@2", "3@2", "3@3", "4@3"]);
-    // Alone, and so by the shortest way.
-    shop.job(5, What::PanicBefore(4));
+    assert_eq!(shop.close().await.handled, 4);
+
+    // The last of a higher lane, and behind it one that carries nothing: that one comes by the shortest way.
+    let shop = Shop::closed(InHand::redeliver(1));
+    shop.bench.cast_with(job(0, What::Go), at(Lane::High)).unwrap();
+    shop.bench.cast_with(job(1, What::Go), at(Lane::High)).unwrap();
+    shop.job(2, What::PanicBefore(2));
+    shop.start().await;
+    shop.bench.join().await;
+    shop.bench.cast_with(job(3, What::Go), at(Lane::High)).unwrap();
+    shop.start().await;
     settle().await;
-    assert_eq!(shop.log.take(), ["5@3", "5@4"]);
-    assert_eq!(shop.close().await.handled, 5);
+    assert_eq!(shop.log.take(), ["0@1", "1@1", "2@1", "3@2", "2@2"], "it is in the normal lane");
+    assert_eq!(shop.close().await.handled, 4);
 }
 
 /// Clause 5.11: it takes up its room and weight again, even where others have been let in meanwhile, and nobody else is let
@@ -924,22 +938,29 @@ async fn a_message_may_expire_in_its_back_off() {
     assert_eq!((ledger.expired, ledger.redelivered, ledger.handled), (1, 2, 1));
 }
 
-/// Clause 5.12: what a tick's handler throws out, or receives by itself, holds up nothing any more.
+/// Clause 5.12: a message that a handler throws out, or receives by itself, while it waits holds up nothing any more.
 #[tokio::test(start_paused = true)]
 async fn a_message_may_be_taken_out_of_its_back_off() {
     let control = SendOptions::new().lane(Lane::Control);
-    let mut shop = Shop::closed(InHand::redeliver(9).backoff(LONG));
-    shop.open();
-    shop.job(1, What::Panic);
-    shop.job(2, What::Go);
-    settle().await;
-    // It takes the first there is, which is the one that waits. (And then it panics, for the control lane at once.)
-    shop.bench.cast_with(job(3, What::ReceiveThenPanic), control).unwrap();
-    settle().await;
-    let log = shop.log.take();
-    assert_eq!(log[..3], ["1@1", "3@2", "received 1"], "{log:?}");
-    assert_eq!(log[3..5], ["3@3", "received 2"], "nothing is held up any more");
-    shop.close().await;
+    for (taker, purged) in [(What::Purge, 1), (What::Receive, 0)] {
+        let mut shop = Shop::closed(InHand::redeliver(9).backoff(LONG));
+        shop.open();
+        shop.job(1, What::Panic);
+        shop.job(2, What::Go);
+        settle().await;
+        shop.bench.cast_with(job(3, taker), control).unwrap();
+        settle().await;
+        let log = shop.log.take();
+        let expected =
+            if purged == 1 { vec!["1@1", "3@2", "2@2"] } else { vec!["1@1", "3@2", "received 1", "2@2"] };
+        assert_eq!(log, expected);
+        // And callers, orders and data come and go as ever.
+        shop.job(4, What::Go);
+        settle().await;
+        assert_eq!(shop.log.take(), ["4@2"]);
+        let ledger = shop.close().await;
+        assert_eq!((ledger.purged, ledger.handled, ledger.queued), (purged, 4 - purged, 0));
+    }
 }
 
 /// Clause 9.5: a server whose message waits out its back-off is not idle.

@@ -14,7 +14,8 @@
 //! | monitors and links | of the incarnation: told, then gone; of the mailbox: stay | told | `monitors_and_links` | `life::monitors_watch_an_incarnation_or_a_mailbox`, `life::a_link_does_not_pass_to_the_next_incarnation` |
 //! | the state | dropped; `init` makes a new one | dropped | `the_state` | `bad_input::a_state_may_panic_in_its_drop` |
 //!
-//! Restarts by a supervisor, redelivery and names in a registry come with those.
+//! Other policies for the message in hand, and its caller: `in_hand`. Restarts by a supervisor and names in a registry come
+//! with those.
 
 use crate::support::{Alive, Ask, Gate, LONG, Lab, Log, Note, Plan, Tell, ask, echo, law, say, settle, tell};
 use restante_core::Mailbox;

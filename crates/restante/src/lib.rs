@@ -60,6 +60,7 @@
 //! - A call has a **deadline**: 5 s, or [`Call::timeout`]. One that is over is skipped, and a ring of calls is an error.
 //! - **Lanes**: [`SendOptions::lane`] puts a message into a higher or lower [`Lane`]; control overtakes everything.
 //! - **Room**: 1024 messages unless [`ServerSettings`] say otherwise; [`Overflow`] decides what a full mailbox does.
+//! - **In hand at a crash**: dropped, delivered again or dead-lettered, by [`ServerSettings::in_hand`] and [`Redeliver`].
 //! - **Selective receive** inside a handler, with a time limit and marks: [`Context::receive`].
 //! - **Ends**: [`ServerRef::stop`], [`ServerRef::kill`], [`ServerRef::monitor`], [`link`]; each has an [`ExitReason`].
 //! - **Plain threads**: [`ServerRef::call_blocking`], [`ServerRef::send_blocking`]. A queue without a server: [`Mailbox`].
