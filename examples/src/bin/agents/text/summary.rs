@@ -1,6 +1,5 @@
 //! The extractive summariser: the sentences that say most of what a text is about, in the order of the text.
 
-use super::BLOCK;
 use super::analysis::Absorbed;
 use super::sentence::{Sentence, SentencesPart, Span};
 use super::terms::{Terms, with_term};
@@ -8,9 +7,9 @@ use super::word::words;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// How many sentences are remembered from one block to the next. When a block ends with more, a quarter of it stays:
-/// the sentences whose terms are most frequent among those remembered. So in a text of more sentences than this, the summary is
-/// taken from the best of each part of it, not from all.
+/// How many sentences are remembered. When there are more, a quarter of them stays: those whose terms are most frequent
+/// among the ones remembered. So in a text of more sentences than this, the summary is taken from the best of each part of it,
+/// not from all. Sentences come in the order of the file, whatever the chunks are, so the cuts do not show.
 pub(crate) const POOL_MAX: usize = 4096;
 
 /// A sentence that ends within so many bytes from the beginning counts half as much again.
@@ -83,10 +82,9 @@ impl Sentences {
     }
 }
 
-/// Adds a sentence; thins the pool out when it is the first one of a block.
+/// Adds a sentence, and thins the pool out when it is full.
 fn remember(pool: &mut Vec<Sentence>, sentence: Sentence) {
-    let begins_block = pool.last().is_some_and(|last| last.end / BLOCK < sentence.end / BLOCK);
-    if begins_block && pool.len() > POOL_MAX {
+    if pool.len() == POOL_MAX {
         thin_out(pool);
     }
     pool.push(sentence);
@@ -212,7 +210,7 @@ mod tests {
             }
         }
         let found = gathered(file.as_bytes(), &[65_536]);
-        assert!(found.len() < POOL_MAX + 6000, "{}", found.len());
+        assert!(found.len() <= POOL_MAX, "{}", found.len());
         let important = found.iter().filter(|sentence| sentence.text.contains("mailbox")).count();
         assert!(important == 120, "{important}");
         assert_eq!(found, gathered(file.as_bytes(), &[1, 9_999, 300_000]), "wherever the file is cut");
