@@ -106,3 +106,44 @@ pub(crate) enum RunError {
     #[error("the tree of supervisors ended: {0}")]
     Gone(Exit),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{Root, walk};
+    use std::future::pending;
+
+    fn setup() -> Setup {
+        let sessions = NonZeroUsize::new(2).expect("two are some");
+        Setup { sessions, chaos: Chaos::default(), model: None, progress: Progress::new(0) }
+    }
+
+    fn folder(name: &str) -> (std::path::PathBuf, Vec<Found>) {
+        let path = std::env::temp_dir().join(format!("restante-agents-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("there is room for a folder");
+        for name in ["a.txt", "b.txt", "c.txt"] {
+            std::fs::write(path.join(name), "Some words.\n").expect("there is room for a file");
+        }
+        let found = walk(&[Root { path: path.clone(), prefix: String::new() }]).expect("it is there").found;
+        (path, found)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_vanishes_before_its_turn_is_named_and_stops_nothing() {
+        let (path, found) = folder("vanish");
+        std::fs::remove_file(path.join("b.txt")).expect("it is there");
+        let Outcome { results, tally } = run(found, Vec::new(), setup(), pending()).await;
+        std::fs::remove_dir_all(path).expect("it is ours");
+        let gone = Skipped { name: "b.txt".to_owned(), why: Skip::Removed };
+        assert_eq!(results.skipped(), [gone]);
+        assert_eq!((tally.files, results.totals().words, results.totals().unfinished), (2, 4, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_stopped_says_what_it_did_not_finish() {
+        let (path, found) = folder("stop");
+        let Outcome { results, tally } = run(found, Vec::new(), setup(), async {}).await;
+        std::fs::remove_dir_all(path).expect("it is ours");
+        assert_eq!((tally.files, results.totals().unfinished), (0, 3));
+    }
+}

@@ -95,6 +95,11 @@ impl Results {
         Self { files, skipped, totals }
     }
 
+    #[cfg(test)]
+    pub(crate) fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         self.totals
     }

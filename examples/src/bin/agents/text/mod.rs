@@ -11,8 +11,8 @@
 //! ```
 //!
 //! However the file was cut, the same bytes give the same result, to the last bit: the property tests at the end of each
-//! room cut at random. Where memory has to be bounded, the bound is applied at fixed positions in the file (blocks of
-//! [`BLOCK`] bytes), never at the end of a chunk. Three bounds make a result an approximation, all documented where they are:
+//! room cut at random. Where memory has to be bounded, what decides is the position in the file or the order of what is in
+//! it, never the end of a chunk. Three bounds make a result an approximation, each documented where it is:
 //! [`runs::RUN_MAX`], [`terms::TERMS_MAX`], [`summary::POOL_MAX`].
 
 mod analysis;
@@ -32,7 +32,7 @@ pub(crate) use tool::{Part, Tool};
 
 use bytes::Bytes;
 
-/// Where memory is bounded, in bytes of the file: terms and sentences are thinned out at multiples of this.
+/// Terms are thinned out at multiples of so many bytes of the file: parts hold them by block, not by order.
 pub(crate) const BLOCK: u64 = 256 * 1024;
 
 /// A piece of a file.

@@ -375,6 +375,7 @@ mod tests {
             &[],
         );
         check(&format!("{}.", "Long ".repeat(600)), &[]);
+        check(&format!("The beginning is lost, {} And the end is all there is.", " ".repeat(SPAN_MAX)), &[]);
         check("Escapes \u{1b}[31mare not kept in it, at all.", &["Escapes [31mare not kept in it, at all."]);
     }
 

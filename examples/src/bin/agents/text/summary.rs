@@ -1,6 +1,5 @@
 //! The extractive summariser: the sentences that say most of what a text is about, in the order of the text.
 
-use super::BLOCK;
 use super::analysis::Absorbed;
 use super::sentence::{Sentence, SentencesPart, Span};
 use super::terms::{Terms, with_term};
@@ -8,10 +7,10 @@ use super::word::words;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// How many sentences are remembered from one block to the next. When a block ends with more, half of it stays: the
-/// sentences whose terms are most frequent among those remembered. So in a text of more sentences than this, the summary is
-/// taken from the best of each part of it, not from all.
-pub(crate) const POOL_MAX: usize = 2048;
+/// How many sentences are remembered. When there are more, a quarter of them stays: those whose terms are most frequent
+/// among the ones remembered. So in a text of more sentences than this, the summary is taken from the best of each part of it,
+/// not from all. Sentences come in the order of the file, whatever the chunks are, so the cuts do not show.
+pub(crate) const POOL_MAX: usize = 4096;
 
 /// A sentence that ends within so many bytes from the beginning counts half as much again.
 const EARLY: u64 = 2048;
@@ -65,7 +64,7 @@ impl Sentences {
         let mut rated: Vec<Rated> = Vec::new();
         let mut seen = HashSet::new();
         for sentence in self.pool.iter().filter(|sentence| seen.insert(&*sentence.text)) {
-            rated.push(Rated::new(sentence, &mut weights, |term| terms.count(term)));
+            rated.push(Rated::new(sentence, &mut weights, |_, term| terms.count(term)));
         }
         let mut chosen = Vec::new();
         let mut said = HashSet::new();
@@ -83,22 +82,21 @@ impl Sentences {
     }
 }
 
-/// Adds a sentence; thins the pool out when it is the first one of a block.
+/// Adds a sentence, and thins the pool out when it is full.
 fn remember(pool: &mut Vec<Sentence>, sentence: Sentence) {
-    let begins_block = pool.last().is_some_and(|last| last.end / BLOCK < sentence.end / BLOCK);
-    if begins_block && pool.len() > POOL_MAX {
+    if pool.len() == POOL_MAX {
         thin_out(pool);
     }
     pool.push(sentence);
 }
 
-/// Keeps half of what may be remembered: the best by the terms of the pool itself, each text once.
+/// Keeps a quarter of what may be remembered: the best by the terms of the pool itself, each text once.
 fn thin_out(pool: &mut Vec<Sentence>) {
     let mut seen = HashSet::new();
     let is_new: Vec<bool> = pool.iter().map(|sentence| seen.insert(&*sentence.text)).collect();
-    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut counts: HashMap<TermId, u64> = HashMap::new();
     for sentence in pool.iter() {
-        for term in terms_of(&sentence.text) {
+        for term in terms_of(&sentence.text, |_, _| {}) {
             *counts.entry(term).or_default() += 1;
         }
     }
@@ -106,11 +104,11 @@ fn thin_out(pool: &mut Vec<Sentence>) {
     let nothing_said = HashSet::new();
     let mut ranks: Vec<(Reverse<u64>, usize)> = Vec::new();
     for (at, sentence) in pool.iter().enumerate().filter(|(at, _)| is_new[*at]) {
-        let rated = Rated::new(sentence, &mut weights, |term| counts.get(term).copied().unwrap_or(0));
+        let rated = Rated::new(sentence, &mut weights, |term, _| counts.get(&term).copied().unwrap_or(0));
         ranks.push((Reverse(rated.score(&weights, &nothing_said)), at));
     }
     ranks.sort_unstable();
-    let stay: BTreeSet<usize> = ranks.into_iter().take(POOL_MAX / 2).map(|(_, at)| at).collect();
+    let stay: BTreeSet<usize> = ranks.into_iter().take(POOL_MAX / 4).map(|(_, at)| at).collect();
     let mut at = 0;
     pool.retain(|_| {
         at += 1;
@@ -118,29 +116,34 @@ fn thin_out(pool: &mut Vec<Sentence>) {
     });
 }
 
+/// Stands for a term: its hash, the same on each machine. Should two terms ever share one, they weigh as one.
+type TermId = u64;
+
 /// A sentence with what its score is made of.
 struct Rated<'a> {
     sentence: &'a Sentence,
-    terms: BTreeSet<String>,
+    terms: Vec<TermId>,
     words: u64,
 }
 
 impl<'a> Rated<'a> {
     /// Looks up the weight of each term that is not known yet: about the root of its count, in 1/256, so that one frequent
     /// term does not outweigh all others; a term that is used once says little.
-    fn new(sentence: &'a Sentence, weights: &mut HashMap<String, u64>, count: impl Fn(&str) -> u64) -> Self {
-        let terms = terms_of(&sentence.text);
-        for term in &terms {
-            if !weights.contains_key(term) {
-                weights.insert(term.clone(), (count(term).saturating_sub(1) << 16).isqrt() + 64);
-            }
-        }
+    fn new(
+        sentence: &'a Sentence,
+        weights: &mut HashMap<TermId, u64>,
+        count: impl Fn(TermId, &str) -> u64,
+    ) -> Self {
+        let weight = |id, term: &str| (count(id, term).saturating_sub(1) << 16).isqrt() + 64;
+        let terms = terms_of(&sentence.text, |id, term| {
+            weights.entry(id).or_insert_with(|| weight(id, term));
+        });
         Self { sentence, terms, words: words(&sentence.text).count() as u64 }
     }
 
     /// The weight of its terms by its length, a third for what is said already; short sentences are held to the length of
     /// a middling one.
-    fn score(&self, weights: &HashMap<String, u64>, said: &HashSet<String>) -> u64 {
+    fn score(&self, weights: &HashMap<TermId, u64>, said: &HashSet<TermId>) -> u64 {
         let mut weight = 0;
         for term in &self.terms {
             let full = weights.get(term).copied().unwrap_or(0);
@@ -151,12 +154,20 @@ impl<'a> Rated<'a> {
     }
 }
 
-/// The different terms of a sentence.
-fn terms_of(text: &str) -> BTreeSet<String> {
-    let mut terms = BTreeSet::new();
+/// The different terms of a sentence; each word that is one is handed over.
+fn terms_of(text: &str, mut each: impl FnMut(TermId, &str)) -> Vec<TermId> {
+    let mut terms = Vec::new();
     for word in words(text) {
-        with_term(word, |term| _ = terms.insert(term.to_owned()));
+        with_term(word, |term| {
+            // FNV-1a.
+            let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+            let id = term.bytes().fold(0xCBF2_9CE4_8422_2325, step);
+            each(id, term);
+            terms.push(id);
+        });
     }
+    terms.sort_unstable();
+    terms.dedup();
     terms
 }
 
@@ -199,7 +210,7 @@ mod tests {
             }
         }
         let found = gathered(file.as_bytes(), &[65_536]);
-        assert!(found.len() < POOL_MAX + 4000, "{}", found.len());
+        assert!(found.len() <= POOL_MAX, "{}", found.len());
         let important = found.iter().filter(|sentence| sentence.text.contains("mailbox")).count();
         assert!(important == 120, "{important}");
         assert_eq!(found, gathered(file.as_bytes(), &[1, 9_999, 300_000]), "wherever the file is cut");

@@ -31,6 +31,12 @@ impl<'a> Iterator for Words<'a> {
             end += marks(&word[end..]);
         } else {
             let mut last = first;
+            // Nearly all letters are these.
+            let plain = word.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            if plain > 0 {
+                last = char::from(word.as_bytes()[plain - 1]);
+                end = plain;
+            }
             while let Some((c, joined)) = continuation(last, &word[end..]) {
                 last = c;
                 end += joined;
