@@ -39,6 +39,7 @@ pub(crate) struct Branch {
 }
 
 /// What lies under the lock.
+#[expect(clippy::struct_excessive_bools, reason = "each is a note of its own")]
 pub(crate) struct Desk {
     pub(crate) rules: Table,
     /// There is a performer.

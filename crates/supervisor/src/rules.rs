@@ -469,7 +469,8 @@ impl<C: Clone> Rules<C> {
     /// Its `init` has returned.
     pub(crate) fn started(&mut self, key: u64, incarnation: u32, now: impl FnOnce() -> Instant) {
         let Some(entry) = self.children.get_mut(&key) else { return };
-        if entry.incarnation != incarnation || !matches!(entry.state, State::Starting | State::Restarting) {
+        let begins = entry.begun && matches!(entry.state, State::Starting | State::Restarting);
+        if entry.incarnation != incarnation || !begins {
             return;
         }
         entry.discarded = false;
@@ -841,3 +842,7 @@ pub(crate) enum Stopping<C> {
         shutdown: Shutdown,
     },
 }
+
+#[cfg(all(test, not(shuttle)))]
+#[path = "rules_tests.rs"]
+mod tests;

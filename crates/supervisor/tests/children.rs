@@ -382,3 +382,17 @@ async fn the_counters_of_a_tree_add_up() {
     assert_eq!((ledger.failed, ledger.lost()), (2, 0));
     assert!(ledger.sent >= 22);
 }
+
+/// SEMANTICS 5.3 and 5.4. The caller whose call was in hand hears why; one behind it is answered by the next incarnation.
+#[tokio::test(start_paused = true)]
+async fn the_caller_in_hand_is_told_and_the_next_one_is_answered() {
+    use crate::support::Ask;
+    use restante_genserver::CallError;
+    quiet();
+    let log = Log::new();
+    let (a, sa) = worker("a", &log);
+    let _tree = relentless(Supervisor::one_for_one()).child(sa).start().await.unwrap();
+    let (in_hand, in_line) = tokio::join!(a.call(Ask::Panic), a.call(Ask::Incarnation));
+    assert!(matches!(in_hand, Err(CallError::Exited(ExitReason::Panic(_)))), "{in_hand:?}");
+    assert_eq!(in_line, Ok(2));
+}
