@@ -59,6 +59,22 @@ pub(crate) struct Desk {
     pub(crate) retired: Ledger,
 }
 
+impl Desk {
+    /// Whether the supervisor itself is being stopped. (What is stopped while it goes on is told to whoever stops it, and
+    /// logged; a report of that would grow without end.)
+    pub(crate) fn reporting(&self) -> bool {
+        matches!(self.rules.life, Life::Ending(_))
+    }
+
+    /// Something about a child is to be reported, if anything is.
+    pub(crate) fn reports(&mut self, key: u64, tell: impl FnOnce(&mut ShutdownReport, String)) {
+        if self.reporting() {
+            let id = Branch::id_of(self, key).to_string();
+            tell(&mut self.report, id);
+        }
+    }
+}
+
 impl Branch {
     pub(crate) fn new(name: Option<Arc<str>>, settings: Settings, seed: u64, grace: Duration) -> Arc<Self> {
         // (A name, and nothing that others are ordered by: a plain counter of the standard library, under any test.)
@@ -142,9 +158,8 @@ impl Branch {
         let (mut then, down, rt) = {
             let mut desk = self.desk();
             let then = desk.rules.ended(key, end, now);
-            if then.report == Some(Outcome::Unexpected) && matches!(desk.rules.life, Life::Ending(_)) {
-                let id = Self::id_of(&desk, key);
-                desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
+            if then.report == Some(Outcome::Unexpected) {
+                desk.reports(key, |report, id| report.unexpected.push((id, end.exit.reason.clone())));
             }
             if end.orphaned {
                 desk.rules.end(ExitReason::Killed);

@@ -15,6 +15,7 @@ use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason, Phase, clock};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{End, Verdict};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,9 +297,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
     };
     if at_most(limit, &mut told).await.is_none() {
         if shutdown != Shutdown::BrutalKill {
-            let mut desk = branch.desk();
-            let id = Branch::id_of(&desk, key);
-            desk.report.killed.push((id.to_string(), limit));
+            branch.desk().reports(key, |report, id| report.killed.push((id, limit)));
         }
         child.kill(incarnation, ExitReason::Killed);
         if at_most(branch.grace, &mut told).await.is_none() {
@@ -330,7 +329,7 @@ fn abandon(branch: &Arc<Branch>, key: u64) {
     let child = {
         let mut desk = branch.desk();
         let id = Branch::id_of(&desk, key);
-        desk.report.abandoned.push(id.to_string());
+        desk.reports(key, |report, id| report.abandoned.push(id));
         desk.rules.abandon(key);
         id
     };
@@ -342,11 +341,8 @@ fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>) {
     let below = Arc::clone(child).as_branch().map(|below| std::mem::take(&mut below.desk().report));
     let mut desk = branch.desk();
     match below {
-        Some(below) => {
-            let id = Branch::id_of(&desk, key);
-            desk.report.absorb(id.as_str(), below);
-        }
-        None => desk.report.stopped += 1,
+        Some(below) => desk.reports(key, |report, id| report.absorb(&id, below)),
+        None => desk.report.stopped += usize::from(desk.reporting()),
     }
 }
 
@@ -376,9 +372,13 @@ async fn stop_all(branch: &Arc<Branch>) {
 /// Orders all to stop at once; each limit that occurs among them is waited for once.
 async fn stop_together(branch: &Arc<Branch>) {
     let begun = clock::now();
-    let keys: Vec<u64> = branch.desk().rules.live_keys();
-    let mut limits = std::collections::BTreeSet::new();
-    let mut waiting: Vec<(u64, Arc<dyn Child>, u32, Shutdown)> = Vec::new();
+    let (keys, brutal_from_the_first) = {
+        let desk = branch.desk();
+        (desk.rules.live_keys(), desk.brutal)
+    };
+    let mut waiting: Vec<Told> = Vec::new();
+    // By limit: which of those.
+    let mut limits: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();
     for (n, key) in keys.into_iter().enumerate() {
         let (stopping, brutal) = {
             let mut desk = branch.desk();
@@ -390,9 +390,9 @@ async fn stop_together(branch: &Arc<Branch>) {
             Stopping::Tell { child, incarnation, in_init, shutdown } => {
                 let shutdown = order(&*child, incarnation, shutdown, in_init, brutal);
                 if let Shutdown::Timeout(limit) = shutdown {
-                    limits.insert(limit);
+                    limits.entry(limit).or_default().push(waiting.len());
                 }
-                waiting.push((key, child, incarnation, shutdown));
+                waiting.push(Told { key, child, incarnation, patient: shutdown == Shutdown::Infinity });
             }
         }
         if n % 256 == 255 {
@@ -400,59 +400,63 @@ async fn stop_together(branch: &Arc<Branch>) {
             tokio::task::yield_now().await;
         }
     }
-    let count = waiting.len();
-    let mut brutal = branch.desk().brutal;
-    for limit in limits {
+    let all_down_or_brutal = || branch.until(|desk| desk.rules.live == 0 || desk.brutal);
+    for (limit, those) in limits {
+        if those.iter().all(|n| branch.desk().rules.is_down(waiting[*n].key)) {
+            continue;
+        }
         let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
-        let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0 || (desk.brutal && !brutal)));
-        let over = at_most(left, &mut down).await.is_none();
-        drop(down);
-        if branch.desk().brutal && !brutal {
-            brutal = true;
-            for (_, child, incarnation, shutdown) in &mut waiting {
-                child.kill(*incarnation, ExitReason::Killed);
-                *shutdown = Shutdown::BrutalKill;
-            }
-        }
-        if over {
-            for (key, child, incarnation, shutdown) in &mut waiting {
-                if *shutdown == Shutdown::Timeout(limit) && !branch.desk().rules.is_down(*key) {
-                    let mut desk = branch.desk();
-                    let id = Branch::id_of(&desk, *key);
-                    desk.report.killed.push((id.to_string(), limit));
-                    drop(desk);
-                    child.kill(*incarnation, ExitReason::Killed);
-                    *shutdown = Shutdown::BrutalKill;
-                }
-            }
-        }
-        if branch.desk().rules.live == 0 {
+        if at_most(left, &mut Box::pin(all_down_or_brutal())).await.is_some() {
             break;
         }
-    }
-    let patient = waiting
-        .iter()
-        .any(|(key, _, _, shutdown)| *shutdown == Shutdown::Infinity && !branch.desk().rules.is_down(*key));
-    if patient {
-        branch.until(|desk| desk.rules.live == 0 || (desk.brutal && !brutal)).await;
-        if branch.desk().rules.live > 0 {
-            for (_, child, incarnation, _) in &waiting {
-                child.kill(*incarnation, ExitReason::Killed);
+        for told in those.into_iter().map(|n| &waiting[n]) {
+            let mut desk = branch.desk();
+            if !desk.rules.is_down(told.key) {
+                desk.reports(told.key, |report, id| report.killed.push((id, limit)));
+                drop(desk);
+                told.child.kill(told.incarnation, ExitReason::Killed);
             }
         }
     }
-    let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0));
-    if at_most(branch.grace, &mut down).await.is_none() {
-        for key in branch.desk().rules.live_keys() {
+    let patient = |branch: &Branch| {
+        let desk = branch.desk();
+        !desk.brutal && waiting.iter().any(|told| told.patient && !desk.rules.is_down(told.key))
+    };
+    if patient(branch) {
+        // Those that were killed are no reason to be patient.
+        if at_most(branch.grace, &mut Box::pin(all_down_or_brutal())).await.is_none() {
+            let killed = waiting.iter().filter(|told| !told.patient);
+            for key in killed.map(|told| told.key).filter(|key| !branch.desk().rules.is_down(*key)) {
+                abandon(branch, key);
+            }
+        }
+        all_down_or_brutal().await;
+    }
+    if branch.desk().brutal && !brutal_from_the_first {
+        for told in &waiting {
+            told.child.kill(told.incarnation, ExitReason::Killed);
+        }
+    }
+    if at_most(branch.grace, &mut Box::pin(branch.until(|desk| desk.rules.live == 0))).await.is_none() {
+        let left = branch.desk().rules.live_keys();
+        for key in left {
             abandon(branch, key);
         }
     }
-    drop(down);
-    let mut workers = 0;
-    for (key, child, ..) in &waiting {
-        if child.kind() == ChildKind::Supervisor { absorb(branch, *key, child) } else { workers += 1 }
+    for Told { key, child, .. } in &waiting {
+        // (A worker that was left behind has been named, and has not stopped.)
+        let stopped = branch.desk().rules.get(*key).is_none_or(|entry| entry.state != State::Abandoned);
+        if stopped || child.kind() == ChildKind::Supervisor {
+            absorb(branch, *key, child);
+        }
     }
-    let mut desk = branch.desk();
-    let abandoned = desk.report.abandoned.len();
-    desk.report.stopped += workers.min(count) - abandoned.min(workers);
+}
+
+/// A child that has been told to end, together with others.
+struct Told {
+    key: u64,
+    child: Arc<dyn Child>,
+    incarnation: u32,
+    /// It may take as long as it takes.
+    patient: bool,
 }
