@@ -1,5 +1,6 @@
 //! The supervisor's behaviour, through its public face.
 
 mod dynamic;
+mod partition;
 mod strategies;
 mod support;
