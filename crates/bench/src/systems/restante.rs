@@ -6,11 +6,12 @@ use restante_core::monitor::{Event, Watch};
 use restante_genserver::{
     CallerRuns, Context, ExitReason, GenServer, Init, Message, Next, Reply, Server, ServerRef, Step,
 };
+use restante_supervisor::{DynamicRef, DynamicSupervisor};
 
 use crate::{
     latch::Latch,
     measured::{Measured, Stopwatch},
-    supervised::{Case, Crash, Lacking, Supervised},
+    supervised::{Case, Crash, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
     workload::{CAPACITY, Workload},
 };
@@ -67,7 +68,7 @@ impl<B: Behaviour<Restante>> GenServer for Host<B> {
 impl System for Restante {
     type Ref<B: Behaviour<Self>> = ServerRef<Host<B>>;
     type Supervised = ServerRef<Patient>;
-    type Dynamic = Lacking;
+    type Dynamic = Family;
 
     async fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> Self::Ref<B> {
         let settings = Server::<Host<B>>::settings();
@@ -140,10 +141,47 @@ impl System for Restante {
     async fn supervised(case: Case) -> Option<ServerRef<Patient>> {
         supervise(case).await
     }
+
+    async fn dynamic() -> Option<Family> {
+        Some(Family(DynamicSupervisor::new().start().await.expect("there is a runtime")))
+    }
 }
 
-/// Starts a patient, and a task that starts it again whenever it has ended: by hand, as there is no supervisor yet. A
-/// task that restarts without limit has no window, so it remembers nothing; nor has it children that come and go.
+/// A supervisor of children that have nothing to do.
+pub(crate) struct Family(DynamicRef);
+
+impl Dynamic for Family {
+    type Child = ServerRef<Child>;
+
+    async fn start(&mut self) -> ServerRef<Child> {
+        self.0.start_new(()).await.expect("the child starts")
+    }
+
+    async fn stop(&mut self, child: ServerRef<Child>) {
+        self.0.terminate_child(&child).await.expect("the child is there");
+    }
+}
+
+pub(crate) struct Child;
+
+impl GenServer for Child {
+    type Args = ();
+    type Call = Call;
+    type Cast = ();
+    type Info = ();
+
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, Call(x, reply): Call, _: &mut Context<Self>) -> Step {
+        reply.send(x);
+        Ok(Next::go())
+    }
+}
+
+/// Starts a patient, and a task that starts it again whenever it has ended: by hand. A
+/// task that restarts without limit has no window, so it remembers nothing.
 async fn supervise(case: Case) -> Option<ServerRef<Patient>> {
     if case.remembers.is_some() {
         return None;
