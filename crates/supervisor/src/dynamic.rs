@@ -139,6 +139,7 @@ impl DynamicSupervisor {
     }
 
     /// Makes the supervisor without starting it: it has an address, and can be the child of another.
+    #[expect(clippy::missing_panics_doc, reason = "it does not")]
     pub fn build(self) -> DynamicRef {
         let supervisor = self.supervisor.build().expect("there is no specification that could be refused");
         DynamicRef { supervisor, defaults: Arc::new(self.defaults) }

@@ -2,7 +2,8 @@
 //!
 //! - [`Supervisor`] is what one writes: strategy, intensity, children ([`Supervise::child`]); [`SupervisorRef`] is what one
 //!   holds of it.
-//! - [`DynamicSupervisor`] is for children that come and go, up to millions of them.
+//! - [`DynamicSupervisor`] is for children that come and go, up to millions of them; [`PartitionSupervisor`] for several of
+//!   one kind, among which keys are distributed.
 //! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21.
 //!
 //! What deliberately does not live here: the loop of a server and how it ends (genserver), names.
@@ -13,6 +14,7 @@ mod child;
 mod child_spec;
 mod dynamic;
 mod intensity;
+mod partition;
 mod perform;
 mod restart;
 mod rt;
@@ -25,6 +27,9 @@ pub use backoff::Backoff;
 pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};
 pub use dynamic::{Capacity, ChildKey, DynamicRef, DynamicSupervisor};
 pub use intensity::Intensity;
+pub use partition::{
+    NoPartitions, Partition, PartitionError, PartitionRef, PartitionSupervisor, ResizeError,
+};
 pub use perform::ChildNotStarted;
 pub use restart::Restart;
 pub use rules::RestartLimit;

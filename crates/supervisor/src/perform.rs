@@ -484,6 +484,10 @@ async fn stop_together(branch: &Arc<Branch>) {
     }
     let mut brutal = branch.desk().brutal;
     for limit in limits {
+        let has_it = |shutdown: &Shutdown| *shutdown == Shutdown::Timeout(limit);
+        if !waiting.iter().any(|(key, _, _, how)| has_it(how) && !branch.desk().rules.is_down(*key)) {
+            continue;
+        }
         let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
         let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0 || (desk.brutal && !brutal)));
         let over = at_most(left, &mut down).await.is_none();

@@ -75,8 +75,8 @@ impl State {
     }
 }
 
-/// One child.
-#[expect(clippy::struct_excessive_bools, reason = "each is a note of its own, and most combinations occur")]
+/// One child. Of these there may be a million: a test holds it to 48 bytes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself, whatever the state")]
 pub(crate) struct Entry<C> {
     pub(crate) child: C,
     pub(crate) options: Arc<ChildOptions>,
@@ -110,6 +110,8 @@ pub(crate) struct Rare {
     window: Window,
     pub(crate) restarts: u64,
     pub(crate) last_exit: Option<Exit>,
+    /// It does not start with its supervisor either, until somebody starts it by hand.
+    off: bool,
     /// Who wait for its end.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -121,6 +123,10 @@ impl<C> Entry<C> {
 
     pub(crate) fn id(&self) -> Option<&ChildId> {
         self.rare.as_ref().and_then(|rare| rare.id.as_ref())
+    }
+
+    fn is_off(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.off)
     }
 
     pub(crate) fn restarts(&self) -> u64 {
@@ -382,6 +388,9 @@ impl<C: Clone> Rules<C> {
         entry.wanted = false;
         if entry.state != State::Stopped {
             return None;
+        }
+        if let Some(rare) = entry.rare.as_mut() {
+            rare.off = false;
         }
         entry.begun = false;
         entry.halted = false;
@@ -748,6 +757,13 @@ impl<C: Clone> Rules<C> {
         Stopping::Tell { child, incarnation, in_init, shutdown: options.shutdown }
     }
 
+    /// A child that is to be stopped by hand is not to start with its supervisor.
+    pub(crate) fn switch_off(&mut self, key: u64) {
+        if let Some(entry) = self.children.get_mut(&key) {
+            entry.rare().off = true;
+        }
+    }
+
     /// Who asks is told when the child is down; `None`: it is.
     pub(crate) fn listen(&mut self, key: u64) -> Option<oneshot::Receiver<()>> {
         let entry = self.children.get_mut(&key)?;
@@ -812,7 +828,7 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn begin_anew(&mut self) {
         self.life = Life::Starting;
         for entry in self.children.values_mut() {
-            entry.wanted = !entry.discarded;
+            entry.wanted = !entry.discarded && !entry.is_off();
             if let Some(rare) = entry.rare.as_mut() {
                 rare.window.clear();
             }

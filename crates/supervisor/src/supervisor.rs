@@ -406,6 +406,17 @@ impl SupervisorRef {
         self.terminate(key).await
     }
 
+    /// The same, and it does not start with its supervisor either until it is started by hand.
+    pub(crate) async fn switch_off(&self, id: &str) -> Result<(), ChildError> {
+        let key = {
+            let mut desk = self.branch.desk();
+            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            desk.rules.switch_off(key);
+            key
+        };
+        self.terminate(key).await
+    }
+
     pub(crate) async fn terminate(&self, key: u64) -> Result<(), ChildError> {
         let rt = {
             let desk = self.branch.desk();

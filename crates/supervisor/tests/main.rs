@@ -12,6 +12,7 @@ mod runtimes;
 mod shutdown;
 mod significant;
 mod starting;
+mod partition;
 mod strategies;
 mod support;
 mod survives;

@@ -6,12 +6,12 @@ use restante_core::monitor::{Event, Watch};
 use restante_genserver::{
     CallerRuns, Context, ExitReason, GenServer, Init, Message, Next, Reply, Server, ServerRef, Step,
 };
-use restante_supervisor::{Backoff, Intensity, Supervise as _, Supervisor};
+use restante_supervisor::{Backoff, DynamicRef, DynamicSupervisor, Intensity, Supervise as _, Supervisor};
 
 use crate::{
     latch::Latch,
     measured::{Measured, Stopwatch},
-    supervised::{Case, Crash, Lacking, Supervised},
+    supervised::{Case, Crash, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
     workload::{CAPACITY, Workload},
 };
@@ -68,7 +68,7 @@ impl<B: Behaviour<Restante>> GenServer for Host<B> {
 impl System for Restante {
     type Ref<B: Behaviour<Self>> = ServerRef<Host<B>>;
     type Supervised = ServerRef<Patient>;
-    type Dynamic = Lacking;
+    type Dynamic = Family;
 
     async fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> Self::Ref<B> {
         let settings = Server::<Host<B>>::settings();
@@ -140,6 +140,43 @@ impl System for Restante {
     /// Queue and reference survive, queued calls too: the client needs nothing but its reference.
     async fn supervised(case: Case) -> Option<ServerRef<Patient>> {
         supervise(case).await
+    }
+
+    async fn dynamic() -> Option<Family> {
+        Some(Family(DynamicSupervisor::new().start().await.expect("there is a runtime")))
+    }
+}
+
+/// A supervisor of children that have nothing to do.
+pub(crate) struct Family(DynamicRef);
+
+impl Dynamic for Family {
+    type Child = ServerRef<Child>;
+
+    async fn start(&mut self) -> ServerRef<Child> {
+        self.0.start_new(()).await.expect("the child starts")
+    }
+
+    async fn stop(&mut self, child: ServerRef<Child>) {
+        self.0.terminate_child(&child).await.expect("the child is there");
+    }
+}
+
+pub(crate) struct Child;
+
+impl GenServer for Child {
+    type Args = ();
+    type Call = Call;
+    type Cast = ();
+    type Info = ();
+
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, Call(x, reply): Call, _: &mut Context<Self>) -> Step {
+        reply.send(x);
+        Ok(Next::go())
     }
 }
 

@@ -1,0 +1,627 @@
+//! Several servers of one kind, and a rule that says which of them a key belongs to.
+//!
+//! ```text
+//!              of(key)                          resize(n)
+//!                 │ |key| or hash, mod n            │ starts, stops, then or before: n
+//!                 v                                 v
+//!   table:   [ 0 ][ 1 ] … [n-1] │ [ n ] …      made once each, never moved, never taken out
+//!             switched on          switched off
+//! ```
+//!
+//! The table only grows, so a reader needs no lock and no guard: it reads how many are switched on, and is lent what lies at
+//! the place. Who resizes waits for whoever else does.
+//!
+//! What deliberately does not live here: starting, restarting, stopping. That is a `one_for_one` supervisor's, of which each
+//! partition is a permanent child.
+
+use crate::backoff::Backoff;
+use crate::child_spec::{ChildId, ChildSpec, Shutdown, Supervise};
+use crate::dynamic::{DynamicRef, DynamicSupervisor};
+use crate::intensity::Intensity;
+use crate::supervisor::{ChildError, StartChildError, Supervisor, SupervisorRef};
+use futures::future::join_all;
+use restante_core::SettingsError;
+use restante_genserver::{GenServer, Server, ServerRef, ServerSettings, StartError};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What there can be partitions of: a server, or a [`DynamicSupervisor`] (where one is a bottleneck).
+///
+/// No other crate can add to that.
+pub trait Partition: sealed::Sealed + 'static {
+    /// How one of them is referred to.
+    type Ref: Clone + Send + Sync + 'static;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<S: restante_genserver::GenServer> Sealed for S {}
+    impl Sealed for super::DynamicSupervisor {}
+}
+
+impl<S: GenServer> Partition for S {
+    type Ref = ServerRef<S>;
+}
+
+impl Partition for DynamicSupervisor {
+    type Ref = DynamicRef;
+}
+
+/// Makes a partition, which nobody has started yet.
+type Make<R> = Box<dyn Fn(usize) -> Result<(R, ChildSpec), SettingsError> + Send + Sync>;
+
+/// A supervisor to be, of several partitions of the same kind, among which keys are distributed.
+///
+/// Default: as many partitions as threads can run at once; 3 restarts in 5 s, back-off from 50 ms to 5 s. A partition that
+/// crashes is restarted by itself, over its mailbox; the others do not notice.
+///
+/// Source: Elixir `PartitionSupervisor`. Differs: it can grow beyond what it started with; a partition that is switched off
+/// keeps its mailbox.
+///
+/// ```
+/// use restante_genserver::*;
+/// use restante_supervisor::PartitionSupervisor;
+/// use std::collections::HashMap;
+///
+/// /// Counts words. Each partition has words of its own.
+/// struct Words(HashMap<String, u64>);
+/// enum Ask { Count(String, Reply<u64>) }
+///
+/// impl GenServer for Words {
+///     type Args = usize;
+///     type Call = Ask;
+///     type Cast = String;
+///     type Info = ();
+///     async fn init(_partition: &usize, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+///         Ok(Init::ok(Words(HashMap::new())))
+///     }
+///     async fn handle_call(&mut self, Ask::Count(word, reply): Ask, _: &mut Context<Self>) -> Step {
+///         reply.send(self.0.get(&word).copied().unwrap_or(0));
+///         Ok(Next::go())
+///     }
+///     async fn handle_cast(&mut self, word: String, _: &mut Context<Self>) -> Step {
+///         *self.0.entry(word).or_default() += 1;
+///         Ok(Next::go())
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let words = PartitionSupervisor::<Words>::new(|partition| partition).partitions(4).start().await?;
+/// for word in "the cat and the hat".split(' ') {
+///     words.of(word)?.cast(word.to_owned())?;
+/// }
+/// assert_eq!(words.of("the")?.call(|reply| Ask::Count("the".to_owned(), reply)).await?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[must_use = "a supervisor does nothing until it is started"]
+pub struct PartitionSupervisor<P: Partition> {
+    supervisor: Supervisor,
+    partitions: Option<usize>,
+    shutdown: Option<Shutdown>,
+    make: Make<P::Ref>,
+}
+
+impl<S: GenServer> PartitionSupervisor<S> {
+    /// Of servers that are given these arguments, with mailboxes of the default settings. Partitions count from 0.
+    pub fn new(with_args: impl Fn(usize) -> S::Args + Send + Sync + 'static) -> Self {
+        Self::with_settings(|_| Server::settings(), with_args)
+    }
+
+    /// Of servers that are given these arguments, with mailboxes of these settings.
+    pub fn with_settings(
+        settings: impl Fn(usize) -> ServerSettings<S> + Send + Sync + 'static,
+        with_args: impl Fn(usize) -> S::Args + Send + Sync + 'static,
+    ) -> Self {
+        Self::made_by(Box::new(move |partition| {
+            let server = settings(partition).build()?;
+            Ok((server.address(), server.child(with_args(partition)).id(id(partition))))
+        }))
+    }
+}
+
+impl PartitionSupervisor<DynamicSupervisor> {
+    /// Of dynamic supervisors: where children are started faster than one supervisor's table lets them in.
+    pub fn dynamic(make: impl Fn(usize) -> DynamicSupervisor + Send + Sync + 'static) -> Self {
+        Self::made_by(Box::new(move |partition| Ok(make(partition).into_child(id(partition)))))
+    }
+}
+
+/// What a partition is called in its supervisor.
+fn id(partition: usize) -> ChildId {
+    ChildId::from(partition.to_string())
+}
+
+impl<P: Partition> PartitionSupervisor<P> {
+    fn made_by(make: Make<P::Ref>) -> Self {
+        // What has been added by a resize stays over a restart of the supervisor: it is referred to.
+        let supervisor = Supervisor::one_for_one().keep_children(true);
+        Self { supervisor, partitions: None, shutdown: None, make }
+    }
+
+    fn with(mut self, f: impl FnOnce(Supervisor) -> Supervisor) -> Self {
+        self.supervisor = f(self.supervisor);
+        self
+    }
+
+    /// How many to begin with, at least one (default: [`std::thread::available_parallelism`]).
+    pub fn partitions(mut self, partitions: usize) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// How a partition is ended (default: servers 5 s, dynamic supervisors infinity).
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = Some(shutdown);
+        self
+    }
+
+    /// A name, for people.
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        self.with(|s| s.name(name))
+    }
+
+    /// At most `max` restarts in any `period`, of all partitions together (default: 3 in 5 s).
+    pub fn intensity(self, max: u32, period: Duration) -> Self {
+        self.with(|s| s.intensity(max, period))
+    }
+
+    /// The same as a value, [`Intensity::UNLIMITED`] among them.
+    pub fn with_intensity(self, intensity: Intensity) -> Self {
+        self.with(|s| s.with_intensity(intensity))
+    }
+
+    /// The pause before a restart (default: see [`Backoff`]).
+    pub fn backoff(self, backoff: Backoff) -> Self {
+        self.with(|s| s.backoff(backoff))
+    }
+
+    /// What the jitter of back-offs is made from (default: chance).
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(|s| s.seed(seed))
+    }
+
+    /// How long a killed partition may take to end before it is abandoned (default 1 s).
+    pub fn abandon_after(self, grace: Duration) -> Self {
+        self.with(|s| s.abandon_after(grace))
+    }
+
+    /// Makes the supervisor and its partitions without starting them: they can be sent to, and it can be the child of another.
+    ///
+    /// # Errors
+    /// [`PartitionError::NoPartitions`], [`PartitionError::Settings`].
+    #[expect(clippy::missing_panics_doc, reason = "it does not")]
+    pub fn build(self) -> Result<PartitionRef<P>, PartitionError> {
+        let partitions =
+            self.partitions.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+        if partitions == 0 {
+            return Err(PartitionError::NoPartitions);
+        }
+        let table = Table::new();
+        let mut supervisor = self.supervisor;
+        for partition in 0..partitions {
+            let (made, spec) =
+                (self.make)(partition).map_err(|error| PartitionError::Settings { partition, error })?;
+            table.put(partition, made);
+            supervisor = supervisor.child(ended_by(spec, self.shutdown));
+        }
+        let supervisor = supervisor.build().expect("ids are numbers, and nothing is significant");
+        table.on.store(partitions, Ordering::Release);
+        let made = tokio::sync::Mutex::new(Made { count: partitions, unfinished: false });
+        let shared = Shared { supervisor, table, make: self.make, shutdown: self.shutdown, made };
+        Ok(PartitionRef { shared: Arc::new(shared) })
+    }
+
+    /// Makes the supervisor, and of it a child to be.
+    ///
+    /// # Errors
+    /// As [`PartitionSupervisor::build`].
+    pub fn into_child(self, id: impl Into<ChildId>) -> Result<(PartitionRef<P>, ChildSpec), PartitionError> {
+        let partitions = self.build()?;
+        let spec = partitions.shared.supervisor.child(id);
+        Ok((partitions, spec))
+    }
+
+    /// Starts it, with nobody above it: all partitions, in order.
+    ///
+    /// # Errors
+    /// [`PartitionError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future before all are up stops those that are.
+    pub async fn start(self) -> Result<PartitionRef<P>, PartitionError> {
+        let partitions = self.build()?;
+        partitions.shared.supervisor.start().await?;
+        Ok(partitions)
+    }
+}
+
+fn ended_by(spec: ChildSpec, shutdown: Option<Shutdown>) -> ChildSpec {
+    match shutdown {
+        Some(shutdown) => spec.shutdown(shutdown),
+        None => spec,
+    }
+}
+
+impl<P: Partition> fmt::Debug for PartitionSupervisor<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionSupervisor")
+            .field("supervisor", &self.supervisor)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why partitions did not start.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartitionError {
+    /// There must be one at least to begin with.
+    #[error("there are to be no partitions")]
+    NoPartitions,
+    /// A partition's settings make no mailbox. Nothing was started.
+    #[error("partition {partition} has no sound settings: {error}")]
+    Settings {
+        /// Which.
+        partition: usize,
+        /// Why.
+        #[source]
+        error: SettingsError,
+    },
+    /// The supervisor did not start; those partitions that had, have been stopped again.
+    #[error("the partitions did not start: {0}")]
+    Start(#[from] StartError),
+}
+
+/// All partitions are switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are no partitions")]
+pub struct NoPartitions;
+
+/// Why there are not as many partitions as there should be.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// A partition did not start. Those that had are switched off again: there are as many as before.
+    #[error("partition {partition} did not start: {error}")]
+    Start {
+        /// Which.
+        partition: usize,
+        /// Why.
+        #[source]
+        error: StartError,
+    },
+    /// A partition did not end, not even killed. (There are as many as there should be, when there were to be fewer.)
+    #[error("partition {partition} does not end")]
+    Abandoned {
+        /// Which.
+        partition: usize,
+    },
+    /// The supervisor is not running, or is about to end.
+    #[error("the supervisor is not running")]
+    Down,
+}
+
+/// Refers to the partitions of a [`PartitionSupervisor`], over all their incarnations. Cheap to clone.
+pub struct PartitionRef<P: Partition> {
+    shared: Arc<Shared<P::Ref>>,
+}
+
+struct Shared<R> {
+    supervisor: SupervisorRef,
+    table: Table<R>,
+    make: Make<R>,
+    shutdown: Option<Shutdown>,
+    /// Held by who resizes.
+    made: tokio::sync::Mutex<Made>,
+}
+
+struct Made {
+    /// How many there are, switched on or off.
+    count: usize,
+    /// A resize was given up half-way.
+    unfinished: bool,
+}
+
+impl<P: Partition> PartitionRef<P> {
+    /// The partition that this key belongs to.
+    ///
+    /// A key that hashes as one integer (any integer, a `struct` of one) belongs to partition |key| mod [`len`](Self::len); any
+    /// other to that of its hash. The same key belongs to the same partition as long as the number of partitions and the
+    /// program stay the same; do not write it down. Takes no lock and allocates nothing.
+    ///
+    /// # Errors
+    /// [`NoPartitions`]: all are switched off.
+    pub fn of(&self, key: impl Hash) -> Result<P::Ref, NoPartitions> {
+        self.of_ref(key).cloned()
+    }
+
+    /// The same, lent.
+    ///
+    /// # Errors
+    /// As [`PartitionRef::of`].
+    pub fn of_ref(&self, key: impl Hash) -> Result<&P::Ref, NoPartitions> {
+        let partitions = self.len();
+        if partitions == 0 {
+            return Err(NoPartitions);
+        }
+        Ok(self.shared.table.get(partition_of(&key, partitions)))
+    }
+
+    /// Those that are switched on, in order.
+    pub fn partitions(&self) -> impl ExactSizeIterator<Item = &P::Ref> {
+        (0..self.len()).map(|partition| self.shared.table.get(partition))
+    }
+
+    /// How many are switched on.
+    pub fn len(&self) -> usize {
+        self.shared.table.on.load(Ordering::Acquire)
+    }
+
+    /// Whether all are switched off.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Has so many partitions from now on; how many there were. Keys are distributed among them anew.
+    ///
+    /// Surplus partitions are first cut off from new look-ups, the last first, then stopped, together, each within its limit.
+    /// They are *switched off*: the mailbox stays and takes what is sent to it by whoever has a reference; what is queued waits
+    /// until the partition is switched on again, or is dead-lettered when the supervisor ends. Missing partitions are started,
+    /// in order, over the mailboxes that are there or else new ones; look-ups find them when all of them are up.
+    ///
+    /// State does not move with the keys: that is for the servers to see to.
+    ///
+    /// # Errors
+    /// [`ResizeError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves some partitions running that are switched off, or switched off ones not yet started. A
+    /// further call, with any number, puts that right.
+    pub async fn resize(&self, partitions: usize) -> Result<usize, ResizeError> {
+        let shared = &*self.shared;
+        let mut made = shared.made.lock().await;
+        if !shared.supervisor.is_alive() {
+            return Err(ResizeError::Down);
+        }
+        let before = self.len();
+        if std::mem::replace(&mut made.unfinished, true) {
+            // One that is still being stopped would pass for one that runs; and there may be one more, whose start was given
+            // up before it counted.
+            shared.switch_off(before..made.count + 1).await?;
+        }
+        for partition in before..partitions {
+            if let Err(error) = shared.switch_on(partition, &mut made).await {
+                shared.switch_off(before..made.count).await?;
+                made.unfinished = false;
+                return Err(error);
+            }
+        }
+        shared.table.on.store(partitions, Ordering::Release);
+        shared.switch_off(partitions..made.count).await?;
+        made.unfinished = false;
+        Ok(before)
+    }
+
+    /// The supervisor as one among others: its life, its place in a tree, its counters. The ids of its children are the
+    /// partitions' numbers.
+    pub fn as_supervisor(&self) -> &SupervisorRef {
+        &self.shared.supervisor
+    }
+}
+
+impl<R> Shared<R> {
+    /// Has a partition running.
+    async fn switch_on(&self, partition: usize, made: &mut Made) -> Result<(), ResizeError> {
+        let failed = |error| ResizeError::Start { partition, error };
+        if partition < made.count {
+            return match self.supervisor.restart_child(id(partition).as_str()).await {
+                Ok(_) | Err(ChildError::Running | ChildError::Restarting) => Ok(()),
+                Err(ChildError::Start(error)) => Err(failed(error)),
+                Err(ChildError::Abandoned) => Err(ResizeError::Abandoned { partition }),
+                Err(ChildError::Down) => Err(ResizeError::Down),
+                // Somebody has deleted it by hand.
+                Err(ChildError::NotFound) => Err(failed(StartError::Closed)),
+            };
+        }
+        let (reference, spec) = (self.make)(partition).map_err(|error| failed(error.into()))?;
+        match self.supervisor.start_child(ended_by(spec, self.shutdown)).await {
+            Ok(_) => {}
+            Err(StartChildError::Start(error)) => return Err(failed(error)),
+            // (Its id is new, its options are sound, its mailbox is nobody else's, and there is no limit.)
+            Err(_) => return Err(ResizeError::Down),
+        }
+        self.table.put(partition, reference);
+        made.count += 1;
+        Ok(())
+    }
+
+    /// Stops partitions, together.
+    async fn switch_off(&self, partitions: std::ops::Range<usize>) -> Result<(), ResizeError> {
+        let ends = partitions.rev().map(|partition| async move {
+            match self.supervisor.switch_off(id(partition).as_str()).await {
+                Err(ChildError::Abandoned) => Err(ResizeError::Abandoned { partition }),
+                Err(ChildError::Down) => Err(ResizeError::Down),
+                _ => Ok(()),
+            }
+        });
+        join_all(ends).await.into_iter().collect()
+    }
+}
+
+impl<P: Partition> Clone for PartitionRef<P> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<P: Partition> fmt::Debug for PartitionRef<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartitionRef({}; {})", self.shared.supervisor.name().unwrap_or("-"), self.len())
+    }
+}
+
+/// References that stay where they are, in rows each of which is twice as long as the one before.
+struct Table<R> {
+    rows: [OnceLock<Box<[OnceLock<R>]>>; ROWS],
+    /// How many of them are switched on: no more than have been put here. Whoever reads it (acquire) finds those, as they
+    /// were put here before it was written (release).
+    on: AtomicUsize,
+}
+
+/// Room for 2^32 - 1.
+const ROWS: usize = 32;
+
+impl<R> Table<R> {
+    fn new() -> Self {
+        Self { rows: [const { OnceLock::new() }; ROWS], on: AtomicUsize::new(0) }
+    }
+
+    /// Row, and place in it.
+    fn place(partition: usize) -> (usize, usize) {
+        let row = (partition + 1).ilog2();
+        (row as usize, partition + 1 - (1 << row))
+    }
+
+    fn put(&self, partition: usize, reference: R) {
+        let (row, place) = Self::place(partition);
+        let row = self.rows[row].get_or_init(|| (0..1_usize << row).map(|_| OnceLock::new()).collect());
+        assert!(row[place].set(reference).is_ok(), "a partition is made once");
+    }
+
+    fn get(&self, partition: usize) -> &R {
+        let (row, place) = Self::place(partition);
+        let reference = self.rows[row].get().and_then(|row| row[place].get());
+        reference.expect("a partition is made before it is switched on")
+    }
+}
+
+/// See [`PartitionRef::of`].
+fn partition_of(key: &impl Hash, partitions: usize) -> usize {
+    let mut route = Route { integer: None, written: 0, hash: SEED };
+    key.hash(&mut route);
+    let number = match route.integer {
+        Some(integer) if route.written == 1 => integer,
+        _ => u128::from(route.finish()),
+    };
+    usize::try_from(number % partitions as u128).expect("it is less than a usize")
+}
+
+/// Hashes in a way that does not change from one run to the next, and notes whether all that there was is one integer.
+struct Route {
+    integer: Option<u128>,
+    written: u32,
+    hash: u64,
+}
+
+/// Of FNV-1a, with 64 bits.
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0100_0000_01b3;
+
+impl Route {
+    fn integer(&mut self, magnitude: u128, bytes: &[u8]) {
+        self.integer = Some(magnitude);
+        self.write(bytes);
+    }
+}
+
+macro_rules! integers {
+    ($($unsigned:ident $u:ty, $signed:ident $i:ty;)*) => {$(
+        fn $unsigned(&mut self, n: $u) {
+            self.integer(n as u128, &n.to_le_bytes());
+        }
+
+        fn $signed(&mut self, n: $i) {
+            self.integer(n.unsigned_abs() as u128, &n.to_le_bytes());
+        }
+    )*};
+}
+
+#[expect(clippy::cast_lossless, reason = "there is no `From<usize>` for the widest integer")]
+impl Hasher for Route {
+    fn write(&mut self, bytes: &[u8]) {
+        self.written = self.written.saturating_add(1);
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(PRIME);
+        }
+    }
+
+    integers! {
+        write_u8 u8, write_i8 i8;
+        write_u16 u16, write_i16 i16;
+        write_u32 u32, write_i32 i32;
+        write_u64 u64, write_i64 i64;
+        write_u128 u128, write_i128 i128;
+        write_usize usize, write_isize isize;
+    }
+
+    fn finish(&self) -> u64 {
+        // (The low bits of a product know little of the high ones.)
+        self.hash ^ (self.hash >> 32)
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Elixir `PartitionSupervisor`: "`with_arguments`" (keys 3 and -1 of 3 partitions).
+    #[test]
+    fn an_integer_belongs_to_its_magnitude_modulo_the_number() {
+        #[derive(Hash)]
+        struct UserId(u64);
+        assert_eq!([0, 1, 2, 3, -1, -2, -3].map(|key| partition_of(&key, 3)), [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(partition_of(&UserId(7), 4), 3);
+        assert_eq!(partition_of(&i128::MIN, 1000), 728);
+        assert_eq!(
+            (partition_of(&5_u8, 4), partition_of(&&5_usize, 4), partition_of(&'\u{5}', 4)),
+            (1, 1, 1)
+        );
+    }
+
+    /// What it was in the first release: a change of it would be a change for users.
+    #[test]
+    fn other_keys_belong_to_their_hash() {
+        assert_eq!(["", "a", "b", "user/17"].map(|key| partition_of(&key, 1000)), [90, 262, 945, 290]);
+        assert_eq!(partition_of(&"a", 8), partition_of(&String::from("a"), 8));
+        assert_ne!(partition_of(&(1, 2), 1 << 20), partition_of(&(2, 1), 1 << 20));
+    }
+
+    #[test]
+    fn text_spreads_over_all_partitions() {
+        let mut counts = [0_u32; 16];
+        for n in 0..16_000 {
+            counts[partition_of(&format!("user/{n}"), 16)] += 1;
+        }
+        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn places_follow_one_another() {
+        let places: Vec<_> = (0..7).map(Table::<()>::place).collect();
+        assert_eq!(places, [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)]);
+    }
+
+    proptest! {
+        /// Whatever the key and the number, there is such a partition.
+        #[test]
+        fn every_key_has_a_partition(key: i64, text: String, bytes: Vec<u8>, partitions in 1_usize..10_000) {
+            prop_assert!(partition_of(&key, partitions) < partitions);
+            prop_assert_eq!(partition_of(&key, partitions) as u64, key.unsigned_abs() % partitions as u64);
+            prop_assert!(partition_of(&text, partitions) < partitions);
+            prop_assert!(partition_of(&(text, bytes), partitions) < partitions);
+        }
+
+        #[test]
+        fn what_is_put_is_found(count in 1_usize..500) {
+            let table = Table::new();
+            for n in 0..count {
+                table.put(n, n);
+            }
+            prop_assert!((0..count).all(|n| *table.get(n) == n));
+        }
+    }
+}
