@@ -719,14 +719,12 @@ impl<S: GenServer> Seat<S> {
         if let Some((Verdict::Again, keeper)) = &kept {
             // SAFETY: RUN is held.
             let own = unsafe { cell.gate().running() };
-            match cell.renew_lease(own, &exit) {
-                Ok(incarnation) => renewed = Some(incarnation),
-                Err(_) => {
-                    // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
-                    let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
-                    let verdict = keeper.ended(&End::new(never, true));
-                    kept = Some((verdict, Arc::clone(keeper)));
-                }
+            renewed = cell.renew_lease(own, &exit).ok();
+            if renewed.is_none() {
+                // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
+                let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
+                let verdict = keeper.ended(&End::new(never, true));
+                kept = Some((verdict, Arc::clone(keeper)));
             }
         }
         let reason = exit.reason.clone();
