@@ -13,7 +13,7 @@ use crate::rules::{AddError, Attempt, Early, Life, Outcome, Rules, Settings, The
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::clock::{self, Instant};
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
+use restante_core::{Exit, ExitReason, Ledger, Phase};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{End, Verdict};
 use std::fmt;
@@ -552,10 +552,6 @@ impl Child for Branch {
 
     fn type_name(&self) -> &'static str {
         "Supervisor"
-    }
-
-    fn stats(&self) -> Option<Stats> {
-        None
     }
 
     fn audit(&self) -> Option<Ledger> {

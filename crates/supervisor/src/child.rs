@@ -4,7 +4,7 @@
 use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
+use restante_core::{Exit, ExitReason, Ledger, Phase};
 use restante_genserver::keeper::{self, End, Keeper, Place, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
@@ -39,8 +39,6 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn name(&self) -> Option<&str>;
     /// What runs there, for people.
     fn type_name(&self) -> &'static str;
-    /// A look at its mailbox, where it has one.
-    fn stats(&self) -> Option<Stats>;
     /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
     fn audit(&self) -> Option<Ledger>;
     /// The supervisor that it is, if it is one.
@@ -118,10 +116,6 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn type_name(&self) -> &'static str {
         short_name::<S>()
-    }
-
-    fn stats(&self) -> Option<Stats> {
-        Some(self.server.server().stats())
     }
 
     fn audit(&self) -> Option<Ledger> {

@@ -214,7 +214,7 @@ fn a_stale_incarnation_changes_nothing() {
         let then = ended(&mut rules, 0, &end(ExitReason::error("late"), 4), clock::now());
         rules.started(0, 4, clock::now);
         assert!(!then.perform && then.report.is_none() && then.gone.is_none() && then.tell.is_empty());
-        assert_eq!(then.again, false);
+        assert!(!then.again);
         assert_eq!((rules.restarts, rules.live, rules.group), before);
         let entry = rules.get(0).expect("it is there");
         assert_eq!((entry.state, entry.begun, entry.incarnation), (state, begun, 5));
@@ -237,7 +237,7 @@ fn a_stale_start_changes_nothing() {
     }
 }
 
-/// OTP supervisor_SUITE: `significant_bystander`, as a rule: only an own end that nobody ordered and that is not followed by a
+/// OTP `supervisor_SUITE`: `significant_bystander`, as a rule: only an own end that nobody ordered and that is not followed by a
 /// restart counts.
 #[test]
 fn only_ends_of_ones_own_shut_down() {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
-/// OTP supervisor_SUITE: `child_adm`. The whole life of a child by hand, with the answer to each wrong step.
+/// OTP `supervisor_SUITE`: `child_adm`. The whole life of a child by hand, with the answer to each wrong step.
 #[tokio::test(start_paused = true)]
 async fn a_child_is_administered_by_hand() {
     let log = Log::new();
@@ -47,7 +47,7 @@ async fn a_child_is_administered_by_hand() {
     assert_eq!(counts(&tree), [1, 1, 0, 1]);
 }
 
-/// Elixir supervisor_test: `child life cycle`. What is queued while a child is stopped waits for its restart by hand.
+/// Elixir `supervisor_test`: `child life cycle`. What is queued while a child is stopped waits for its restart by hand.
 #[tokio::test(start_paused = true)]
 async fn messages_wait_for_a_child_that_was_stopped_by_hand() {
     let log = Log::new();
@@ -83,7 +83,7 @@ async fn a_mailbox_that_is_not_kept_is_emptied_when_its_child_is_stopped() {
     assert_eq!(a.audit().unwrap().dead_lettered, 1);
 }
 
-/// OTP supervisor_SUITE: `sup_start_child_returns_error`. A start that fails leaves no specification.
+/// OTP `supervisor_SUITE`: `sup_start_child_returns_error`. A start that fails leaves no specification.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_does_not_start_leaves_no_specification() {
     quiet();
@@ -101,7 +101,7 @@ async fn a_child_that_does_not_start_leaves_no_specification() {
     assert_eq!(tree.restarts(), 0, "a start by hand is no restart");
 }
 
-/// OTP supervisor_SUITE: `sup_start_restart_child_returns_error`. A restart by hand that fails keeps the specification.
+/// OTP `supervisor_SUITE`: `sup_start_restart_child_returns_error`. A restart by hand that fails keeps the specification.
 #[tokio::test(start_paused = true)]
 async fn a_restart_by_hand_that_fails_keeps_the_specification() {
     let log = Log::new();
@@ -116,7 +116,7 @@ async fn a_restart_by_hand_that_fails_keeps_the_specification() {
     assert_eq!((tree.restart_child("a").await, a.incarnation()), (Ok(Started::Running), 4));
 }
 
-/// OTP supervisor_SUITE: `sup_start_ignore_temporary_child_start_child`. Only temporary ones are dropped.
+/// OTP `supervisor_SUITE`: `sup_start_ignore_temporary_child_start_child`. Only temporary ones are dropped.
 #[tokio::test(start_paused = true)]
 async fn starting_by_hand_what_has_nothing_to_serve_is_no_failure() {
     let log = Log::new();
@@ -132,7 +132,7 @@ async fn starting_by_hand_what_has_nothing_to_serve_is_no_failure() {
     assert_eq!(counts(&tree), [1, 1, 0, 1]);
 }
 
-/// OTP supervisor_SUITE: `do_not_save_child_specs_for_temporary_children`. However it ends, a temporary child's id is free;
+/// OTP `supervisor_SUITE`: `do_not_save_child_specs_for_temporary_children`. However it ends, a temporary child's id is free;
 /// the others' ids are taken, by somebody running or by a specification.
 #[tokio::test(start_paused = true)]
 async fn only_a_temporary_childs_specification_goes_with_it() {
@@ -170,7 +170,7 @@ async fn only_a_temporary_childs_specification_goes_with_it() {
     }
 }
 
-/// OTP supervisor_SUITE: `count_children_supervisor` and `which_children`. Supervisors and workers are told apart; the last
+/// OTP `supervisor_SUITE`: `count_children_supervisor` and `which_children`. Supervisors and workers are told apart; the last
 /// one comes first.
 #[tokio::test(start_paused = true)]
 async fn supervisors_and_workers_are_counted_apart() {
@@ -190,7 +190,7 @@ async fn supervisors_and_workers_are_counted_apart() {
     assert_eq!(log.take(), ["+x", "+y"]);
 }
 
-/// OTP supervisor_SUITE: `which_children`. The table tells of each child what happened to it.
+/// OTP `supervisor_SUITE`: `which_children`. The table tells of each child what happened to it.
 #[tokio::test(start_paused = true)]
 async fn the_table_tells_incarnation_restarts_and_last_exit() {
     quiet();
@@ -206,7 +206,7 @@ async fn the_table_tells_incarnation_restarts_and_last_exit() {
     assert_eq!((exit.reason, exit.incarnation), (ExitReason::Normal, 2));
 }
 
-/// Elixir supervisor_test: `start_child/2 with valid child spec`. A limit of zero is a limit: ordered to stop, then killed.
+/// Elixir `supervisor_test`: `start_child/2 with valid child spec`. A limit of zero is a limit: ordered to stop, then killed.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_orders_and_kills() {
     let log = Log::new();
@@ -217,7 +217,7 @@ async fn a_limit_of_zero_orders_and_kills() {
     assert_eq!(a.last_exit().unwrap().reason, ExitReason::Killed);
 }
 
-/// OTP supervisor_SUITE: `already_started_outside_supervisor`. A mailbox that is served already is told of, not taken over.
+/// OTP `supervisor_SUITE`: `already_started_outside_supervisor`. A mailbox that is served already is told of, not taken over.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_runs_already_is_not_taken_over() {
     use crate::support::{Args, Worker};

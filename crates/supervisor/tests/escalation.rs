@@ -19,7 +19,7 @@ async fn limit(tree: &SupervisorRef) -> RestartLimit {
     RestartLimit::of(&exit.reason).unwrap_or_else(|| panic!("{exit:?}")).clone()
 }
 
-/// OTP supervisor_SUITE: `one_for_one`, `one_for_all`, `rest_for_one`: their last step. Two in a period are within the limit,
+/// OTP `supervisor_SUITE`: `one_for_one`, `one_for_all`, `rest_for_one`: their last step. Two in a period are within the limit,
 /// whoever it is that falls; the third ends the supervisor and its children.
 #[tokio::test(start_paused = true)]
 async fn the_limit_is_the_supervisors_whoever_falls() {
@@ -40,7 +40,7 @@ async fn the_limit_is_the_supervisors_whoever_falls() {
     }
 }
 
-/// OTP supervisor_SUITE: `one_for_one_escalation`, `one_for_all_escalation`, `rest_for_one_escalation`. A restart that fails
+/// OTP `supervisor_SUITE`: `one_for_one_escalation`, `one_for_all_escalation`, `rest_for_one_escalation`. A restart that fails
 /// counts as often as it is tried, until the supervisor gives up; the others are stopped then.
 #[tokio::test(start_paused = true)]
 async fn failed_attempts_count_until_it_gives_up() {
@@ -75,7 +75,7 @@ async fn with_an_intensity_of_zero_the_first_crash_ends_the_supervisor() {
     assert_eq!(a.last_exit().unwrap().reason, ExitReason::Shutdown);
 }
 
-/// OTP supervisor_SUITE: `multiple_restarts`. Spaced out they go on for ever.
+/// OTP `supervisor_SUITE`: `multiple_restarts`. Spaced out they go on for ever.
 #[tokio::test(start_paused = true)]
 async fn restarts_that_are_far_enough_apart_never_end_it() {
     quiet();
@@ -132,7 +132,7 @@ async fn a_child_can_have_a_limit_of_its_own() {
     assert_eq!((limit.child.as_str(), limit.count, limit.window), ("a", 2, secs(60)));
 }
 
-/// OTP supervisor_SUITE: `tree`. A supervisor that gives up is restarted by the one above, with its own children and without
+/// OTP `supervisor_SUITE`: `tree`. A supervisor that gives up is restarted by the one above, with its own children and without
 /// those that were added later; its siblings with it, where the strategy says so.
 #[tokio::test(start_paused = true)]
 async fn a_tree_is_restarted_without_the_children_added_later() {
@@ -255,7 +255,7 @@ async fn only_giving_up_escalates() {
     assert_eq!((low.incarnation(), top.is_alive(), top.restarts()), (2, true, 1));
 }
 
-/// OTP supervisor_SUITE: `simple_global_supervisor` (its `kill_supervisor`). A supervisor that is killed takes its children
+/// OTP `supervisor_SUITE`: `simple_global_supervisor` (its `kill_supervisor`). A supervisor that is killed takes its children
 /// with it, and comes back with them.
 #[tokio::test(start_paused = true)]
 async fn a_killed_supervisor_comes_back_with_its_children() {

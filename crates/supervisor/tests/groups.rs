@@ -38,7 +38,7 @@ async fn every_old_one_is_down_before_the_first_new_one_begins() {
     assert_eq!(log.take(), ["-m", "-q", "-a", "-z", "+z", "+m", "+a", "+q"]);
 }
 
-/// OTP supervisor_SUITE: `order_of_children`, its second half: a member in the middle falls.
+/// OTP `supervisor_SUITE`: `order_of_children`, its second half: a member in the middle falls.
 #[tokio::test(start_paused = true)]
 async fn the_rest_is_stopped_in_reverse_and_started_in_order() {
     quiet();
@@ -57,7 +57,7 @@ async fn the_rest_is_stopped_in_reverse_and_started_in_order() {
     assert_eq!(log.take(), ["-ch5", "-ch2", "+ch10", "+ch2", "+ch5"]);
 }
 
-/// OTP supervisor_SUITE: `one_for_all_other_child_fails_restart`. When a later one does not start, those that were restarted
+/// OTP `supervisor_SUITE`: `one_for_all_other_child_fails_restart`. When a later one does not start, those that were restarted
 /// already are stopped again, and all are tried again.
 #[tokio::test(start_paused = true)]
 async fn one_for_all_begins_anew_when_a_later_child_does_not_start() {
@@ -77,7 +77,7 @@ async fn one_for_all_begins_anew_when_a_later_child_does_not_start() {
     assert!(noted(&c).await.len() <= 1);
 }
 
-/// OTP supervisor_SUITE: `rest_for_one_other_child_fails_restart`. When a later one does not start, those before it stay up.
+/// OTP `supervisor_SUITE`: `rest_for_one_other_child_fails_restart`. When a later one does not start, those before it stay up.
 #[tokio::test(start_paused = true)]
 async fn rest_for_one_goes_on_from_the_child_that_did_not_start() {
     quiet();
@@ -92,7 +92,7 @@ async fn rest_for_one_goes_on_from_the_child_that_did_not_start() {
     assert_eq!((a.incarnation(), tree.restarts()), (2, 2));
 }
 
-/// OTP supervisor_SUITE: `temporary_bystander`. Peer bug 26. A temporary sibling is stopped with the group and does not come
+/// OTP `supervisor_SUITE`: `temporary_bystander`. Peer bug 26. A temporary sibling is stopped with the group and does not come
 /// back; its mailbox closes.
 #[tokio::test(start_paused = true)]
 async fn a_temporary_bystander_is_stopped_and_dropped() {
@@ -110,7 +110,7 @@ async fn a_temporary_bystander_is_stopped_and_dropped() {
     }
 }
 
-/// OTP `supervisor`, one_for_all: what somebody stopped by hand is started again with the group; under rest_for_one only
+/// OTP `supervisor`, `one_for_all`: what somebody stopped by hand is started again with the group; under `rest_for_one` only
 /// where it comes after the one that fell.
 #[tokio::test(start_paused = true)]
 async fn stopped_members_are_started_again_with_the_group() {
@@ -230,6 +230,7 @@ async fn a_child_that_is_added_when_a_group_has_just_fallen_lives() {
 /// which is no failed attempt.
 #[tokio::test(start_paused = true)]
 async fn members_can_be_stopped_by_hand_during_a_group_restart() {
+    use ChildState::{Restarting, Running, Starting, Stopped};
     quiet();
     let log = Log::new();
     let workers = ["a", "b", "c", "d"].map(|id| worker(id, &log));
@@ -242,7 +243,6 @@ async fn members_can_be_stopped_by_hand_during_a_group_restart() {
     log.on_init("b", [OnInit::Sleep(AGES)]);
     crash(&a).await;
     let shown: Vec<_> = states(&tree).into_iter().map(|(_, state)| state).collect();
-    use ChildState::{Restarting, Running, Starting, Stopped};
     assert_eq!(shown, [Restarting, Restarting, Starting, Running]);
     assert_eq!(tree.delete_child("c"), Err(ChildError::Restarting));
     assert_eq!(tree.restart_child("c").await, Err(ChildError::Restarting));

@@ -57,61 +57,61 @@ fn abnormal() -> [ExitReason; 2] {
     [ExitReason::error("abnormal"), ExitReason::NoProcess]
 }
 
-/// OTP supervisor_SUITE: `permanent_normal`.
+/// OTP `supervisor_SUITE`: `permanent_normal`.
 #[tokio::test(start_paused = true)]
 async fn a_permanent_child_that_ended_normally_is_restarted() {
     check(Restart::Permanent, &[ExitReason::Normal], Then::Restarted).await;
 }
 
-/// OTP supervisor_SUITE: `permanent_shutdown`.
+/// OTP `supervisor_SUITE`: `permanent_shutdown`.
 #[tokio::test(start_paused = true)]
 async fn a_permanent_child_that_shut_down_is_restarted() {
     check(Restart::Permanent, &shutdowns(), Then::Restarted).await;
 }
 
-/// OTP supervisor_SUITE: `permanent_abnormal`.
+/// OTP `supervisor_SUITE`: `permanent_abnormal`.
 #[tokio::test(start_paused = true)]
 async fn a_permanent_child_that_failed_is_restarted() {
     check(Restart::Permanent, &abnormal(), Then::Restarted).await;
 }
 
-/// OTP supervisor_SUITE: `transient_normal`.
+/// OTP `supervisor_SUITE`: `transient_normal`.
 #[tokio::test(start_paused = true)]
 async fn a_transient_child_that_ended_normally_rests() {
     check(Restart::Transient, &[ExitReason::Normal], Then::Rests).await;
 }
 
-/// OTP supervisor_SUITE: `transient_shutdown`.
+/// OTP `supervisor_SUITE`: `transient_shutdown`.
 #[tokio::test(start_paused = true)]
 async fn a_transient_child_that_shut_down_rests() {
     check(Restart::Transient, &shutdowns(), Then::Rests).await;
 }
 
-/// OTP supervisor_SUITE: `transient_abnormal`.
+/// OTP `supervisor_SUITE`: `transient_abnormal`.
 #[tokio::test(start_paused = true)]
 async fn a_transient_child_that_failed_is_restarted() {
     check(Restart::Transient, &abnormal(), Then::Restarted).await;
 }
 
-/// OTP supervisor_SUITE: `temporary_normal`.
+/// OTP `supervisor_SUITE`: `temporary_normal`.
 #[tokio::test(start_paused = true)]
 async fn a_temporary_child_that_ended_normally_is_gone() {
     check(Restart::Temporary, &[ExitReason::Normal], Then::Gone).await;
 }
 
-/// OTP supervisor_SUITE: `temporary_shutdown`.
+/// OTP `supervisor_SUITE`: `temporary_shutdown`.
 #[tokio::test(start_paused = true)]
 async fn a_temporary_child_that_shut_down_is_gone() {
     check(Restart::Temporary, &shutdowns(), Then::Gone).await;
 }
 
-/// OTP supervisor_SUITE: `temporary_abnormal`.
+/// OTP `supervisor_SUITE`: `temporary_abnormal`.
 #[tokio::test(start_paused = true)]
 async fn a_temporary_child_that_failed_is_gone() {
     check(Restart::Temporary, &abnormal(), Then::Gone).await;
 }
 
-/// OTP supervisor_SUITE: `simple_global_supervisor` (its `kill_worker` and `exit_worker`). A kill and a panic are abnormal.
+/// OTP `supervisor_SUITE`: `simple_global_supervisor` (its `kill_worker` and `exit_worker`). A kill and a panic are abnormal.
 #[tokio::test(start_paused = true)]
 async fn kills_and_panics_are_abnormal() {
     quiet();

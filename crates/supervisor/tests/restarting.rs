@@ -20,7 +20,7 @@ fn patient(supervisor: Supervisor) -> Supervisor {
     supervisor.with_intensity(Intensity::UNLIMITED).backoff(backoff)
 }
 
-/// OTP supervisor_SUITE: `hanging_restart_loop`. While a child cannot come back, all that can be asked is answered, and both
+/// OTP `supervisor_SUITE`: `hanging_restart_loop`. While a child cannot come back, all that can be asked is answered, and both
 /// the child and the supervisor can be stopped.
 #[tokio::test(start_paused = true)]
 async fn a_child_in_a_restart_loop_can_be_stopped() {
@@ -56,7 +56,7 @@ async fn a_child_in_a_restart_loop_can_be_stopped() {
     assert!(a.is_closed());
 }
 
-/// OTP supervisor_SUITE: `hanging_restart_loop_rest_for_one`. The same where those after it wait with it. (There the one that
+/// OTP `supervisor_SUITE`: `hanging_restart_loop_rest_for_one`. The same where those after it wait with it. (There the one that
 /// is tried is `restarting` and the rest `undefined`; here all that are to come back are restarting.)
 #[tokio::test(start_paused = true)]
 async fn a_group_in_a_restart_loop_can_be_stopped() {
@@ -90,7 +90,7 @@ async fn a_group_in_a_restart_loop_can_be_stopped() {
     }
 }
 
-/// OTP supervisor_SUITE: `count_restarting_children`. Those being restarted are specifications and workers, and not active.
+/// OTP `supervisor_SUITE`: `count_restarting_children`. Those being restarted are specifications and workers, and not active.
 #[tokio::test(start_paused = true)]
 async fn restarting_children_are_counted_but_not_active() {
     quiet();
@@ -166,7 +166,7 @@ async fn a_transient_child_whose_restart_fails_in_order_is_still_restarted() {
     assert_eq!((tree.restarts(), a.incarnation(), a.is_alive()), (4, 5, true));
 }
 
-/// OTP supervisor_SUITE: `simple_one_for_one_restart_ignore`, of a static child: a restart that finds nothing to serve ends
+/// OTP `supervisor_SUITE`: `simple_one_for_one_restart_ignore`, of a static child: a restart that finds nothing to serve ends
 /// the attempts; the specification stays.
 #[tokio::test(start_paused = true)]
 async fn a_restart_with_nothing_to_serve_rests() {

@@ -12,7 +12,7 @@ fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// OTP supervisor_SUITE: `sup_stop_infinity`. However long they take, worker or supervisor.
+/// OTP `supervisor_SUITE`: `sup_stop_infinity`. However long they take, worker or supervisor.
 #[tokio::test(start_paused = true)]
 async fn children_without_limit_are_waited_for() {
     let log = Log::new();
@@ -27,7 +27,7 @@ async fn children_without_limit_are_waited_for() {
     assert_eq!(log.take(), ["+a", "+b", "-b", "-a"]);
 }
 
-/// OTP supervisor_SUITE: `sup_stop_timeout`. Who is over its limit is killed, and named with that limit; the others go on.
+/// OTP `supervisor_SUITE`: `sup_stop_timeout`. Who is over its limit is killed, and named with that limit; the others go on.
 #[tokio::test(start_paused = true)]
 async fn a_child_over_its_limit_is_killed_and_named() {
     let log = Log::new();
@@ -49,7 +49,7 @@ async fn a_child_over_its_limit_is_killed_and_named() {
     assert_eq!(report.to_string(), "3 stopped; b was killed after 1s");
 }
 
-/// OTP supervisor_SUITE: `sup_stop_brutal_kill`. No `terminate`, no waiting for the message in hand, and that is as it should be.
+/// OTP `supervisor_SUITE`: `sup_stop_brutal_kill`. No `terminate`, no waiting for the message in hand, and that is as it should be.
 #[tokio::test(start_paused = true)]
 async fn brutally_killed_children_do_not_terminate() {
     let log = Log::new();
@@ -64,7 +64,7 @@ async fn brutally_killed_children_do_not_terminate() {
     assert_eq!(a.last_exit().unwrap().reason, ExitReason::Shutdown);
 }
 
-/// OTP supervisor_SUITE: `sup_stop_race`. A child that ends by itself, in order, at the moment at which it is told to.
+/// OTP `supervisor_SUITE`: `sup_stop_race`. A child that ends by itself, in order, at the moment at which it is told to.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_ends_while_it_is_told_to_is_not_waited_for() {
     let log = Log::new();
@@ -82,7 +82,7 @@ async fn a_child_that_ends_while_it_is_told_to_is_not_waited_for() {
     assert!(report.is_clean(), "{report}");
 }
 
-/// OTP supervisor_SUITE: `sup_stop_non_shutdown_exit_dynamic`, of static children. Ends for another reason than the one given
+/// OTP `supervisor_SUITE`: `sup_stop_non_shutdown_exit_dynamic`, of static children. Ends for another reason than the one given
 /// are reported; the shutdown goes on.
 #[tokio::test(start_paused = true)]
 async fn ends_for_other_reasons_are_reported() {
@@ -179,7 +179,7 @@ async fn a_blocked_child_is_named_at_the_deadline() {
     drop(gate);
 }
 
-/// OTP supervisor_SUITE: `child_unlink`. A child that cannot be ended hangs nobody: who stops it is told so, and its supervisor
+/// OTP `supervisor_SUITE`: `child_unlink`. A child that cannot be ended hangs nobody: who stops it is told so, and its supervisor
 /// goes on with everything else. When it has ended at last it can be started again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_child_that_cannot_be_ended_hangs_nobody() {
@@ -225,7 +225,7 @@ async fn a_group_does_not_come_back_over_a_member_that_does_not_end() {
     assert!(tree.is_alive());
 }
 
-/// OTP supervisor_SUITE: `hanging_restart_loop`, its end: the supervisor's own end is not put off by a restart loop, under any
+/// OTP `supervisor_SUITE`: `hanging_restart_loop`, its end: the supervisor's own end is not put off by a restart loop, under any
 /// strategy, without any pause.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_can_be_stopped_in_a_hot_restart_loop() {

@@ -29,7 +29,7 @@ async fn ended(tree: &SupervisorRef, children: &[ServerRef<Worker>]) {
     assert!(children.iter().all(|child| !child.is_alive() && child.is_closed()));
 }
 
-/// OTP supervisor_SUITE: `nonsignificant_temporary`. Who is not significant ends nothing, however it ends.
+/// OTP `supervisor_SUITE`: `nonsignificant_temporary`. Who is not significant ends nothing, however it ends.
 #[tokio::test(start_paused = true)]
 async fn temporary_children_that_are_not_significant_end_nothing() {
     quiet();
@@ -52,7 +52,7 @@ async fn temporary_children_that_are_not_significant_end_nothing() {
     }
 }
 
-/// OTP supervisor_SUITE: `nonsignificant_transient`.
+/// OTP `supervisor_SUITE`: `nonsignificant_transient`.
 #[tokio::test(start_paused = true)]
 async fn transient_children_that_are_not_significant_end_nothing() {
     quiet();
@@ -74,7 +74,7 @@ async fn transient_children_that_are_not_significant_end_nothing() {
     }
 }
 
-/// OTP supervisor_SUITE: `significant_temporary`, any. Not when it is stopped by hand; when it is killed, fails, or ends.
+/// OTP `supervisor_SUITE`: `significant_temporary`, any. Not when it is stopped by hand; when it is killed, fails, or ends.
 #[tokio::test(start_paused = true)]
 async fn the_first_significant_temporary_child_to_end_ends_its_supervisor() {
     quiet();
@@ -93,7 +93,7 @@ async fn the_first_significant_temporary_child_to_end_ends_its_supervisor() {
     }
 }
 
-/// OTP supervisor_SUITE: `significant_temporary`, all. The last one.
+/// OTP `supervisor_SUITE`: `significant_temporary`, all. The last one.
 #[tokio::test(start_paused = true)]
 async fn the_last_significant_temporary_child_to_end_ends_its_supervisor() {
     let (tree, children) = tree(AutoShutdown::AllSignificant, Restart::Temporary).await;
@@ -103,7 +103,7 @@ async fn the_last_significant_temporary_child_to_end_ends_its_supervisor() {
     ended(&tree, &children).await;
 }
 
-/// OTP supervisor_SUITE: `significant_transient`, any. One that is restarted has not ended.
+/// OTP `supervisor_SUITE`: `significant_transient`, any. One that is restarted has not ended.
 #[tokio::test(start_paused = true)]
 async fn a_significant_transient_child_ends_its_supervisor_when_it_is_not_restarted() {
     quiet();
@@ -124,7 +124,7 @@ async fn a_significant_transient_child_ends_its_supervisor_when_it_is_not_restar
     }
 }
 
-/// OTP supervisor_SUITE: `significant_transient`, all. One that rests does not count as running; nor one stopped by hand.
+/// OTP `supervisor_SUITE`: `significant_transient`, all. One that rests does not count as running; nor one stopped by hand.
 #[tokio::test(start_paused = true)]
 async fn the_last_significant_transient_child_to_rest_ends_its_supervisor() {
     let (tree1, children) = tree(AutoShutdown::AllSignificant, Restart::Transient).await;
@@ -143,7 +143,7 @@ async fn the_last_significant_transient_child_to_rest_ends_its_supervisor() {
     assert!(tree2.is_alive(), "stopped by hand: that ends nothing, though it was the last");
 }
 
-/// OTP supervisor_SUITE: `significant_bystander`. What a sibling's crash does to a significant child ends nothing.
+/// OTP `supervisor_SUITE`: `significant_bystander`. What a sibling's crash does to a significant child ends nothing.
 #[tokio::test(start_paused = true)]
 async fn significant_children_that_fall_with_a_sibling_end_nothing() {
     quiet();
@@ -168,7 +168,7 @@ async fn significant_children_that_fall_with_a_sibling_end_nothing() {
     }
 }
 
-/// OTP supervisor_SUITE: `significant_escalation`. A supervisor that ends with its significant child ends the one above, if it
+/// OTP `supervisor_SUITE`: `significant_escalation`. A supervisor that ends with its significant child ends the one above, if it
 /// is significant itself; else it rests.
 #[tokio::test(start_paused = true)]
 async fn ending_with_a_significant_child_goes_up_where_the_supervisor_is_significant() {

@@ -15,7 +15,7 @@ fn not_started(error: &TreeError) -> ChildNotStarted {
     error.downcast_ref::<ChildNotStarted>().expect("it names the child").clone()
 }
 
-/// OTP supervisor_SUITE: `sup_start_normal`. One without children is up at once, and ends in order.
+/// OTP `supervisor_SUITE`: `sup_start_normal`. One without children is up at once, and ends in order.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_without_children_starts_and_stops() {
     let tree = Supervisor::one_for_one().start().await.unwrap();
@@ -26,7 +26,7 @@ async fn a_supervisor_without_children_starts_and_stops() {
     assert!(!tree.is_alive());
 }
 
-/// OTP supervisor_SUITE: `sup_start_fail`. A failure of the first child leaves nothing behind, and can be tried again by a
+/// OTP `supervisor_SUITE`: `sup_start_fail`. A failure of the first child leaves nothing behind, and can be tried again by a
 /// new supervisor.
 #[tokio::test(start_paused = true)]
 async fn a_failure_names_the_child_and_its_reason() {
@@ -41,7 +41,7 @@ async fn a_failure_names_the_child_and_its_reason() {
     assert!(a.is_closed(), "there is nobody who could start it again");
 }
 
-/// OTP supervisor_SUITE: `sup_start_error_return`. A panic in an `init` is an error of the start, no more.
+/// OTP `supervisor_SUITE`: `sup_start_error_return`. A panic in an `init` is an error of the start, no more.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_init_fails_the_start_and_rolls_back() {
     quiet();
@@ -53,7 +53,7 @@ async fn a_panic_in_init_fails_the_start_and_rolls_back() {
     assert_eq!(log.take(), ["+a", "-a"]);
 }
 
-/// OTP supervisor_SUITE: `faulty_application_shutdown`. The reason comes up through all levels, with each child's id.
+/// OTP `supervisor_SUITE`: `faulty_application_shutdown`. The reason comes up through all levels, with each child's id.
 #[tokio::test(start_paused = true)]
 async fn a_failure_two_levels_down_is_passed_on_with_its_path() {
     let log = Log::new();
@@ -68,7 +68,7 @@ async fn a_failure_two_levels_down_is_passed_on_with_its_path() {
     assert_eq!(log.take(), ["+a", "b fails", "-a"]);
 }
 
-/// OTP supervisor_SUITE: `order_of_children`. Started in the order given, each when the one before is up; stopped in reverse.
+/// OTP `supervisor_SUITE`: `order_of_children`. Started in the order given, each when the one before is up; stopped in reverse.
 #[tokio::test(start_paused = true)]
 async fn children_start_one_after_the_other_and_stop_in_reverse() {
     let log = Log::new();
@@ -86,7 +86,7 @@ async fn children_start_one_after_the_other_and_stop_in_reverse() {
     assert_eq!(log.take(), ["-ch5", "-ch2", "-ch10", "-ch3", "-ch7"]);
 }
 
-/// OTP supervisor_SUITE: `sup_start_ignore_child`. The specification stays, counted, without a process; and the supervisor's
+/// OTP `supervisor_SUITE`: `sup_start_ignore_child`. The specification stays, counted, without a process; and the supervisor's
 /// start goes on.
 #[tokio::test(start_paused = true)]
 async fn a_child_with_nothing_to_serve_keeps_its_specification() {
@@ -101,7 +101,7 @@ async fn a_child_with_nothing_to_serve_keeps_its_specification() {
     assert_eq!(noted(&a).await, [1]);
 }
 
-/// OTP supervisor_SUITE: `sup_start_ignore_temporary_child`. A temporary one is dropped.
+/// OTP `supervisor_SUITE`: `sup_start_ignore_temporary_child`. A temporary one is dropped.
 #[tokio::test(start_paused = true)]
 async fn a_temporary_child_with_nothing_to_serve_is_dropped() {
     let log = Log::new();
@@ -114,7 +114,7 @@ async fn a_temporary_child_with_nothing_to_serve_is_dropped() {
     assert!(a.is_closed());
 }
 
-/// OTP supervisor_SUITE: `sup_start_map`. What a specification says when it says nothing.
+/// OTP `supervisor_SUITE`: `sup_start_map`. What a specification says when it says nothing.
 #[tokio::test(start_paused = true)]
 async fn the_defaults_of_a_specification_are_those_of_the_manual() {
     let log = Log::new();
@@ -135,7 +135,7 @@ async fn the_defaults_of_a_specification_are_those_of_the_manual() {
     assert_eq!(tree.child_options("nobody"), None);
 }
 
-/// OTP supervisor_SUITE: `child_specs` and `sup_start_map_faulty_specs`. Two of one name are refused before anything starts.
+/// OTP `supervisor_SUITE`: `child_specs` and `sup_start_map_faulty_specs`. Two of one name are refused before anything starts.
 #[tokio::test(start_paused = true)]
 async fn two_children_of_one_id_are_refused_before_anything_starts() {
     let log = Log::new();
@@ -146,7 +146,7 @@ async fn two_children_of_one_id_are_refused_before_anything_starts() {
     assert!(log.take().is_empty());
 }
 
-/// OTP supervisor_SUITE: `sup_flags`, with the combinations of `significant` and `auto_shutdown` that make no sense.
+/// OTP `supervisor_SUITE`: `sup_flags`, with the combinations of `significant` and `auto_shutdown` that make no sense.
 #[tokio::test(start_paused = true)]
 async fn senseless_combinations_are_refused() {
     let log = Log::new();

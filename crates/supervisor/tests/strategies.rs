@@ -23,7 +23,7 @@ async fn a_child_that_panics_is_restarted_over_its_mailbox() {
     assert!(a.is_closed());
 }
 
-/// Clauses 21.4, 21.17, row G3: one_for_one. (OTP `supervisor_SUITE`: `one_for_one`.)
+/// Clauses 21.4, 21.17, row G3: `one_for_one`. (OTP `supervisor_SUITE`: `one_for_one`.)
 #[tokio::test]
 async fn one_for_one_restarts_only_the_child_that_ended() {
     quiet();
@@ -37,7 +37,7 @@ async fn one_for_one_restarts_only_the_child_that_ended() {
     assert!(noted(&b).await.is_empty(), "a tree lives without anybody who holds it");
 }
 
-/// Clauses 21.2, 21.4, row G3: one_for_all: the others are stopped in reverse, all are started in order. (OTP: `one_for_all`.)
+/// Clauses 21.2, 21.4, row G3: `one_for_all`: the others are stopped in reverse, all are started in order. (OTP: `one_for_all`.)
 #[tokio::test]
 async fn one_for_all_stops_the_others_in_reverse_and_starts_all_in_order() {
     quiet();
@@ -57,7 +57,7 @@ async fn one_for_all_stops_the_others_in_reverse_and_starts_all_in_order() {
     assert_eq!(log.take(), ["-c", "-b", "-a"]);
 }
 
-/// Clause 21.4, row G3: rest_for_one: the failed one and those started after it. (OTP: `rest_for_one`.)
+/// Clause 21.4, row G3: `rest_for_one`: the failed one and those started after it. (OTP: `rest_for_one`.)
 #[tokio::test]
 async fn rest_for_one_lets_those_before_be() {
     quiet();

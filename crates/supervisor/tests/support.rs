@@ -188,9 +188,10 @@ pub(crate) fn quiet() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let told = info
-                .payload_as_str()
-                .is_some_and(|text| text.starts_with("told to") || text == "init panicked");
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let told = text.is_some_and(|text| text.starts_with("told to") || text == "init panicked");
             if !told {
                 usual(info);
             }

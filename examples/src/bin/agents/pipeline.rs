@@ -110,12 +110,12 @@ pub(crate) enum RunError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Root, walk};
+    use crate::files::{Root, Skip, walk};
     use std::future::pending;
 
     fn setup() -> Setup {
         let sessions = NonZeroUsize::new(2).expect("two are some");
-        Setup { sessions, chaos: Chaos::default(), model: None, progress: Progress::new(0) }
+        Setup { sessions, chaos: Chaos::default(), kills: false, model: None, progress: Progress::new(0) }
     }
 
     fn folder(name: &str) -> (std::path::PathBuf, Vec<Found>) {
@@ -132,18 +132,22 @@ mod tests {
     async fn a_file_that_vanishes_before_its_turn_is_named_and_stops_nothing() {
         let (path, found) = folder("vanish");
         std::fs::remove_file(path.join("b.txt")).expect("it is there");
-        let Outcome { results, tally } = run(found, Vec::new(), setup(), pending()).await;
+        let outcome = run(found, Vec::new(), setup(), async || pending().await).await;
+        let Outcome { results, tally, report } = outcome.expect("the tree lives");
         std::fs::remove_dir_all(path).expect("it is ours");
         let gone = Skipped { name: "b.txt".to_owned(), why: Skip::Removed };
         assert_eq!(results.skipped(), [gone]);
         assert_eq!((tally.files, results.totals().words, results.totals().unfinished), (2, 4, 0));
+        assert!(report.is_clean() && tally.lost == 0, "{report}");
     }
 
     #[tokio::test]
     async fn what_is_stopped_says_what_it_did_not_finish() {
         let (path, found) = folder("stop");
-        let Outcome { results, tally } = run(found, Vec::new(), setup(), async {}).await;
+        let outcome = run(found, Vec::new(), setup(), async || Command::Stop).await;
+        let Outcome { results, tally, report } = outcome.expect("the tree lives");
         std::fs::remove_dir_all(path).expect("it is ours");
         assert_eq!((tally.files, results.totals().unfinished), (0, 3));
+        assert!(report.is_clean() && tally.lost == 0, "{report}");
     }
 }
