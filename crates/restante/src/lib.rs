@@ -90,12 +90,7 @@ pub use restante_genserver::{
     unlink,
 };
 #[cfg(feature = "supervisor")]
-pub use restante_supervisor::{
-    AutoShutdown, Backoff, Capacity, ChildCounts, ChildError, ChildId, ChildInfo, ChildKey, ChildKind,
-    ChildNotStarted, ChildOptions, ChildSpec, ChildState, DynamicRef, DynamicSupervisor, Intensity, Restart,
-    RestartLimit, Shutdown, ShutdownReport, SpecError, StartChildError, Started, Strategy, Supervise,
-    Supervisor, SupervisorRef, TreeError, task,
-};
+pub use restante_supervisor::*;
 
 pub mod prelude;
 

@@ -198,7 +198,8 @@ impl Branch {
         if down {
             self.bell.notify_waiters();
         }
-        if end.orphaned {
+        // (The last one may end when the performer has gone with its runtime: another one sees to the rest.)
+        if end.orphaned || down && self.desk().is_ending() {
             // In a runtime that has shut down the performer is dropped at once, which ends the rest.
             self.ensure_performer();
         }

@@ -83,7 +83,7 @@ async fn a_mailbox_that_is_not_kept_is_emptied_when_its_child_is_stopped() {
     assert_eq!(a.audit().unwrap().dead_lettered, 1);
 }
 
-/// OTP `supervisor_SUITE`: `sup_start_child_returns_error`. A start that fails leaves no specification.
+/// Clause 21.15: OTP `supervisor_SUITE`: `sup_start_child_returns_error`. A start that fails leaves no specification.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_does_not_start_leaves_no_specification() {
     quiet();
@@ -291,7 +291,7 @@ async fn a_supervisor_has_at_most_one_above_it() {
     assert!(other.is_alive());
 }
 
-/// A child whose mailbox somebody closes ends with it, for good, and that is no restart; so does one that is waiting for its
+/// Clause 21.16: A child whose mailbox somebody closes ends with it, for good, and that is no restart; so does one that is waiting for its
 /// restart, and one that is stopped can be taken away.
 #[tokio::test(start_paused = true)]
 async fn a_child_whose_mailbox_is_closed_by_hand_is_gone() {

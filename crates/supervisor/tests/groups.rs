@@ -57,7 +57,7 @@ async fn the_rest_is_stopped_in_reverse_and_started_in_order() {
     assert_eq!(log.take(), ["-ch5", "-ch2", "+ch10", "+ch2", "+ch5"]);
 }
 
-/// OTP `supervisor_SUITE`: `one_for_all_other_child_fails_restart`. When a later one does not start, those that were restarted
+/// Clause 21.5: OTP `supervisor_SUITE`: `one_for_all_other_child_fails_restart`. When a later one does not start, those that were restarted
 /// already are stopped again, and all are tried again.
 #[tokio::test(start_paused = true)]
 async fn one_for_all_begins_anew_when_a_later_child_does_not_start() {
@@ -144,7 +144,7 @@ async fn a_group_does_not_wait_for_members_that_are_down() {
     assert_eq!(tree.which_children()[1].state, ChildState::Stopped, "it has nothing to serve again");
 }
 
-/// A group restart ends the `init` of a member that is slow, whoever waits for that, and does not wait for it.
+/// Clause 21.13: A group restart ends the `init` of a member that is slow, whoever waits for that, and does not wait for it.
 #[tokio::test(start_paused = true)]
 async fn a_group_does_not_wait_for_a_member_in_a_slow_init() {
     quiet();

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod children;
+mod crash_report;
 mod dynamic;
 mod escalation;
 mod groups;

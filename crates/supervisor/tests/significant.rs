@@ -93,7 +93,7 @@ async fn the_first_significant_temporary_child_to_end_ends_its_supervisor() {
     }
 }
 
-/// OTP `supervisor_SUITE`: `significant_temporary`, all. The last one.
+/// Clause 21.12: OTP `supervisor_SUITE`: `significant_temporary`, all. The last one.
 #[tokio::test(start_paused = true)]
 async fn the_last_significant_temporary_child_to_end_ends_its_supervisor() {
     let (tree, children) = tree(AutoShutdown::AllSignificant, Restart::Temporary).await;
