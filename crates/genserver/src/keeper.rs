@@ -6,7 +6,7 @@
 //! A kept mailbox's server is started by its keeper alone, in one of two ways: [`start_kept`], for whoever waits for
 //! `init`; or by the mailbox's own task, which goes on with the next incarnation when the keeper says [`Verdict::Again`]
 //! or somebody calls [`again`]. Both ask the keeper first ([`Keeper::begins`]), so what a keeper has decided under its
-//! lock holds whoever comes late.
+//! lock holds whoever comes late. Whoever is refused leaves no trace: no lease, no number, no notice.
 
 use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
@@ -23,12 +23,21 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     fn args(&self) -> &S::Args;
     /// How long an `init` may take that nobody waits for. (Where somebody does, they say.)
     fn start_timeout(&self) -> Duration;
-    /// An incarnation is about to begin; false: it must not.
-    fn begins(&self, incarnation: u32) -> bool;
+    /// An incarnation is about to begin; false: it must not. After true it does, or the keeper is told of its end.
+    fn begins(&self, incarnation: u32, by: Beginner) -> bool;
     /// Its `init` has returned a state.
     fn started(&self, incarnation: u32);
     /// It has ended: its lease is given back, its links and monitors have been told.
     fn ended(&self, end: End) -> Verdict;
+}
+
+/// Who is about to begin an incarnation. A keeper that has asked one of them for it refuses the other, who is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginner {
+    /// [`start_kept`], for whoever waits there.
+    Starter,
+    /// The mailbox's own task.
+    Task,
 }
 
 /// How an incarnation ended.
@@ -86,7 +95,8 @@ pub fn start_timeout<S: GenServer>(server: &Server<S>) -> Duration {
     server.start_timeout()
 }
 
-/// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then.
+/// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then. Where the mailbox
+/// is closed the keeper is told of that ([`End::closed`]), perhaps before this returns.
 pub fn again<S: GenServer>(server: &ServerRef<S>) {
     Seat::again_later(cell(server));
 }
@@ -96,9 +106,9 @@ pub fn order_stop<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason:
     server.order_stop(incarnation, reason);
 }
 
-/// Ends this incarnation, and no later one, at its next await.
+/// Ends this incarnation, and no other one, at its next await. One that the keeper has just let begin counts already.
 pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: ExitReason) -> bool {
-    cell(server).kill_incarnation(Some(incarnation), reason)
+    Seat::kill_kept(cell(server), incarnation, reason)
 }
 
 /// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.

@@ -20,6 +20,8 @@ pub mod cycle;
 mod frame;
 mod guarded;
 pub mod keeper;
+#[cfg(all(shuttle, test))]
+mod keeper_shuttle;
 mod link;
 mod message;
 mod next;

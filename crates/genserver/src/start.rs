@@ -3,18 +3,17 @@
 use crate::call::{CallerRuns, label};
 use crate::context::Context;
 use crate::cycle::{self, Path};
-use crate::keeper::Keeper;
+use crate::keeper::{Beginner, Keeper};
 use crate::message::Message;
 use crate::rt::Rt;
-use crate::seat::{Cell, NewCell, Seat, new_cell};
+use crate::seat::{Cell, NewCell, NoLease, Seat, new_cell};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::word::{LEASED, RUN};
 use restante_core::{
-    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, LeaseError, Overflow, Recipient, Settings,
-    SettingsError,
+    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -428,6 +427,9 @@ pub(crate) async fn start_on<S: GenServer>(
     rt: Arc<Rt>,
 ) -> Result<(), StartError> {
     let cell = server.handle.cell();
+    if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
+        return Err(StartError::Supervised);
+    }
     let mut spin = restante_core::sync::Spin::default();
     loop {
         if cell.is_leased() {
@@ -440,21 +442,13 @@ pub(crate) async fn start_on<S: GenServer>(
         spin.wait();
     }
     // Before the lease: from then on the task of an older home would end this incarnation with its runtime.
-    cell.runner.settle_in(rt);
-    let incarnation = match cell.lease() {
-        Ok(incarnation) => incarnation,
-        Err(e) => {
-            cell.leave_quietly();
-            return Err(match e {
-                LeaseError::Closed => StartError::Closed,
-                _ => StartError::AlreadyStarted,
-            });
-        }
-    };
-    if !Seat::may_begin(cell, incarnation) {
-        return Err(StartError::Supervised);
+    let leased = Seat::lease(cell, Beginner::Starter, || cell.runner.settle_in(rt));
+    match leased {
+        Ok(incarnation) => begin(server, incarnation, lent, limit).await,
+        Err(NoLease::Refused) => Err(StartError::Supervised),
+        Err(NoLease::Closed) => Err(StartError::Closed),
+        Err(NoLease::Taken) => Err(StartError::AlreadyStarted),
     }
-    begin(server, incarnation, lent, limit).await
 }
 
 /// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.

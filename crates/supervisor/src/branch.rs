@@ -13,7 +13,7 @@ use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, clock};
 use restante_genserver::StartError;
-use restante_genserver::keeper::{End, Verdict};
+use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
@@ -115,8 +115,8 @@ impl Branch {
     }
 
     /// A child is about to begin an incarnation.
-    pub(crate) fn child_begins(&self, key: u64, incarnation: u32) -> bool {
-        self.desk().rules.begins(key, incarnation)
+    pub(crate) fn child_begins(&self, key: u64, incarnation: u32, by: Beginner) -> bool {
+        self.desk().rules.begins(key, incarnation, by)
     }
 
     /// Its `init` has returned.
@@ -234,8 +234,9 @@ impl Branch {
             desk.incarnation += 1;
             desk.incarnation
         };
+        let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
         if let Some((parent, key)) = self.parent()
-            && !parent.child_begins(key, incarnation)
+            && !parent.child_begins(key, incarnation, by)
         {
             self.desk().rules.begin_failed();
             return Err(StartError::Supervised);

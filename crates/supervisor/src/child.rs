@@ -5,7 +5,7 @@ use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
 use restante_core::{ExitReason, Ledger, Stats};
-use restante_genserver::keeper::{self, End, Keeper, Verdict};
+use restante_genserver::keeper::{self, Beginner, End, Keeper, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -130,8 +130,8 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
         keeper::start_timeout(&self.server)
     }
 
-    fn begins(&self, incarnation: u32) -> bool {
-        self.post().is_some_and(|(branch, key)| branch.child_begins(key, incarnation))
+    fn begins(&self, incarnation: u32, by: Beginner) -> bool {
+        self.post().is_some_and(|(branch, key)| branch.child_begins(key, incarnation, by))
     }
 
     fn started(&self, incarnation: u32) {

@@ -22,7 +22,7 @@ use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::ChildError;
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason};
-use restante_genserver::keeper::{End, Verdict};
+use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -382,10 +382,15 @@ impl<C: Clone> Rules<C> {
         None
     }
 
-    /// An incarnation is about to begin: whether it may.
-    pub(crate) fn begins(&mut self, key: u64, incarnation: u32) -> bool {
+    /// An incarnation is about to begin: whether it may. A child's own task, told to begin before somebody stopped the
+    /// child and a third one started it, must not take that one's place.
+    pub(crate) fn begins(&mut self, key: u64, incarnation: u32, by: Beginner) -> bool {
         let Some(entry) = self.children.get_mut(&key) else { return false };
-        if entry.begun || !matches!(entry.state, State::Starting | State::Restarting) {
+        let due = match by {
+            Beginner::Starter => State::Starting,
+            Beginner::Task => State::Restarting,
+        };
+        if entry.begun || entry.state != due {
             return false;
         }
         entry.incarnation = incarnation;
