@@ -47,6 +47,8 @@ pub(crate) struct Desk {
     joiners: Vec<oneshot::Sender<Exit>>,
     pub(crate) last_exit: Option<Exit>,
     pub(crate) report: ShutdownReport,
+    /// An incarnation that was told to end between the word of the supervisor above, that it may begin, and its begin.
+    doomed: Option<Doomed>,
     /// A supervisor lives by itself: nobody need hold on to it while it is up.
     me: Option<Arc<Branch>>,
     pub(crate) rt: Option<Runtime>,
@@ -54,6 +56,25 @@ pub(crate) struct Desk {
     pub(crate) closed: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
+}
+
+/// See [`Desk`].
+struct Doomed {
+    incarnation: u32,
+    reason: ExitReason,
+    brutal: bool,
+}
+
+impl Desk {
+    fn can_begin(&self) -> Result<(), StartError> {
+        if self.closed {
+            return Err(StartError::Closed);
+        }
+        if self.rules.life != Life::Down {
+            return Err(StartError::AlreadyStarted);
+        }
+        Ok(())
+    }
 }
 
 impl Branch {
@@ -68,6 +89,7 @@ impl Branch {
                 incarnation: 0,
                 starting: None,
                 joiners: Vec::new(),
+                doomed: None,
                 last_exit: None,
                 report: ShutdownReport::default(),
                 me: None,
@@ -90,18 +112,22 @@ impl Branch {
         Some((post.branch.upgrade()?, post.key))
     }
 
-    /// Puts a child into the table; it is not started.
-    pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<u64, AddError> {
-        let key = {
+    /// Puts a child into the table: see [`Rules::add`].
+    pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<(u64, u32), AddError> {
+        let (key, start) = {
             let mut desk = self.desk();
             let id = spec.table_id(desk.rules.settings.dynamic);
             desk.rules.add(id, Arc::clone(&spec.child), Arc::new(spec.options), added)?
         };
         let child = Arc::clone(&spec.child);
         if child.adopt(Post { branch: Arc::downgrade(self), key }) {
-            return Ok(key);
+            return Ok((key, start));
         }
-        self.desk().rules.remove(key);
+        let (tell, _child) = {
+            let mut desk = self.desk();
+            (desk.rules.rest(key), desk.rules.remove(key))
+        };
+        self.tell(tell);
         Err(AddError::Supervised)
     }
 
@@ -210,41 +236,43 @@ impl Branch {
         }
     }
 
-    /// Begins an incarnation of the supervisor: the performer will start its children. False: it may not.
+    /// Begins an incarnation of the supervisor: the performer will start its children.
+    ///
+    /// The supervisor above is asked before anything is noted, so that one that is refused gets in nobody's way. (Where there
+    /// is one above, only one can be let begin.)
     pub(crate) fn begin(
         self: &Arc<Self>,
         waiting: Option<oneshot::Sender<Result<(), StartError>>>,
     ) -> Result<u32, StartError> {
         let rt = Runtime::current();
-        let incarnation = {
+        let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
+        let next = {
             let mut desk = self.desk();
-            if desk.closed {
-                return Err(StartError::Closed);
-            }
-            if desk.rules.life != Life::Down {
-                return Err(StartError::AlreadyStarted);
-            }
+            desk.can_begin()?;
             desk.rt = rt.or(desk.rt.take());
             if desk.rt.is_none() {
                 return Err(StartError::NoRuntime);
             }
-            desk.rules.begin_anew();
-            desk.brutal = false;
-            desk.report = ShutdownReport::default();
-            desk.incarnation += 1;
-            desk.incarnation
+            desk.incarnation + 1
         };
-        let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
         if let Some((parent, key)) = self.parent()
-            && !parent.child_begins(key, incarnation, by)
+            && !parent.child_begins(key, next, by)
         {
-            self.desk().rules.begin_failed();
             return Err(StartError::Supervised);
         }
         let mut desk = self.desk();
+        desk.can_begin()?;
+        desk.rules.begin_anew();
+        desk.brutal = false;
+        desk.report = ShutdownReport::default();
+        desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
         desk.starting = waiting;
-        Ok(incarnation)
+        if let Some(doomed) = desk.doomed.take().filter(|doomed| doomed.incarnation == desk.incarnation) {
+            desk.brutal = doomed.brutal;
+            desk.rules.end(doomed.reason);
+        }
+        Ok(desk.incarnation)
     }
 
     /// All children are up.
@@ -475,7 +503,12 @@ impl Child for Branch {
 impl Branch {
     fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
         let me = {
-            let desk = self.desk();
+            let mut desk = self.desk();
+            if desk.incarnation + 1 == incarnation {
+                let brutal = brutal || desk.doomed.as_ref().is_some_and(|doomed| doomed.brutal);
+                desk.doomed = Some(Doomed { incarnation, reason, brutal });
+                return;
+            }
             if desk.incarnation != incarnation {
                 return;
             }

@@ -67,6 +67,13 @@ impl<S: GenServer> ServerChild<S> {
     }
 }
 
+/// Nobody else could ever serve its mailbox: without this, whoever still has an address would go on sending there.
+impl<S: GenServer> Drop for ServerChild<S> {
+    fn drop(&mut self) {
+        self.server.server().close(ExitReason::Shutdown);
+    }
+}
+
 impl<S: GenServer> Child for ServerChild<S> {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
         let me: Weak<Self> = Arc::downgrade(&self);

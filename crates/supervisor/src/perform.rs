@@ -49,7 +49,12 @@ enum Begun {
 /// Does what is noted, until there is nothing more.
 pub(crate) async fn perform(branch: Arc<Branch>) {
     let mut guard = Performing { branch: &branch, done: false };
+    let mut again = false;
     while let Some(job) = next_job(&branch) {
+        if std::mem::replace(&mut again, true) {
+            // One job may lead to the next without ever having to wait: others want to be polled as well.
+            tokio::task::yield_now().await;
+        }
         match job {
             Job::Start => {
                 if start_wanted(&branch, 0).await {
@@ -127,9 +132,13 @@ impl Branch {
         matches!(desk.rules.life, Life::Ending(_) | Life::Down) || desk.rules.group.is_some()
     }
 
-    fn tell(tell: Vec<tokio::sync::oneshot::Sender<()>>) {
+    /// Tells those who wait for a child's end; and the performer, if it was the last.
+    pub(crate) fn tell(&self, tell: Vec<tokio::sync::oneshot::Sender<()>>) {
         for waiting in tell {
             let _ = waiting.send(());
+        }
+        if self.desk().rules.live == 0 {
+            self.bell.notify_waiters();
         }
     }
 }
@@ -141,13 +150,14 @@ async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
         let next = {
             let mut desk = branch.desk();
             if Branch::is_interrupted(&desk) {
+                desk.rules.put_off(None);
                 return false;
             }
             desk.rules.next_wanted(from)
         };
         let Some((key, child)) = next else { return true };
         let begun = match child {
-            Some(child) => start_one(branch, key, child).await,
+            Some((child, start)) => start_one(branch, key, child, start).await,
             // Somebody else has started it, or it was abandoned and still is not down.
             None if branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopping) => {
                 Begun::Failed(StartError::AlreadyStarted)
@@ -156,7 +166,10 @@ async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
         };
         match begun {
             Begun::Up => from = key + 1,
-            Begun::Interrupted => return false,
+            Begun::Interrupted => {
+                branch.desk().rules.put_off(Some(key));
+                return false;
+            }
             Begun::Failed(error) => {
                 failed(branch, key, error);
                 return false;
@@ -190,11 +203,11 @@ fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
 }
 
 /// Starts one child, which the table shows as starting.
-async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Begun {
+async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start: u32) -> Begun {
+    let mut starting = child.start();
     let started = {
-        let start = child.start();
         let interrupted = pin!(branch.until(Branch::is_interrupted));
-        match select(start, interrupted).await {
+        match select(&mut starting, interrupted).await {
             Either::Left((started, _)) => Some(started),
             Either::Right(_) => None,
         }
@@ -202,27 +215,36 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Beg
     let error = match started {
         Some(Ok(())) => return Begun::Up,
         Some(Err(StartError::Ignored)) => {
-            ignored(branch, key);
+            ignored(branch, key, start);
             return Begun::Up;
         }
         Some(Err(error)) => Some(error),
         None => None,
     };
-    let tell = branch.desk().rules.start_failed(key);
-    Branch::tell(tell);
-    error.map_or(Begun::Interrupted, Begun::Failed)
+    let (tell, moot) = {
+        let mut desk = branch.desk();
+        (desk.rules.start_failed(key, start), desk.rules.is_moot(key, start))
+    };
+    // Noted first: an end that came before the note would be taken for a crash.
+    drop(starting);
+    branch.tell(tell);
+    match error {
+        None => Begun::Interrupted,
+        Some(_) if moot => Begun::Up,
+        Some(error) => Begun::Failed(error),
+    }
 }
 
 /// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
-pub(crate) fn ignored(branch: &Arc<Branch>, key: u64) {
+pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
     let (tell, gone) = {
         let mut desk = branch.desk();
-        let tell = desk.rules.start_failed(key);
+        let tell = desk.rules.start_failed(key, start);
         let goes = desk.rules.settings.dynamic
             || desk.rules.get(key).is_some_and(|e| e.options.restart == Restart::Temporary);
-        (tell, if goes { desk.rules.discard(key) } else { None })
+        (tell, if goes { desk.rules.discard_start(key, start) } else { None })
     };
-    Branch::tell(tell);
+    branch.tell(tell);
     if let Some(gone) = gone {
         branch.retire(&*gone, &ExitReason::Normal);
     }
@@ -254,6 +276,7 @@ async fn restart_group(branch: &Arc<Branch>, group: Group) {
         let pause = pin!(Runtime::sleep(group.pause));
         let interrupted = pin!(branch.until(Branch::is_interrupted));
         if let Either::Right(_) = select(pause, interrupted).await {
+            branch.desk().rules.put_off(None);
             return;
         }
     }
@@ -272,9 +295,11 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
         (stopping, desk.rules.listen(key), desk.brutal)
     };
     let (child, incarnation, shutdown) = match stopping {
-        Stopping::Down => return true,
+        Stopping::Down => {
+            return branch.desk().rules.get(key).is_none_or(|entry| entry.state != State::Abandoned);
+        }
         Stopping::Cancelled(tell) => {
-            Branch::tell(tell);
+            branch.tell(tell);
             return true;
         }
         Stopping::Unbegun => {
@@ -334,6 +359,7 @@ fn abandon(branch: &Arc<Branch>, key: u64) {
         desk.rules.abandon(key);
         id
     };
+    branch.tell(Vec::new());
     tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
 }
 
@@ -386,7 +412,7 @@ async fn stop_together(branch: &Arc<Branch>) {
         };
         match stopping {
             Stopping::Down | Stopping::Unbegun => {}
-            Stopping::Cancelled(tell) => Branch::tell(tell),
+            Stopping::Cancelled(tell) => branch.tell(tell),
             Stopping::Tell { child, incarnation, in_init, shutdown } => {
                 let shutdown = order(&*child, incarnation, shutdown, in_init, brutal);
                 if let Shutdown::Timeout(limit) = shutdown {
@@ -443,7 +469,9 @@ async fn stop_together(branch: &Arc<Branch>) {
     }
     let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0));
     if at_most(branch.grace, &mut down).await.is_none() {
-        for key in branch.desk().rules.live_keys() {
+        // (Not in the head of the loop: the lock would be held throughout.)
+        let left = branch.desk().rules.live_keys();
+        for key in left {
             abandon(branch, key);
         }
     }

@@ -89,6 +89,10 @@ pub(crate) struct Entry<C> {
     pub(crate) added: bool,
     /// It leaves the table when it is down.
     discarded: bool,
+    /// Somebody has stopped it by hand since it was last started.
+    by_hand: bool,
+    /// It has been added and is not up yet: if it does not come up, it will never have been.
+    tentative: bool,
 }
 
 /// See [`Entry`].
@@ -123,6 +127,11 @@ impl<C> Entry<C> {
     /// Whether an incarnation is there that can be told something.
     pub(crate) fn is_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether this start is the last thing that was decided over it, but for its end.
+    fn is_of(&self, start: u32) -> bool {
+        self.epoch == start || self.epoch == start.wrapping_add(1) && self.state == State::Stopped
     }
 
     fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
@@ -271,14 +280,15 @@ impl<C: Clone> Rules<C> {
         self.next_key
     }
 
-    /// Adds a child, which stops here until somebody starts it.
+    /// Adds a child: stopped, or, where it is `added` to a running supervisor, about to be started by whoever adds it. Its
+    /// key, and what names that start.
     pub(crate) fn add(
         &mut self,
         id: Option<ChildId>,
         child: C,
         options: Arc<ChildOptions>,
         added: bool,
-    ) -> Result<u64, AddError> {
+    ) -> Result<(u64, u32), AddError> {
         if added && matches!(self.life, Life::Down | Life::Ending(_)) {
             return Err(AddError::Down);
         }
@@ -306,9 +316,13 @@ impl<C: Clone> Rules<C> {
             wanted: false,
             added,
             discarded: false,
+            by_hand: false,
+            tentative: added,
         };
         self.children.insert(key, entry);
-        Ok(key)
+        // A child that is added is somebody's who starts it, from the first moment that others see it.
+        let start = if added { self.starts(key).map_or(0, |(_, start)| start) } else { 0 };
+        Ok((key, start))
     }
 
     /// Takes a stopped child out of the table.
@@ -323,8 +337,9 @@ impl<C: Clone> Rules<C> {
         Some(entry.child)
     }
 
-    /// Somebody will start this child and wait for its `init`.
-    pub(crate) fn starts(&mut self, key: u64) -> Option<C> {
+    /// Somebody will start this child and wait for its `init`. What names this start among all others: whoever comes
+    /// back with its failure may find that it is over, and that another is under way.
+    pub(crate) fn starts(&mut self, key: u64) -> Option<(C, u32)> {
         let entry = self.children.get_mut(&key)?;
         entry.wanted = false;
         if entry.state != State::Stopped {
@@ -332,14 +347,10 @@ impl<C: Clone> Rules<C> {
         }
         entry.state = State::Starting;
         entry.begun = false;
+        entry.by_hand = false;
         entry.epoch += 1;
         self.live += 1;
-        Some(entry.child.clone())
-    }
-
-    /// The same for one that has just been added, unless the supervisor has begun to end meanwhile.
-    pub(crate) fn starts_by_hand(&mut self, key: u64) -> Option<C> {
-        if matches!(self.life, Life::Ending(_) | Life::Down) { None } else { self.starts(key) }
+        Some((entry.child.clone(), entry.epoch))
     }
 
     /// Whether a child is stopped, and nobody is about to start it.
@@ -359,12 +370,12 @@ impl<C: Clone> Rules<C> {
         self.settings.dynamic || self.get(key).is_some_and(|e| e.options.restart == Restart::Temporary)
     }
 
-    /// The start has come to nothing: nobody is there, or somebody who is being killed.
-    pub(crate) fn start_failed(&mut self, key: u64) -> Vec<oneshot::Sender<()>> {
-        let Some(entry) = self.children.get_mut(&key) else { return Vec::new() };
+    /// This start has come to nothing: nobody is there, or somebody who is being killed (who may have come up meanwhile).
+    pub(crate) fn start_failed(&mut self, key: u64, start: u32) -> Vec<oneshot::Sender<()>> {
+        let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == start) else { return Vec::new() };
         match entry.state {
             State::Starting | State::Stopping if !entry.begun => self.rest(key),
-            State::Starting => {
+            State::Starting | State::Running => {
                 entry.state = State::Stopping;
                 Vec::new()
             }
@@ -372,7 +383,22 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// A start by hand came to nothing, or was given up: the specification goes, now or when the incarnation has ended.
+    /// Whether a start that has come to nothing is nobody's concern: the child was stopped by hand, or is another's by now.
+    pub(crate) fn is_moot(&self, key: u64, start: u32) -> bool {
+        self.get(key).is_none_or(|entry| entry.by_hand || !entry.is_of(start))
+    }
+
+    /// Whether a child that was added has not been up yet.
+    pub(crate) fn is_tentative(&self, key: u64) -> bool {
+        self.get(key).is_some_and(|entry| entry.tentative)
+    }
+
+    /// The specification goes with this start, which came to nothing; unless the child is another's by now.
+    pub(crate) fn discard_start(&mut self, key: u64, start: u32) -> Option<C> {
+        if self.get(key).is_some_and(|entry| entry.is_of(start)) { self.discard(key) } else { None }
+    }
+
+    /// The specification goes, now or when the incarnation has ended.
     pub(crate) fn discard(&mut self, key: u64) -> Option<C> {
         let entry = self.children.get_mut(&key)?;
         if entry.state == State::Stopped {
@@ -400,11 +426,15 @@ impl<C: Clone> Rules<C> {
 
     /// Its `init` has returned.
     pub(crate) fn started(&mut self, key: u64, incarnation: u32, now: impl FnOnce() -> Instant) {
+        let falls = self.falls(key);
         let Some(entry) = self.children.get_mut(&key) else { return };
         if entry.incarnation != incarnation || !matches!(entry.state, State::Starting | State::Restarting) {
             return;
         }
         entry.state = State::Running;
+        if std::mem::take(&mut entry.tentative) {
+            entry.wanted = falls && entry.options.restart != Restart::Temporary;
+        }
         if let Some(rare) = entry.rare.as_mut() {
             rare.pauses.started(now());
         }
@@ -413,6 +443,7 @@ impl<C: Clone> Rules<C> {
     /// An incarnation has ended.
     pub(crate) fn ended(&mut self, key: u64, end: &End, now: Instant) -> Then<C> {
         let mut then = Then::nothing();
+        let falls = self.falls(key);
         let Some(entry) = self.children.get_mut(&key) else { return then };
         if end.exit.incarnation < entry.incarnation || entry.state == State::Stopped {
             return then;
@@ -426,7 +457,8 @@ impl<C: Clone> Rules<C> {
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
         // A group restart will stop it, or is about to: its own end makes no difference.
-        let falls = self.falling.is_some_and(|from| key >= from) || self.group.is_some_and(|g| key >= g.from);
+        // (A temporary one is gone with its end, as ever.)
+        let falls = falls && options.restart != Restart::Temporary;
         let settled = match state {
             // Whoever started it or told it to end decides.
             State::Starting | State::Abandoned => true,
@@ -445,6 +477,8 @@ impl<C: Clone> Rules<C> {
         };
         if settled && !end.closed {
             let discarded = entry.discarded;
+            // It may have been added when the group had been told off already.
+            entry.wanted |= falls && !ending && matches!(state, State::Running | State::Restarting);
             then.tell = self.rest(key);
             if discarded {
                 then.gone = self.remove(key);
@@ -479,6 +513,11 @@ impl<C: Clone> Rules<C> {
             Fate::Restarts => self.restart(key, reason, now, &mut then),
         }
         then
+    }
+
+    /// Whether a group restart is about to stop this child, or has.
+    fn falls(&self, key: u64) -> bool {
+        self.falling.is_some_and(|from| key >= from) || self.group.is_some_and(|group| key >= group.from)
     }
 
     /// A child that is up, or was to be, has to be restarted.
@@ -568,7 +607,17 @@ impl<C: Clone> Rules<C> {
         group.pause = group.pause.max(pause);
         let from = group.from;
         for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
-            entry.wanted = entry.options.restart != Restart::Temporary;
+            entry.wanted = entry.options.restart != Restart::Temporary && !entry.tentative;
+        }
+    }
+
+    /// A start of several, this one among them if one is named, was interrupted: if by a group restart, what has not been
+    /// started joins that, or nobody would come back to it.
+    pub(crate) fn put_off(&mut self, starting: Option<u64>) {
+        let Some(group) = self.group else { return };
+        let wanted = self.children.range(..group.from).find(|(_, entry)| entry.wanted).map(|(key, _)| *key);
+        if let Some(first) = starting.into_iter().chain(wanted).min().filter(|first| *first < group.from) {
+            self.fall_together(first, Duration::ZERO);
         }
     }
 
@@ -584,9 +633,9 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// The supervisor is to end, for the first reason given.
+    /// The supervisor is to end, for the first reason given; if it is not down.
     pub(crate) fn end(&mut self, reason: ExitReason) {
-        if !matches!(self.life, Life::Ending(_)) {
+        if !matches!(self.life, Life::Ending(_) | Life::Down) {
             self.life = Life::Ending(reason);
         }
         self.group = None;
@@ -609,6 +658,7 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn stops(&mut self, key: u64, by_hand: bool) -> Stopping<C> {
         let Some(entry) = self.children.get_mut(&key) else { return Stopping::Down };
         entry.wanted &= !by_hand;
+        entry.by_hand |= by_hand;
         let options = Arc::clone(&entry.options);
         let child = entry.child.clone();
         let incarnation = entry.incarnation;
@@ -671,14 +721,8 @@ impl<C: Clone> Rules<C> {
             .then(|| entry.child.clone())
     }
 
-    /// The supervisor must not begin after all.
-    pub(crate) fn begin_failed(&mut self) {
-        self.end(ExitReason::Shutdown);
-        self.life = Life::Down;
-    }
-
     /// The next child from this key on that is to be started: it is, now.
-    pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<C>)> {
+    pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<(C, u32)>)> {
         let key = self.children.range(from..).find(|(_, entry)| entry.wanted).map(|(key, _)| *key)?;
         Some((key, self.starts(key)))
     }
@@ -686,7 +730,7 @@ impl<C: Clone> Rules<C> {
     /// A fresh incarnation of the supervisor begins.
     pub(crate) fn begin_anew(&mut self) {
         self.life = Life::Starting;
-        self.children.values_mut().for_each(|entry| entry.wanted = true);
+        self.children.values_mut().for_each(|entry| entry.wanted = !entry.tentative);
         self.group = None;
         self.falling = None;
         self.window.clear();

@@ -356,7 +356,7 @@ impl SupervisorRef {
         check(&spec, when, dynamic)?;
         let id = spec.id.clone();
         let child = Arc::clone(&spec.child);
-        let key = branch.add(spec, true).map_err(|e| match e {
+        let (key, start) = branch.add(spec, true).map_err(|e| match e {
             AddError::Taken { key } => {
                 let stopped =
                     branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
@@ -370,20 +370,25 @@ impl SupervisorRef {
             AddError::Supervised => SpecError::Supervised(id).into(),
             AddError::Down => StartChildError::Down,
         })?;
-        let mut guard = StartGuard { branch, key, discards: true, done: false };
-        if branch.desk().rules.starts_by_hand(key).is_none() {
-            return Err(StartChildError::Down);
-        }
-        match child.start().await {
+        // Before the guard, which is dropped first: an end that came before the guard's note would be taken for a crash.
+        let mut starting = child.start();
+        let mut guard = StartGuard { branch, key, start, discards: true, done: false };
+        match (&mut starting).await {
+            // Told to end before it was seen to be up: nobody else would start it again.
+            Ok(()) if branch.desk().rules.is_tentative(key) => {
+                Err(StartError::Failed(ExitReason::Shutdown).into())
+            }
             Ok(()) => {
                 guard.done = true;
                 Ok((key, Started::Running))
             }
             Err(StartError::Ignored) => {
                 guard.done = true;
-                perform::ignored(branch, key);
+                perform::ignored(branch, key, start);
                 Ok((key, Started::Ignored))
             }
+            // It was not let begin, for that reason.
+            Err(StartError::Supervised) if branch.is_ending() => Err(StartChildError::Down),
             Err(error) => Err(error.into()),
         }
     }
@@ -430,26 +435,31 @@ impl SupervisorRef {
     /// Dropping the future before the child is up kills it; its specification stays.
     pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
         let branch = &self.branch;
-        let (key, child) = {
+        let (key, child, start) = {
             let mut desk = branch.desk();
             if !matches!(desk.rules.life, Life::Up | Life::Starting) {
                 return Err(ChildError::Down);
             }
             let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
             desk.rules.must_be_stopped(key)?;
-            (key, desk.rules.starts(key).ok_or(ChildError::Running)?)
+            let (child, start) = desk.rules.starts(key).ok_or(ChildError::Running)?;
+            (key, child, start)
         };
-        let mut guard = StartGuard { branch, key, discards: false, done: false };
-        match child.start().await {
+        // As in `insert_and_start`.
+        let mut starting = child.start();
+        let mut guard = StartGuard { branch, key, start, discards: false, done: false };
+        match (&mut starting).await {
             Ok(()) => {
                 guard.done = true;
                 Ok(Started::Running)
             }
             Err(StartError::Ignored) => {
                 guard.done = true;
-                perform::ignored(branch, key);
+                perform::ignored(branch, key, start);
                 Ok(Started::Ignored)
             }
+            // It was not let begin, for that reason.
+            Err(StartError::Supervised) if branch.is_ending() => Err(ChildError::Down),
             Err(error) => Err(error.into()),
         }
     }
@@ -511,6 +521,9 @@ impl SupervisorRef {
     /// # Cancel safety
     /// Dropping the future before all children are up stops those that are.
     pub async fn start(&self) -> Result<(), StartError> {
+        if self.branch.parent().is_some() {
+            return Err(StartError::Supervised);
+        }
         Arc::clone(&self.branch).start().await
     }
 
@@ -623,6 +636,11 @@ impl Branch {
         desk.rules.children.iter().map(|(key, entry)| (info(*key, entry), Arc::clone(&entry.child))).collect()
     }
 
+    /// Whether it is not to be up.
+    fn is_ending(&self) -> bool {
+        matches!(self.desk().rules.life, Life::Ending(_) | Life::Down)
+    }
+
     /// A child was stopped by hand: what goes with that.
     fn stopped_by_hand(&self, key: u64) {
         let (gone, rests) = {
@@ -648,6 +666,7 @@ impl Branch {
 struct StartGuard<'a> {
     branch: &'a Arc<Branch>,
     key: u64,
+    start: u32,
     /// The specification goes as well.
     discards: bool,
     done: bool,
@@ -660,12 +679,10 @@ impl Drop for StartGuard<'_> {
         }
         let (tell, gone) = {
             let mut desk = self.branch.desk();
-            let tell = desk.rules.start_failed(self.key);
-            (tell, if self.discards { desk.rules.discard(self.key) } else { None })
+            let tell = desk.rules.start_failed(self.key, self.start);
+            (tell, if self.discards { desk.rules.discard_start(self.key, self.start) } else { None })
         };
-        for waiting in tell {
-            let _ = waiting.send(());
-        }
+        self.branch.tell(tell);
         if let Some(gone) = gone {
             self.branch.retire(&*gone, &ExitReason::Shutdown);
         }
