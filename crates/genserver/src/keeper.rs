@@ -6,7 +6,7 @@
 //! A kept mailbox's server is started by its keeper alone, in one of two ways: [`start_kept`], for whoever waits for
 //! `init`; or by the mailbox's own task, which goes on with the next incarnation when the keeper says [`Verdict::Again`]
 //! or somebody calls [`again`]. Both ask the keeper first ([`Keeper::begins`]), so what a keeper has decided under its
-//! lock holds whoever comes late.
+//! lock holds whoever comes late. Whoever is refused leaves no trace: no lease, no number, no notice.
 
 use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
@@ -23,8 +23,8 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     fn args(&self) -> &S::Args;
     /// How long an `init` may take that nobody waits for. (Where somebody does, they say.)
     fn start_timeout(&self) -> Duration;
-    /// An incarnation is about to begin; false: it must not.
-    fn begins(&self, incarnation: u32) -> bool;
+    /// An incarnation is about to begin; false: it must not. After true it does, or the keeper is told of its end.
+    fn begins(&self, incarnation: u32, by: Beginner) -> bool;
     /// Its `init` has returned a state.
     fn started(&self, incarnation: u32);
     /// It has ended. Its lease is still held, and stays held if the verdict is [`Verdict::Again`]; the next incarnation's number
@@ -44,6 +44,15 @@ pub struct Place {
     pub table: u64,
     /// Which entry: a number that is never used again there.
     pub key: u64,
+}
+
+/// Who is about to begin an incarnation. A keeper that has asked one of them for it refuses the other, who is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginner {
+    /// [`start_kept`], for whoever waits there.
+    Starter,
+    /// The mailbox's own task.
+    Task,
 }
 
 /// How an incarnation ended.
@@ -116,7 +125,8 @@ pub fn start_timeout<S: GenServer>(server: &Server<S>) -> Duration {
     server.start_timeout()
 }
 
-/// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then.
+/// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then. Where the mailbox
+/// is closed the keeper is told of that ([`End::closed`]), perhaps before this returns.
 pub fn again<S: GenServer>(server: &ServerRef<S>) {
     Seat::again_later(cell(server));
 }
@@ -126,18 +136,10 @@ pub fn order_stop<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason:
     server.order_stop(incarnation, reason);
 }
 
-/// Ends this incarnation, and no later one, at its next await. False: it is over.
+/// Ends this incarnation, and no other one, at its next await. One that the keeper has just promised counts already. False: it
+/// is over.
 pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: &ExitReason) -> bool {
-    let cell = cell(server);
-    let mut spin = restante_core::sync::Spin::default();
-    while !cell.kill_incarnation(Some(incarnation), reason.clone()) {
-        if !cell.is_leased() || cell.incarnation() >= incarnation {
-            return false;
-        }
-        // Its keeper has just been promised it ([`Verdict::Again`]): another thread is about to begin it.
-        spin.wait();
-    }
-    true
+    Seat::kill_kept(cell(server), incarnation, reason)
 }
 
 /// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.

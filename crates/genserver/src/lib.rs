@@ -21,6 +21,8 @@ mod frame;
 mod guarded;
 mod in_hand;
 pub mod keeper;
+#[cfg(all(shuttle, test))]
+mod keeper_shuttle;
 mod link;
 mod message;
 mod next;

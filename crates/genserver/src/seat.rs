@@ -15,7 +15,7 @@
 
 use crate::frame;
 use crate::in_hand::{self, Retry, Rule};
-use crate::keeper::{End, Keeper, Verdict};
+use crate::keeper::{Beginner, End, Keeper, Verdict};
 use crate::message::Message;
 use crate::rt::Rt;
 use crate::server::GenServer;
@@ -82,11 +82,18 @@ struct Rare<S: GenServer> {
     keeper: OnceLock<Mutex<Weak<dyn Keeper<S>>>>,
     /// The task is to begin the next incarnation.
     again: AtomicBool,
+    /// An incarnation that was killed between its keeper's word and its lease.
+    doomed: Mutex<Option<Box<(u32, ExitReason)>>>,
 }
 
 impl<S: GenServer> Default for Rare<S> {
     fn default() -> Self {
-        Self { moved: OnceLock::new(), keeper: OnceLock::new(), again: AtomicBool::new(false) }
+        Self {
+            moved: OnceLock::new(),
+            keeper: OnceLock::new(),
+            again: AtomicBool::new(false),
+            doomed: Mutex::new(None),
+        }
     }
 }
 
@@ -123,6 +130,16 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) exit: Option<Box<Exit>>,
     /// Where the message in hand has a policy: that, and what it needs.
     pub(crate) retry: Option<Box<Retry<S>>>,
+}
+
+/// Why an incarnation cannot begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoLease {
+    /// The mailbox's keeper says no.
+    Refused,
+    Closed,
+    /// Another one reads.
+    Taken,
 }
 
 /// What became of `init`; why is in the exit.
@@ -482,6 +499,8 @@ impl<S: GenServer> Seat<S> {
         if cell.runner.never_inline.load(Ordering::Relaxed) {
             cell.gate().change(word::ASIDE, 0);
         }
+        // Whoever wished for an incarnation by now has it.
+        Self::is_due_again(cell);
         // SAFETY: the reference goes into the loop's future, which lies in this cell.
         let own = unsafe { CellRef::new(cell) };
         let body: Body = Box::pin(crate::run::run(own, incarnation, lent));
@@ -489,23 +508,94 @@ impl<S: GenServer> Seat<S> {
         unsafe { *cell.runner.body.get() = Some(body) };
     }
 
-    /// Whether the keeper lets this incarnation begin; else it is over. RUN and the lease are held.
-    pub(crate) fn may_begin(cell: &Arc<Cell<S>>, incarnation: u32, keeper: &dyn Keeper<S>) -> bool {
-        if keeper.begins(incarnation) {
-            return true;
+    /// Takes the lease for the next incarnation, if the keeper (where there is one) lets it begin; else RUN, which is held,
+    /// is given up. `first` is done just before.
+    ///
+    /// The keeper is asked before the lease is taken: one that is refused must not look to anybody as if it were there.
+    /// (Nobody else can take the lease meanwhile, so the number is known.)
+    pub(crate) fn lease(cell: &Arc<Cell<S>>, by: Beginner, first: impl FnOnce()) -> Result<u32, NoLease> {
+        let last = cell.incarnation();
+        let mut asked = false;
+        let leased = if cell.is_closed() {
+            Err(NoLease::Closed)
+        } else if cell.runner.is_kept()
+            && !cell.runner.keeper().is_some_and(|keeper| keeper.begins(last + 1, by))
+        {
+            Err(NoLease::Refused)
+        } else {
+            asked = true;
+            first();
+            cell.lease().map_err(|e| match e {
+                LeaseError::Closed => NoLease::Closed,
+                _ => NoLease::Taken,
+            })
+        };
+        let why = match leased {
+            Ok(incarnation) => {
+                if let Some(doomed) = cell.runner.doom(None)
+                    && doomed.0 == incarnation
+                {
+                    cell.kill_incarnation(Some(incarnation), doomed.1);
+                }
+                return leased;
+            }
+            Err(why) => why,
+        };
+        cell.leave_quietly();
+        if why == NoLease::Closed && (asked || by == Beginner::Task) {
+            Self::tell_closed(cell, last + u32::from(asked));
         }
-        let exit = Exit::new(ExitReason::Shutdown, Phase::Init, None, incarnation);
-        // SAFETY: RUN is held and no reference to the reader's half is alive.
-        let permit = unsafe { Permit::assume(cell) };
-        cell.end_lease(permit, Some(exit), false);
-        false
+        Err(why)
+    }
+
+    /// Kills an incarnation that has the lease, or that its keeper has just promised: it will have it in a moment. False: it
+    /// is over, or never comes.
+    pub(crate) fn kill_kept(cell: &Arc<Cell<S>>, incarnation: u32, reason: &ExitReason) -> bool {
+        let mut spin = restante_core::sync::Spin::default();
+        loop {
+            if cell.kill_incarnation(Some(incarnation), reason.clone()) {
+                return true;
+            }
+            if cell.incarnation() >= incarnation {
+                return false;
+            }
+            if !cell.is_leased() {
+                break;
+            }
+            // The keeper has just said that it goes on ([`Verdict::Again`]): another thread renews the lease right now.
+            spin.wait();
+        }
+        drop(cell.runner.doom(Some(Box::new((incarnation, reason.clone())))));
+        // It may have taken the lease in between; else, if it is still to come, it finds the note when it does.
+        cell.kill_incarnation(Some(incarnation), reason.clone())
+    }
+
+    /// Replaces the note of an incarnation that is to end as soon as it has begun.
+    fn doom(&self, doomed: Option<Box<(u32, ExitReason)>>) -> Option<Box<(u32, ExitReason)>> {
+        let rare = self.rare.get()?;
+        std::mem::replace(&mut *rare.doomed.lock().unwrap_or_else(PoisonError::into_inner), doomed)
+    }
+
+    /// Tells the keeper that no other incarnation can come.
+    #[cold]
+    fn tell_closed(cell: &Arc<Cell<S>>, incarnation: u32) {
+        if let Some(keeper) = cell.runner.keeper() {
+            let reason = cell.closed_reason().unwrap_or(ExitReason::Normal);
+            let exit = Exit::new(reason, Phase::Init, None, incarnation);
+            Self::settle(keeper.ended(&End::new(exit, true)));
+        }
     }
 
     /// Wakes the task, to begin the next incarnation of a kept mailbox.
     pub(crate) fn again_later(cell: &Arc<Cell<S>>) {
-        if let Some(rare) = cell.runner.rare.get() {
-            rare.again.store(true, Ordering::Release);
+        let Some(rare) = cell.runner.rare.get() else { return };
+        // An exchange, as where it is taken back: either the task of a closed mailbox, about to be done for good, sees the
+        // wish, or the close is seen here.
+        rare.again.swap(true, Ordering::AcqRel);
+        if cell.gate().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
             cell.runner.schedule(cell);
+        } else if Self::is_due_again(cell) {
+            Self::tell_closed(cell, cell.incarnation());
         }
     }
 
@@ -521,21 +611,7 @@ impl<S: GenServer> Seat<S> {
             }
             spin.wait();
         }
-        let incarnation = match cell.lease() {
-            Ok(incarnation) => incarnation,
-            Err(e) => {
-                cell.leave_quietly();
-                if e == LeaseError::Closed {
-                    let reason = cell.closed_reason().unwrap_or(ExitReason::Normal);
-                    let exit = Exit::new(reason, Phase::Init, None, cell.incarnation());
-                    Self::settle(keeper.ended(&End::new(exit, true)));
-                }
-                return false;
-            }
-        };
-        if !Self::may_begin(cell, incarnation, &*keeper) {
-            return false;
-        }
+        let Ok(incarnation) = Self::lease(cell, Beginner::Task, || {}) else { return false };
         Self::prepare(cell, incarnation, Lent::Kept(keeper));
         true
     }
@@ -619,17 +695,20 @@ impl<S: GenServer> Seat<S> {
             }
         });
         // SAFETY: this poll has no reference to the reader's half yet.
-        if !unsafe { cell.enter_and_refill() } {
-            return Poll::Pending;
-        }
+        let entered = unsafe { cell.enter_and_refill() };
         let mut renewed = 0;
         if cell.gate().bits() & word::LEASED == 0 {
-            // Between two incarnations.
-            cell.leave_quietly();
+            // Between two incarnations. Whoever else holds RUN now only looks, or is a starter who may be refused: the note
+            // that was left there is for an incarnation, and wakes nobody who wants to begin one.
+            if entered {
+                cell.leave_quietly();
+            }
             if !Self::is_due_again(cell) || !Self::renew(cell) {
                 return Self::between(cell);
             }
             renewed += 1;
+        } else if !entered {
+            return Poll::Pending;
         }
         loop {
             if Self::poll_turn(cell).is_pending() {
@@ -681,8 +760,13 @@ impl<S: GenServer> Seat<S> {
 
     /// The task of a mailbox that will never be served again is done.
     fn between(cell: &Arc<Cell<S>>) -> Poll<()> {
-        let bits = cell.gate().bits_acquire();
-        if bits & word::CLOSED != 0 && bits & word::LEASED == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if cell.gate().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
+            return Poll::Pending;
+        }
+        if Self::is_due_again(cell) {
+            Self::tell_closed(cell, cell.incarnation());
+        }
+        Poll::Ready(())
     }
 
     /// The loop has ended. RUN is held, and given up; unless whoever keeps the mailbox wants it served on (true): then it is

@@ -23,10 +23,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const SCHEDULES: usize = 10_000;
-const EVER: Duration = Duration::MAX;
+pub(crate) const EVER: Duration = Duration::MAX;
 
 /// Both kinds of schedules.
-fn explore<Fut: Future<Output = ()> + 'static>(test: impl Fn() -> Fut + Send + Sync + Clone + 'static) {
+pub(crate) fn explore<Fut: Future<Output = ()> + 'static>(
+    test: impl Fn() -> Fut + Send + Sync + Clone + 'static,
+) {
     let other = test.clone();
     shuttle::check_random(move || block_on(test()), SCHEDULES);
     shuttle::check_pct(move || block_on(other()), SCHEDULES, 3);
@@ -34,19 +36,19 @@ fn explore<Fut: Future<Output = ()> + 'static>(test: impl Fn() -> Fut + Send + S
 
 /// What the servers of one schedule have handled. A standard lock, held for no longer than a push.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<u32>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<u32>>>);
 
 impl Seen {
     fn push(&self, n: u32) {
         self.0.lock().unwrap().push(n);
     }
 
-    fn all(&self) -> Vec<u32> {
+    pub(crate) fn all(&self) -> Vec<u32> {
         self.0.lock().unwrap().clone()
     }
 
     /// Those of one sender: casts are numbered sender × 100 + n.
-    fn of(&self, sender: u32) -> Vec<u32> {
+    pub(crate) fn of(&self, sender: u32) -> Vec<u32> {
         self.all().into_iter().filter(|n| n / 100 == sender).collect()
     }
 }
@@ -67,13 +69,13 @@ impl Future for Once {
 }
 
 /// A server that writes down what it handles, and misbehaves when told to.
-struct Probe {
+pub(crate) struct Probe {
     seen: Seen,
     kept: Vec<Reply<u32>>,
     peer: Option<ServerRef<Probe>>,
 }
 
-enum Ask {
+pub(crate) enum Ask {
     /// Whatever was handled.
     Get(Reply<Vec<u32>>),
     /// Notes the number and gives it back.
@@ -93,7 +95,7 @@ enum Ask {
     Ring(Reply<Result<u32, CallError>>),
 }
 
-enum Tell {
+pub(crate) enum Tell {
     Note(u32),
     Later(u32),
     Answer,
@@ -102,10 +104,10 @@ enum Tell {
 }
 
 #[derive(Clone, Default)]
-struct Args {
-    seen: Seen,
+pub(crate) struct Args {
+    pub(crate) seen: Seen,
     /// `init` is pending once.
-    slow: bool,
+    pub(crate) slow: bool,
 }
 
 impl GenServer for Probe {
@@ -215,7 +217,7 @@ impl Redeliver for Probe {
     }
 }
 
-type Probes = ServerRef<Probe>;
+pub(crate) type Probes = ServerRef<Probe>;
 
 async fn probe(runs: CallerRuns) -> (Probes, Seen) {
     let args = Args::default();
@@ -261,7 +263,7 @@ async fn end(server: Probes) {
     balanced(&cell);
 }
 
-fn balanced(cell: &Arc<crate::seat::Cell<Probe>>) -> Ledger {
+pub(crate) fn balanced(cell: &Arc<crate::seat::Cell<Probe>>) -> Ledger {
     loop {
         if let Some(ledger) = cell.audit() {
             assert_eq!(ledger.lost(), 0, "{ledger}");
@@ -271,7 +273,7 @@ fn balanced(cell: &Arc<crate::seat::Cell<Probe>>) -> Ledger {
     }
 }
 
-fn notes(server: &Probes, numbers: impl IntoIterator<Item = u32>) {
+pub(crate) fn notes(server: &Probes, numbers: impl IntoIterator<Item = u32>) {
     for n in numbers {
         server.cast(Tell::Note(n)).unwrap();
     }
@@ -282,7 +284,9 @@ async fn once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
-fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> {
+pub(crate) fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> {
     let task = shuttle::future::spawn(future);
     async move { task.await.unwrap() }
 }

@@ -4,18 +4,17 @@ use crate::call::{CallerRuns, label};
 use crate::context::Context;
 use crate::cycle::{self, Path};
 use crate::in_hand::{InHand, Redeliver, Rule};
-use crate::keeper::Keeper;
+use crate::keeper::{Beginner, Keeper};
 use crate::message::Message;
 use crate::rt::Rt;
-use crate::seat::{Cell, NewCell, Seat, new_cell};
+use crate::seat::{Cell, NewCell, NoLease, Seat, new_cell};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::word::{LEASED, RUN};
 use restante_core::{
-    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, LeaseError, Overflow, Recipient, Settings,
-    SettingsError,
+    Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -482,24 +481,15 @@ pub(crate) async fn start_on<S: GenServer>(
         spin.wait();
     }
     // Before the lease: from then on the task of an older home would end this incarnation with its runtime.
-    cell.runner.settle_in(rt);
-    let incarnation = match cell.lease() {
-        Ok(incarnation) => incarnation,
-        Err(e) => {
-            cell.leave_quietly();
-            return Err(match e {
-                LeaseError::Closed => StartError::Closed,
-                _ => StartError::AlreadyStarted,
-            });
+    match Seat::lease(cell, Beginner::Starter, || cell.runner.settle_in(rt)) {
+        Ok(incarnation) => {
+            opts.equip(cell);
+            begin(server, incarnation, lent, opts.timeout).await
         }
-    };
-    if let Some(keeper) = cell.runner.keeper()
-        && !Seat::may_begin(cell, incarnation, &*keeper)
-    {
-        return Err(StartError::Supervised);
+        Err(NoLease::Refused) => Err(StartError::Supervised),
+        Err(NoLease::Closed) => Err(StartError::Closed),
+        Err(NoLease::Taken) => Err(StartError::AlreadyStarted),
     }
-    opts.equip(cell);
-    begin(server, incarnation, lent, opts.timeout).await
 }
 
 /// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.

@@ -4,7 +4,8 @@ use crate::support::{Alive, Counted, Gate, Heard, LONG, Log, is_panic, law, sett
 use restante_core::{Mailbox, Receiver};
 use restante_genserver::{
     CallError, CallerRuns, Context, DeadCause, DeadLetter, ExitReason, GenServer, InHand, Init, Lane,
-    Message, Next, Redeliver, Reply, SendOptions, Server, ServerRef, Step, late_replies, start_again,
+    Message, Next, Redeliver, Reply, SendOptions, Server, ServerRef, StartError, Step, late_replies,
+    start_again,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -236,8 +237,13 @@ impl Shop {
     fn open(&mut self) {
         let (mailbox, log) = (Arc::clone(&self.mailbox), Arc::new(self.log.clone()));
         self.keeper = Some(tokio::spawn(async move {
-            while let Ok(bench) = mailbox.start_shared(Arc::clone(&log)).await {
-                bench.join().await;
+            loop {
+                match mailbox.start_shared(Arc::clone(&log)).await {
+                    Ok(bench) => drop(bench.join().await),
+                    // Killed before it was up.
+                    Err(StartError::Failed(_)) => {}
+                    Err(_) => break,
+                }
             }
         }));
     }

@@ -9,13 +9,13 @@ use crate::child::{Child, Post};
 use crate::child_spec::{ChildId, ChildKind, ChildSpec};
 use crate::perform::Performer;
 use crate::rt::{Mutex, MutexGuard, Runtime};
-use crate::rules::{AddError, Attempt, Early, Life, Outcome, Rules, Settings, Then};
+use crate::rules::{AddError, Attempt, Early, Life, Origin, Outcome, Rules, Settings, Then};
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::clock::{self, Instant};
 use restante_core::{Exit, ExitReason, Ledger, Phase};
 use restante_genserver::StartError;
-use restante_genserver::keeper::{End, Verdict};
+use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -53,6 +53,8 @@ pub(crate) struct Desk {
     joiners: Vec<oneshot::Sender<Exit>>,
     pub(crate) last_exit: Option<Exit>,
     pub(crate) report: ShutdownReport,
+    /// An incarnation that was told to end between the word of the supervisor above, that it may begin, and its begin.
+    doomed: Option<Doomed>,
     /// A supervisor lives by itself: nobody need hold on to it while it is up.
     me: Option<Arc<Branch>>,
     pub(crate) rt: Option<Runtime>,
@@ -62,6 +64,25 @@ pub(crate) struct Desk {
     watched: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
+}
+
+/// See [`Desk`].
+struct Doomed {
+    incarnation: u32,
+    reason: ExitReason,
+    brutal: bool,
+}
+
+impl Desk {
+    fn can_begin(&self) -> Result<(), StartError> {
+        if self.closed {
+            return Err(StartError::Closed);
+        }
+        if self.rules.life != Life::Down {
+            return Err(StartError::AlreadyStarted);
+        }
+        Ok(())
+    }
 }
 
 impl Branch {
@@ -79,6 +100,7 @@ impl Branch {
                 incarnation: 0,
                 starting: None,
                 joiners: Vec::new(),
+                doomed: None,
                 last_exit: None,
                 report: ShutdownReport::default(),
                 me: None,
@@ -102,24 +124,28 @@ impl Branch {
         Some((post.branch.upgrade()?, post.key))
     }
 
-    /// Puts a child into the table; it is not started.
-    pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<u64, AddError> {
+    /// Puts a child into the table: see [`Rules::add`].
+    pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<(u64, u32), AddError> {
         let supervisor = spec.child.kind() == ChildKind::Supervisor;
-        let key = {
+        let (key, start) = {
             let mut desk = self.desk();
             let id = spec.table_id(desk.rules.settings.dynamic);
             let options = desk.rules.shared(spec.options);
-            let key = desk.rules.add(id, Arc::clone(&spec.child), options, added)?;
+            let (key, start) = desk.rules.add(id, Arc::clone(&spec.child), options, added)?;
             if supervisor {
                 desk.rules.note_supervisor(key);
             }
-            key
+            (key, start)
         };
         let child = Arc::clone(&spec.child);
         if child.adopt(Post { branch: Arc::downgrade(self), key }) {
-            return Ok(key);
+            return Ok((key, start));
         }
-        self.desk().rules.remove(key);
+        let (tell, _child) = {
+            let mut desk = self.desk();
+            (desk.rules.rest(key), desk.rules.remove(key))
+        };
+        self.tell(tell);
         Err(AddError::Supervised)
     }
 
@@ -133,8 +159,8 @@ impl Branch {
     }
 
     /// A child is about to begin an incarnation.
-    pub(crate) fn child_begins(&self, key: u64, incarnation: u32) -> bool {
-        self.desk().rules.begins(key, incarnation)
+    pub(crate) fn child_begins(&self, key: u64, incarnation: u32, by: Beginner) -> bool {
+        self.desk().rules.begins(key, incarnation, by)
     }
 
     /// Its `init` has returned.
@@ -251,42 +277,44 @@ impl Branch {
 
     /// Begins an incarnation of the supervisor: the performer will start its children. `sure`: the supervisor above has said
     /// already that it may.
+    ///
+    /// The supervisor above is asked before anything is noted, so that one that is refused gets in nobody's way. (Where there
+    /// is one above, only one can be let begin.)
     pub(crate) fn begin(
         self: &Arc<Self>,
         waiting: Option<oneshot::Sender<Result<(), StartError>>>,
         sure: bool,
     ) -> Result<u32, StartError> {
         let rt = Runtime::current();
-        let incarnation = {
+        let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
+        let next = {
             let mut desk = self.desk();
-            if desk.closed {
-                return Err(StartError::Closed);
-            }
-            if desk.rules.life != Life::Down {
-                return Err(StartError::AlreadyStarted);
-            }
+            desk.can_begin()?;
             desk.rt = rt.or(desk.rt.take());
             if desk.rt.is_none() {
                 return Err(StartError::NoRuntime);
             }
-            desk.rules.begin_anew();
-            desk.brutal = false;
-            desk.watched = false;
-            desk.report = ShutdownReport::default();
-            desk.incarnation += 1;
-            desk.incarnation
+            desk.incarnation + 1
         };
         if !sure
             && let Some((parent, key)) = self.parent()
-            && !parent.child_begins(key, incarnation)
+            && !parent.child_begins(key, next, by)
         {
-            self.desk().rules.begin_failed();
             return Err(StartError::Supervised);
         }
         let mut desk = self.desk();
+        desk.can_begin()?;
+        desk.rules.begin_anew();
+        desk.brutal = false;
+        desk.report = ShutdownReport::default();
+        desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
         desk.starting = waiting;
-        Ok(incarnation)
+        if let Some(doomed) = desk.doomed.take().filter(|doomed| doomed.incarnation == desk.incarnation) {
+            desk.brutal = doomed.brutal;
+            desk.rules.end(doomed.reason);
+        }
+        Ok(desk.incarnation)
     }
 
     /// All children are up.
@@ -324,7 +352,12 @@ impl Branch {
             } else if settings.keep_children {
                 Vec::new()
             } else {
-                desk.rules.children.iter().filter(|(_, e)| e.added).map(|(key, _)| *key).collect()
+                desk.rules
+                    .children
+                    .iter()
+                    .filter(|(_, e)| e.origin != Origin::Spec)
+                    .map(|(key, _)| *key)
+                    .collect()
             };
             let gone: Vec<_> = gone.into_iter().filter_map(|key| desk.rules.remove(key)).collect();
             let waiting = desk.starting.take();
@@ -573,15 +606,18 @@ impl Child for Branch {
 
 impl Branch {
     fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
-        let mut spin = restante_core::sync::Spin::default();
-        let me = loop {
-            let desk = self.desk();
-            if desk.incarnation >= incarnation || desk.closed {
-                break desk.me.clone().filter(|_| desk.incarnation == incarnation);
+        let me = {
+            let mut desk = self.desk();
+            if desk.incarnation + 1 == incarnation {
+                // The supervisor above has just let it begin: another thread is about to.
+                let brutal = brutal || desk.doomed.as_ref().is_some_and(|doomed| doomed.brutal);
+                desk.doomed = Some(Doomed { incarnation, reason, brutal });
+                return;
             }
-            drop(desk);
-            // The supervisor above has just been promised it: another thread is about to begin it.
-            spin.wait();
+            if desk.incarnation != incarnation {
+                return;
+            }
+            desk.me.clone()
         };
         if let Some(me) = me {
             me.end(reason, brutal);

@@ -5,7 +5,7 @@ use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
 use restante_core::{Exit, ExitReason, Ledger, Phase};
-use restante_genserver::keeper::{self, End, Keeper, Place, Verdict};
+use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -62,6 +62,13 @@ impl<S: GenServer> ServerChild<S> {
     fn post(&self) -> Option<(Arc<Branch>, u64)> {
         let post = self.post.get()?;
         Some((post.branch.upgrade()?, post.key))
+    }
+}
+
+/// Nobody else could ever serve its mailbox: without this, whoever still has an address would go on sending there.
+impl<S: GenServer> Drop for ServerChild<S> {
+    fn drop(&mut self) {
+        self.server.server().close(ExitReason::Shutdown);
     }
 }
 
@@ -132,8 +139,8 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
         keeper::start_timeout(&self.server)
     }
 
-    fn begins(&self, incarnation: u32) -> bool {
-        self.post().is_some_and(|(branch, key)| branch.child_begins(key, incarnation))
+    fn begins(&self, incarnation: u32, by: Beginner) -> bool {
+        self.post().is_some_and(|(branch, key)| branch.child_begins(key, incarnation, by))
     }
 
     fn started(&self, incarnation: u32) {

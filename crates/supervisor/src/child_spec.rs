@@ -190,7 +190,8 @@ impl fmt::Debug for ChildSpec {
 
 /// Makes a child of a server's mailbox.
 pub trait Supervise<S: GenServer> {
-    /// The specification of a child that reads this mailbox. `args` are kept, and lent to each `init`.
+    /// The specification of a child that reads this mailbox. `args` are kept, and lent to each `init`. When it is dropped,
+    /// alone or with a supervisor that nobody starts, the mailbox closes.
     fn child(self, args: S::Args) -> ChildSpec;
 }
 

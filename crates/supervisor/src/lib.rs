@@ -20,6 +20,8 @@ mod restart;
 mod rt;
 mod rules;
 mod shutdown;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod strategy;
 mod supervisor;
 

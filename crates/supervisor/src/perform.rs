@@ -130,7 +130,7 @@ impl Branch {
             let stopping = self.desk().rules.stops(key, false);
             match stopping {
                 Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
-                Stopping::Cancelled(tell) => Self::tell(tell),
+                Stopping::Cancelled(tell) => self.tell(tell),
                 Stopping::Tell { child, incarnation, .. } => child.kill(incarnation, ExitReason::Killed),
             }
         }
@@ -151,7 +151,7 @@ impl Branch {
             let tell = desk.rules.start_failed(key, epoch);
             (tell, desk.is_ending() && desk.rules.live == 0)
         };
-        Self::tell(tell);
+        self.tell(tell);
         if down {
             self.ensure_performer();
         }
@@ -174,9 +174,13 @@ impl Branch {
         matches!(desk.rules.life, Life::Ending(_) | Life::Down) || desk.rules.group.is_some()
     }
 
-    pub(crate) fn tell(tell: Vec<tokio::sync::oneshot::Sender<()>>) {
+    /// Tells those who wait for a child's end; and the performer, if it was the last.
+    pub(crate) fn tell(&self, tell: Vec<tokio::sync::oneshot::Sender<()>>) {
         for waiting in tell {
             let _ = waiting.send(());
+        }
+        if self.desk().rules.live == 0 {
+            self.bell.notify_waiters();
         }
     }
 }
@@ -188,13 +192,14 @@ async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
         let next = {
             let mut desk = branch.desk();
             if Branch::is_interrupted(&desk) {
+                desk.rules.put_off(None);
                 return false;
             }
             desk.rules.next_wanted(from)
         };
         let Some((key, child)) = next else { return true };
         let begun = match child {
-            Some(child) => start_one(branch, key, child).await,
+            Some((child, start)) => start_one(branch, key, child, start).await,
             // It was abandoned, and still is not down.
             None if branch
                 .desk()
@@ -209,7 +214,10 @@ async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
         };
         match begun {
             Begun::Up => from = key + 1,
-            Begun::Interrupted => return false,
+            Begun::Interrupted => {
+                branch.desk().rules.put_off(Some(key));
+                return false;
+            }
             Begun::Failed(error) => {
                 failed(branch, key, error);
                 return false;
@@ -243,12 +251,11 @@ fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
 }
 
 /// Starts one child, which the table shows as starting.
-async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Begun {
-    let epoch = branch.desk().rules.epoch_of(key).unwrap_or_default();
+async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start: u32) -> Begun {
+    let mut starting = child.start();
     let started = {
-        let start = child.start();
         let interrupted = pin!(branch.until(Branch::is_interrupted));
-        match select(start, interrupted).await {
+        match select(&mut starting, interrupted).await {
             Either::Left((started, _)) => Some(started),
             Either::Right(_) => None,
         }
@@ -256,17 +263,22 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Beg
     let error = match started {
         Some(Ok(())) => return Begun::Up,
         Some(Err(StartError::Ignored)) => {
-            ignored(branch, key, epoch);
+            ignored(branch, key, start);
             return Begun::Up;
         }
         Some(Err(error)) => Some(error),
         None => None,
     };
-    branch.start_failed(key, epoch);
+    let moot = {
+        branch.start_failed(key, start);
+        branch.desk().rules.is_moot(key, start)
+    };
+    // Noted first: an end that came before the note would be taken for a crash.
+    drop(starting);
     match error {
         None => Begun::Interrupted,
         // Somebody has stopped it by hand: the others do without.
-        Some(_) if branch.desk().rules.is_halted(key) => Begun::Up,
+        Some(_) if moot => Begun::Up,
         // Its mailbox was closed while it was stopped: it is gone for good, as if it had been running.
         Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
             let gone = branch.desk().rules.remove(key);
@@ -280,12 +292,12 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Beg
 }
 
 /// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
-pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, epoch: u32) {
-    branch.start_failed(key, epoch);
+pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
+    branch.start_failed(key, start);
     let gone = {
         let mut desk = branch.desk();
         if desk.rules.goes_when_stopped(key) {
-            desk.rules.discard(key)
+            desk.rules.discard_start(key, start)
         } else {
             desk.rules.keep(key);
             None
@@ -323,6 +335,7 @@ async fn restart_group(branch: &Arc<Branch>, group: Group) {
         let pause = pin!(Runtime::sleep(group.pause));
         let interrupted = pin!(branch.until(Branch::is_interrupted));
         if let Either::Right(_) = select(pause, interrupted).await {
+            branch.desk().rules.put_off(None);
             return;
         }
     }
@@ -344,7 +357,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
         Stopping::Down => return true,
         Stopping::Abandoned => return false,
         Stopping::Cancelled(tell) => {
-            Branch::tell(tell);
+            branch.tell(tell);
             return true;
         }
         Stopping::Unbegun => {
@@ -415,8 +428,7 @@ fn abandon(branch: &Arc<Branch>, key: u64) {
         desk.rules.abandon(key);
         id
     };
-    // (That may have been the last one that was waited for.)
-    branch.bell.notify_waiters();
+    branch.tell(Vec::new());
     tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
 }
 
@@ -468,7 +480,7 @@ async fn stop_together(branch: &Arc<Branch>) {
         };
         match stopping {
             Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
-            Stopping::Cancelled(tell) => Branch::tell(tell),
+            Stopping::Cancelled(tell) => branch.tell(tell),
             Stopping::Tell { child, incarnation, in_init, shutdown } => {
                 let shutdown = order(&*child, incarnation, shutdown, in_init, brutal);
                 if let Shutdown::Timeout(limit) = shutdown {
@@ -525,6 +537,7 @@ async fn stop_together(branch: &Arc<Branch>) {
     }
     let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0));
     if at_most(branch.grace, &mut down).await.is_none() {
+        // (Not in the head of the loop: the lock would be held throughout.)
         let live = branch.desk().rules.live_keys();
         let is_worker =
             |key: &u64| branch.desk().rules.get(*key).is_some_and(|e| e.child.kind() == ChildKind::Worker);

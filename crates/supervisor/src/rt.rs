@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+pub(crate) use shuttle::sync::MutexGuard;
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
@@ -35,6 +35,29 @@ impl Runtime {
     /// The same.
     pub(crate) async fn yield_now() {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Shuttle's, but never slept for: there a thread and the task that it polls are woken by the same bell, and a wake-up of
+/// the task that came while its thread slept for a lock would be lost.
+#[cfg(shuttle)]
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+#[cfg(shuttle)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(shuttle::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::LockResult<MutexGuard<'_, T>> {
+        loop {
+            match self.0.try_lock() {
+                Ok(guard) => return Ok(guard),
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => return Err(poisoned),
+                Err(std::sync::TryLockError::WouldBlock) => shuttle::thread::yield_now(),
+            }
+        }
     }
 }
 

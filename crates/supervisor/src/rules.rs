@@ -22,7 +22,7 @@ use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::ChildError;
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason};
-use restante_genserver::keeper::End;
+use restante_genserver::keeper::{Beginner, End};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,17 @@ impl State {
     }
 }
 
+/// How a child came into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// With its supervisor.
+    Spec,
+    /// It is being added by hand and is not up yet: if it does not come up, it will never have been.
+    Tentative,
+    /// By hand.
+    Added,
+}
+
 /// One child. Of these there may be a million: a test holds it to 48 bytes.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself, whatever the state")]
 pub(crate) struct Entry<C> {
@@ -91,12 +102,11 @@ pub(crate) struct Entry<C> {
     begun: bool,
     /// A group restart will start it.
     pub(crate) wanted: bool,
-    /// It was started by hand, not with its supervisor.
-    pub(crate) added: bool,
-    /// It leaves the table when it is down: it was given up, or has been added by hand and was never up.
+    pub(crate) origin: Origin,
+    /// It leaves the table when it is down.
     discarded: bool,
     supervisor: bool,
-    /// It was stopped by hand: that it did not start is nobody's failure.
+    /// It was stopped by hand since it was last started: that it did not start is nobody's failure.
     halted: bool,
     /// It has been killed for its time.
     overdue: bool,
@@ -135,6 +145,15 @@ impl<C> Entry<C> {
 
     pub(crate) fn last_exit(&self) -> Option<&Exit> {
         self.rare.as_ref().and_then(|rare| rare.last_exit.as_ref())
+    }
+
+    fn is_tentative(&self) -> bool {
+        self.origin == Origin::Tentative
+    }
+
+    /// Whether this start is the last thing that was decided over it, but for its end.
+    fn is_of(&self, start: u32) -> bool {
+        self.epoch == start || self.epoch == start.wrapping_add(1) && self.state == State::Stopped
     }
 
     fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
@@ -300,14 +319,15 @@ impl<C: Clone> Rules<C> {
         self.get(key).and_then(Entry::id).cloned().unwrap_or_else(|| ChildId::from(format!("#{key}")))
     }
 
-    /// Adds a child, which stops here until somebody starts it.
+    /// Adds a child: stopped, or, where it is `added` to a running supervisor, about to be started by whoever adds it. Its
+    /// key, and what names that start.
     pub(crate) fn add(
         &mut self,
         id: Option<ChildId>,
         child: C,
         options: Arc<ChildOptions>,
         added: bool,
-    ) -> Result<u64, AddError> {
+    ) -> Result<(u64, u32), AddError> {
         if added && matches!(self.life, Life::Down | Life::Ending(_)) {
             return Err(AddError::Down);
         }
@@ -333,14 +353,16 @@ impl<C: Clone> Rules<C> {
             state: State::Stopped,
             begun: false,
             wanted: false,
-            added,
-            discarded: added,
+            origin: if added { Origin::Tentative } else { Origin::Spec },
+            discarded: false,
             supervisor: false,
             halted: false,
             overdue: false,
         };
         self.children.insert(key, entry);
-        Ok(key)
+        // A child that is added is somebody's who starts it, from the first moment that others see it.
+        let start = if added { self.starts(key).map_or(0, |(_, start)| start) } else { 0 };
+        Ok((key, start))
     }
 
     /// These options, in one place for all children that have the same.
@@ -382,8 +404,9 @@ impl<C: Clone> Rules<C> {
         Some(entry.child)
     }
 
-    /// Somebody will start this child and wait for its `init`.
-    pub(crate) fn starts(&mut self, key: u64) -> Option<C> {
+    /// Somebody will start this child and wait for its `init`. What names this start among all others: whoever comes
+    /// back with its failure may find that it is over, and that another is under way.
+    pub(crate) fn starts(&mut self, key: u64) -> Option<(C, u32)> {
         let entry = self.children.get_mut(&key)?;
         entry.wanted = false;
         if entry.state != State::Stopped {
@@ -395,24 +418,9 @@ impl<C: Clone> Rules<C> {
         entry.begun = false;
         entry.halted = false;
         entry.epoch += 1;
-        let child = entry.child.clone();
+        let start = (entry.child.clone(), entry.epoch);
         self.change(key, State::Starting);
-        Some(child)
-    }
-
-    /// Which start of a child this is: what belongs to an earlier one has nothing to say any more.
-    pub(crate) fn epoch_of(&self, key: u64) -> Option<u32> {
-        self.get(key).map(|entry| entry.epoch)
-    }
-
-    /// Whether a child did not start because somebody stopped it.
-    pub(crate) fn is_halted(&self, key: u64) -> bool {
-        self.get(key).is_some_and(|entry| entry.halted)
-    }
-
-    /// The same for one that has just been added, unless the supervisor has begun to end meanwhile.
-    pub(crate) fn starts_by_hand(&mut self, key: u64) -> Option<C> {
-        if matches!(self.life, Life::Ending(_) | Life::Down) { None } else { self.starts(key) }
+        Some(start)
     }
 
     /// Whether a child is stopped, and nobody is about to start it.
@@ -432,10 +440,10 @@ impl<C: Clone> Rules<C> {
         self.settings.dynamic || self.get(key).is_some_and(|e| e.options.restart == Restart::Temporary)
     }
 
-    /// The start of this epoch has come to nothing, or nobody waits for it any more: nobody is there, or somebody who is
-    /// being killed (and may have come up at the last moment).
-    pub(crate) fn start_failed(&mut self, key: u64, epoch: u32) -> Vec<oneshot::Sender<()>> {
-        let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == epoch) else { return Vec::new() };
+    /// This start has come to nothing, or nobody waits for it any more: nobody is there, or somebody who is being killed (and
+    /// may have come up at the last moment).
+    pub(crate) fn start_failed(&mut self, key: u64, start: u32) -> Vec<oneshot::Sender<()>> {
+        let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == start) else { return Vec::new() };
         match entry.state {
             State::Starting | State::Stopping if !entry.begun => self.rest(key),
             State::Starting | State::Running => {
@@ -447,14 +455,29 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// A child that has been added by hand had nothing to serve: its specification stays.
+    /// Whether a start that has come to nothing is nobody's concern: the child was stopped by hand, or is another's by now.
+    pub(crate) fn is_moot(&self, key: u64, start: u32) -> bool {
+        self.get(key).is_none_or(|entry| entry.halted || !entry.is_of(start))
+    }
+
+    /// Whether a child that was added has not been up yet.
+    pub(crate) fn is_tentative(&self, key: u64) -> bool {
+        self.get(key).is_some_and(Entry::is_tentative)
+    }
+
+    /// A child that was added had nothing to serve: its specification stays.
     pub(crate) fn keep(&mut self, key: u64) {
-        if let Some(entry) = self.children.get_mut(&key) {
-            entry.discarded = false;
+        if let Some(entry) = self.children.get_mut(&key).filter(|entry| entry.is_tentative()) {
+            entry.origin = Origin::Added;
         }
     }
 
-    /// A start by hand came to nothing, or was given up: the specification goes, now or when the incarnation has ended.
+    /// The specification goes with this start, which came to nothing; unless the child is another's by now.
+    pub(crate) fn discard_start(&mut self, key: u64, start: u32) -> Option<C> {
+        if self.get(key).is_some_and(|entry| entry.is_of(start)) { self.discard(key) } else { None }
+    }
+
+    /// The specification goes, now or when the incarnation has ended.
     pub(crate) fn discard(&mut self, key: u64) -> Option<C> {
         let entry = self.children.get_mut(&key)?;
         if entry.state == State::Stopped {
@@ -464,10 +487,15 @@ impl<C: Clone> Rules<C> {
         None
     }
 
-    /// An incarnation is about to begin: whether it may.
-    pub(crate) fn begins(&mut self, key: u64, incarnation: u32) -> bool {
+    /// An incarnation is about to begin: whether it may. A child's own task, told to begin before somebody stopped the
+    /// child and a third one started it, must not take that one's place.
+    pub(crate) fn begins(&mut self, key: u64, incarnation: u32, by: Beginner) -> bool {
         let Some(entry) = self.children.get_mut(&key) else { return false };
-        if entry.begun || !matches!(entry.state, State::Starting | State::Restarting) {
+        let due = match by {
+            Beginner::Starter => State::Starting,
+            Beginner::Task => State::Restarting,
+        };
+        if entry.begun || entry.state != due {
             return false;
         }
         entry.incarnation = incarnation;
@@ -477,12 +505,16 @@ impl<C: Clone> Rules<C> {
 
     /// Its `init` has returned.
     pub(crate) fn started(&mut self, key: u64, incarnation: u32, now: impl FnOnce() -> Instant) {
+        let falls = self.falls(key);
         let Some(entry) = self.children.get_mut(&key) else { return };
         let begins = entry.begun && matches!(entry.state, State::Starting | State::Restarting);
         if entry.incarnation != incarnation || !begins {
             return;
         }
-        entry.discarded = false;
+        if entry.origin == Origin::Tentative {
+            entry.origin = Origin::Added;
+            entry.wanted = falls && entry.options.restart != Restart::Temporary;
+        }
         if let Some(rare) = entry.rare.as_mut() {
             rare.pauses.started(now());
         }
@@ -523,6 +555,7 @@ impl<C: Clone> Rules<C> {
     /// An incarnation has ended, and its lease has been given back. `attempted`: the restart has been counted already.
     pub(crate) fn ended(&mut self, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) -> Then<C> {
         let mut then = Then::nothing();
+        let falls = self.falls(key);
         let Some(entry) = self.children.get_mut(&key) else { return then };
         if end.exit.incarnation < entry.incarnation || entry.state == State::Stopped {
             return then;
@@ -536,7 +569,8 @@ impl<C: Clone> Rules<C> {
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
         // A group restart will stop it, or is about to: its own end makes no difference.
-        let falls = [self.falling, self.group].iter().flatten().any(|group| group.takes_in(key));
+        // (A temporary one is gone with its end, as ever.)
+        let falls = falls && options.restart != Restart::Temporary;
         let settled = match state {
             // Whoever started it or told it to end decides.
             State::Starting | State::Abandoned => true,
@@ -554,7 +588,9 @@ impl<C: Clone> Rules<C> {
             _ => ending || falls,
         };
         if settled && !end.closed {
-            let discarded = entry.discarded && !end.ignored;
+            let discarded = entry.discarded;
+            // It may have been added or started by hand when the group had been told off already.
+            entry.wanted |= falls && !ending && matches!(state, State::Running | State::Restarting);
             then.tell = self.rest(key);
             if discarded {
                 then.gone = self.remove(key);
@@ -591,6 +627,11 @@ impl<C: Clone> Rules<C> {
             Fate::Restarts => self.restart(key, reason, now, attempted, &mut then),
         }
         then
+    }
+
+    /// Whether a group restart is about to stop this child, or has.
+    fn falls(&self, key: u64) -> bool {
+        [self.falling, self.group].iter().flatten().any(|group| group.takes_in(key))
     }
 
     /// A child that is up, or was to be, has to be restarted.
@@ -689,7 +730,17 @@ impl<C: Clone> Rules<C> {
         let from = group.from;
         for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
             // (Who has been added and was never up is only stopped: whoever added it hears so, and it goes.)
-            entry.wanted = entry.options.restart != Restart::Temporary && !entry.discarded;
+            entry.wanted = entry.options.restart != Restart::Temporary && !entry.is_tentative();
+        }
+    }
+
+    /// A start of several, this one among them if one is named, was interrupted: if by a group restart, what has not been
+    /// started joins that, or nobody would come back to it.
+    pub(crate) fn put_off(&mut self, starting: Option<u64>) {
+        let Some(group) = self.group else { return };
+        let wanted = self.children.range(..group.from).find(|(_, entry)| entry.wanted).map(|(key, _)| *key);
+        if let Some(first) = starting.into_iter().chain(wanted).min().filter(|first| *first < group.from) {
+            self.fall_together(first, Duration::ZERO);
         }
     }
 
@@ -705,7 +756,7 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// The supervisor is to end, for the first reason given.
+    /// The supervisor is to end, for the first reason given; if it is not down.
     pub(crate) fn end(&mut self, reason: ExitReason) {
         if self.life == Life::Down {
             return;
@@ -812,14 +863,8 @@ impl<C: Clone> Rules<C> {
             .then(|| entry.child.clone())
     }
 
-    /// The supervisor must not begin after all.
-    pub(crate) fn begin_failed(&mut self) {
-        self.end(ExitReason::Shutdown);
-        self.life = Life::Down;
-    }
-
     /// The next child from this key on that is to be started: it is, now.
-    pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<C>)> {
+    pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<(C, u32)>)> {
         let key = self.children.range(from..).find(|(_, entry)| entry.wanted).map(|(key, _)| *key)?;
         Some((key, self.starts(key)))
     }
@@ -828,7 +873,7 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn begin_anew(&mut self) {
         self.life = Life::Starting;
         for entry in self.children.values_mut() {
-            entry.wanted = !entry.discarded && !entry.is_off();
+            entry.wanted = !entry.is_tentative() && !entry.is_off();
             if let Some(rare) = entry.rare.as_mut() {
                 rare.window.clear();
             }

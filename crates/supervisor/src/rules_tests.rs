@@ -73,6 +73,15 @@ fn invariants(rules: &Table) {
     }
 }
 
+/// An incarnation begins, for whoever it is that is waited for.
+fn begins(rules: &mut Table, key: u64, incarnation: u32) -> bool {
+    let starts = rules.get(key).is_some_and(|entry| entry.state == State::Starting);
+    let (due, late) =
+        if starts { (Beginner::Starter, Beginner::Task) } else { (Beginner::Task, Beginner::Starter) };
+    assert!(!rules.begins(key, incarnation, late), "{key}: it is not that one's turn");
+    rules.begins(key, incarnation, due)
+}
+
 /// Brings a supervisor up with these children, all of them running in their first incarnation.
 fn up(strategy: Strategy, intensity: Intensity, restarts: &[Restart]) -> Table {
     let mut rules = table(strategy, intensity);
@@ -82,7 +91,7 @@ fn up(strategy: Strategy, intensity: Intensity, restarts: &[Restart]) -> Table {
     rules.begin_anew();
     while let Some((key, child)) = rules.next_wanted(0) {
         assert!(child.is_some());
-        assert!(rules.begins(key, 1));
+        assert!(begins(&mut rules, key, 1));
         rules.started(key, 1, clock::now);
     }
     rules.life = Life::Up;
@@ -102,12 +111,12 @@ fn lead_to(rules: &mut Table, key: u64, state: State, begun: bool) {
         (State::Starting, _) => {
             lead_to(rules, key, State::Stopped, false);
             assert!(rules.starts(key).is_some());
-            assert!(!begun || rules.begins(key, 2));
+            assert!(!begun || begins(rules, key, 2));
         }
         (State::Restarting, _) => {
             // After a pause: without one it goes on in place.
             rules.ended(key, &end(ExitReason::Killed, 1), clock::now(), Some(Ok(Duration::from_millis(1))));
-            assert!(!begun || rules.begins(key, 2));
+            assert!(!begun || begins(rules, key, 2));
         }
         (State::Stopping, true) => stop(rules),
         (State::Stopping, false) => {
@@ -150,7 +159,7 @@ fn every_state_answers_what_is_done_by_hand() {
         };
         assert_eq!(rules.must_be_stopped(0), answer, "{state:?}");
         let may_begin = matches!(state, Starting | Restarting) && !begun;
-        assert_eq!(rules.begins(0, 7), may_begin, "{state:?} {begun}: only who was started, and once");
+        assert_eq!(begins(&mut rules, 0, 7), may_begin, "{state:?} {begun}: only who was started, and once");
         invariants(&rules);
     }
 }
@@ -205,7 +214,7 @@ fn a_stale_incarnation_changes_nothing() {
         rules.group = None;
         rules.rest(1);
         while let Some((key, _)) = rules.next_wanted(0) {
-            assert!(rules.begins(key, 5));
+            assert!(begins(&mut rules, key, 5));
             rules.started(key, 5, clock::now);
         }
         let entry = rules.children.get_mut(&0).expect("it is there");
@@ -226,9 +235,9 @@ fn a_stale_incarnation_changes_nothing() {
 fn a_stale_start_changes_nothing() {
     for (state, begun) in STATES {
         let mut rules = up(Strategy::OneForOne, Intensity::UNLIMITED, &[Restart::Permanent]);
-        let epoch = rules.epoch_of(0).expect("it is there");
+        let epoch = rules.get(0).expect("it is there").epoch;
         lead_to(&mut rules, 0, state, begun);
-        if rules.epoch_of(0) == Some(epoch) {
+        if rules.get(0).expect("it is there").epoch == epoch {
             continue;
         }
         rules.start_failed(0, epoch);
@@ -310,11 +319,15 @@ fn apply(rules: &mut Table, event: &Event, incarnations: &mut HashMap<u64, u32>,
     let reasons = [ExitReason::Normal, ExitReason::Shutdown, ExitReason::Killed, ExitReason::error("no")];
     match event {
         Event::Add(restart, added) => drop(rules.add(None, (), options(*restart), *added)),
-        Event::Starts(n) => drop(pick(n).map(|key| rules.starts_by_hand(key))),
+        Event::Starts(n) => {
+            if matches!(rules.life, Life::Up | Life::Starting) {
+                let _ = pick(n).map(|key| rules.starts(key));
+            }
+        }
         Event::Begins(n) => {
             let Some(key) = pick(n) else { return };
             let next = incarnations.get(&key).copied().unwrap_or_default() + 1;
-            if rules.begins(key, next) {
+            if begins(rules, key, next) {
                 incarnations.insert(key, next);
             }
         }
@@ -340,7 +353,7 @@ fn apply(rules: &mut Table, event: &Event, incarnations: &mut HashMap<u64, u32>,
         }
         Event::StartFailed(n) => {
             let Some(key) = pick(n) else { return };
-            let epoch = rules.epoch_of(key).expect("it is there");
+            let epoch = rules.get(key).expect("it is there").epoch;
             rules.start_failed(key, epoch);
         }
         Event::Stops(n, by_hand) => drop(pick(n).map(|key| rules.stops(key, *by_hand))),
@@ -441,12 +454,12 @@ proptest! {
                 while let Some((key, _)) = rules.next_wanted(0) {
                     let n = usize::try_from(key).expect("it is small");
                     incarnations[n] += 1;
-                    prop_assert!(rules.begins(key, incarnations[n]));
+                    prop_assert!(begins(&mut rules, key, incarnations[n]));
                     rules.started(key, incarnations[n], || now);
                 }
             } else {
                 incarnations[index] += 1;
-                prop_assert!(then.again || rules.begins(key, incarnations[index]));
+                prop_assert!(then.again || begins(&mut rules, key, incarnations[index]));
                 rules.started(key, incarnations[index], || now);
             }
             invariants(&rules);
@@ -478,7 +491,7 @@ proptest! {
                     && entry.options.restart != Restart::Temporary;
                 prop_assert_eq!(entry.wanted, wanted);
             }
-            let late = rules.add(None, (), options(Restart::Permanent), true).expect("there is room");
+            let (late, _) = rules.add(None, (), options(Restart::Permanent), true).expect("there is room");
             prop_assert!(rules.group.is_none_or(|group| !group.takes_in(late)));
         }
     }

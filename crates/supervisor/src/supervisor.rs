@@ -364,7 +364,7 @@ impl SupervisorRef {
         check(&spec, when, dynamic)?;
         let id = spec.id.clone();
         let child = Arc::clone(&spec.child);
-        let key = branch.add(spec, true).map_err(|e| match e {
+        let (key, start) = branch.add(spec, true).map_err(|e| match e {
             AddError::Taken { key } => {
                 let stopped =
                     branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
@@ -378,19 +378,12 @@ impl SupervisorRef {
             AddError::Supervised => SpecError::Supervised(id).into(),
             AddError::Down => StartChildError::Down,
         })?;
-        let begun = {
-            let mut desk = branch.desk();
-            desk.rules.starts_by_hand(key).and_then(|_| desk.rules.epoch_of(key))
-        };
-        let Some(epoch) = begun else {
-            let gone = branch.desk().rules.discard(key);
-            if let Some(gone) = gone {
-                branch.retire(&*gone, &ExitReason::Shutdown);
-            }
-            return Err(StartChildError::Down);
-        };
-        let started = start_by_hand(branch, key, epoch, child, true).await?;
-        Ok((key, started))
+        match start_by_hand(branch, key, start, child, true).await {
+            Ok(started) => Ok((key, started)),
+            // It was not let begin, for that reason.
+            Err(StartError::Supervised) if branch.is_ending() => Err(StartChildError::Down),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Stops a child, within its own limit. Its specification and its mailbox stay (see [`ChildOptions::keep_mailbox`]), unless it
@@ -451,17 +444,21 @@ impl SupervisorRef {
     /// Dropping the future before the child is up kills it; its specification stays.
     pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
         let branch = &self.branch;
-        let (key, child, epoch) = {
+        let (key, child, start) = {
             let mut desk = branch.desk();
             if !matches!(desk.rules.life, Life::Up | Life::Starting) {
                 return Err(ChildError::Down);
             }
             let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
             desk.rules.must_be_stopped(key)?;
-            let child = desk.rules.starts(key).ok_or(ChildError::Running)?;
-            (key, child, desk.rules.epoch_of(key).ok_or(ChildError::NotFound)?)
+            let (child, start) = desk.rules.starts(key).ok_or(ChildError::Running)?;
+            (key, child, start)
         };
-        Ok(start_by_hand(branch, key, epoch, child, false).await?)
+        start_by_hand(branch, key, start, child, false).await.map_err(|error| match error {
+            // It was not let begin, for that reason.
+            StartError::Supervised if branch.is_ending() => ChildError::Down,
+            error => error.into(),
+        })
     }
 
     /// Takes a stopped child out of the table; its mailbox closes.
@@ -628,6 +625,11 @@ impl Branch {
         desk.rules.children.iter().map(|(key, entry)| (info(*key, entry), Arc::clone(&entry.child))).collect()
     }
 
+    /// Whether it is not to be up.
+    fn is_ending(&self) -> bool {
+        matches!(self.desk().rules.life, Life::Ending(_) | Life::Down)
+    }
+
     /// A child was stopped by hand: what goes with that.
     fn stopped_by_hand(&self, key: u64) {
         let (gone, rests) = {
@@ -653,21 +655,23 @@ impl Branch {
 async fn start_by_hand(
     branch: &Arc<Branch>,
     key: u64,
-    epoch: u32,
+    start: u32,
     child: Arc<dyn Child>,
     discards: bool,
 ) -> Result<Started, StartError> {
-    let mut start = child.start();
+    let mut starting = child.start();
     // (Dropped before the start is: the table must know that the child is to end before it does.)
-    let mut guard = StartGuard { branch, key, epoch, discards, done: false };
-    match start.as_mut().await {
+    let mut guard = StartGuard { branch, key, start, discards, done: false };
+    match starting.as_mut().await {
+        // Told to end before it was seen to be up: nobody else would start it again.
+        Ok(()) if branch.desk().rules.is_tentative(key) => Err(StartError::Failed(ExitReason::Shutdown)),
         Ok(()) => {
             guard.done = true;
             Ok(Started::Running)
         }
         Err(StartError::Ignored) => {
             guard.done = true;
-            perform::ignored(branch, key, epoch);
+            perform::ignored(branch, key, start);
             Ok(Started::Ignored)
         }
         Err(error) => Err(error),
@@ -679,7 +683,7 @@ async fn start_by_hand(
 struct StartGuard<'a> {
     branch: &'a Arc<Branch>,
     key: u64,
-    epoch: u32,
+    start: u32,
     /// The specification goes as well.
     discards: bool,
     done: bool,
@@ -690,11 +694,11 @@ impl Drop for StartGuard<'_> {
         if self.done {
             return;
         }
-        if self.branch.desk().rules.epoch_of(self.key) != Some(self.epoch) {
-            return;
-        }
-        self.branch.start_failed(self.key, self.epoch);
-        let gone = if self.discards { self.branch.desk().rules.discard(self.key) } else { None };
+        let gone = {
+            self.branch.start_failed(self.key, self.start);
+            let mut desk = self.branch.desk();
+            if self.discards { desk.rules.discard_start(self.key, self.start) } else { None }
+        };
         if let Some(gone) = gone {
             self.branch.retire(&*gone, &ExitReason::Shutdown);
         }

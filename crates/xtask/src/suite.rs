@@ -6,8 +6,11 @@ use std::process::Command;
 use crate::report::{Failure, Report};
 use crate::tools::{cargo, env_or, installed, root, sources_contain, target_dir};
 
-/// The crates with models: folder and package.
-const MODELLED: [(&str, &str); 2] = [("core", "restante-core"), ("genserver", "restante-genserver")];
+/// The crates with `unsafe`, which have models and are run under valgrind: folder and package.
+const UNSAFE: [(&str, &str); 2] = [("core", "restante-core"), ("genserver", "restante-genserver")];
+
+/// The crates with models.
+const MODELLED: [(&str, &str); 3] = [UNSAFE[0], UNSAFE[1], ("supervisor", "restante-supervisor")];
 
 /// Everything that must pass before a change is worth showing.
 pub(crate) fn test(report: &mut Report) -> Result<(), Failure> {
@@ -103,7 +106,7 @@ pub(crate) fn valgrind(report: &mut Report, names: &[String]) -> Result<(), Fail
         r#"target."cfg(all())".runner=["valgrind","--quiet","--error-exitcode=97","--leak-check=full","#,
         r#""--show-leak-kinds=definite","--errors-for-leak-kinds=definite","--fair-sched=try"]"#
     );
-    for (folder, package) in MODELLED {
+    for (folder, package) in UNSAFE {
         let mut command = cargo(&format!("test -p {package} --lib --config"));
         // One test has a panic's payload forgotten on purpose: a definite leak.
         command.arg(runner).args(["--", "--test-threads=1", "--skip", "rude_drops_are_caught"]).args(names);
