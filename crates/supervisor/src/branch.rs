@@ -11,7 +11,8 @@ use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{AddError, Life, Outcome, Rules, Settings, Then};
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, clock};
+use restante_core::clock::{self, Instant};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{End, Verdict};
 use std::fmt;
@@ -40,6 +41,12 @@ pub(crate) struct Desk {
     pub(crate) performing: bool,
     /// Everything is to end at once.
     pub(crate) brutal: bool,
+    /// When its children were all up.
+    pub(crate) up_since: Option<Instant>,
+    /// When the supervisor began to end.
+    pub(crate) ending_since: Option<Instant>,
+    /// How long it had been ending when it was told that everything is to end at once.
+    pub(crate) late: Option<Duration>,
     pub(crate) incarnation: u32,
     /// Who waits for the start.
     pub(crate) starting: Option<oneshot::Sender<Result<(), StartError>>>,
@@ -65,6 +72,9 @@ impl Branch {
                 rules: Rules::new(settings, seed),
                 performing: false,
                 brutal: false,
+                up_since: None,
+                ending_since: None,
+                late: None,
                 incarnation: 0,
                 starting: None,
                 joiners: Vec::new(),
@@ -90,6 +100,11 @@ impl Branch {
         Some((post.branch.upgrade()?, post.key))
     }
 
+    /// What it is called where no supervisor above gives it an id.
+    pub(crate) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("supervisor")
+    }
+
     /// Puts a child into the table; it is not started.
     pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<u64, AddError> {
         let key = {
@@ -107,11 +122,9 @@ impl Branch {
 
     /// What a child is called: its id, else its mailbox's name, else its number.
     pub(crate) fn id_of(desk: &Desk, key: u64) -> ChildId {
-        let entry = desk.rules.get(key);
-        entry
-            .and_then(|e| e.id().cloned())
-            .or_else(|| entry.and_then(|e| e.child.name()).map(ChildId::from))
-            .unwrap_or_else(|| ChildId::from(format!("#{key}")))
+        desk.rules
+            .get(key)
+            .map_or_else(|| ChildId::from(format!("#{key}")), |entry| name_of(entry.id(), &*entry.child, key))
     }
 
     /// A child is about to begin an incarnation.
@@ -127,8 +140,11 @@ impl Branch {
     /// It has ended.
     pub(crate) fn child_ended(self: &Arc<Self>, key: u64, end: &End) -> Verdict {
         let now = clock::now();
-        let (mut then, down, rt) = {
+        let heard = is_heard();
+        let (mut then, down, rt, who) = {
             let mut desk = self.desk();
+            // (Before it leaves the table, if it does.)
+            let who = if heard { desk.who(key) } else { None };
             let then = desk.rules.ended(key, end, now);
             if then.report == Some(Outcome::Unexpected) && matches!(desk.rules.life, Life::Ending(_)) {
                 let id = Self::id_of(&desk, key);
@@ -138,10 +154,11 @@ impl Branch {
                 desk.rules.end(ExitReason::Killed);
             }
             let rt = then.after.is_some().then(|| desk.rt.clone()).flatten();
-            (then, desk.rules.live == 0, rt)
+            (then, desk.rules.live == 0, rt, who)
         };
-        if let Some(outcome) = then.report {
-            self.report(key, end, outcome);
+        if let (Some(outcome), Some(who)) = (then.report, who) {
+            let after = self.desk().who(key);
+            self.report_on(&after.unwrap_or(who), end, outcome);
         }
         if let (Some((pause, epoch)), Some(rt)) = (then.after.take(), rt) {
             let weak = Arc::downgrade(self);
@@ -230,6 +247,8 @@ impl Branch {
             }
             desk.rules.begin_anew();
             desk.brutal = false;
+            desk.ending_since = None;
+            desk.late = None;
             desk.report = ShutdownReport::default();
             desk.incarnation += 1;
             desk.incarnation
@@ -254,6 +273,7 @@ impl Branch {
                 return;
             }
             desk.rules.life = Life::Up;
+            desk.up_since = Some(clock::now());
             (desk.starting.take(), desk.incarnation)
         };
         if let Some((parent, key)) = self.parent() {
@@ -306,12 +326,17 @@ impl Branch {
 
     /// The supervisor is to end.
     pub(crate) fn end(self: &Arc<Self>, reason: ExitReason, brutal: bool) {
+        let now = clock::now();
         {
             let mut desk = self.desk();
             if desk.rules.life == Life::Down {
                 return;
             }
-            desk.brutal |= brutal;
+            if brutal && !desk.brutal {
+                desk.brutal = true;
+                desk.late = desk.ending_since.map(|since| now.saturating_duration_since(since));
+            }
+            desk.ending_since.get_or_insert(now);
             desk.rules.end(reason);
         }
         self.ensure_performer();
@@ -339,7 +364,7 @@ impl Branch {
             let above = at.parent();
             names.push(match &above {
                 Some((parent, key)) => Self::id_of(&parent.desk(), *key).to_string(),
-                None => at.name.as_deref().unwrap_or("supervisor").to_owned(),
+                None => at.label().to_owned(),
             });
             match above {
                 Some((parent, _)) => at = parent,
@@ -350,17 +375,18 @@ impl Branch {
         names.join("/")
     }
 
-    /// One event for an end that calls for one.
+    /// One event for an end that calls for one, while the child is in the table.
     pub(crate) fn report(self: &Arc<Self>, key: u64, end: &End, outcome: Outcome) {
-        if !tracing::enabled!(tracing::Level::ERROR) {
+        if !is_heard() {
             return;
         }
-        let (child, restarts, kind) = {
-            let desk = self.desk();
-            let entry = desk.rules.get(key);
-            let kind = entry.map_or("", |e| e.child.type_name());
-            (Self::id_of(&desk, key), entry.map_or(0, super::rules::Entry::restarts), kind)
-        };
+        let who = self.desk().who(key);
+        if let Some(who) = who {
+            self.report_on(&who, end, outcome);
+        }
+    }
+
+    fn report_on(self: &Arc<Self>, who: &Who, end: &End, outcome: Outcome) {
         let exit = &end.exit;
         let outcome = match outcome {
             Outcome::Restarts => "it is restarted",
@@ -369,19 +395,55 @@ impl Branch {
             Outcome::GivesUp => "restarted too often: its supervisor gives up",
             Outcome::Escalates => "its supervisor gives up with it",
             Outcome::Unexpected => "it was told to stop, and ended otherwise",
+            Outcome::Late => "it was told to stop, did not in its time, and was killed",
+            Outcome::NotStarted => "it did not start: its supervisor is rolled back",
         };
         tracing::error!(
             supervisors = %self.path(),
-            %child,
-            server = kind,
+            child = %who.id(),
+            server = who.child.type_name(),
             incarnation = exit.incarnation,
-            restarts,
+            restarts = who.restarts,
             reason = %exit.reason,
             phase = %exit.phase,
             in_hand = exit.message.unwrap_or_default(),
             outcome,
             "child ended"
         );
+    }
+}
+
+/// Whether anybody listens to reports. (Not to be asked under a lock: who listens is somebody else's code.)
+fn is_heard() -> bool {
+    tracing::enabled!(tracing::Level::ERROR)
+}
+
+/// A child, for a report.
+pub(crate) struct Who {
+    id: Option<ChildId>,
+    key: u64,
+    child: Arc<dyn Child>,
+    restarts: u64,
+}
+
+impl Who {
+    fn id(&self) -> ChildId {
+        name_of(self.id.as_ref(), &*self.child, self.key)
+    }
+}
+
+/// What a child is called: its id, else its mailbox's name, else its number.
+fn name_of(id: Option<&ChildId>, child: &dyn Child, key: u64) -> ChildId {
+    id.cloned()
+        .or_else(|| child.name().map(ChildId::from))
+        .unwrap_or_else(|| ChildId::from(format!("#{key}")))
+}
+
+impl Desk {
+    fn who(&self, key: u64) -> Option<Who> {
+        let entry = self.rules.get(key)?;
+        let (id, child) = (entry.id().cloned(), Arc::clone(&entry.child));
+        Some(Who { id, key, child, restarts: entry.restarts() })
     }
 }
 

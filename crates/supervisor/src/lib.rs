@@ -25,7 +25,7 @@ pub use intensity::Intensity;
 pub use perform::ChildNotStarted;
 pub use restart::Restart;
 pub use rules::RestartLimit;
-pub use shutdown::ShutdownReport;
+pub use shutdown::{ShutdownReport, Stage};
 pub use strategy::{AutoShutdown, Strategy};
 pub use supervisor::{
     ChildCounts, ChildError, ChildInfo, ChildState, SpecError, StartChildError, Started, Supervisor,

@@ -89,6 +89,19 @@ pub(crate) struct Entry<C> {
     pub(crate) added: bool,
     /// It leaves the table when it is down.
     discarded: bool,
+    /// Whether the supervisor has killed the present incarnation.
+    kill: Kill,
+}
+
+/// See [`Entry::kill`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Kill {
+    #[default]
+    No,
+    /// Without asking it to end.
+    Plain,
+    /// It had been asked, or its supervisor had, and the time was over.
+    Late,
 }
 
 /// See [`Entry`].
@@ -120,6 +133,11 @@ impl<C> Entry<C> {
         self.rare.as_ref().and_then(|rare| rare.last_exit.as_ref())
     }
 
+    /// When its last incarnation that came up did, where that is noted.
+    pub(crate) fn pauses_up_since(&self) -> Option<Instant> {
+        self.rare.as_ref().and_then(|rare| rare.pauses.up_since())
+    }
+
     /// Whether an incarnation is there that can be told something.
     pub(crate) fn is_begun(&self) -> bool {
         self.begun
@@ -128,6 +146,7 @@ impl<C> Entry<C> {
     fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
         self.state = State::Stopped;
         self.begun = false;
+        self.kill = Kill::No;
         self.epoch += 1;
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
     }
@@ -167,6 +186,10 @@ pub(crate) enum Outcome {
     Escalates,
     /// It ended while it was told to, but for another reason.
     Unexpected,
+    /// It was told to end, did not in its time, and was killed.
+    Late,
+    /// It did not start with its supervisor, which is rolled back.
+    NotStarted,
 }
 
 impl<C> Then<C> {
@@ -289,9 +312,28 @@ impl<C: Clone> Rules<C> {
         if self.children.len() >= self.settings.max_children {
             return Err(AddError::Full { active: self.children.len() });
         }
+        let key = self.take_key();
+        self.insert(key, id, child, options, added);
+        Ok(key)
+    }
+
+    /// A key that nobody else has.
+    pub(crate) fn take_key(&mut self) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
-        if let Some(id) = indexed {
+        key
+    }
+
+    /// Puts a child into the table, whose id and key nobody else has there.
+    pub(crate) fn insert(
+        &mut self,
+        key: u64,
+        id: Option<ChildId>,
+        child: C,
+        options: Arc<ChildOptions>,
+        added: bool,
+    ) {
+        if let Some(id) = id.as_ref().filter(|_| !self.settings.dynamic) {
             self.ids.insert(id.clone(), key);
         }
         let rare = id.map(|id| Box::new(Rare { id: Some(id), ..Rare::default() }));
@@ -306,9 +348,9 @@ impl<C: Clone> Rules<C> {
             wanted: false,
             added,
             discarded: false,
+            kill: Kill::No,
         };
         self.children.insert(key, entry);
-        Ok(key)
     }
 
     /// Takes a stopped child out of the table.
@@ -366,6 +408,8 @@ impl<C: Clone> Rules<C> {
             State::Starting | State::Stopping if !entry.begun => self.rest(key),
             State::Starting => {
                 entry.state = State::Stopping;
+                // (By the start that was given up.)
+                entry.kill = Kill::Plain;
                 Vec::new()
             }
             _ => Vec::new(),
@@ -390,6 +434,7 @@ impl<C: Clone> Rules<C> {
         }
         entry.incarnation = incarnation;
         entry.begun = true;
+        entry.kill = Kill::No;
         true
     }
 
@@ -433,7 +478,12 @@ impl<C: Clone> Rules<C> {
                     }
                     _ => reason.is_orderly(),
                 };
-                then.report = (!expected).then_some(Outcome::Unexpected);
+                let killed = *reason == ExitReason::Killed;
+                then.report = match entry.kill {
+                    Kill::Late if killed || expected => Some(Outcome::Late),
+                    Kill::Plain if killed => None,
+                    _ => (!expected).then_some(Outcome::Unexpected),
+                };
                 true
             }
             _ => ending || falls,
@@ -545,7 +595,8 @@ impl<C: Clone> Rules<C> {
         }
         match self.attempt(key, now) {
             Ok(pause) => {
-                let first = if self.settings.strategy == Strategy::RestForOne { key } else { 0 };
+                // (One for one: the strategy has changed since. This one and those of the group that are not up yet.)
+                let first = if self.settings.strategy == Strategy::OneForAll { 0 } else { key };
                 self.fall_together(first, pause);
                 Some(Outcome::Restarts)
             }
@@ -637,6 +688,13 @@ impl<C: Clone> Rules<C> {
         Some(told)
     }
 
+    /// The supervisor kills a child. False: it has done so before, for no lesser cause.
+    pub(crate) fn kills(&mut self, key: u64, kill: Kill) -> bool {
+        let Some(entry) = self.children.get_mut(&key).filter(|entry| entry.kill < kill) else { return false };
+        entry.kill = kill;
+        true
+    }
+
     /// A child is left behind.
     pub(crate) fn abandon(&mut self, key: u64) {
         let Some(entry) = self.children.get_mut(&key).filter(|e| e.state.is_live()) else { return };
@@ -652,6 +710,12 @@ impl<C: Clone> Rules<C> {
     /// All that are not down.
     pub(crate) fn live_keys(&self) -> Vec<u64> {
         self.children.iter().filter(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key).collect()
+    }
+
+    /// All that were killed, and have not ended even so.
+    pub(crate) fn abandoned(&self) -> Vec<u64> {
+        let abandoned = self.children.iter().filter(|(_, entry)| entry.state == State::Abandoned);
+        abandoned.map(|(key, _)| *key).collect()
     }
 
     /// Whether nothing of the child has to be waited for.
