@@ -18,6 +18,7 @@ mod rules;
 mod shutdown;
 mod strategy;
 mod supervisor;
+mod tree;
 
 pub use backoff::Backoff;
 pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};
@@ -31,3 +32,4 @@ pub use supervisor::{
     ChildCounts, ChildError, ChildInfo, ChildState, SpecError, StartChildError, Started, Supervisor,
     SupervisorRef, TreeError,
 };
+pub use tree::{SupervisorNode, Tree, TreeIter};

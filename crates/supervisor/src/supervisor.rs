@@ -7,7 +7,7 @@ use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
 use crate::perform;
 use crate::restart::Restart;
-use crate::rules::{AddError, Life, Settings, State};
+use crate::rules::{AddError, Entry, Life, Settings, State};
 use crate::shutdown::ShutdownReport;
 use crate::strategy::{AutoShutdown, Strategy};
 use restante_core::timeout::at_most;
@@ -174,12 +174,20 @@ impl Supervisor {
 
 /// Whether a child makes sense under such a supervisor.
 pub(crate) fn check(spec: &ChildSpec, when: AutoShutdown, dynamic: bool) -> Result<(), SpecError> {
-    let options = &spec.options;
+    check_options(&spec.id, &spec.options, when, dynamic)
+}
+
+pub(crate) fn check_options(
+    id: &ChildId,
+    options: &ChildOptions,
+    when: AutoShutdown,
+    dynamic: bool,
+) -> Result<(), SpecError> {
     if options.significant && options.restart == Restart::Permanent {
-        return Err(SpecError::SignificantPermanent(spec.id.clone()));
+        return Err(SpecError::SignificantPermanent(id.clone()));
     }
     if options.significant && (when == AutoShutdown::Never || dynamic) {
-        return Err(SpecError::SignificantNever(spec.id.clone()));
+        return Err(SpecError::SignificantNever(id.clone()));
     }
     Ok(())
 }
@@ -223,6 +231,7 @@ pub struct SupervisorRef {
 /// What a child is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum ChildState {
     /// No process; its specification stays.
     Stopped,
@@ -598,23 +607,28 @@ impl fmt::Debug for SupervisorRef {
     }
 }
 
+/// What a child is doing, in such a life of its supervisor.
+pub(crate) fn child_state<C>(entry: &Entry<C>, life: &Life) -> ChildState {
+    match entry.state {
+        State::Stopped if entry.wanted && *life == Life::Starting => ChildState::Starting,
+        State::Stopped if entry.wanted => ChildState::Restarting,
+        State::Stopped => ChildState::Stopped,
+        State::Starting => ChildState::Starting,
+        State::Running => ChildState::Running,
+        State::Restarting => ChildState::Restarting,
+        State::Stopping => ChildState::Stopping,
+        State::Abandoned => ChildState::Abandoned,
+    }
+}
+
 impl Branch {
     /// What there is to see of each child, in the order of their start.
     pub(crate) fn infos(&self) -> Vec<(ChildInfo, Arc<dyn Child>)> {
         let desk = self.desk();
-        let info = |key: u64, entry: &crate::rules::Entry<Arc<dyn Child>>| ChildInfo {
+        let info = |key: u64, entry: &Entry<Arc<dyn Child>>| ChildInfo {
             id: Self::id_of(&desk, key),
             kind: entry.child.kind(),
-            state: match entry.state {
-                State::Stopped if entry.wanted && desk.rules.life == Life::Starting => ChildState::Starting,
-                State::Stopped if entry.wanted => ChildState::Restarting,
-                State::Stopped => ChildState::Stopped,
-                State::Starting => ChildState::Starting,
-                State::Running => ChildState::Running,
-                State::Restarting => ChildState::Restarting,
-                State::Stopping => ChildState::Stopping,
-                State::Abandoned => ChildState::Abandoned,
-            },
+            state: child_state(entry, &desk.rules.life),
             type_name: entry.child.type_name(),
             restarts: entry.restarts(),
             incarnation: entry.incarnation,

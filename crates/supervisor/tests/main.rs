@@ -4,3 +4,4 @@ mod reports;
 mod strategies;
 mod stubborn;
 mod support;
+mod tree;
