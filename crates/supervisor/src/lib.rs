@@ -13,6 +13,7 @@ mod child_spec;
 mod intensity;
 mod perform;
 mod restart;
+mod root;
 mod rt;
 mod rules;
 mod shutdown;
@@ -25,6 +26,7 @@ pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supe
 pub use intensity::Intensity;
 pub use perform::ChildNotStarted;
 pub use restart::Restart;
+pub use root::{RunOptions, RunOutcome};
 pub use rules::RestartLimit;
 pub use shutdown::{ShutdownReport, Stage};
 pub use strategy::{AutoShutdown, Strategy};

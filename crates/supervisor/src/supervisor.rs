@@ -10,7 +10,6 @@ use crate::restart::Restart;
 use crate::rules::{AddError, Entry, Life, Settings, State};
 use crate::shutdown::ShutdownReport;
 use crate::strategy::{AutoShutdown, Strategy};
-use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason, Ledger};
 use restante_genserver::StartError;
 use std::fmt;
@@ -526,23 +525,6 @@ impl SupervisorRef {
     /// Makes it a child to be.
     pub fn child(&self, id: impl Into<ChildId>) -> ChildSpec {
         ChildSpec::new(id.into(), Arc::clone(&self.branch) as Arc<dyn Child>)
-    }
-
-    /// Stops it: its children in reverse order of their start, each within its own limit. At the deadline for the whole all that
-    /// is left is killed; what has not ended even so is abandoned. Says what did not go as it should.
-    ///
-    /// Where another supervisor is above, that one is told of a shutdown, and restarts a permanent child.
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the waiting, and with it the deadline; the supervisor ends all the same.
-    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let Ok(mut ended) = self.branch.join() else { return ShutdownReport::default() };
-        self.branch.end(ExitReason::Shutdown, false);
-        if at_most(deadline, &mut ended).await.is_none() {
-            self.branch.end(ExitReason::Shutdown, true);
-            let _ = ended.await;
-        }
-        self.report()
     }
 
     /// Kills it, and all that is below it: no `terminate` runs. Returns at once.

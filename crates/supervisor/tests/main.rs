@@ -1,6 +1,7 @@
 //! The supervisor's behaviour, through its public face.
 
 mod reports;
+mod root;
 mod strategies;
 mod stubborn;
 mod support;
