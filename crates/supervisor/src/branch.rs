@@ -452,6 +452,10 @@ impl Child for Branch {
         self.post.set(post).is_ok()
     }
 
+    fn is_free(&self) -> bool {
+        self.post.get().is_none()
+    }
+
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
         Box::pin(async move {
             let (tell, told) = oneshot::channel();

@@ -21,6 +21,8 @@ pub(crate) struct Post {
 pub(crate) trait Child: Send + Sync + 'static {
     /// Takes up its post. False when it has had one before.
     fn adopt(self: Arc<Self>, post: Post) -> bool;
+    /// Whether it has never had a post.
+    fn is_free(&self) -> bool;
     /// Starts an incarnation and waits for its `init`. Dropped before that, it kills it.
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>>;
     /// Starts an incarnation that nobody waits for.
@@ -71,6 +73,10 @@ impl<S: GenServer> Child for ServerChild<S> {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
         let me: Weak<Self> = Arc::downgrade(&self);
         self.post.set(post).is_ok() && keeper::keep(&self.server, me)
+    }
+
+    fn is_free(&self) -> bool {
+        self.post.get().is_none()
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {

@@ -1,5 +1,6 @@
 //! The supervisor's behaviour, through its public face.
 
+mod reconfigure;
 mod reports;
 mod root;
 mod strategies;
