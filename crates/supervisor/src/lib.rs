@@ -2,7 +2,16 @@
 //!
 //! - [`Supervisor`] is what one writes: strategy, intensity, children ([`Supervise::child`]); [`SupervisorRef`] is what one
 //!   holds of it.
-//! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21.
+//! - A tree is looked at ([`SupervisorRef::tree`]), changed while it runs ([`SupervisorRef::reconfigure`]), run until its
+//!   process is told to end ([`SupervisorRef::run_until`], and `run` with the feature `signal`), and stopped within a
+//!   deadline, with a report of what did not ([`ShutdownReport`]).
+//! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21; the life of a tree:
+//!   part 22.
+//!
+//! | feature | what | default |
+//! |---|---|---|
+//! | `signal` | `SupervisorRef::run`: SIGTERM and ctrl-c | no |
+//! | `serde` | `Serialize` for [`Tree`] | no |
 //!
 //! What deliberately does not live here: the loop of a server and how it ends (genserver), names.
 
