@@ -70,9 +70,9 @@ impl fmt::Display for Rules<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SupervisorNode { strategy, intensity, dynamic, .. } = self.0;
         if *dynamic {
-            write!(f, ", dynamic")?
+            write!(f, ", dynamic")?;
         } else {
-            write!(f, ", {strategy}")?
+            write!(f, ", {strategy}")?;
         }
         match intensity.max {
             Some(max) => write!(f, ", at most {max} restarts in {:?}", intensity.period),
