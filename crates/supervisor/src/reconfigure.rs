@@ -164,6 +164,7 @@ impl SupervisorRef {
     /// # impl GenServer for Echo {
     /// #     type Args = (); type Call = (); type Cast = (); type Info = ();
     /// #     async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> { Ok(Init::ok(Echo)) }
+    /// #     async fn handle_call(&mut self, (): (), _: &mut Context<Self>) -> Step { Ok(Next::go()) }
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let tree = Supervisor::one_for_one().child(Server::<Echo>::new("a").child(())).start().await?;

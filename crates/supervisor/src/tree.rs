@@ -96,7 +96,7 @@ pub struct SupervisorNode {
 
 impl SupervisorRef {
     /// All that is below this supervisor, and itself. Waits for nothing; takes time and memory in proportion to the number
-    /// of children, some 100 ns and 300 bytes each.
+    /// of children.
     ///
     /// Each node is true of a moment of its own: a message that moves from one mailbox to another meanwhile may be seen in
     /// both, or in neither.
@@ -108,6 +108,7 @@ impl SupervisorRef {
     /// # impl GenServer for Echo {
     /// #     type Args = (); type Call = (); type Cast = (); type Info = ();
     /// #     async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> { Ok(Init::ok(Echo)) }
+    /// #     async fn handle_call(&mut self, (): (), _: &mut Context<Self>) -> Step { Ok(Next::go()) }
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let store = Supervisor::rest_for_one()

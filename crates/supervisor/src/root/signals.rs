@@ -73,6 +73,7 @@ impl SupervisorRef {
     /// # impl GenServer for Echo {
     /// #     type Args = (); type Call = (); type Cast = (); type Info = ();
     /// #     async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> { Ok(Init::ok(Echo)) }
+    /// #     async fn handle_call(&mut self, (): (), _: &mut Context<Self>) -> Step { Ok(Next::go()) }
     /// # }
     /// #[tokio::main]
     /// async fn main() -> Result<RunOutcome, Box<dyn std::error::Error>> {
