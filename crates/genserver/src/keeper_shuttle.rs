@@ -21,7 +21,7 @@ struct Toy {
 
 struct Book {
     /// What it says to an end.
-    verdict: Verdict,
+    again: bool,
     refuses: bool,
     /// What has begun and not ended.
     live: Option<u32>,
@@ -38,16 +38,16 @@ struct Book {
 
 impl Toy {
     /// A mailbox, its keeper, and the first incarnation.
-    async fn keeps(verdict: Verdict, args: Args) -> (Arc<Self>, Server<Probe>, Probes) {
+    async fn keeps(again: bool, args: Args) -> (Arc<Self>, Server<Probe>, Probes) {
         let server = Server::settings().build().unwrap();
-        let (toy, at) = (Self::of(&server, verdict, args), server.address());
+        let (toy, at) = (Self::of(&server, again, args), server.address());
         keeper::start_kept(&server, toy.clone()).await.unwrap();
         (toy, server, at)
     }
 
-    fn of(server: &Server<Probe>, verdict: Verdict, args: Args) -> Arc<Self> {
+    fn of(server: &Server<Probe>, again: bool, args: Args) -> Arc<Self> {
         let book = Book {
-            verdict,
+            again,
             refuses: false,
             live: None,
             last: 0,
@@ -118,25 +118,31 @@ impl Keeper<Probe> for Toy {
         });
     }
 
-    fn ended(&self, end: End) -> Verdict {
-        let (waiting, verdict) = self.book(|book| {
+    fn ended(&self, end: &End) -> Verdict {
+        let (waiting, again) = self.book(|book| {
             book.closed += u32::from(end.closed);
             if book.live.take().is_some_and(|live| live != end.exit.incarnation) {
                 book.wrong.push(format!("{end:?}"));
             }
             book.ended += 1;
-            (std::mem::take(&mut book.waiting), if end.closed { Verdict::Leave } else { book.verdict })
+            let again = book.again && !end.closed;
+            if again {
+                // The next one begins in its place, and is not asked for.
+                (book.live, book.last) = (Some(end.exit.incarnation + 1), end.exit.incarnation + 1);
+                book.begun += 1;
+            }
+            (std::mem::take(&mut book.waiting), again)
         });
         for waiting in waiting {
             let _ = waiting.send(());
         }
-        verdict
+        if again { Verdict::Again } else { Verdict::Leave(None) }
     }
 }
 
 /// Ends a mailbox for good, and looks whether all is accounted for.
 async fn over(toy: &Toy, server: Server<Probe>, at: Probes) -> Ledger {
-    toy.book(|book| book.verdict = Verdict::Leave);
+    toy.book(|book| book.again = false);
     at.close(ExitReason::Shutdown);
     at.join().await;
     let cell: Arc<Cell<Probe>> = Arc::clone(at.handle.cell());
@@ -157,7 +163,7 @@ async fn served(at: &Probes) {
 fn shuttle_kept_casts_survive_crashes_in_order() {
     explore(|| async {
         let args = Args::default();
-        let (toy, server, at) = Toy::keeps(Verdict::Again, args.clone()).await;
+        let (toy, server, at) = Toy::keeps(true, args.clone()).await;
         let senders: Vec<_> = (1..=2)
             .map(|sender| {
                 let at = at.clone();
@@ -184,7 +190,7 @@ fn shuttle_kept_casts_survive_crashes_in_order() {
 #[test]
 fn shuttle_kept_callers_are_answered_or_told() {
     explore(|| async {
-        let (toy, server, at) = Toy::keeps(Verdict::Again, Args::default()).await;
+        let (toy, server, at) = Toy::keeps(true, Args::default()).await;
         let callers: Vec<_> = (1..=2)
             .map(|n| {
                 let at = at.clone();
@@ -207,7 +213,7 @@ fn shuttle_kept_callers_are_answered_or_told() {
 fn shuttle_kill_and_renew() {
     explore(|| async {
         let args = Args { slow: true, ..Args::default() };
-        let (toy, server, at) = Toy::keeps(Verdict::Again, args.clone()).await;
+        let (toy, server, at) = Toy::keeps(true, args.clone()).await;
         let killer = {
             let at = at.clone();
             thread::spawn(move || u32::from(at.kill()) + u32::from(at.kill()))
@@ -228,7 +234,7 @@ fn shuttle_kill_and_renew() {
 #[test]
 fn shuttle_again_from_two_threads() {
     explore(|| async {
-        let (toy, server, at) = Toy::keeps(Verdict::Leave, Args::default()).await;
+        let (toy, server, at) = Toy::keeps(false, Args::default()).await;
         let (first, second) = (toy.end(), toy.end());
         let again = |end: oneshot::Receiver<()>| {
             let at = at.clone();
@@ -263,7 +269,7 @@ fn shuttle_again_from_two_threads() {
 fn shuttle_start_and_again() {
     explore(|| async {
         let args = Args { slow: true, ..Args::default() };
-        let (toy, server, at) = Toy::keeps(Verdict::Leave, args).await;
+        let (toy, server, at) = Toy::keeps(false, args).await;
         let end = toy.end();
         at.cast(Tell::Panic).unwrap();
         end.await.unwrap();
@@ -288,7 +294,7 @@ fn shuttle_start_and_again() {
 #[test]
 fn shuttle_again_and_a_refused_start() {
     explore(|| async {
-        let (toy, server, at) = Toy::keeps(Verdict::Leave, Args::default()).await;
+        let (toy, server, at) = Toy::keeps(false, Args::default()).await;
         let end = toy.end();
         at.cast(Tell::Panic).unwrap();
         end.await.unwrap();
@@ -310,7 +316,7 @@ fn shuttle_again_and_a_refused_start() {
 fn shuttle_a_refused_incarnation_and_a_stop() {
     explore(|| async {
         let args = Args::default();
-        let (toy, server, at) = Toy::keeps(Verdict::Again, args.clone()).await;
+        let (toy, server, at) = Toy::keeps(true, args.clone()).await;
         let stopper = {
             let at = at.clone();
             spawn(async move { at.stop(ExitReason::Shutdown, EVER).await })
@@ -346,7 +352,7 @@ fn shuttle_a_refused_incarnation_and_a_stop() {
 #[test]
 fn shuttle_close_and_renew() {
     explore(|| async {
-        let (toy, server, at) = Toy::keeps(Verdict::Again, Args::default()).await;
+        let (toy, server, at) = Toy::keeps(true, Args::default()).await;
         let closer = {
             let at = at.clone();
             thread::spawn(move || at.close(ExitReason::Shutdown))
@@ -375,7 +381,7 @@ fn shuttle_close_and_renew() {
 #[test]
 fn shuttle_close_and_again() {
     explore(|| async {
-        let (toy, server, at) = Toy::keeps(Verdict::Leave, Args::default()).await;
+        let (toy, server, at) = Toy::keeps(false, Args::default()).await;
         let end = toy.end();
         at.cast(Tell::Panic).unwrap();
         end.await.unwrap();
@@ -399,7 +405,7 @@ fn shuttle_close_and_again() {
 fn shuttle_clear_out_and_start() {
     explore(|| async {
         let args = Args::default();
-        let (toy, server, at) = Toy::keeps(Verdict::Leave, args.clone()).await;
+        let (toy, server, at) = Toy::keeps(false, args.clone()).await;
         let end = toy.end();
         at.cast(Tell::Panic).unwrap();
         end.await.unwrap();

@@ -556,13 +556,14 @@ impl<S: GenServer> Seat<S> {
             if cell.kill_incarnation(Some(incarnation), reason.clone()) {
                 return true;
             }
-            if cell.incarnation() >= incarnation {
+            if cell.incarnation() > incarnation {
                 return false;
             }
             if !cell.is_leased() {
                 break;
             }
-            // The keeper has just said that it goes on ([`Verdict::Again`]): another thread renews the lease right now.
+            // It has begun this very moment; or the keeper has just said that it goes on ([`Verdict::Again`]), and another
+            // thread renews the lease right now.
             spin.wait();
         }
         drop(cell.runner.doom(Some(Box::new((incarnation, reason.clone())))));

@@ -467,12 +467,12 @@ pub(crate) async fn start_on<S: GenServer>(
     let cell = server.handle.cell();
     let mut spin = restante_core::sync::Spin::default();
     loop {
-        if cell.is_leased() {
-            return Err(StartError::AlreadyStarted);
-        }
         if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
             // Before anything is touched: a keeper that would have an incarnation begin does not mean this one.
             return Err(StartError::Supervised);
+        }
+        if cell.is_leased() {
+            return Err(StartError::AlreadyStarted);
         }
         // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment.
         if cell.gate().enter_quietly() {

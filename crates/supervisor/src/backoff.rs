@@ -64,6 +64,11 @@ impl Pauses {
         self.up_since = Some(now);
     }
 
+    /// Since when it is up, or was at last.
+    pub(crate) fn up_since(&self) -> Option<Instant> {
+        self.up_since
+    }
+
     /// The pause before the restart that is due now.
     pub(crate) fn next(&mut self, backoff: &Backoff, now: Instant, rng: &mut fastrand::Rng) -> Duration {
         if backoff.max.is_zero() {

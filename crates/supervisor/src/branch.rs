@@ -13,7 +13,7 @@ use crate::rules::{AddError, Attempt, Early, Life, Origin, Outcome, Rules, Setti
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::clock::{self, Instant};
-use restante_core::{Exit, ExitReason, Ledger, Phase};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::fmt;
@@ -46,6 +46,12 @@ pub(crate) struct Desk {
     pub(crate) performing: bool,
     /// Everything is to end at once.
     pub(crate) brutal: bool,
+    /// When its children were all up.
+    pub(crate) up_since: Option<Instant>,
+    /// When the supervisor began to end.
+    pub(crate) ending_since: Option<Instant>,
+    /// How long it had been ending when it was told that everything is to end at once.
+    pub(crate) late: Option<Duration>,
     pub(crate) incarnation: u32,
     /// Who waits for the start.
     pub(crate) starting: Option<oneshot::Sender<Result<(), StartError>>>,
@@ -97,6 +103,9 @@ impl Branch {
                 rules: Rules::new(settings, seed),
                 performing: false,
                 brutal: false,
+                up_since: None,
+                ending_since: None,
+                late: None,
                 incarnation: 0,
                 starting: None,
                 joiners: Vec::new(),
@@ -122,6 +131,11 @@ impl Branch {
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {
         let post = self.post.get()?;
         Some((post.branch.upgrade()?, post.key))
+    }
+
+    /// What it is called where no supervisor above gives it an id.
+    pub(crate) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("supervisor")
     }
 
     /// Puts a child into the table: see [`Rules::add`].
@@ -151,11 +165,9 @@ impl Branch {
 
     /// What a child is called: its id, else its mailbox's name, else its number.
     pub(crate) fn id_of(desk: &Desk, key: u64) -> ChildId {
-        let entry = desk.rules.get(key);
-        entry
-            .and_then(|e| e.id().cloned())
-            .or_else(|| entry.and_then(|e| e.child.name()).map(ChildId::from))
-            .unwrap_or_else(|| ChildId::from(format!("#{key}")))
+        desk.rules
+            .get(key)
+            .map_or_else(|| ChildId::from(format!("#{key}")), |entry| name_of(entry.id(), &*entry.child, key))
     }
 
     /// A child is about to begin an incarnation.
@@ -186,17 +198,13 @@ impl Branch {
 
     /// The same, once the lease is given back.
     fn settle(self: &Arc<Self>, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) {
-        let (mut then, down, rt) = {
+        let heard = is_heard();
+        let (mut then, down, rt, who) = {
             let mut desk = self.desk();
-            let is_ending = desk.is_ending();
-            let id = is_ending.then(|| Self::id_of(&desk, key));
-            let stops = is_ending
-                && desk
-                    .rules
-                    .get(key)
-                    .is_some_and(|e| e.state.is_live() && e.child.kind() == ChildKind::Worker);
+            // (Before it leaves the table, if it does.)
+            let who = if heard { desk.who(key) } else { None };
+            let id = desk.is_ending().then(|| Self::id_of(&desk, key));
             let then = desk.rules.ended(key, end, now, attempted);
-            desk.report.stopped += usize::from(stops && desk.rules.is_down(key));
             if let (Some(Outcome::Unexpected), Some(id)) = (then.report, id) {
                 desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
             }
@@ -204,10 +212,11 @@ impl Branch {
                 desk.rules.end(ExitReason::Killed);
             }
             let rt = then.after.is_some().then(|| desk.rt.clone()).flatten();
-            (then, desk.rules.live == 0, rt)
+            (then, desk.rules.live == 0, rt, who)
         };
-        if let Some(outcome) = then.report {
-            self.report(key, end, outcome);
+        if let (Some(outcome), Some(who)) = (then.report, who) {
+            let after = self.desk().who(key);
+            self.report_on(&after.unwrap_or(who), end, outcome);
         }
         if let (Some((pause, epoch)), Some(rt)) = (then.after.take(), rt) {
             let weak = Arc::downgrade(self);
@@ -306,6 +315,9 @@ impl Branch {
         desk.can_begin()?;
         desk.rules.begin_anew();
         desk.brutal = false;
+        desk.watched = false;
+        desk.ending_since = None;
+        desk.late = None;
         desk.report = ShutdownReport::default();
         desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
@@ -325,6 +337,7 @@ impl Branch {
                 return;
             }
             desk.rules.life = Life::Up;
+            desk.up_since = Some(clock::now());
             (desk.starting.take(), desk.incarnation)
         };
         if let Some((parent, key)) = self.parent() {
@@ -398,12 +411,17 @@ impl Branch {
 
     /// The supervisor is to end.
     pub(crate) fn end(self: &Arc<Self>, reason: ExitReason, brutal: bool) {
+        let now = clock::now();
         {
             let mut desk = self.desk();
             if desk.rules.life == Life::Down {
                 return;
             }
-            desk.brutal |= brutal;
+            if brutal && !desk.brutal {
+                desk.brutal = true;
+                desk.late = desk.ending_since.map(|since| now.saturating_duration_since(since));
+            }
+            desk.ending_since.get_or_insert(now);
             desk.rules.end(reason);
         }
         self.ensure_performer();
@@ -443,7 +461,7 @@ impl Branch {
             let above = at.parent();
             names.push(match &above {
                 Some((parent, key)) => Self::id_of(&parent.desk(), *key).to_string(),
-                None => at.name.as_deref().unwrap_or("supervisor").to_owned(),
+                None => at.label().to_owned(),
             });
             match above {
                 Some((parent, _)) => at = parent,
@@ -454,17 +472,18 @@ impl Branch {
         names.join("/")
     }
 
-    /// One event for an end that calls for one.
+    /// One event for an end that calls for one, while the child is in the table.
     pub(crate) fn report(self: &Arc<Self>, key: u64, end: &End, outcome: Outcome) {
-        if !tracing::enabled!(tracing::Level::ERROR) {
+        if !is_heard() {
             return;
         }
-        let (child, restarts, kind) = {
-            let desk = self.desk();
-            let entry = desk.rules.get(key);
-            let kind = entry.map_or("", |e| e.child.type_name());
-            (Self::id_of(&desk, key), entry.map_or(0, super::rules::Entry::restarts), kind)
-        };
+        let who = self.desk().who(key);
+        if let Some(who) = who {
+            self.report_on(&who, end, outcome);
+        }
+    }
+
+    fn report_on(self: &Arc<Self>, who: &Who, end: &End, outcome: Outcome) {
         let exit = &end.exit;
         let outcome = match outcome {
             Outcome::Restarts => "it is restarted",
@@ -473,13 +492,15 @@ impl Branch {
             Outcome::GivesUp => "restarted too often: its supervisor gives up",
             Outcome::Escalates => "its supervisor gives up with it",
             Outcome::Unexpected => "it was told to stop, and ended otherwise",
+            Outcome::Late => "it was told to stop, did not in its time, and was killed",
+            Outcome::NotStarted => "it did not start: its supervisor is rolled back",
         };
         tracing::error!(
             supervisors = %self.path(),
-            %child,
-            server = kind,
+            child = %who.id(),
+            server = who.child.type_name(),
             incarnation = exit.incarnation,
-            restarts,
+            restarts = who.restarts,
             reason = %exit.reason,
             phase = %exit.phase,
             in_hand = exit.message.unwrap_or_default(),
@@ -489,9 +510,41 @@ impl Branch {
     }
 }
 
+/// Whether anybody listens to reports. (Not to be asked under a lock: who listens is somebody else's code.)
+fn is_heard() -> bool {
+    tracing::enabled!(tracing::Level::ERROR)
+}
+
+/// A child, for a report.
+pub(crate) struct Who {
+    id: Option<ChildId>,
+    key: u64,
+    child: Arc<dyn Child>,
+    restarts: u64,
+}
+
+impl Who {
+    fn id(&self) -> ChildId {
+        name_of(self.id.as_ref(), &*self.child, self.key)
+    }
+}
+
+/// What a child is called: its id, else its mailbox's name, else its number.
+fn name_of(id: Option<&ChildId>, child: &dyn Child, key: u64) -> ChildId {
+    id.cloned()
+        .or_else(|| child.name().map(ChildId::from))
+        .unwrap_or_else(|| ChildId::from(format!("#{key}")))
+}
+
 impl Desk {
     pub(crate) fn is_ending(&self) -> bool {
         matches!(self.rules.life, Life::Ending(_))
+    }
+
+    fn who(&self, key: u64) -> Option<Who> {
+        let entry = self.rules.get(key)?;
+        let (id, child) = (entry.id().cloned(), Arc::clone(&entry.child));
+        Some(Who { id, key, child, restarts: entry.restarts() })
     }
 }
 
@@ -525,6 +578,10 @@ impl Child for Branch {
         // (One that is up has nobody above it, and must not come under itself.)
         let is_down = self.desk().rules.life == Life::Down;
         is_down && self.post.set(post).is_ok()
+    }
+
+    fn is_free(&self) -> bool {
+        self.post.get().is_none()
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
@@ -586,6 +643,10 @@ impl Child for Branch {
 
     fn type_name(&self) -> &'static str {
         "Supervisor"
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        None
     }
 
     fn audit(&self) -> Option<Ledger> {

@@ -4,7 +4,7 @@
 use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
-use restante_core::{Exit, ExitReason, Ledger, Phase};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
 use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
@@ -21,6 +21,8 @@ pub(crate) struct Post {
 pub(crate) trait Child: Send + Sync + 'static {
     /// Takes up its post. False when it has had one before.
     fn adopt(self: Arc<Self>, post: Post) -> bool;
+    /// Whether it has never had a post.
+    fn is_free(&self) -> bool;
     /// Starts an incarnation and waits for its `init`. Dropped before that, it kills it.
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>>;
     /// Starts an incarnation that nobody waits for.
@@ -39,6 +41,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn name(&self) -> Option<&str>;
     /// What runs there, for people.
     fn type_name(&self) -> &'static str;
+    /// Its mailbox as it looks from outside; a supervisor has none.
+    fn stats(&self) -> Option<Stats>;
     /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
     fn audit(&self) -> Option<Ledger>;
     /// The supervisor that it is, if it is one.
@@ -76,6 +80,10 @@ impl<S: GenServer> Child for ServerChild<S> {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
         let me: Weak<Self> = Arc::downgrade(&self);
         self.post.set(post).is_ok() && keeper::keep(&self.server, me)
+    }
+
+    fn is_free(&self) -> bool {
+        self.post.get().is_none()
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
@@ -123,6 +131,10 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn type_name(&self) -> &'static str {
         short_name::<S>()
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        Some(self.server.server().stats())
     }
 
     fn audit(&self) -> Option<Ledger> {

@@ -60,6 +60,7 @@ impl Shutdown {
 
 /// Worker or supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum ChildKind {
     /// Anything but a supervisor.
     Worker,

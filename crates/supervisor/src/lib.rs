@@ -4,7 +4,16 @@
 //!   holds of it.
 //! - [`DynamicSupervisor`] is for children that come and go, up to millions of them; [`PartitionSupervisor`] for several of
 //!   one kind, among which keys are distributed.
-//! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21.
+//! - A tree is looked at ([`SupervisorRef::tree`]), changed while it runs ([`SupervisorRef::reconfigure`]), run until its
+//!   process is told to end ([`SupervisorRef::run_until`], and `run` with the feature `signal`), and stopped within a
+//!   deadline, with a report of what did not ([`ShutdownReport`]).
+//! - A crash, a restart and what survives them: the repository's `docs/SEMANTICS.md`, parts 5 and 21; the life of a tree:
+//!   part 22.
+//!
+//! | feature | what | default |
+//! |---|---|---|
+//! | `signal` | `SupervisorRef::run`: SIGTERM and ctrl-c | no |
+//! | `serde` | `Serialize` for [`Tree`] | no |
 //!
 //! What deliberately does not live here: the loop of a server and how it ends (genserver), names.
 
@@ -16,7 +25,9 @@ mod dynamic;
 mod intensity;
 mod partition;
 mod perform;
+mod reconfigure;
 mod restart;
+mod root;
 mod rt;
 mod rules;
 mod shutdown;
@@ -24,6 +35,7 @@ mod shutdown;
 mod shuttle_tests;
 mod strategy;
 mod supervisor;
+mod tree;
 
 pub use backoff::Backoff;
 pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};
@@ -33,12 +45,15 @@ pub use partition::{
     NoPartitions, Partition, PartitionError, PartitionRef, PartitionSupervisor, ResizeError,
 };
 pub use perform::ChildNotStarted;
+pub use reconfigure::{Reconfigure, ReconfigureError};
 pub use restart::Restart;
+pub use root::{RunOptions, RunOutcome};
 pub use rules::RestartLimit;
-pub use shutdown::ShutdownReport;
+pub use shutdown::{ShutdownReport, Stage};
 pub use strategy::{AutoShutdown, Strategy};
 pub use supervisor::{
     ChildCounts, ChildError, ChildInfo, ChildState, SpecError, StartChildError, Started, Supervisor,
     SupervisorRef, TreeError,
 };
 pub mod task;
+pub use tree::{SupervisorNode, Tree, TreeIter};

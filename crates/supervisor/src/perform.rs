@@ -9,12 +9,14 @@ use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind, Shutdown};
 use crate::restart::Restart;
 use crate::rt::Runtime;
-use crate::rules::{Group, Life, Outcome, State, Stopping};
+use crate::rules::{Group, Kill, Life, Outcome, State, Stopping};
+use crate::shutdown::Stage;
 use futures::future::{Either, select};
 use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason, Phase, clock};
 use restante_genserver::StartError;
 use restante_genserver::keeper::End;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,17 +234,17 @@ fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
         let mut desk = branch.desk();
         let child = Branch::id_of(&desk, key);
         let incarnation = desk.rules.get(key).map_or(0, |e| e.incarnation);
+        let why = match &error {
+            StartError::Failed(reason) => reason.clone(),
+            other => other.clone().into(),
+        };
         if desk.rules.life == Life::Starting {
             let reason = ExitReason::Error(Arc::new(ChildNotStarted { child, error }));
-            desk.rules.end(reason.clone());
-            (Some(Outcome::GivesUp), Exit::new(reason, Phase::Init, None, incarnation))
+            desk.rules.end(reason);
+            (Some(Outcome::NotStarted), Exit::new(why, Phase::Init, None, incarnation))
         } else {
-            let reason = match error {
-                StartError::Failed(reason) => reason,
-                other => other.into(),
-            };
             let outcome = desk.rules.group_start_failed(key, clock::now());
-            (outcome, Exit::new(reason, Phase::Init, None, incarnation))
+            (outcome, Exit::new(why, Phase::Init, None, incarnation))
         }
     };
     if let Some(outcome) = outcome {
@@ -346,14 +348,13 @@ async fn restart_group(branch: &Arc<Branch>, group: Group) {
 }
 
 /// Stops one child, within its own limit, and waits until it is down. False: it is not, and was abandoned. `by_hand`: a
-/// group restart under way will not start it again.
+/// group restart under way will not start it again, and the end of the whole does not count it.
 pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> bool {
-    let (stopping, told, brutal) = {
+    let (stopping, told) = {
         let mut desk = branch.desk();
-        let stopping = desk.rules.stops(key, by_hand);
-        (stopping, desk.rules.listen(key), desk.brutal)
+        (stops(&mut desk, key, by_hand), desk.rules.listen(key))
     };
-    let (child, incarnation, shutdown) = match stopping {
+    let (child, incarnation, limit) = match stopping {
         Stopping::Down => return true,
         Stopping::Abandoned => return false,
         Stopping::Cancelled(tell) => {
@@ -367,92 +368,161 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
             return true;
         }
         Stopping::Tell { child, incarnation, in_init, shutdown } => {
-            let shutdown = order(&*child, incarnation, shutdown, in_init, brutal);
-            (child, incarnation, shutdown)
+            order(&*child, incarnation, shutdown, in_init);
+            (child, incarnation, limit(shutdown))
         }
     };
     let Some(mut told) = told else { return true };
-    let limit = match shutdown {
-        Shutdown::BrutalKill => Duration::ZERO,
-        Shutdown::Timeout(limit) => limit,
-        Shutdown::Infinity => Duration::MAX,
+    let late = match limit {
+        Some(limit) => at_most(limit, &mut told).await.is_none().then_some(limit),
+        None => None,
     };
-    if at_most(limit, &mut told).await.is_none() {
-        if shutdown != Shutdown::BrutalKill {
-            overdue(branch, key, limit);
-        }
+    if let Some(limit) = late {
+        note_late(&mut branch.desk(), key, limit, by_hand);
         child.kill(incarnation, ExitReason::Killed);
-        // (A supervisor that is killed ends: what does not end below it, it abandons itself.)
-        let grace = if child.kind() == ChildKind::Supervisor { Duration::MAX } else { branch.grace };
-        if at_most(grace, &mut told).await.is_none() {
-            abandon(branch, key);
-            return false;
-        }
     }
-    absorb(branch, key, &child);
-    true
+    let down = (late.is_none() && limit.is_some())
+        || at_most(branch.patience_with(&child), &mut told).await.is_some();
+    if !down {
+        abandon(branch, key);
+    }
+    if !by_hand {
+        absorb(branch, key, &child, down);
+    }
+    down
 }
 
-/// Tells an incarnation to end, in the way that fits; that way.
-fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_init: bool, brutal: bool) -> Shutdown {
-    if shutdown == Shutdown::BrutalKill || brutal {
-        child.kill(incarnation, ExitReason::Killed);
-        return Shutdown::BrutalKill;
+/// Decides how a child is stopped, and notes that it is killed if it is.
+fn stops(desk: &mut Desk, key: u64, by_hand: bool) -> Stopping<Arc<dyn Child>> {
+    let mut stopping = desk.rules.stops(key, by_hand);
+    if let Stopping::Tell { shutdown, .. } = &mut stopping {
+        if desk.brutal {
+            *shutdown = Shutdown::BrutalKill;
+        }
+        match desk.late.filter(|_| desk.brutal) {
+            Some(limit) => note_late(desk, key, limit, by_hand),
+            None if desk.brutal => note_killed(desk, key),
+            None if *shutdown == Shutdown::BrutalKill => drop(desk.rules.kills(key, Kill::Plain)),
+            None => {}
+        }
     }
-    if in_init && child.kind() == ChildKind::Worker {
+    stopping
+}
+
+/// A child is killed with everything else.
+fn note_killed(desk: &mut Desk, key: u64) {
+    desk.rules.kills(key, Kill::Plain);
+    desk.report.went_to(Stage::Cancel);
+}
+
+/// A child had so long, and is killed.
+fn note_late(desk: &mut Desk, key: u64, limit: Duration, by_hand: bool) {
+    let first = desk.rules.kills(key, Kill::Late);
+    if first && !by_hand && matches!(desk.rules.life, Life::Ending(_)) {
+        let id = Branch::id_of(desk, key);
+        desk.report.went_to(Stage::Cancel);
+        desk.report.killed.push((id.to_string(), limit));
+    }
+}
+
+/// How long a child may take; `None`: it is killed without that.
+fn limit(shutdown: Shutdown) -> Option<Duration> {
+    match shutdown {
+        Shutdown::BrutalKill => None,
+        Shutdown::Timeout(limit) => Some(limit),
+        Shutdown::Infinity => Some(Duration::MAX),
+    }
+}
+
+/// Tells an incarnation to end, in the way that fits.
+fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_init: bool) {
+    if shutdown == Shutdown::BrutalKill {
+        child.kill(incarnation, ExitReason::Killed);
+    } else if in_init && child.kind() == ChildKind::Worker {
         // There is no state that `terminate` could clean up: it need not come to the end of `init`.
         child.kill(incarnation, ExitReason::Shutdown);
     } else {
         child.order_stop(incarnation, ExitReason::Shutdown);
     }
-    shutdown
 }
 
-/// A child is over its limit, and will be killed.
-fn overdue(branch: &Branch, key: u64, limit: Duration) {
-    let mut desk = branch.desk();
-    if desk.rules.overdue(key) && desk.is_ending() {
-        let id = Branch::id_of(&desk, key);
-        desk.report.killed.push((id.to_string(), limit));
-    }
-}
-
-/// A child does not end: it is left behind, and named.
+/// A child does not end: it is left behind.
 fn abandon(branch: &Arc<Branch>, key: u64) {
     let child = {
         let mut desk = branch.desk();
-        let id = Branch::id_of(&desk, key);
-        if desk.is_ending() {
-            desk.report.abandoned.push(id.to_string());
-        }
         desk.rules.abandon(key);
-        id
+        Branch::id_of(&desk, key)
     };
     branch.tell(Vec::new());
     tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
 }
 
-/// Takes over what a child that is a supervisor has to report, if this one has to report as well.
-fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>) {
-    let Some(below) = Arc::clone(child).as_branch() else { return };
-    if !branch.desk().is_ending() {
+/// Takes what there is to say of a child into the report of the whole's end, if it is that. A supervisor has its own report; one
+/// that was abandoned has said what it knew by then.
+fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>, down: bool) {
+    let below = Arc::clone(child).as_branch().map(|below| below.desk().report.clone());
+    let mut desk = branch.desk();
+    if !matches!(desk.rules.life, Life::Ending(_)) {
         return;
     }
-    let report = std::mem::take(&mut below.desk().report);
-    let mut desk = branch.desk();
-    let id = Branch::id_of(&desk, key);
-    desk.report.absorb(id.as_str(), report);
+    match below {
+        Some(below) => {
+            let id = Branch::id_of(&desk, key);
+            desk.report.absorb(id.as_str(), below);
+        }
+        None => desk.report.stopped += usize::from(down),
+    }
 }
+
+impl Branch {
+    /// How long a killed child may take to be down.
+    fn patience_with(&self, child: &Arc<dyn Child>) -> Duration {
+        match Arc::clone(child).as_branch() {
+            None => self.grace,
+            // It abandons what is below it first, so that it is down, and can say so, before it is abandoned itself.
+            Some(below) => self.grace.max(SLACK).saturating_add(below.patience()),
+        }
+    }
+
+    /// How long it may take itself, once it is killed.
+    fn patience(&self) -> Duration {
+        let below: Vec<_> = {
+            let desk = self.desk();
+            if desk.rules.supervisors == 0 {
+                return self.grace;
+            }
+            let all = desk.rules.children.values().map(|entry| &entry.child);
+            all.filter(|child| child.kind() == ChildKind::Supervisor).cloned().collect()
+        };
+        below.iter().map(|child| self.patience_with(child)).fold(self.grace, Duration::max)
+    }
+}
+
+/// What a supervisor is given beyond the time that it gives others, however little that is.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// Stops everything: one after the other in reverse order, or, where there is no order among them, together.
 async fn stop_all(branch: &Arc<Branch>) {
     let (dynamic, brutal) = {
-        let desk = branch.desk();
+        let mut desk = branch.desk();
+        desk.ending_since.get_or_insert_with(clock::now);
         (desk.rules.settings.dynamic, desk.brutal)
     };
     if dynamic || brutal {
-        return stop_together(branch).await;
+        stop_together(branch).await;
+    } else {
+        stop_in_turn(branch).await;
     }
+    let mut desk = branch.desk();
+    let abandoned = desk.rules.abandoned();
+    for key in abandoned {
+        let id = Branch::id_of(&desk, key);
+        desk.report.went_to(Stage::Abandon);
+        desk.report.abandoned.push(id.to_string());
+    }
+}
+
+async fn stop_in_turn(branch: &Arc<Branch>) {
     loop {
         let last = branch.desk().rules.last_live();
         let Some(key) = last else { return };
@@ -467,26 +537,88 @@ async fn stop_all(branch: &Arc<Branch>) {
     }
 }
 
+/// A child that has been told to end.
+struct Told {
+    key: u64,
+    child: Arc<dyn Child>,
+    incarnation: u32,
+    /// `None`: it has been killed.
+    limit: Option<Duration>,
+}
+
 /// Orders all to stop at once; each limit that occurs among them is waited for once.
 async fn stop_together(branch: &Arc<Branch>) {
     let begun = clock::now();
-    let keys: Vec<u64> = branch.desk().rules.live_keys();
-    let mut limits = std::collections::BTreeSet::new();
-    let mut waiting: Vec<(u64, Arc<dyn Child>, u32, Shutdown)> = Vec::new();
-    for (n, key) in keys.into_iter().enumerate() {
-        let (stopping, brutal) = {
-            let mut desk = branch.desk();
-            (desk.rules.stops(key, false), desk.brutal)
+    let mut told = order_all(branch).await;
+    let mut limits: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();
+    for (n, limit) in told.iter().enumerate().filter_map(|(n, told)| Some((n, told.limit?))) {
+        limits.entry(limit).or_default().push(n);
+    }
+    for (limit, whose) in limits {
+        let waits = {
+            let desk = branch.desk();
+            whose.iter().any(|n| !desk.rules.is_down(told[*n].key))
         };
+        if !waits {
+            continue;
+        }
+        let left = if limit == Duration::MAX {
+            // Who is waited for without end must not wait for who was killed and does not end either.
+            abandon_killed(branch, &told).await;
+            limit
+        } else {
+            limit.saturating_sub(clock::now().saturating_duration_since(begun))
+        };
+        wait(branch, left, |desk| desk.rules.live == 0 || desk.brutal).await;
+        let (down, brutal) = {
+            let desk = branch.desk();
+            (desk.rules.live == 0, desk.brutal)
+        };
+        if down {
+            break;
+        }
+        if brutal {
+            told.iter_mut().for_each(|told| kill_late(branch, told));
+            break;
+        }
+        for n in whose {
+            kill_late(branch, &mut told[n]);
+        }
+    }
+    if !wait(branch, branch.grace, |desk| desk.rules.live == 0).await {
+        abandon_all(branch, &told).await;
+    }
+    for Told { key, child, .. } in &told {
+        let left = branch.desk().rules.get(*key).is_some_and(|entry| entry.state == State::Abandoned);
+        absorb(branch, *key, child, !left);
+    }
+}
+
+/// Workers that were killed have had their time, while others are waited for.
+async fn abandon_killed(branch: &Arc<Branch>, told: &[Told]) {
+    let killed = |told: &&Told| told.limit.is_none() && told.child.kind() == ChildKind::Worker;
+    let is_live = |told: &&Told| !branch.desk().rules.is_down(told.key);
+    if !told.iter().filter(killed).any(|told| is_live(&told)) {
+        return;
+    }
+    wait(branch, branch.grace, |desk| desk.rules.live == 0 || desk.brutal).await;
+    for told in told.iter().filter(killed).filter(is_live) {
+        abandon(branch, told.key);
+    }
+}
+
+/// Tells all that live to end.
+async fn order_all(branch: &Arc<Branch>) -> Vec<Told> {
+    let keys: Vec<u64> = branch.desk().rules.live_keys();
+    let mut told = Vec::new();
+    for (n, key) in keys.into_iter().rev().enumerate() {
+        let stopping = stops(&mut branch.desk(), key, false);
         match stopping {
             Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
             Stopping::Cancelled(tell) => branch.tell(tell),
             Stopping::Tell { child, incarnation, in_init, shutdown } => {
-                let shutdown = order(&*child, incarnation, shutdown, in_init, brutal);
-                if let Shutdown::Timeout(limit) = shutdown {
-                    limits.insert(limit);
-                }
-                waiting.push((key, child, incarnation, shutdown));
+                order(&*child, incarnation, shutdown, in_init);
+                told.push(Told { key, child, incarnation, limit: limit(shutdown) });
             }
         }
         if n % 256 == 255 {
@@ -494,60 +626,51 @@ async fn stop_together(branch: &Arc<Branch>) {
             Runtime::yield_now().await;
         }
     }
-    let mut brutal = branch.desk().brutal;
-    for limit in limits {
-        let has_it = |shutdown: &Shutdown| *shutdown == Shutdown::Timeout(limit);
-        if !waiting.iter().any(|(key, _, _, how)| has_it(how) && !branch.desk().rules.is_down(*key)) {
-            continue;
+    told
+}
+
+/// Kills a child whose time is over, or whose supervisor's is, unless it is down.
+fn kill_late(branch: &Arc<Branch>, told: &mut Told) {
+    let Some(limit) = told.limit else { return };
+    {
+        let mut desk = branch.desk();
+        if desk.rules.is_down(told.key) {
+            return;
         }
-        let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
-        let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0 || (desk.brutal && !brutal)));
-        let over = at_most(left, &mut down).await.is_none();
-        drop(down);
-        if branch.desk().brutal && !brutal {
-            brutal = true;
-            for (_, child, incarnation, shutdown) in &mut waiting {
-                child.kill(*incarnation, ExitReason::Killed);
-                *shutdown = Shutdown::BrutalKill;
-            }
-        }
-        if over {
-            for (key, child, incarnation, shutdown) in &mut waiting {
-                if *shutdown == Shutdown::Timeout(limit) && !branch.desk().rules.is_down(*key) {
-                    overdue(branch, *key, limit);
-                    child.kill(*incarnation, ExitReason::Killed);
-                    *shutdown = Shutdown::BrutalKill;
-                }
-            }
-        }
-        if branch.desk().rules.live == 0 {
-            break;
+        match (desk.brutal, desk.late) {
+            (true, Some(late)) => note_late(&mut desk, told.key, late, false),
+            (true, None) => note_killed(&mut desk, told.key),
+            (false, _) => note_late(&mut desk, told.key, limit, false),
         }
     }
-    let patient = waiting
-        .iter()
-        .any(|(key, _, _, shutdown)| *shutdown == Shutdown::Infinity && !branch.desk().rules.is_down(*key));
-    if patient {
-        branch.until(|desk| desk.rules.live == 0 || (desk.brutal && !brutal)).await;
-        if branch.desk().rules.live > 0 {
-            for (_, child, incarnation, _) in &waiting {
-                child.kill(*incarnation, ExitReason::Killed);
-            }
+    told.limit = None;
+    told.child.kill(told.incarnation, ExitReason::Killed);
+}
+
+/// What was killed has had its time: it is abandoned, but for supervisors, which have first to do the same below.
+async fn abandon_all(branch: &Arc<Branch>, told: &[Told]) {
+    let mut patience = Duration::ZERO;
+    let mut busy = BTreeSet::new();
+    for told in told.iter().filter(|told| told.child.kind() == ChildKind::Supervisor) {
+        if !branch.desk().rules.is_down(told.key) {
+            busy.insert(told.key);
+            patience = patience.max(branch.patience_with(&told.child));
         }
     }
-    let mut down = Box::pin(branch.until(|desk| desk.rules.live == 0));
-    if at_most(branch.grace, &mut down).await.is_none() {
-        // (Not in the head of the loop: the lock would be held throughout.)
+    let live = branch.desk().rules.live_keys();
+    for key in live.into_iter().filter(|key| !busy.contains(key)) {
+        abandon(branch, key);
+    }
+    if !wait(branch, patience.saturating_sub(branch.grace), |desk| desk.rules.live == 0).await {
         let live = branch.desk().rules.live_keys();
-        let is_worker =
-            |key: &u64| branch.desk().rules.get(*key).is_some_and(|e| e.child.kind() == ChildKind::Worker);
-        for key in live.into_iter().filter(is_worker) {
+        for key in live {
             abandon(branch, key);
         }
-        // A supervisor that is killed ends: what does not end below it, it abandons itself.
-        down.await;
     }
-    for (key, child, ..) in &waiting {
-        absorb(branch, *key, child);
-    }
+}
+
+/// Waits until `holds`, but no longer than this: whether it does.
+async fn wait(branch: &Arc<Branch>, limit: Duration, holds: impl Fn(&Desk) -> bool) -> bool {
+    let mut until = Box::pin(branch.until(holds));
+    at_most(limit, &mut until).await.is_some()
 }

@@ -108,8 +108,19 @@ pub(crate) struct Entry<C> {
     supervisor: bool,
     /// It was stopped by hand since it was last started: that it did not start is nobody's failure.
     halted: bool,
-    /// It has been killed for its time.
-    overdue: bool,
+    /// Whether the supervisor has killed the present incarnation.
+    kill: Kill,
+}
+
+/// See [`Entry::kill`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Kill {
+    #[default]
+    No,
+    /// Without asking it to end.
+    Plain,
+    /// It had been asked, or its supervisor had, and the time was over.
+    Late,
 }
 
 /// See [`Entry`].
@@ -151,6 +162,11 @@ impl<C> Entry<C> {
         self.origin == Origin::Tentative
     }
 
+    /// When its last incarnation that came up did, where that is noted.
+    pub(crate) fn pauses_up_since(&self) -> Option<Instant> {
+        self.rare.as_ref().and_then(|rare| rare.pauses.up_since())
+    }
+
     /// Whether this start is the last thing that was decided over it, but for its end.
     fn is_of(&self, start: u32) -> bool {
         self.epoch == start || self.epoch == start.wrapping_add(1) && self.state == State::Stopped
@@ -159,7 +175,7 @@ impl<C> Entry<C> {
     fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
         self.state = State::Stopped;
         self.begun = false;
-        self.overdue = false;
+        self.kill = Kill::No;
         self.epoch += 1;
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
     }
@@ -219,6 +235,10 @@ pub(crate) enum Outcome {
     Escalates,
     /// It ended while it was told to, but for another reason.
     Unexpected,
+    /// It was told to end, did not in its time, and was killed.
+    Late,
+    /// It did not start with its supervisor, which is rolled back.
+    NotStarted,
 }
 
 impl<C> Then<C> {
@@ -338,9 +358,30 @@ impl<C: Clone> Rules<C> {
         if self.children.len() >= self.settings.max_children {
             return Err(AddError::Full { active: self.children.len() });
         }
+        let key = self.take_key();
+        self.insert(key, id, child, options, if added { Origin::Tentative } else { Origin::Spec });
+        // A child that is added is somebody's who starts it, from the first moment that others see it.
+        let start = if added { self.starts(key).map_or(0, |(_, start)| start) } else { 0 };
+        Ok((key, start))
+    }
+
+    /// A key that nobody else has.
+    pub(crate) fn take_key(&mut self) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
-        if let Some(id) = indexed {
+        key
+    }
+
+    /// Puts a child into the table, whose id and key nobody else has there.
+    pub(crate) fn insert(
+        &mut self,
+        key: u64,
+        id: Option<ChildId>,
+        child: C,
+        options: Arc<ChildOptions>,
+        origin: Origin,
+    ) {
+        if let Some(id) = id.as_ref().filter(|_| !self.settings.dynamic) {
             self.ids.insert(id.clone(), key);
         }
         let rare = id.map(|id| Box::new(Rare { id: Some(id), ..Rare::default() }));
@@ -353,16 +394,13 @@ impl<C: Clone> Rules<C> {
             state: State::Stopped,
             begun: false,
             wanted: false,
-            origin: if added { Origin::Tentative } else { Origin::Spec },
+            origin,
             discarded: false,
             supervisor: false,
             halted: false,
-            overdue: false,
+            kill: Kill::No,
         };
         self.children.insert(key, entry);
-        // A child that is added is somebody's who starts it, from the first moment that others see it.
-        let start = if added { self.starts(key).map_or(0, |(_, start)| start) } else { 0 };
-        Ok((key, start))
     }
 
     /// These options, in one place for all children that have the same.
@@ -447,7 +485,8 @@ impl<C: Clone> Rules<C> {
         match entry.state {
             State::Starting | State::Stopping if !entry.begun => self.rest(key),
             State::Starting | State::Running => {
-                entry.overdue = true;
+                // (By the start that was given up.)
+                entry.kill = Kill::Plain;
                 self.change(key, State::Stopping);
                 Vec::new()
             }
@@ -500,6 +539,7 @@ impl<C: Clone> Rules<C> {
         }
         entry.incarnation = incarnation;
         entry.begun = true;
+        entry.kill = Kill::No;
         true
     }
 
@@ -577,12 +617,16 @@ impl<C: Clone> Rules<C> {
             State::Stopping => {
                 let told = match options.shutdown {
                     Shutdown::BrutalKill => *reason == ExitReason::Killed,
-                    _ if entry.overdue => *reason == ExitReason::Killed,
                     _ => matches!(reason, ExitReason::Shutdown | ExitReason::ShutdownWith(_)),
                 };
                 // One that may end by itself may do so just when it is told.
                 let expected = told || options.restart != Restart::Permanent && reason.is_orderly();
-                then.report = (!expected).then_some(Outcome::Unexpected);
+                let killed = *reason == ExitReason::Killed;
+                then.report = match entry.kill {
+                    Kill::Late if killed || expected => Some(Outcome::Late),
+                    Kill::Plain if killed => None,
+                    _ => (!expected).then_some(Outcome::Unexpected),
+                };
                 true
             }
             _ => ending || falls,
@@ -709,7 +753,8 @@ impl<C: Clone> Rules<C> {
         }
         match self.attempt(key, now) {
             Ok(pause) => {
-                let first = if self.settings.strategy == Strategy::RestForOne { key } else { 0 };
+                // (One for one: the strategy has changed since. This one and those of the group that are not up yet.)
+                let first = if self.settings.strategy == Strategy::OneForAll { 0 } else { key };
                 self.fall_together(first, pause);
                 Some(Outcome::Restarts)
             }
@@ -826,12 +871,11 @@ impl<C: Clone> Rules<C> {
         Some(told)
     }
 
-    /// A child is over its limit, and will be killed. True: that is news.
-    pub(crate) fn overdue(&mut self, key: u64) -> bool {
-        self.children
-            .get_mut(&key)
-            .filter(|e| e.state.is_live())
-            .is_some_and(|e| !std::mem::replace(&mut e.overdue, true))
+    /// The supervisor kills a child. False: it has done so before, for no lesser cause.
+    pub(crate) fn kills(&mut self, key: u64, kill: Kill) -> bool {
+        let Some(entry) = self.children.get_mut(&key).filter(|entry| entry.kill < kill) else { return false };
+        entry.kill = kill;
+        true
     }
 
     /// A child is left behind.
@@ -849,6 +893,12 @@ impl<C: Clone> Rules<C> {
     /// All that are not down.
     pub(crate) fn live_keys(&self) -> Vec<u64> {
         self.children.iter().filter(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key).collect()
+    }
+
+    /// All that were killed, and have not ended even so.
+    pub(crate) fn abandoned(&self) -> Vec<u64> {
+        let abandoned = self.children.iter().filter(|(_, entry)| entry.state == State::Abandoned);
+        abandoned.map(|(key, _)| *key).collect()
     }
 
     /// Whether nothing of the child has to be waited for.

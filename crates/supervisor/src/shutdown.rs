@@ -4,13 +4,31 @@ use restante_core::ExitReason;
 use std::fmt;
 use std::time::Duration;
 
-/// What came of stopping a supervisor and all that is below it. Paths are ids from the topmost supervisor down, with `/` between.
+/// How far a stop had to go; a later one is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Stage {
+    /// Every child ended in its own way, each within its limit: after the message in hand, and after `terminate`.
+    #[default]
+    Drain,
+    /// Some had to be killed, which ends them at their next await.
+    Cancel,
+    /// Some did not end even so, and were left behind.
+    Abandon,
+}
+
+/// What came of stopping a supervisor and all that is below it.
+///
+/// A path is the ids from that supervisor down, its own not included, with `/` between: as in [`Tree::find`](crate::Tree::find).
+/// The lists are no longer than there are children.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// How many children were running and have ended.
+    /// How far it had to go.
+    pub stage: Stage,
+    /// How many workers were running and have ended. (Supervisors are not counted.)
     pub stopped: usize,
-    /// Children that had not ended within their limit and were killed, with that limit.
+    /// Children that had not ended in time and were killed, with the time that they had: their own limit, or, where the
+    /// whole was late, how long it had been ending. A supervisor stands for those below it that it had not come to.
     pub killed: Vec<(String, Duration)>,
     /// Children that have not ended even so: blocked in a handler that does not await. They are left behind.
     pub abandoned: Vec<String>,
@@ -21,12 +39,18 @@ pub struct ShutdownReport {
 impl ShutdownReport {
     /// Whether every child ended in order and in time.
     pub fn is_clean(&self) -> bool {
-        self.killed.is_empty() && self.abandoned.is_empty() && self.unexpected.is_empty()
+        self.stage == Stage::Drain && self.unexpected.is_empty()
+    }
+
+    /// It had to go as far as this.
+    pub(crate) fn went_to(&mut self, stage: Stage) {
+        self.stage = self.stage.max(stage);
     }
 
     /// Takes over what a supervisor below reports.
     pub(crate) fn absorb(&mut self, id: &str, other: Self) {
         let under = |path: String| format!("{id}/{path}");
+        self.went_to(other.stage);
         self.stopped += other.stopped;
         self.killed.extend(other.killed.into_iter().map(|(path, limit)| (under(path), limit)));
         self.abandoned.extend(other.abandoned.into_iter().map(under));

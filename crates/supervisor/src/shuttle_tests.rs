@@ -473,7 +473,7 @@ fn shuttle_shutdown_and_start() {
 #[test]
 fn shuttle_shutdown_of_a_dynamic_supervisor_and_start() {
     explore(|| {
-        let dynamic = Supervisor::dynamic(8, false);
+        let dynamic = Supervisor::dynamic().max_children(8);
         shutdown_and_start(dynamic.with_intensity(Intensity::UNLIMITED).backoff(Backoff::NONE).seed(1))
     });
 }

@@ -1,9 +1,12 @@
 //! Who is restarted together, and when a supervisor ends because its children have.
 
+use std::fmt;
+
 /// Which children are restarted when one has to be.
 ///
 /// Source: OTP `supervisor`, restart strategies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Strategy {
     /// That one.
     #[default]
@@ -14,12 +17,23 @@ pub enum Strategy {
     RestForOne,
 }
 
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OneForOne => "one_for_one",
+            Self::OneForAll => "one_for_all",
+            Self::RestForOne => "rest_for_one",
+        })
+    }
+}
+
 /// Whether a supervisor ends when significant children have.
 ///
 /// Counted are children that end by themselves and are not restarted; not those that somebody stops, the supervisor included.
 ///
 /// Source: OTP `supervisor`, automatic shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum AutoShutdown {
     /// No child may be significant.
     #[default]

@@ -8,10 +8,9 @@ use crate::dynamic::ChildKey;
 use crate::intensity::Intensity;
 use crate::perform;
 use crate::restart::Restart;
-use crate::rules::{AddError, Life, Settings, State};
+use crate::rules::{AddError, Entry, Life, Settings, State};
 use crate::shutdown::ShutdownReport;
 use crate::strategy::{AutoShutdown, Strategy};
-use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason, Ledger};
 use restante_genserver::StartError;
 use restante_genserver::keeper::Place;
@@ -180,12 +179,20 @@ impl Supervisor {
 
 /// Whether a child makes sense under such a supervisor.
 pub(crate) fn check(spec: &ChildSpec, when: AutoShutdown, dynamic: bool) -> Result<(), SpecError> {
-    let options = &spec.options;
+    check_options(&spec.id, &spec.options, when, dynamic)
+}
+
+pub(crate) fn check_options(
+    id: &ChildId,
+    options: &ChildOptions,
+    when: AutoShutdown,
+    dynamic: bool,
+) -> Result<(), SpecError> {
     if options.significant && options.restart == Restart::Permanent {
-        return Err(SpecError::SignificantPermanent(spec.id.clone()));
+        return Err(SpecError::SignificantPermanent(id.clone()));
     }
     if options.significant && (when == AutoShutdown::Never || dynamic) {
-        return Err(SpecError::SignificantNever(spec.id.clone()));
+        return Err(SpecError::SignificantNever(id.clone()));
     }
     Ok(())
 }
@@ -229,6 +236,7 @@ pub struct SupervisorRef {
 /// What a child is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum ChildState {
     /// No process; its specification stays.
     Stopped,
@@ -520,23 +528,6 @@ impl SupervisorRef {
         ChildSpec::new(id.into(), Arc::clone(&self.branch) as Arc<dyn Child>)
     }
 
-    /// Stops it: its children in reverse order of their start, each within its own limit. At the deadline for the whole all that
-    /// is left is killed; what has not ended even so is abandoned. Says what did not go as it should.
-    ///
-    /// Where another supervisor is above, that one is told of a shutdown, and restarts a permanent child.
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the waiting, and with it the deadline; the supervisor ends all the same.
-    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let Ok(mut ended) = self.branch.join() else { return ShutdownReport::default() };
-        self.branch.end(ExitReason::Shutdown, false);
-        if at_most(deadline, &mut ended).await.is_none() {
-            self.branch.end(ExitReason::Shutdown, true);
-            let _ = ended.await;
-        }
-        self.report()
-    }
-
     /// Kills it, and all that is below it: no `terminate` runs. Returns at once.
     pub fn kill(&self) {
         self.branch.end(ExitReason::Killed, true);
@@ -599,24 +590,29 @@ impl fmt::Debug for SupervisorRef {
     }
 }
 
+/// What a child is doing, in such a life of its supervisor.
+pub(crate) fn child_state<C>(entry: &Entry<C>, life: &Life) -> ChildState {
+    match entry.state {
+        State::Stopped if entry.wanted && *life == Life::Starting => ChildState::Starting,
+        State::Stopped if entry.wanted => ChildState::Restarting,
+        State::Stopped => ChildState::Stopped,
+        State::Starting => ChildState::Starting,
+        State::Running => ChildState::Running,
+        State::Restarting => ChildState::Restarting,
+        State::Stopping => ChildState::Stopping,
+        State::Abandoned => ChildState::Abandoned,
+    }
+}
+
 impl Branch {
     /// What there is to see of each child, in the order of their start.
     pub(crate) fn infos(&self) -> Vec<(ChildInfo, Arc<dyn Child>)> {
         let desk = self.desk();
-        let info = |key: u64, entry: &crate::rules::Entry<Arc<dyn Child>>| ChildInfo {
+        let info = |key: u64, entry: &Entry<Arc<dyn Child>>| ChildInfo {
             key: ChildKey(Place { table: self.serial, key }),
             id: Self::id_of(&desk, key),
             kind: entry.child.kind(),
-            state: match entry.state {
-                State::Stopped if entry.wanted && desk.rules.life == Life::Starting => ChildState::Starting,
-                State::Stopped if entry.wanted => ChildState::Restarting,
-                State::Stopped => ChildState::Stopped,
-                State::Starting => ChildState::Starting,
-                State::Running => ChildState::Running,
-                State::Restarting => ChildState::Restarting,
-                State::Stopping => ChildState::Stopping,
-                State::Abandoned => ChildState::Abandoned,
-            },
+            state: child_state(entry, &desk.rules.life),
             type_name: entry.child.type_name(),
             restarts: entry.restarts(),
             incarnation: entry.incarnation,

@@ -244,7 +244,7 @@ async fn nobody_else_starts_a_supervised_mailbox() {
     let tree = Supervisor::one_for_one().child(sa).start().await.unwrap();
     let args = || Args { name: "foreign", log: log.clone(), terminate: Duration::ZERO };
     let start = || restante_genserver::start_again(&a, args());
-    assert_eq!(start().await, Err(StartError::AlreadyStarted));
+    assert_eq!(start().await, Err(StartError::Supervised), "while it runs");
     crash(&a).await;
     crash(&a).await;
     assert_eq!(states(&tree), [("a".into(), ChildState::Restarting)]);

@@ -377,7 +377,7 @@ async fn children_within_their_limit_end_in_order_and_together() {
 async fn children_beyond_their_limit_are_killed_and_named() {
     let (ends, report, took) = stop_three(Shutdown::Timeout(ms(100)), ms(900)).await;
     assert_eq!(ends, vec![ExitReason::Killed; 3]);
-    let killed = [("a", 100), ("b", 100), ("c", 100)].map(|(id, limit)| (id.to_owned(), ms(limit)));
+    let killed = [("c", 100), ("b", 100), ("a", 100)].map(|(id, limit)| (id.to_owned(), ms(limit)));
     assert_eq!(report.killed, killed);
     assert!(took >= ms(100) && took < ms(110), "{took:?}");
 }
@@ -450,7 +450,7 @@ async fn each_limit_among_the_children_is_waited_for_once() {
     let report = rooms.as_supervisor().shutdown(Duration::from_secs(60)).await;
     assert!(began.elapsed() >= ms(7000) && began.elapsed() < ms(7100), "{:?}", began.elapsed());
     let killed: Vec<_> = report.killed.iter().map(|(id, limit)| (id.as_str(), limit.as_millis())).collect();
-    assert_eq!(killed, [("zero", 0), ("one", 1000), ("one too", 1000), ("two", 2000)]);
+    assert_eq!(killed, [("zero", 0), ("one too", 1000), ("one", 1000), ("two", 2000)]);
     assert_eq!((report.stopped, report.abandoned.len()), (7, 0), "{report}");
     let reasons = children.iter().map(|child| child.last_exit().unwrap().reason == ExitReason::Shutdown);
     assert_eq!(reasons.collect::<Vec<_>>(), [true, false, false, false, false, true, false]);
@@ -474,6 +474,23 @@ async fn a_child_that_does_not_end_holds_up_nobody() {
     release.send(()).unwrap();
     child.join().await;
     assert!(child.is_closed());
+    elsewhere.shutdown_background();
+}
+
+/// Row G3: nor does one that was killed hold up another that has all the time it wants.
+#[tokio::test(start_paused = true)]
+async fn who_is_waited_for_without_end_does_not_wait_for_who_does_not_end() {
+    let log = Log::new();
+    let rooms = DynamicSupervisor::new().abandon_after(ms(200)).start().await.unwrap();
+    let (child, elsewhere, release) = stubborn(&rooms, Shutdown::BrutalKill).await;
+    let patient = Server::<Worker>::new("patient").child(Args { terminate: ms(3000), ..args("p", &log) });
+    rooms.start_child(patient.shutdown(Shutdown::Infinity)).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let report = rooms.as_supervisor().shutdown(Duration::from_secs(60)).await;
+    assert_eq!(report.abandoned, ["stubborn"]);
+    assert_eq!((report.stopped, began.elapsed()), (1, ms(3000)), "{report}");
+    release.send(()).unwrap();
+    child.join().await;
     elsewhere.shutdown_background();
 }
 
