@@ -8,7 +8,7 @@
 use crate::child::{Child, Post};
 use crate::child_spec::{ChildId, ChildKind, ChildSpec};
 use crate::rt::{Mutex, MutexGuard, Runtime};
-use crate::rules::{AddError, Attempt, Early, Life, Outcome, Rules, Settings, Then};
+use crate::rules::{AddError, Attempt, Early, Life, Outcome, Rules, Settings, State, Then};
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::clock::{self, Instant};
@@ -55,6 +55,15 @@ pub(crate) struct Desk {
     pub(crate) closed: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
+}
+
+impl Desk {
+    /// What has to be said of this child's end, where it is part of the whole's. (Not so in a group restart or by hand: a
+    /// supervisor that lives for long would have more and more to report.)
+    pub(crate) fn ending(&mut self, key: u64) -> Option<(ChildId, &mut ShutdownReport)> {
+        let ending = matches!(self.rules.life, Life::Ending(_));
+        ending.then(|| (Branch::id_of(self, key), &mut self.report))
+    }
 }
 
 impl Branch {
@@ -146,9 +155,10 @@ impl Branch {
         let (mut then, down, rt) = {
             let mut desk = self.desk();
             let then = desk.rules.ended(key, end, now, attempted);
-            if then.report == Some(Outcome::Unexpected) && matches!(desk.rules.life, Life::Ending(_)) {
-                let id = Self::id_of(&desk, key);
-                desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
+            if then.report == Some(Outcome::Unexpected)
+                && let Some((id, report)) = desk.ending(key)
+            {
+                report.unexpected.push((id.to_string(), end.exit.reason.clone()));
             }
             if end.orphaned {
                 desk.rules.end(ExitReason::Killed);
@@ -289,6 +299,9 @@ impl Branch {
             let Life::Ending(reason) = desk.rules.life.clone() else { return false };
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
+            let left = desk.rules.children.iter().filter(|(_, e)| e.state == State::Abandoned);
+            let left: Vec<String> = left.map(|(key, _)| Self::id_of(&desk, *key).to_string()).collect();
+            desk.report.abandoned.extend(left);
             desk.rules.life = Life::Down;
             desk.last_exit = Some(exit.clone());
             desk.closed |= top;

@@ -295,9 +295,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
     };
     if at_most(limit, &mut told).await.is_none() {
         if shutdown != Shutdown::BrutalKill {
-            let mut desk = branch.desk();
-            let id = Branch::id_of(&desk, key);
-            desk.report.killed.push((id.to_string(), limit));
+            note_killed(branch, key, limit);
         }
         child.kill(incarnation, ExitReason::Killed);
         if at_most(branch.grace, &mut told).await.is_none() {
@@ -324,14 +322,19 @@ fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_init: bool,
     shutdown
 }
 
+/// A child was killed because it had not ended within its limit.
+fn note_killed(branch: &Arc<Branch>, key: u64, limit: Duration) {
+    if let Some((id, report)) = branch.desk().ending(key) {
+        report.killed.push((id.to_string(), limit));
+    }
+}
+
 /// A child does not end: it is left behind, and named.
 fn abandon(branch: &Arc<Branch>, key: u64) {
     let child = {
         let mut desk = branch.desk();
-        let id = Branch::id_of(&desk, key);
-        desk.report.abandoned.push(id.to_string());
         desk.rules.abandon(key);
-        id
+        Branch::id_of(&desk, key)
     };
     tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
 }
@@ -340,12 +343,10 @@ fn abandon(branch: &Arc<Branch>, key: u64) {
 fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>) {
     let below = Arc::clone(child).as_branch().map(|below| std::mem::take(&mut below.desk().report));
     let mut desk = branch.desk();
+    let Some((id, report)) = desk.ending(key) else { return };
     match below {
-        Some(below) => {
-            let id = Branch::id_of(&desk, key);
-            desk.report.absorb(id.as_str(), below);
-        }
-        None => desk.report.stopped += 1,
+        Some(below) => report.absorb(id.as_str(), below),
+        None => report.stopped += 1,
     }
 }
 
@@ -399,7 +400,6 @@ async fn stop_together(branch: &Arc<Branch>) {
             tokio::task::yield_now().await;
         }
     }
-    let count = waiting.len();
     let mut brutal = branch.desk().brutal;
     for limit in limits {
         let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
@@ -416,10 +416,7 @@ async fn stop_together(branch: &Arc<Branch>) {
         if over {
             for (key, child, incarnation, shutdown) in &mut waiting {
                 if *shutdown == Shutdown::Timeout(limit) && !branch.desk().rules.is_down(*key) {
-                    let mut desk = branch.desk();
-                    let id = Branch::id_of(&desk, *key);
-                    desk.report.killed.push((id.to_string(), limit));
-                    drop(desk);
+                    note_killed(branch, *key, limit);
                     child.kill(*incarnation, ExitReason::Killed);
                     *shutdown = Shutdown::BrutalKill;
                 }
@@ -449,9 +446,10 @@ async fn stop_together(branch: &Arc<Branch>) {
     drop(down);
     let mut workers = 0;
     for (key, child, ..) in &waiting {
+        if branch.desk().rules.get(*key).is_some_and(|e| e.state == State::Abandoned) {
+            continue;
+        }
         if child.kind() == ChildKind::Supervisor { absorb(branch, *key, child) } else { workers += 1 }
     }
-    let mut desk = branch.desk();
-    let abandoned = desk.report.abandoned.len();
-    desk.report.stopped += workers.min(count) - abandoned.min(workers);
+    branch.desk().report.stopped += workers;
 }

@@ -1,5 +1,6 @@
 //! The supervisor's behaviour, through its public face.
 
+mod reports;
 mod strategies;
 mod support;
 mod survives;
