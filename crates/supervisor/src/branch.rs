@@ -58,6 +58,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// The supervisor has never been up.
+    pub(crate) fn is_first_start(&self) -> bool {
+        self.incarnation == 1 && self.rules.life == Life::Starting
+    }
+
     /// What has to be said of this child's end, where it is part of the whole's. (Not so in a group restart or by hand: a
     /// supervisor that lives for long would have more and more to report.)
     pub(crate) fn ending(&mut self, key: u64) -> Option<(ChildId, &mut ShutdownReport)> {

@@ -56,7 +56,13 @@ pub(crate) async fn perform(branch: Arc<Branch>) {
                     branch.up();
                 }
             }
-            Job::Group(group) => restart_group(&branch, group).await,
+            Job::Group(group) => {
+                restart_group(&branch, group).await;
+                if branch.desk().rules.group.is_some() {
+                    // A start that fails at once, and without end, would keep all others from this thread.
+                    tokio::task::yield_now().await;
+                }
+            }
             Job::End => {
                 stop_all(&branch).await;
                 if branch.down() {
@@ -207,9 +213,23 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>) -> Beg
         Some(Err(error)) => Some(error),
         None => None,
     };
-    let tell = branch.desk().rules.start_failed(key);
+    let (tell, gone) = {
+        let mut desk = branch.desk();
+        let tell = desk.rules.start_failed(key);
+        // Closed while nobody was there: to try that again would help nobody. (At the very first start it is a mistake.)
+        let closed = error == Some(StartError::Closed) && !desk.is_first_start();
+        (tell, closed.then(|| desk.rules.discard(key)))
+    };
     Branch::tell(tell);
-    error.map_or(Begun::Interrupted, Begun::Failed)
+    match gone {
+        Some(gone) => {
+            if let Some(gone) = gone {
+                branch.retire(&*gone, &ExitReason::Normal);
+            }
+            Begun::Up
+        }
+        None => error.map_or(Begun::Interrupted, Begun::Failed),
+    }
 }
 
 /// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
