@@ -52,7 +52,7 @@ pub(crate) async fn perform(branch: Arc<Branch>) {
     while let Some(job) = next_job(&branch) {
         match job {
             Job::Start => {
-                if start_wanted(&branch, 0).await {
+                if start_wanted(&branch).await {
                     branch.up();
                 }
             }
@@ -139,9 +139,9 @@ impl Branch {
     }
 }
 
-/// Starts what is wanted from this key on, in order. False: interrupted, or failed (which is noted).
-async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
-    let mut from = from;
+/// Starts what is wanted, in order. False: interrupted, or failed (which is noted).
+async fn start_wanted(branch: &Arc<Branch>) -> bool {
+    let mut from = 0;
     loop {
         let next = {
             let mut desk = branch.desk();
@@ -273,10 +273,11 @@ async fn restart_group(branch: &Arc<Branch>, group: Group) {
         let pause = pin!(Runtime::sleep(group.pause));
         let interrupted = pin!(branch.until(Branch::is_interrupted));
         if let Either::Right(_) = select(pause, interrupted).await {
+            branch.desk().rules.resume(group);
             return;
         }
     }
-    if start_wanted(branch, group.from).await {
+    if start_wanted(branch).await {
         // (A group that fell while the supervisor was starting has been started with all the rest.)
         branch.up();
     }

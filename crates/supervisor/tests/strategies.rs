@@ -2,7 +2,7 @@
 
 use crate::support::{Log, OnInit, Tell, noted, quiet, relentless, worker};
 use restante_core::ExitReason;
-use restante_supervisor::{ChildState, Restart, RestartLimit, Supervisor, TreeError};
+use restante_supervisor::{Backoff, ChildState, Restart, RestartLimit, Supervisor, TreeError};
 use std::time::Duration;
 
 /// Clauses 21.8, 21.18, row G4: a crash is a pause; what was queued behind it is handled by the next incarnation.
@@ -183,4 +183,28 @@ async fn a_group_that_fails_without_end_can_be_stopped() {
     }
     assert!(tree.restarts() < 10_000, "{}", tree.restarts());
     assert!(tree.shutdown(Duration::from_secs(5)).await.is_clean());
+}
+
+/// Rows G3, G4, clause 21.4: a group that waits for its pause is not forgotten over a later member that crashes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_group_restart_that_waits_is_not_lost_over_another() {
+    quiet();
+    let log = Log::new();
+    let ((a, sa), (b, sb), (c, sc)) = (worker("a", &log), worker("b", &log), worker("c", &log));
+    let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).jitter_percent(0);
+    let tree = relentless(Supervisor::rest_for_one()).backoff(backoff).child(sa).child(sb);
+    let tree = tree.start().await.unwrap();
+    log.on_init("b", [OnInit::Fail]);
+    b.cast(Tell::Panic).unwrap();
+    b.cast(Tell::Note(1)).unwrap();
+    while tree.restarts() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // `b` waits for its second attempt; another is added behind it, and crashes.
+    tree.start_child(sc).await.unwrap();
+    c.cast(Tell::Panic).unwrap();
+    assert_eq!(noted(&b).await, [1]);
+    for _ in 0..6 { tokio::time::sleep(Duration::from_millis(700)).await; eprintln!("{:?} {:#?}", log.take(), tree.which_children()); }
+    assert!(noted(&c).await.is_empty());
+    assert_eq!((a.incarnation(), b.incarnation(), c.incarnation()), (1, 3, 2));
 }
