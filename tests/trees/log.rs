@@ -200,9 +200,6 @@ impl Notes {
     fn note(&mut self, event: Event) {
         self.look();
         let now = self.now();
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("{now:?} {event:?}");
-        }
         self.trace.push((now, event));
     }
 
