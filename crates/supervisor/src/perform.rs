@@ -337,7 +337,7 @@ async fn restart_group(branch: &Arc<Branch>, group: Group) {
         let pause = pin!(Runtime::sleep(group.pause));
         let interrupted = pin!(branch.until(Branch::is_interrupted));
         if let Either::Right(_) = select(pause, interrupted).await {
-            branch.desk().rules.put_off(None);
+            branch.desk().rules.resume(group);
             return;
         }
     }

@@ -789,6 +789,16 @@ impl<C: Clone> Rules<C> {
         }
     }
 
+    /// A group restart has been interrupted in its pause: what interrupted it takes it over.
+    pub(crate) fn resume(&mut self, before: Group) {
+        if let Some(group) = &mut self.group {
+            group.from = group.from.min(before.from);
+            group.until = group.until.max(before.until);
+            group.pause = group.pause.max(before.pause);
+        }
+        self.put_off(None);
+    }
+
     /// Whether the end of a significant child is the supervisor's as well.
     fn shuts_down(&self) -> bool {
         match self.settings.auto_shutdown {

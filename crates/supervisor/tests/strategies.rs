@@ -2,7 +2,7 @@
 
 use crate::support::{Log, OnInit, Tell, noted, quiet, relentless, worker};
 use restante_core::ExitReason;
-use restante_supervisor::{ChildState, Restart, RestartLimit, Supervisor, TreeError};
+use restante_supervisor::{Backoff, ChildState, Restart, RestartLimit, Supervisor, TreeError};
 use std::time::Duration;
 
 /// Clauses 21.8, 21.18, row G4: a crash is a pause; what was queued behind it is handled by the next incarnation.
@@ -141,4 +141,69 @@ async fn transient_and_temporary_children_end_as_the_manual_says() {
     assert!(!a.is_closed() && b.is_closed());
     tree.restart_child("a").await.unwrap();
     assert_eq!(a.incarnation(), 2);
+}
+
+/// Clauses 21.4, 21.16: a mailbox that was closed while nobody read it is no reason to try the restart of its group, or of its
+/// supervisor, again and again.
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_mailbox_was_closed_leaves_its_group() {
+    quiet();
+    let log = Log::new();
+    let ((a, sa), (b, sb), (c, sc)) = (worker("a", &log), worker("b", &log), worker("c", &log));
+    let below = relentless(Supervisor::one_for_all()).child(sa).child(sb).child(sc).build().unwrap();
+    let tree = relentless(Supervisor::one_for_one()).child(below.child("below")).start().await.unwrap();
+    for (closed, left) in [(&b, 2), (&c, 1)] {
+        let name = closed.name().unwrap();
+        below.terminate_child(name).await.unwrap();
+        closed.close(ExitReason::Normal);
+        assert_eq!(below.which_children().len(), left + 1, "nothing has looked at it yet");
+        if left == 2 {
+            a.cast(Tell::Panic).unwrap();
+        } else {
+            below.kill();
+        }
+        a.cast(Tell::Note(1)).unwrap();
+        assert_eq!(noted(&a).await, [1]);
+        assert_eq!(below.which_children().len(), left, "it goes when it is to be started");
+    }
+    assert_eq!((tree.restarts(), below.restarts()), (1, 1));
+}
+
+/// Row G3: a group that cannot start, and tries again without pause, leaves the thread to others in between.
+#[tokio::test]
+async fn a_group_that_fails_without_end_can_be_stopped() {
+    quiet();
+    let log = Log::new();
+    let ((a, sa), (_, sb)) = (worker("a", &log), worker("b", &log));
+    let tree = relentless(Supervisor::one_for_all()).child(sa).child(sb).start().await.unwrap();
+    log.on_init("a", std::iter::repeat_n(OnInit::Fail, 100_000));
+    a.cast(Tell::Panic).unwrap();
+    while tree.restarts() < 100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(tree.restarts() < 10_000, "{}", tree.restarts());
+    assert!(tree.shutdown(Duration::from_secs(5)).await.is_clean());
+}
+
+/// Rows G3, G4, clause 21.4: a group that waits for its pause is not forgotten over a later member that crashes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_group_restart_that_waits_is_not_lost_over_another() {
+    quiet();
+    let log = Log::new();
+    let ((a, sa), (b, sb), (c, sc)) = (worker("a", &log), worker("b", &log), worker("c", &log));
+    let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).jitter_percent(0);
+    let tree = relentless(Supervisor::rest_for_one()).backoff(backoff).child(sa).child(sb);
+    let tree = tree.start().await.unwrap();
+    log.on_init("b", [OnInit::Fail]);
+    b.cast(Tell::Panic).unwrap();
+    b.cast(Tell::Note(1)).unwrap();
+    while tree.restarts() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // `b` waits for its second attempt; another is added behind it, and crashes.
+    tree.start_child(sc).await.unwrap();
+    c.cast(Tell::Panic).unwrap();
+    assert_eq!(noted(&b).await, [1]);
+    assert!(noted(&c).await.is_empty());
+    assert_eq!((a.incarnation(), b.incarnation(), c.incarnation()), (1, 3, 2));
 }

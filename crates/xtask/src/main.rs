@@ -5,10 +5,12 @@
 //!
 //! ```text
 //! main (which command) ─> suite, lint, closure, deny, counts (which steps) ─> report (runs, prints, sums up)
+//!                     └──> chaos (a program of the tests, which sums up itself)
 //! ```
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
 
 mod callgrind;
+mod chaos;
 mod closure;
 mod counts;
 mod deny;
@@ -40,6 +42,8 @@ Commands:
                     (`advisories` fetches a database from the network)
   counts            Instructions of send, receive, call and start, and the locked ones among
                     them (valgrind): no more than the ceilings; then gungraun's benchmark
+  chaos [OPTION]... Ten million panics under load, or as many as asked for, and the number of
+                    messages lost, in the last line; `chaos --help` lists the options
   ci                lint, closure, deny, test
 
 Options:
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
             println!("{HELP}");
             ExitCode::SUCCESS
         }
+        Ok(Asked::Chaos(options)) => chaos::chaos(&options),
         Ok(Asked::Task(task)) => perform(&task, &args),
         Err(complaint) => {
             eprintln!("error: {complaint}\n\nFor the commands, try: cargo xtask --help");
@@ -78,6 +83,8 @@ fn perform(task: &Task, args: &[String]) -> ExitCode {
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Help,
+    /// With options that are the program's own.
+    Chaos(Vec<String>),
     Task(Task),
 }
 
@@ -100,6 +107,9 @@ impl Asked {
         let Some((command, rest)) = args.split_first() else {
             return Ok(Self::Help);
         };
+        if command == "chaos" {
+            return Ok(Self::Chaos(rest.to_vec()));
+        }
         if command == "help" || args.iter().any(|arg| arg == "-h" || arg == "--help") {
             return Ok(Self::Help);
         }
@@ -172,6 +182,13 @@ mod tests {
         assert_eq!(parse("ci"), Ok(Asked::Task(Task::Ci)));
         assert_eq!(parse("loom"), Ok(Asked::Task(Task::Loom(vec![]))));
         assert_eq!(parse("loom close"), Ok(Asked::Task(Task::Loom(vec!["close".to_owned()]))));
+    }
+
+    #[test]
+    fn options_of_chaos_are_its_own_concern() {
+        let options = ["--panics", "5", "--help"].map(str::to_owned).to_vec();
+        assert_eq!(parse("chaos --panics 5 --help"), Ok(Asked::Chaos(options)));
+        assert_eq!(parse("--help chaos"), Ok(Asked::Help));
     }
 
     #[test]
