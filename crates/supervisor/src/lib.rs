@@ -28,6 +28,8 @@ mod perform;
 mod reconfigure;
 mod restart;
 mod root;
+mod route;
+mod rows;
 mod rt;
 mod rules;
 mod shutdown;

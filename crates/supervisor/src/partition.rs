@@ -18,15 +18,17 @@ use crate::backoff::Backoff;
 use crate::child_spec::{ChildId, ChildSpec, Shutdown, Supervise};
 use crate::dynamic::{DynamicRef, DynamicSupervisor};
 use crate::intensity::Intensity;
+use crate::route::partition_of;
+use crate::rows::Rows;
 use crate::supervisor::{ChildError, StartChildError, Supervisor, SupervisorRef};
 use futures::future::join_all;
 use restante_core::SettingsError;
 use restante_genserver::{GenServer, Server, ServerRef, ServerSettings, StartError};
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What there can be partitions of: a server, or a [`DynamicSupervisor`] (where one is a bottleneck).
@@ -199,7 +201,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         if partitions == 0 {
             return Err(PartitionError::NoPartitions);
         }
-        let table = Table::new();
+        let table = Rows::new();
         let mut supervisor = self.supervisor;
         for partition in 0..partitions {
             let (made, spec) =
@@ -208,9 +210,9 @@ impl<P: Partition> PartitionSupervisor<P> {
             supervisor = supervisor.child(ended_by(spec, self.shutdown));
         }
         let supervisor = supervisor.build().expect("ids are numbers, and nothing is significant");
-        table.on.store(partitions, Ordering::Release);
+        let on = AtomicUsize::new(partitions);
         let made = tokio::sync::Mutex::new(Made { count: partitions, unfinished: false });
-        let shared = Shared { supervisor, table, make: self.make, shutdown: self.shutdown, made };
+        let shared = Shared { supervisor, table, on, make: self.make, shutdown: self.shutdown, made };
         Ok(PartitionRef { shared: Arc::new(shared) })
     }
 
@@ -311,7 +313,10 @@ pub struct PartitionRef<P: Partition> {
 
 struct Shared<R> {
     supervisor: SupervisorRef,
-    table: Table<R>,
+    table: Rows<R>,
+    /// How many of the table are switched on: no more than have been put there. Whoever reads it (acquire) finds those, as they
+    /// were put there before it was written (release).
+    on: AtomicUsize,
     make: Make<R>,
     shutdown: Option<Shutdown>,
     /// Held by who resizes.
@@ -347,17 +352,17 @@ impl<P: Partition> PartitionRef<P> {
         if partitions == 0 {
             return Err(NoPartitions);
         }
-        Ok(self.shared.table.get(partition_of(&key, partitions)))
+        Ok(self.shared.get(partition_of(&key, partitions)))
     }
 
     /// Those that are switched on, in order.
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = &P::Ref> {
-        (0..self.len()).map(|partition| self.shared.table.get(partition))
+        (0..self.len()).map(|partition| self.shared.get(partition))
     }
 
     /// How many are switched on.
     pub fn len(&self) -> usize {
-        self.shared.table.on.load(Ordering::Acquire)
+        self.shared.on.load(Ordering::Acquire)
     }
 
     /// Whether all are switched off.
@@ -399,7 +404,7 @@ impl<P: Partition> PartitionRef<P> {
                 return Err(error);
             }
         }
-        shared.table.on.store(partitions, Ordering::Release);
+        shared.on.store(partitions, Ordering::Release);
         shared.switch_off(partitions..made.count).await?;
         made.unfinished = false;
         Ok(before)
@@ -413,6 +418,11 @@ impl<P: Partition> PartitionRef<P> {
 }
 
 impl<R> Shared<R> {
+    /// One that is, or was, switched on.
+    fn get(&self, partition: usize) -> &R {
+        self.table.get(partition).expect("a partition is made before it is switched on")
+    }
+
     /// Has a partition running.
     async fn switch_on(&self, partition: usize, made: &mut Made) -> Result<(), ResizeError> {
         let failed = |error| ResizeError::Start { partition, error };
@@ -460,168 +470,5 @@ impl<P: Partition> Clone for PartitionRef<P> {
 impl<P: Partition> fmt::Debug for PartitionRef<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartitionRef({}; {})", self.shared.supervisor.name().unwrap_or("-"), self.len())
-    }
-}
-
-/// References that stay where they are, in rows each of which is twice as long as the one before.
-struct Table<R> {
-    rows: [OnceLock<Box<[OnceLock<R>]>>; ROWS],
-    /// How many of them are switched on: no more than have been put here. Whoever reads it (acquire) finds those, as they
-    /// were put here before it was written (release).
-    on: AtomicUsize,
-}
-
-/// Room for 2^32 - 1.
-const ROWS: usize = 32;
-
-impl<R> Table<R> {
-    fn new() -> Self {
-        Self { rows: [const { OnceLock::new() }; ROWS], on: AtomicUsize::new(0) }
-    }
-
-    /// Row, and place in it.
-    fn place(partition: usize) -> (usize, usize) {
-        let row = (partition + 1).ilog2();
-        (row as usize, partition + 1 - (1 << row))
-    }
-
-    fn put(&self, partition: usize, reference: R) {
-        let (row, place) = Self::place(partition);
-        let row = self.rows[row].get_or_init(|| (0..1_usize << row).map(|_| OnceLock::new()).collect());
-        assert!(row[place].set(reference).is_ok(), "a partition is made once");
-    }
-
-    fn get(&self, partition: usize) -> &R {
-        let (row, place) = Self::place(partition);
-        let reference = self.rows[row].get().and_then(|row| row[place].get());
-        reference.expect("a partition is made before it is switched on")
-    }
-}
-
-/// See [`PartitionRef::of`].
-fn partition_of(key: &impl Hash, partitions: usize) -> usize {
-    let mut route = Route { integer: None, written: 0, hash: SEED };
-    key.hash(&mut route);
-    let number = match route.integer {
-        Some(integer) if route.written == 1 => integer,
-        _ => u128::from(route.finish()),
-    };
-    usize::try_from(number % partitions as u128).expect("it is less than a usize")
-}
-
-/// Hashes in a way that does not change from one run to the next, and notes whether all that there was is one integer.
-struct Route {
-    integer: Option<u128>,
-    written: u32,
-    hash: u64,
-}
-
-/// Of FNV-1a, with 64 bits.
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0100_0000_01b3;
-
-impl Route {
-    fn integer(&mut self, magnitude: u128, bytes: &[u8]) {
-        self.integer = Some(magnitude);
-        self.write(bytes);
-    }
-}
-
-macro_rules! integers {
-    ($($unsigned:ident $u:ty, $signed:ident $i:ty;)*) => {$(
-        fn $unsigned(&mut self, n: $u) {
-            self.integer(n as u128, &n.to_le_bytes());
-        }
-
-        fn $signed(&mut self, n: $i) {
-            self.integer(n.unsigned_abs() as u128, &n.to_le_bytes());
-        }
-    )*};
-}
-
-#[expect(clippy::cast_lossless, reason = "there is no `From<usize>` for the widest integer")]
-impl Hasher for Route {
-    fn write(&mut self, bytes: &[u8]) {
-        self.written = self.written.saturating_add(1);
-        for byte in bytes {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(PRIME);
-        }
-    }
-
-    integers! {
-        write_u8 u8, write_i8 i8;
-        write_u16 u16, write_i16 i16;
-        write_u32 u32, write_i32 i32;
-        write_u64 u64, write_i64 i64;
-        write_u128 u128, write_i128 i128;
-        write_usize usize, write_isize isize;
-    }
-
-    fn finish(&self) -> u64 {
-        // (The low bits of a product know little of the high ones.)
-        self.hash ^ (self.hash >> 32)
-    }
-}
-
-#[cfg(all(test, not(shuttle)))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Elixir `PartitionSupervisor`: "`with_arguments`" (keys 3 and -1 of 3 partitions).
-    #[test]
-    fn an_integer_belongs_to_its_magnitude_modulo_the_number() {
-        #[derive(Hash)]
-        struct UserId(u64);
-        assert_eq!([0, 1, 2, 3, -1, -2, -3].map(|key| partition_of(&key, 3)), [0, 1, 2, 0, 1, 2, 0]);
-        assert_eq!(partition_of(&UserId(7), 4), 3);
-        assert_eq!(partition_of(&i128::MIN, 1000), 728);
-        assert_eq!(
-            (partition_of(&5_u8, 4), partition_of(&&5_usize, 4), partition_of(&'\u{5}', 4)),
-            (1, 1, 1)
-        );
-    }
-
-    /// What it was in the first release: a change of it would be a change for users.
-    #[test]
-    fn other_keys_belong_to_their_hash() {
-        assert_eq!(["", "a", "b", "user/17"].map(|key| partition_of(&key, 1000)), [90, 262, 945, 290]);
-        assert_eq!(partition_of(&"a", 8), partition_of(&String::from("a"), 8));
-        assert_ne!(partition_of(&(1, 2), 1 << 20), partition_of(&(2, 1), 1 << 20));
-    }
-
-    #[test]
-    fn text_spreads_over_all_partitions() {
-        let mut counts = [0_u32; 16];
-        for n in 0..16_000 {
-            counts[partition_of(&format!("user/{n}"), 16)] += 1;
-        }
-        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
-    }
-
-    #[test]
-    fn places_follow_one_another() {
-        let places: Vec<_> = (0..7).map(Table::<()>::place).collect();
-        assert_eq!(places, [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)]);
-    }
-
-    proptest! {
-        /// Whatever the key and the number, there is such a partition.
-        #[test]
-        fn every_key_has_a_partition(key: i64, text: String, bytes: Vec<u8>, partitions in 1_usize..10_000) {
-            prop_assert!(partition_of(&key, partitions) < partitions);
-            prop_assert_eq!(partition_of(&key, partitions) as u64, key.unsigned_abs() % partitions as u64);
-            prop_assert!(partition_of(&text, partitions) < partitions);
-            prop_assert!(partition_of(&(text, bytes), partitions) < partitions);
-        }
-
-        #[test]
-        fn what_is_put_is_found(count in 1_usize..500) {
-            let table = Table::new();
-            for n in 0..count {
-                table.put(n, n);
-            }
-            prop_assert!((0..count).all(|n| *table.get(n) == n));
-        }
     }
 }
