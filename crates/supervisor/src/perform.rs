@@ -578,7 +578,9 @@ async fn stop_together(branch: &Arc<Branch>) {
             break;
         }
         if brutal {
-            told.iter_mut().for_each(|told| kill_late(branch, told));
+            for told in &mut told {
+                kill_late(branch, told);
+            }
             break;
         }
         for n in whose {
