@@ -41,9 +41,13 @@ impl fmt::Display for ChildId {
 
 /// How a supervisor ends a child.
 ///
+/// A [task](crate::task) has neither a message in hand nor a `terminate`: it is aborted at its next await in any case.
+/// `BrutalKill` makes its reason [`ExitReason::Killed`](restante_core::ExitReason::Killed) and waits for it at most 1 s; the
+/// other two make it `Shutdown`, and wait as long as they say. Then it is given up.
+///
 /// Source: OTP `supervisor`, the child specification's `shutdown`. Differs: a server need not trap exits for its
 /// `terminate` to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Killed at once, at its next await; `terminate` does not run.
     BrutalKill,

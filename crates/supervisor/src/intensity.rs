@@ -9,6 +9,8 @@ use std::time::Duration;
 /// The window slides, on the clock that tests can pause: at each attempt those made within the last period count, one that is
 /// exactly a period old included. Every attempt counts, one whose `init` fails as well.
 ///
+/// A [task](crate::task) that starts again has one by itself: with one more it is done, and nobody gives up with it.
+///
 /// Default: 3 in 5 s. Source: OTP `supervisor`, restart intensity (there 1 in 5 s, in whole seconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {

@@ -4,8 +4,11 @@ use restante_core::ExitReason;
 
 /// When a child that has ended by itself is restarted.
 ///
+/// So are child tasks ([`TaskSupervisor::start_child_with`](crate::task::TaskSupervisor::start_child_with)); they have no
+/// specification and no mailbox, and nothing stays of one that is not.
+///
 /// Source: OTP `supervisor`, the child specification's `restart`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Restart {
     /// Always.
     #[default]

@@ -1,8 +1,9 @@
 //! The handle of a task whose result somebody waits for.
 
 use super::record::{Record, TaskId};
-use super::spec::Shutdown;
+use super::shutdown;
 use super::start::TaskStartError;
+use crate::child_spec::Shutdown;
 use restante_core::ExitReason;
 use restante_core::timeout::at_most;
 use std::fmt;
@@ -97,9 +98,9 @@ impl<T> Task<T> {
     /// # Cancel safety
     /// Dropping the future stops the waiting; the order stands.
     pub async fn shutdown(mut self, how: Shutdown) -> Option<Result<T, ExitReason>> {
-        let expected = how.reason();
+        let expected = shutdown::reason(how);
         self.doom(&expected);
-        match at_most(how.limit(), &mut Outcome(&mut self)).await {
+        match at_most(shutdown::limit(how), &mut Outcome(&mut self)).await {
             None => Some(Err(ExitReason::Killed)),
             Some(Err(reason)) if reason == expected => None,
             outcome => outcome,

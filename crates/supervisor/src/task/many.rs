@@ -1,7 +1,8 @@
 //! Waiting for several tasks at once.
 
 use super::handle::{Outcome, Task, TaskError};
-use super::spec::Shutdown;
+use super::shutdown;
+use crate::child_spec::Shutdown;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use restante_core::ExitReason;
@@ -156,7 +157,7 @@ async fn kill<'a, T: 'a>(
     late: impl Iterator<Item = (&'a mut Task<T>, &'a mut Option<Result<T, ExitReason>>)>,
 ) {
     let how = Shutdown::BrutalKill;
-    let killed = how.reason();
+    let killed = shutdown::reason(how);
     let mut late: Vec<_> = late.collect();
     for (task, _) in &late {
         task.doom(&killed);
@@ -172,7 +173,7 @@ async fn kill<'a, T: 'a>(
             ended.push(outcome);
         }
     });
-    at_most(how.limit(), &mut all).await;
+    at_most(shutdown::limit(how), &mut all).await;
     drop(all);
     drop(ending);
     for (index, outcome) in ended {

@@ -18,14 +18,15 @@
 //! A task that is aborted ends at its next await; one that never awaits cannot be ended, is abandoned when the time for
 //! it is over, and stays in [`TaskSupervisor::children`]. Tasks run in the tracing span of their starter.
 //!
-//! What deliberately does not live here: the tree of supervisors, servers. What exactly is promised stands in the
+//! What deliberately does not live here: the tree of supervisors, servers; when a child starts again and how it is ended,
+//! which are settings of all children ([`Restart`](crate::Restart), [`Shutdown`](crate::Shutdown)). What exactly is promised stands in the
 //! repository's `docs/SEMANTICS.md`, part 20.
 
 mod handle;
 mod many;
 mod record;
 mod restart;
-mod spec;
+mod shutdown;
 mod start;
 mod stream;
 mod supervised;
@@ -34,7 +35,6 @@ mod supervisor;
 pub use handle::{Task, TaskError};
 pub use many::{OnTimeout, YieldMany, await_many, yield_many};
 pub use record::TaskId;
-pub use spec::{DEFAULT_SHUTDOWN, Restart, Shutdown};
 pub use start::{TaskBuilder, TaskStartError};
 pub use stream::{AsyncStream, DEFAULT_ITEM_TIMEOUT, OnItemTimeout};
 pub use supervisor::{

@@ -1,6 +1,7 @@
 //! What is known of one task while it lives, and how it is ended from outside.
 
-use super::spec::Shutdown;
+use super::shutdown;
+use crate::child_spec::Shutdown;
 use restante_core::ExitReason;
 use restante_core::link::Linked;
 use std::borrow::Cow;
@@ -97,7 +98,7 @@ impl Record {
 
     /// Tells it to end in the way that its options say.
     pub(super) fn shut_down(&self) {
-        self.doom(self.shutdown.reason());
+        self.doom(shutdown::reason(self.shutdown));
     }
 
     /// Why it was told to end, if it was.

@@ -2,10 +2,12 @@
 
 use super::handle::Task;
 use super::record::{Record, TaskId};
-use super::restart::{Intensity, Restarts};
-use super::spec::{Restart, Shutdown};
-use super::supervised::{Ending, Supervised, restarting};
+use super::restart::restarting;
+use super::supervised::{Ending, Supervised};
 use super::supervisor::TaskSupervisor;
+use crate::child_spec::Shutdown;
+use crate::intensity::Intensity;
+use crate::restart::Restart;
 use restante_core::ExitReason;
 use restante_core::link::Linked;
 use restante_genserver::{Context, GenServer};
@@ -133,7 +135,7 @@ impl<'a> TaskBuilder<'a> {
 
     /// How often it may start again within how long: 3 in 5 s unless set. Only [`TaskBuilder::start_child_with`] asks.
     pub fn intensity(mut self, max: u32, period: Duration) -> Self {
-        self.intensity = Intensity { max, period };
+        self.intensity = Intensity::new(max, period);
         self
     }
 }
@@ -196,9 +198,10 @@ impl TaskBuilder<'_> {
     {
         // What runs is the loop around them: it has a name that says nothing.
         self.name.get_or_insert(Cow::Borrowed(std::any::type_name::<F>()));
-        let restarts = Restarts::new(restart, self.intensity);
+        let intensity = self.intensity;
         let table = Arc::clone(self.supervisor.table());
-        let started = self.start(None, |record| restarting(make, restarts, Arc::clone(record), table));
+        let started =
+            self.start(None, |record| restarting(make, restart, intensity, Arc::clone(record), table));
         started.map(Task::into_id)
     }
 

@@ -1,18 +1,14 @@
 //! The future that runs a task: a net under it, and the one place in which every task ends.
 
 use super::record::Record;
-use super::restart::{Restarts, Verdict};
 use super::supervisor::Table;
-use futures::FutureExt as _;
 use pin_project_lite::pin_project;
 use restante_core::{ExitReason, drop_quietly};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context as Cx, Poll};
-use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
 
@@ -124,42 +120,5 @@ struct OnDrop<F: FnMut()>(F);
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
-    }
-}
-
-/// A child that starts again, as often as the rule lets it.
-pub(super) async fn restarting<M, F>(
-    mut make: M,
-    mut restarts: Restarts,
-    record: Arc<Record>,
-    table: Arc<Table>,
-) -> Result<(), ExitReason>
-where
-    M: FnMut() -> F + Send,
-    F: Future<Output = Result<(), ExitReason>> + Send,
-{
-    loop {
-        // (The closure runs under the net as well.)
-        let run = AssertUnwindSafe(async { make().await }).catch_unwind().await;
-        let outcome = run.unwrap_or_else(|payload| Err(ExitReason::from_panic(payload)));
-        let reason = match &outcome {
-            Ok(()) => &ExitReason::Normal,
-            Err(reason) => reason,
-        };
-        let (supervisor, task) = (table.label(), &*record.name);
-        match restarts.on_exit(reason, Instant::now()) {
-            Verdict::Done => return outcome,
-            Verdict::Again => {
-                record.restarts.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(supervisor, task, id = %record.id, %reason, "task starts again");
-            }
-            Verdict::GiveUp => {
-                // (The failure itself is reported with the end.)
-                tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
-                return outcome;
-            }
-        }
-        // A task that fails at once is not to keep its thread for itself.
-        tokio::task::yield_now().await;
     }
 }

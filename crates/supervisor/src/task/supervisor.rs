@@ -1,8 +1,9 @@
 //! The supervisor of tasks: who runs, how many may, and how all of them are ended.
 
 use super::record::{Record, TaskId};
-use super::spec::{DEFAULT_SHUTDOWN, Shutdown};
+use super::shutdown;
 use super::start::{TaskBuilder, TaskStartError};
+use crate::child_spec::Shutdown;
 use restante_core::timeout::at_most;
 use std::collections::HashMap;
 use std::fmt;
@@ -85,7 +86,7 @@ impl TaskSupervisor {
         let record = record.ok_or(TerminateError::NotFound)?;
         record.shut_down();
         let mut ended = Box::pin(record.ended());
-        at_most(record.shutdown.limit(), &mut ended).await.ok_or(TerminateError::Stuck)
+        at_most(shutdown::limit(record.shutdown), &mut ended).await.ok_or(TerminateError::Stuck)
     }
 
     /// Ends all tasks: takes no more, tells each to end in the way that its options say, waits until all are gone, at
@@ -190,7 +191,7 @@ impl TaskSupervisorBuilder {
         self
     }
 
-    /// How tasks are ended that do not say it themselves: [`Shutdown::Timeout`] of 5 s unless set.
+    /// How tasks are ended that do not say it themselves: [`Shutdown::WORKER`] (5 s) unless set.
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.shutdown = Some(shutdown);
         self
@@ -213,7 +214,7 @@ impl TaskSupervisorBuilder {
             tracker,
             running: Mutex::default(),
         });
-        let shutdown = self.shutdown.unwrap_or(Shutdown::Timeout(DEFAULT_SHUTDOWN));
+        let shutdown = self.shutdown.unwrap_or(Shutdown::WORKER);
         TaskSupervisor { inner: Arc::new(Inner { table, runtime: self.runtime, shutdown }) }
     }
 }
@@ -315,7 +316,7 @@ impl Table {
         for record in &records {
             record.shut_down();
         }
-        records.iter().map(|record| record.shutdown.limit()).max().unwrap_or_default()
+        records.iter().map(|record| shutdown::limit(record.shutdown)).max().unwrap_or_default()
     }
 
     fn children(&self) -> Vec<TaskInfo> {

@@ -2,7 +2,8 @@
 
 use super::{Alive, Heard, LONG, all_gone, exited, forever, settle, sleep};
 use restante_core::ExitReason;
-use restante_supervisor::task::{Shutdown, Task, TaskError, TaskSupervisor};
+use restante_supervisor::Shutdown;
+use restante_supervisor::task::{Task, TaskError, TaskSupervisor};
 use std::time::Duration;
 use tokio::sync::oneshot;
 

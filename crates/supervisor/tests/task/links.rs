@@ -3,7 +3,8 @@
 use super::{LONG, all_gone, exited, forever, settle};
 use restante_core::ExitReason;
 use restante_genserver::{Context, ExitSignal, GenServer, Init, Next, Reply, ServerRef, Step, start};
-use restante_supervisor::task::{Shutdown, Task, TaskError, TaskSupervisor};
+use restante_supervisor::Shutdown;
+use restante_supervisor::task::{Task, TaskError, TaskSupervisor};
 use std::time::Duration;
 use tokio::sync::oneshot;
 

@@ -2,9 +2,8 @@
 
 use super::{Alive, Heard, LONG, all_gone, exited, forever, settle, sleep};
 use restante_core::ExitReason;
-use restante_supervisor::task::{
-    Restart, Shutdown, Task, TaskError, TaskStartError, TaskSupervisor, TerminateError,
-};
+use restante_supervisor::task::{Task, TaskError, TaskStartError, TaskSupervisor, TerminateError};
+use restante_supervisor::{Restart, Shutdown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -124,6 +123,24 @@ async fn a_transient_child_starts_again_when_it_fails() {
     assert_eq!(heard.at("ERROR").len(), 1);
     assert_eq!(transient(&tasks, 9, Duration::from_secs(2)).await, 10, "slow enough");
     assert_eq!(tasks.async_(async { Ok(1) }).unwrap().await, Ok(1), "the supervisor lives");
+}
+
+/// Row G3, clause 20.13: whatever its end.
+#[tokio::test]
+async fn a_temporary_child_never_starts_again() {
+    let tasks = TaskSupervisor::new();
+    for reason in [ExitReason::Normal, ExitReason::Shutdown, ExitReason::Killed, ExitReason::error("oops")] {
+        let starts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&starts);
+        let make = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let reason = reason.clone();
+            async { Err(reason) }
+        };
+        tasks.start_child_with(Restart::Temporary, make).unwrap();
+        all_gone(&tasks).await;
+        assert_eq!(starts.load(Ordering::Relaxed), 1);
+    }
 }
 
 /// Clause 20.13: the bound on restarts is a setting.
