@@ -41,7 +41,7 @@ pub enum StartChildError {
     /// A child with this id is running, or is about to.
     #[error("child {0} is running already")]
     AlreadyStarted(ChildId),
-    /// A child with this id is there and stopped: [`SupervisorRef::restart_child`] starts it.
+    /// A child with this id is there and stopped: [`SupervisorRef::restart_child`](super::SupervisorRef::restart_child) starts it.
     #[error("child {0} is there already, stopped")]
     AlreadyPresent(ChildId),
     /// The table is full.

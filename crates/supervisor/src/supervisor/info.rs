@@ -29,7 +29,7 @@ pub enum ChildState {
     Abandoned,
 }
 
-/// One child, as [`SupervisorRef::which_children`] shows it.
+/// One child, as [`SupervisorRef::which_children`](super::SupervisorRef::which_children) shows it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ChildInfo {
