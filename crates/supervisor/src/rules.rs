@@ -895,9 +895,9 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// The child that was started last of those that are not down.
-    pub(crate) fn last_live(&self) -> Option<u64> {
-        self.children.iter().rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
+    /// The child that was started last of those before this one that are not down.
+    pub(crate) fn last_live(&self, before: u64) -> Option<u64> {
+        self.children.range(..before).rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
     }
 
     /// All that are not down.
