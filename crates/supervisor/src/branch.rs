@@ -575,9 +575,12 @@ impl Drop for Lookout {
 
 impl Child for Branch {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
-        // (One that is up has nobody above it, and must not come under itself.)
+        // Two that come below each other at once must not both look before either has its place.
+        static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
+        // (One that is up has nobody above it, and must not come under itself; neither must one that is not.)
         let is_down = self.desk().rules.life == Life::Down;
-        is_down && self.post.set(post).is_ok()
+        is_down && !self.is_above(&post) && self.post.set(post).is_ok()
     }
 
     fn is_free(&self) -> bool {
@@ -706,3 +709,15 @@ impl fmt::Debug for Branch {
         write!(f, "Supervisor({})", self.name.as_deref().unwrap_or("-"))
     }
 }
+    /// Whether this place lies somewhere below it.
+    fn is_above(&self, post: &Post) -> bool {
+        let mut at = post.branch.upgrade();
+        while let Some(branch) = at {
+            if branch.serial == self.serial {
+                return true;
+            }
+            at = branch.parent().map(|(above, _)| above);
+        }
+        false
+    }
+
