@@ -13,7 +13,7 @@ use crate::rules::{AddError, Attempt, Early, Life, Origin, Outcome, Rules, Setti
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::clock::{self, Instant};
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::fmt;
@@ -86,6 +86,36 @@ impl Desk {
         }
         if self.rules.life != Life::Down {
             return Err(StartError::AlreadyStarted);
+/// The lock, held. What was thrown away under it goes when it is given up.
+pub(crate) struct DeskGuard<'a>(Option<MutexGuard<'a, Desk>>);
+
+impl std::ops::Deref for DeskGuard<'_> {
+    type Target = Desk;
+    fn deref(&self) -> &Desk {
+        self.0.as_ref().expect("it is held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for DeskGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        self.0.as_mut().expect("it is held until it is dropped")
+    }
+}
+
+impl Drop for DeskGuard<'_> {
+    fn drop(&mut self) {
+        let Some(mut desk) = self.0.take() else { return };
+        if desk.rules.trash.is_empty() {
+            return;
+        }
+        let trash = std::mem::take(&mut desk.rules.trash);
+        drop(desk);
+        if let Some(reason) = drop_quietly(trash) {
+            tracing::error!(%reason, "an error panicked in its drop");
+        }
+    }
+}
+
         }
         Ok(())
     }
@@ -124,8 +154,8 @@ impl Branch {
     }
 
     /// The lock. For moments, and never while anything of a child is called.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn desk(&self) -> DeskGuard<'_> {
+        DeskGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {
@@ -318,7 +348,9 @@ impl Branch {
         desk.watched = false;
         desk.ending_since = None;
         desk.late = None;
-        desk.report = ShutdownReport::default();
+        for (_, old) in std::mem::take(&mut desk.report).unexpected {
+            desk.rules.trash.put(old);
+        }
         desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
         desk.starting = waiting;
@@ -357,7 +389,9 @@ impl Branch {
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
             desk.rules.life = Life::Down;
-            desk.last_exit = Some(exit.clone());
+            if let Some(old) = desk.last_exit.replace(exit.clone()) {
+                desk.rules.trash.put(old.reason);
+            }
             desk.closed |= top;
             let settings = &desk.rules.settings;
             let gone: Vec<u64> = if desk.closed {
