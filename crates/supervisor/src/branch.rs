@@ -70,6 +70,13 @@ pub(crate) struct Desk {
     watched: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
+    /// Those that have left the table, and whose counters have not come to rest.
+    unsettled: Vec<Arc<dyn Child>>,
+}
+
+/// The counters of a closed mailbox, or of all below a supervisor, once nothing can change them any more.
+fn at_rest(child: &dyn Child) -> Option<Ledger> {
+    child.audit().filter(|ledger| ledger.queued == 0 && ledger.in_hand == 0)
 }
 
 /// See [`Desk`].
@@ -147,6 +154,7 @@ impl Branch {
                 closed: false,
                 watched: false,
                 retired: Ledger::default(),
+                unsettled: Vec::new(),
             }),
             bell: Notify::new(),
             post: OnceLock::new(),
@@ -279,7 +287,7 @@ impl Branch {
             }
         }
         if let Some(gone) = then.gone {
-            self.retire(&*gone, reason);
+            self.retire(&gone, reason);
         }
         for waiting in then.tell {
             let _ = waiting.send(());
@@ -290,10 +298,27 @@ impl Branch {
     }
 
     /// A child has left the table: its mailbox closes, and what it counted is kept.
-    pub(crate) fn retire(&self, child: &dyn Child, reason: &ExitReason) {
+    pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
         child.close(reason.clone());
-        if let Some(ledger) = child.audit() {
-            self.desk().retired += ledger;
+        match at_rest(&**child) {
+            Some(ledger) => self.desk().retired += ledger,
+            // Somebody looks at it just now, or it was abandoned in a handler: it counts on.
+            None => self.desk().unsettled.push(Arc::clone(child)),
+        }
+        self.settle_accounts(2);
+    }
+
+    /// Looks again at so many of those that left the table before their counters had come to rest.
+    fn settle_accounts(&self, most: usize) {
+        let some: Vec<_> = self.desk().unsettled.iter().rev().take(most).map(Arc::clone).collect();
+        for child in some {
+            let Some(ledger) = at_rest(&*child) else { continue };
+            let mut desk = self.desk();
+            // (Unless somebody else has just done so.)
+            if let Some(at) = desk.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
+                desk.unsettled.swap_remove(at);
+                desk.retired += ledger;
+            }
         }
     }
 
@@ -411,7 +436,7 @@ impl Branch {
             (exit, desk.me.take(), waiting, std::mem::take(&mut desk.joiners), gone, desk.closed)
         };
         for child in gone {
-            self.retire(&*child, &exit.reason);
+            self.retire(&child, &exit.reason);
         }
         let verdict =
             self.parent().map(|(parent, key)| parent.child_ended(key, &End::new(exit.clone(), closed)));
@@ -659,7 +684,7 @@ impl Child for Branch {
             keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
         };
         for child in children {
-            self.retire(&*child, &reason);
+            self.retire(&child, &reason);
         }
     }
 
@@ -687,9 +712,11 @@ impl Child for Branch {
     }
 
     fn audit(&self) -> Option<Ledger> {
+        self.settle_accounts(usize::MAX);
         let (mut sum, children): (Ledger, Vec<_>) = {
             let desk = self.desk();
-            (desk.retired, desk.rules.children.values().map(|e| Arc::clone(&e.child)).collect())
+            let present = desk.rules.children.values().map(|e| &e.child);
+            (desk.retired, present.chain(&desk.unsettled).map(Arc::clone).collect())
         };
         for child in children {
             sum += child.audit()?;

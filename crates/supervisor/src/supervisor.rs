@@ -481,7 +481,7 @@ impl SupervisorRef {
             desk.rules.remove(key)
         };
         if let Some(gone) = gone {
-            self.branch.retire(&*gone, &ExitReason::Shutdown);
+            self.branch.retire(&gone, &ExitReason::Shutdown);
         }
         Ok(())
     }
@@ -639,7 +639,7 @@ impl Branch {
             }
         };
         if let Some(gone) = gone {
-            self.retire(&*gone, &ExitReason::Shutdown);
+            self.retire(&gone, &ExitReason::Shutdown);
         }
         if let Some(child) = rests {
             child.clear_out(&ExitReason::Shutdown);
@@ -696,7 +696,7 @@ impl Drop for StartGuard<'_> {
             if self.discards { desk.rules.discard_start(self.key, self.start) } else { None }
         };
         if let Some(gone) = gone {
-            self.branch.retire(&*gone, &ExitReason::Shutdown);
+            self.branch.retire(&gone, &ExitReason::Shutdown);
         }
     }
 }
