@@ -86,13 +86,6 @@ struct Doomed {
     brutal: bool,
 }
 
-impl Desk {
-    fn can_begin(&self) -> Result<(), StartError> {
-        if self.closed {
-            return Err(StartError::Closed);
-        }
-        if self.rules.life != Life::Down {
-            return Err(StartError::AlreadyStarted);
 /// The lock, held. What was thrown away under it goes when it is given up.
 pub(crate) struct DeskGuard<'a>(Option<MutexGuard<'a, Desk>>);
 
@@ -123,6 +116,13 @@ impl Drop for DeskGuard<'_> {
     }
 }
 
+impl Desk {
+    fn can_begin(&self) -> Result<(), StartError> {
+        if self.closed {
+            return Err(StartError::Closed);
+        }
+        if self.rules.life != Life::Down {
+            return Err(StartError::AlreadyStarted);
         }
         Ok(())
     }
@@ -730,6 +730,18 @@ impl Child for Branch {
 }
 
 impl Branch {
+    /// Whether this place lies somewhere below it.
+    fn is_above(&self, post: &Post) -> bool {
+        let mut at = post.branch.upgrade();
+        while let Some(branch) = at {
+            if branch.serial == self.serial {
+                return true;
+            }
+            at = branch.parent().map(|(above, _)| above);
+        }
+        false
+    }
+
     fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
         let me = {
             let mut desk = self.desk();
@@ -770,15 +782,3 @@ impl fmt::Debug for Branch {
         write!(f, "Supervisor({})", self.name.as_deref().unwrap_or("-"))
     }
 }
-    /// Whether this place lies somewhere below it.
-    fn is_above(&self, post: &Post) -> bool {
-        let mut at = post.branch.upgrade();
-        while let Some(branch) = at {
-            if branch.serial == self.serial {
-                return true;
-            }
-            at = branch.parent().map(|(above, _)| above);
-        }
-        false
-    }
-
