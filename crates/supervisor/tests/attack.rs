@@ -23,12 +23,9 @@ async fn soon<F: Future>(what: F) -> F::Output {
 async fn drop_after<F: Future>(polls: usize, what: F) -> Option<F::Output> {
     let mut what = Box::pin(what);
     for _ in 0..polls {
-        if let Some(output) =
-            std::future::poll_fn(|cx| std::task::Poll::Ready(what.as_mut().poll(cx))).await.into()
-        {
-            if let std::task::Poll::Ready(output) = output {
-                return Some(output);
-            }
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(what.as_mut().poll(cx))).await;
+        if let std::task::Poll::Ready(output) = polled {
+            return Some(output);
         }
         tokio::task::yield_now().await;
     }
