@@ -13,7 +13,7 @@ use crate::rules::{AddError, Attempt, Early, Life, Origin, Outcome, Rules, Setti
 use crate::shutdown::ShutdownReport;
 use futures::future::BoxFuture;
 use restante_core::clock::{self, Instant};
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::fmt;
@@ -70,6 +70,13 @@ pub(crate) struct Desk {
     watched: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
+    /// Those that have left the table, and whose counters have not come to rest.
+    unsettled: Vec<Arc<dyn Child>>,
+}
+
+/// The counters of a closed mailbox, or of all below a supervisor, once nothing can change them any more.
+fn at_rest(child: &dyn Child) -> Option<Ledger> {
+    child.audit().filter(|ledger| ledger.queued == 0 && ledger.in_hand == 0)
 }
 
 /// See [`Desk`].
@@ -77,6 +84,36 @@ struct Doomed {
     incarnation: u32,
     reason: ExitReason,
     brutal: bool,
+}
+
+/// The lock, held. What was thrown away under it goes when it is given up.
+pub(crate) struct DeskGuard<'a>(Option<MutexGuard<'a, Desk>>);
+
+impl std::ops::Deref for DeskGuard<'_> {
+    type Target = Desk;
+    fn deref(&self) -> &Desk {
+        self.0.as_ref().expect("it is held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for DeskGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        self.0.as_mut().expect("it is held until it is dropped")
+    }
+}
+
+impl Drop for DeskGuard<'_> {
+    fn drop(&mut self) {
+        let Some(mut desk) = self.0.take() else { return };
+        if desk.rules.trash.is_empty() {
+            return;
+        }
+        let trash = std::mem::take(&mut desk.rules.trash);
+        drop(desk);
+        if let Some(reason) = drop_quietly(trash) {
+            tracing::error!(%reason, "an error panicked in its drop");
+        }
+    }
 }
 
 impl Desk {
@@ -117,6 +154,7 @@ impl Branch {
                 closed: false,
                 watched: false,
                 retired: Ledger::default(),
+                unsettled: Vec::new(),
             }),
             bell: Notify::new(),
             post: OnceLock::new(),
@@ -124,8 +162,8 @@ impl Branch {
     }
 
     /// The lock. For moments, and never while anything of a child is called.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn desk(&self) -> DeskGuard<'_> {
+        DeskGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {
@@ -249,7 +287,7 @@ impl Branch {
             }
         }
         if let Some(gone) = then.gone {
-            self.retire(&*gone, reason);
+            self.retire(&gone, reason);
         }
         for waiting in then.tell {
             let _ = waiting.send(());
@@ -260,10 +298,27 @@ impl Branch {
     }
 
     /// A child has left the table: its mailbox closes, and what it counted is kept.
-    pub(crate) fn retire(&self, child: &dyn Child, reason: &ExitReason) {
+    pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
         child.close(reason.clone());
-        if let Some(ledger) = child.audit() {
-            self.desk().retired += ledger;
+        match at_rest(&**child) {
+            Some(ledger) => self.desk().retired += ledger,
+            // Somebody looks at it just now, or it was abandoned in a handler: it counts on.
+            None => self.desk().unsettled.push(Arc::clone(child)),
+        }
+        self.settle_accounts(2);
+    }
+
+    /// Looks again at so many of those that left the table before their counters had come to rest.
+    fn settle_accounts(&self, most: usize) {
+        let some: Vec<_> = self.desk().unsettled.iter().rev().take(most).map(Arc::clone).collect();
+        for child in some {
+            let Some(ledger) = at_rest(&*child) else { continue };
+            let mut desk = self.desk();
+            // (Unless somebody else has just done so.)
+            if let Some(at) = desk.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
+                desk.unsettled.swap_remove(at);
+                desk.retired += ledger;
+            }
         }
     }
 
@@ -318,7 +373,9 @@ impl Branch {
         desk.watched = false;
         desk.ending_since = None;
         desk.late = None;
-        desk.report = ShutdownReport::default();
+        for (_, old) in std::mem::take(&mut desk.report).unexpected {
+            desk.rules.trash.put(old);
+        }
         desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
         desk.starting = waiting;
@@ -357,7 +414,9 @@ impl Branch {
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
             desk.rules.life = Life::Down;
-            desk.last_exit = Some(exit.clone());
+            if let Some(old) = desk.last_exit.replace(exit.clone()) {
+                desk.rules.trash.put(old.reason);
+            }
             desk.closed |= top;
             let settings = &desk.rules.settings;
             let gone: Vec<u64> = if desk.closed {
@@ -377,7 +436,7 @@ impl Branch {
             (exit, desk.me.take(), waiting, std::mem::take(&mut desk.joiners), gone, desk.closed)
         };
         for child in gone {
-            self.retire(&*child, &exit.reason);
+            self.retire(&child, &exit.reason);
         }
         let verdict =
             self.parent().map(|(parent, key)| parent.child_ended(key, &End::new(exit.clone(), closed)));
@@ -575,9 +634,12 @@ impl Drop for Lookout {
 
 impl Child for Branch {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
-        // (One that is up has nobody above it, and must not come under itself.)
+        // Two that come below each other at once must not both look before either has its place.
+        static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
+        // (One that is up has nobody above it, and must not come under itself; neither must one that is not.)
         let is_down = self.desk().rules.life == Life::Down;
-        is_down && self.post.set(post).is_ok()
+        is_down && !self.is_above(&post) && self.post.set(post).is_ok()
     }
 
     fn is_free(&self) -> bool {
@@ -622,7 +684,7 @@ impl Child for Branch {
             keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
         };
         for child in children {
-            self.retire(&*child, &reason);
+            self.retire(&child, &reason);
         }
     }
 
@@ -650,9 +712,11 @@ impl Child for Branch {
     }
 
     fn audit(&self) -> Option<Ledger> {
+        self.settle_accounts(usize::MAX);
         let (mut sum, children): (Ledger, Vec<_>) = {
             let desk = self.desk();
-            (desk.retired, desk.rules.children.values().map(|e| Arc::clone(&e.child)).collect())
+            let present = desk.rules.children.values().map(|e| &e.child);
+            (desk.retired, present.chain(&desk.unsettled).map(Arc::clone).collect())
         };
         for child in children {
             sum += child.audit()?;
@@ -666,6 +730,18 @@ impl Child for Branch {
 }
 
 impl Branch {
+    /// Whether this place lies somewhere below it.
+    fn is_above(&self, post: &Post) -> bool {
+        let mut at = post.branch.upgrade();
+        while let Some(branch) = at {
+            if branch.serial == self.serial {
+                return true;
+            }
+            at = branch.parent().map(|(above, _)| above);
+        }
+        false
+    }
+
     fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
         let me = {
             let mut desk = self.desk();

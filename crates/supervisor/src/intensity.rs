@@ -35,6 +35,9 @@ impl Default for Intensity {
     }
 }
 
+/// So many restarts are remembered in any case, for a longer period that may be set later.
+const FEW: usize = 1024;
+
 /// The restarts that may still matter: never more than the limit and one, so that each costs the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Window {
@@ -49,9 +52,15 @@ impl Window {
         while self.at.len() > max as usize {
             self.at.pop_front();
         }
+        let within = |at: &Instant| now.saturating_duration_since(*at) <= intensity.period;
+        // Where the limit is so high that it never comes to that, what is over goes: two for each that comes.
+        for _ in 0..2 {
+            if self.at.len() > FEW && self.at.front().is_some_and(|at| !within(at)) {
+                self.at.pop_front();
+            }
+        }
         self.at.push_back(now);
         let full = self.at.len() > max as usize;
-        let within = |at: &Instant| now.saturating_duration_since(*at) <= intensity.period;
         if full && self.at.front().is_some_and(within) { Err(max.saturating_add(1)) } else { Ok(()) }
     }
 
@@ -101,6 +110,17 @@ mod tests {
         let mut window = Window::default();
         assert!((0..10_000).all(|_| window.note(now, Intensity::UNLIMITED).is_ok()));
         assert_eq!(window.at.len(), 0, "nothing is remembered for nothing");
+    }
+
+    /// A limit that stands for none costs no more memory than the restarts of one period, however long it goes on.
+    #[test]
+    fn a_limit_that_is_never_reached_remembers_no_more_than_its_period() {
+        let start = restante_core::clock::now();
+        let mut window = Window::default();
+        for n in 0..100_000 {
+            assert_eq!(window.note(start + ms(n), Intensity::new(u32::MAX, ms(2000))), Ok(()));
+        }
+        assert!(window.at.len() <= 2002, "{}", window.at.len());
     }
 
     proptest! {

@@ -285,7 +285,7 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start:
         Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
             let gone = branch.desk().rules.remove(key);
             if let Some(gone) = gone {
-                branch.retire(&*gone, &ExitReason::Shutdown);
+                branch.retire(&gone, &ExitReason::Shutdown);
             }
             Begun::Up
         }
@@ -306,7 +306,7 @@ pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
         }
     };
     if let Some(gone) = gone {
-        branch.retire(&*gone, &ExitReason::Normal);
+        branch.retire(&gone, &ExitReason::Normal);
     }
 }
 
@@ -329,7 +329,7 @@ async fn restart_group(branch: &Arc<Branch>, group: Group) {
             if temporary { rules.discard(*key) } else { None }
         };
         if let Some(gone) = gone {
-            branch.retire(&*gone, &ExitReason::Shutdown);
+            branch.retire(&gone, &ExitReason::Shutdown);
         }
     }
     branch.desk().rules.falling = None;
@@ -523,9 +523,12 @@ async fn stop_all(branch: &Arc<Branch>) {
 }
 
 async fn stop_in_turn(branch: &Arc<Branch>) {
+    // (Who is down stays down while the whole ends, so nobody behind the last one is looked at again.)
+    let mut before = u64::MAX;
     loop {
-        let last = branch.desk().rules.last_live();
+        let last = branch.desk().rules.last_live(before);
         let Some(key) = last else { return };
+        before = key;
         let killed = {
             let stop = pin!(stop_one(branch, key, false));
             let killed = pin!(branch.until(|desk| desk.brutal));

@@ -294,6 +294,25 @@ pub(crate) struct Rules<C> {
     window: Window,
     rng: fastrand::Rng,
     pub(crate) restarts: u64,
+    /// Reasons that nobody asks for any more. An error in one is somebody else's, and its drop may do anything: not under the
+    /// lock.
+    pub(crate) trash: Trash,
+}
+
+/// See [`Rules::trash`]. Mostly of one, which costs no memory of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Trash(Option<ExitReason>, Vec<ExitReason>);
+
+impl Trash {
+    pub(crate) fn put(&mut self, reason: ExitReason) {
+        if let Some(before) = self.0.replace(reason) {
+            self.1.push(before);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// Why a child could not be added.
@@ -322,6 +341,7 @@ impl<C: Clone> Rules<C> {
             window: Window::default(),
             rng: fastrand::Rng::with_seed(seed),
             restarts: 0,
+            trash: Trash::default(),
         }
     }
 
@@ -438,6 +458,9 @@ impl<C: Clone> Rules<C> {
         self.supervisors -= usize::from(entry.supervisor);
         if let Some(id) = entry.id().filter(|_| !self.settings.dynamic) {
             self.ids.remove(id);
+        }
+        if let Some(old) = entry.rare.and_then(|rare| rare.last_exit) {
+            self.trash.put(old.reason);
         }
         Some(entry.child)
     }
@@ -586,7 +609,9 @@ impl<C: Clone> Rules<C> {
         if let Some(entry) = self.children.get_mut(&key) {
             entry.incarnation += 1;
             entry.epoch += 1;
-            entry.rare().last_exit = Some(end.exit.clone());
+            if let Some(old) = entry.rare().last_exit.replace(end.exit.clone()) {
+                self.trash.put(old.reason);
+            }
         }
         self.change(key, State::Restarting);
         Early::Again
@@ -604,8 +629,8 @@ impl<C: Clone> Rules<C> {
         let (state, options) = (entry.state, Arc::clone(&entry.options));
         let reason = &end.exit.reason;
         let keeps_history = self.settings.dynamic && options.restart == Restart::Temporary;
-        if !keeps_history {
-            entry.rare().last_exit = Some(end.exit.clone());
+        if !keeps_history && let Some(old) = entry.rare().last_exit.replace(end.exit.clone()) {
+            self.trash.put(old.reason);
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
         // A group restart will stop it, or is about to: its own end makes no difference.
@@ -813,11 +838,13 @@ impl<C: Clone> Rules<C> {
 
     /// The supervisor is to end, for the first reason given; if it is not down.
     pub(crate) fn end(&mut self, reason: ExitReason) {
+        if matches!(self.life, Life::Down | Life::Ending(_)) {
+            self.trash.put(reason);
+        } else {
+            self.life = Life::Ending(reason);
+        }
         if self.life == Life::Down {
             return;
-        }
-        if !matches!(self.life, Life::Ending(_)) {
-            self.life = Life::Ending(reason);
         }
         self.group = None;
         self.falling = None;
@@ -895,9 +922,9 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// The child that was started last of those that are not down.
-    pub(crate) fn last_live(&self) -> Option<u64> {
-        self.children.iter().rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
+    /// The child that was started last of those before this one that are not down.
+    pub(crate) fn last_live(&self, before: u64) -> Option<u64> {
+        self.children.range(..before).rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
     }
 
     /// All that are not down.
