@@ -279,14 +279,14 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Everything has been done that the state was needed for.
-    pub(crate) fn bury(self, state: S, reason: ExitReason) {
-        self.report(&reason);
+    pub(crate) fn bury(self, state: S, reason: &ExitReason) {
+        self.report(reason);
         if let Some(in_drop) = drop_quietly(state) {
             tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
         }
         // Replies lie in the state, and in what the context keeps (timers): their callers hear the reason.
         drop_quietly(self);
-        fail_orphans(Some(&reason));
+        fail_orphans(Some(reason));
     }
 
     /// A callback starts.

@@ -29,7 +29,7 @@ pub(crate) fn run<S: GenServer>(
         // Here every way out has come together.
         let reason = ctx.over(served);
         let reason = end(&mut state, &mut ctx, reason).await;
-        ctx.bury(state, reason);
+        ctx.bury(state, &reason);
     }
 }
 

@@ -826,10 +826,9 @@ impl<S: GenServer> Seat<S> {
         );
         let sender = desk.start.take();
         let ignored = desk.started.take() == Some(Started::Ignored);
-        let told = sender.as_ref().map(|_| match ignored {
-            true => Outcome::Ignored,
-            false => Outcome::Stopped(exit.reason.clone()),
-        });
+        let told = sender
+            .as_ref()
+            .map(|_| if ignored { Outcome::Ignored } else { Outcome::Stopped(exit.reason.clone()) });
         desk.mid = true;
         // Killed before it got to the call that its caller had brought along.
         let brought = desk.inline.take().map(|message| (message, exit.reason.clone()));
@@ -860,16 +859,13 @@ impl<S: GenServer> Seat<S> {
             cell.runner.on_dead(&message, &DeadCause::InHand(reason));
             drop_quietly(message);
         }
-        let again = match (renewed, keeper) {
-            (Some(incarnation), Some(keeper)) => {
-                Self::prepare(cell, incarnation, Lent::Kept(keeper));
-                true
-            }
-            _ => {
-                verdict.map(Self::settle);
-                false
-            }
-        };
+        if let Some(verdict) = verdict {
+            Self::settle(verdict);
+        }
+        let again = renewed.is_some();
+        if let (Some(incarnation), Some(keeper)) = (renewed, keeper) {
+            Self::prepare(cell, incarnation, Lent::Kept(keeper));
+        }
         // After the keeper: who hears of a failed start may ask that one to start it again.
         if let (Some(sender), Some(told)) = (sender, told) {
             let _ = sender.send(told);
