@@ -16,6 +16,7 @@ use restante_core::clock::{self, Instant};
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
+use std::cell::LazyCell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -220,15 +221,15 @@ impl Branch {
 
     /// It has ended, and holds its lease still.
     pub(crate) fn child_ended(self: &Arc<Self>, key: u64, end: &End) -> Verdict {
-        let now = clock::now();
-        let early = self.desk().rules.goes_on(key, end, now);
+        let now = LazyCell::new(clock::now);
+        let early = self.desk().rules.goes_on(key, end, || *now);
         match early {
             Early::Again => {
                 self.report(key, end, Outcome::Restarts);
                 Verdict::Again
             }
             Early::Settle(attempted) => {
-                let (branch, end) = (Arc::clone(self), end.clone());
+                let (branch, end, now) = (Arc::clone(self), end.clone(), *now);
                 Verdict::Leave(Some(Box::new(move || branch.settle(key, &end, now, attempted))))
             }
         }

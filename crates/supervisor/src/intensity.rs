@@ -46,8 +46,9 @@ pub(crate) struct Window {
 
 impl Window {
     /// Notes an attempt. `Err`: with it there are so many within the period, which is one too many.
-    pub(crate) fn note(&mut self, now: Instant, intensity: Intensity) -> Result<(), u32> {
+    pub(crate) fn note(&mut self, now: impl FnOnce() -> Instant, intensity: Intensity) -> Result<(), u32> {
         let Some(max) = intensity.max else { return Ok(()) };
+        let now = now();
         // Only the last `max + 1` can tell whether it is too many: the oldest of them is within the period, or it is not.
         while self.at.len() > max as usize {
             self.at.pop_front();
@@ -87,9 +88,9 @@ mod tests {
         let limit = Intensity::new(2, ms(1000));
         for (third, too_many) in [(999, true), (1000, true), (1001, false)] {
             let mut window = Window::default();
-            assert_eq!(window.note(start, limit), Ok(()));
-            assert_eq!(window.note(start + ms(10), limit), Ok(()));
-            assert_eq!(window.note(start + ms(third), limit).is_err(), too_many, "{third}");
+            assert_eq!(window.note(|| start, limit), Ok(()));
+            assert_eq!(window.note(|| start + ms(10), limit), Ok(()));
+            assert_eq!(window.note(|| start + ms(third), limit).is_err(), too_many, "{third}");
         }
     }
 
@@ -99,16 +100,16 @@ mod tests {
         let start = restante_core::clock::now();
         let mut window = Window::default();
         for n in 0..1000 {
-            assert_eq!(window.note(start + ms(350 * n), Intensity::new(2, ms(500))), Ok(()), "{n}");
+            assert_eq!(window.note(|| start + ms(350 * n), Intensity::new(2, ms(500))), Ok(()), "{n}");
         }
     }
 
     #[test]
     fn intensity_zero_allows_none_and_unlimited_all() {
         let now = restante_core::clock::now();
-        assert_eq!(Window::default().note(now, Intensity::new(0, ms(1))), Err(1));
+        assert_eq!(Window::default().note(|| now, Intensity::new(0, ms(1))), Err(1));
         let mut window = Window::default();
-        assert!((0..10_000).all(|_| window.note(now, Intensity::UNLIMITED).is_ok()));
+        assert!((0..10_000).all(|_| window.note(|| now, Intensity::UNLIMITED).is_ok()));
         assert_eq!(window.at.len(), 0, "nothing is remembered for nothing");
     }
 
@@ -118,7 +119,7 @@ mod tests {
         let start = restante_core::clock::now();
         let mut window = Window::default();
         for n in 0..100_000 {
-            assert_eq!(window.note(start + ms(n), Intensity::new(u32::MAX, ms(2000))), Ok(()));
+            assert_eq!(window.note(|| start + ms(n), Intensity::new(u32::MAX, ms(2000))), Ok(()));
         }
         assert!(window.at.len() <= 2002, "{}", window.at.len());
     }
@@ -136,7 +137,7 @@ mod tests {
                 at += ms(gap);
                 all.push(at);
                 let count = all.iter().filter(|t| at - **t <= ms(period)).count();
-                prop_assert_eq!(window.note(at, intensity).is_err(), count > max as usize);
+                prop_assert_eq!(window.note(|| at, intensity).is_err(), count > max as usize);
                 prop_assert!(window.at.len() <= max as usize + 1);
             }
         }

@@ -581,12 +581,13 @@ impl<C: Clone> Rules<C> {
         if let Some(rare) = entry.rare.as_mut() {
             rare.pauses.started(now());
         }
-        self.change(key, State::Running);
+        let from = std::mem::replace(&mut entry.state, State::Running);
+        self.count(from, State::Running);
     }
 
     /// An incarnation has ended, and its lease has not been given back yet: whether it simply goes on with the next, which is
     /// what mostly happens. Else all the rest is for [`Rules::ended`], after the lease.
-    pub(crate) fn goes_on(&mut self, key: u64, end: &End, now: Instant) -> Early {
+    pub(crate) fn goes_on(&mut self, key: u64, end: &End, now: impl Fn() -> Instant) -> Early {
         let Some(entry) = self.children.get_mut(&key) else { return Early::Settle(None) };
         let comes_back = match entry.state {
             State::Running => fate(entry.options.restart, &end.exit.reason) == Fate::Restarts,
@@ -606,14 +607,15 @@ impl<C: Clone> Rules<C> {
             Ok(pause) if pause.is_zero() => {}
             other => return Early::Settle(Some(other)),
         }
-        if let Some(entry) = self.children.get_mut(&key) {
-            entry.incarnation += 1;
-            entry.epoch += 1;
-            if let Some(old) = entry.rare().last_exit.replace(end.exit.clone()) {
-                self.trash.put(old.reason);
-            }
+        let Some(entry) = self.children.get_mut(&key) else { return Early::Settle(None) };
+        entry.incarnation += 1;
+        entry.epoch += 1;
+        let old = entry.rare().last_exit.replace(end.exit.clone());
+        let from = std::mem::replace(&mut entry.state, State::Restarting);
+        self.count(from, State::Restarting);
+        if let Some(old) = old {
+            self.trash.put(old.reason);
         }
-        self.change(key, State::Restarting);
         Early::Again
     }
 
@@ -717,7 +719,7 @@ impl<C: Clone> Rules<C> {
         let attempt = match attempted {
             _ if escalates => None,
             Some(attempt) => Some(attempt),
-            None => Some(self.attempt(key, now)),
+            None => Some(self.attempt(key, || now)),
         };
         let (outcome, why) = match attempt {
             Some(Ok(pause)) => {
@@ -751,17 +753,19 @@ impl<C: Clone> Rules<C> {
         then.perform = true;
     }
 
-    /// An attempt to restart a child: how long to wait before it, or that it is one too many.
-    fn attempt(&mut self, key: u64, now: Instant) -> Attempt {
-        let Some(entry) = self.children.get_mut(&key) else { return Ok(Duration::ZERO) };
+    /// An attempt to restart a child: how long to wait before it, or that it is one too many. The clock, which is no small
+    /// part of a restart, is read where a limit or a pause depends on it.
+    fn attempt(&mut self, key: u64, now: impl Fn() -> Instant) -> Attempt {
+        let Some(Entry { options, rare, .. }) = self.children.get_mut(&key) else {
+            return Ok(Duration::ZERO);
+        };
         self.restarts += 1;
-        let options = Arc::clone(&entry.options);
-        let rare = entry.rare();
+        let rare = rare.get_or_insert_default();
         rare.restarts += 1;
         let intensity = self.settings.intensity;
-        let all = self.window.note(now, intensity).map_err(|count| (count, intensity.period));
+        let all = self.window.note(&now, intensity).map_err(|count| (count, intensity.period));
         let alone = match options.intensity {
-            Some(own) => rare.window.note(now, own).map_err(|count| (count, own.period)),
+            Some(own) => rare.window.note(&now, own).map_err(|count| (count, own.period)),
             None => Ok(()),
         };
         if let Err((count, window)) = all.and(alone) {
@@ -776,7 +780,7 @@ impl<C: Clone> Rules<C> {
         if matches!(self.life, Life::Ending(_) | Life::Down) {
             return None;
         }
-        match self.attempt(key, now) {
+        match self.attempt(key, || now) {
             Ok(pause) => {
                 // (One for one: the strategy has changed since. This one and those of the group that are not up yet.)
                 let first = if self.settings.strategy == Strategy::OneForAll { 0 } else { key };
