@@ -1,0 +1,138 @@
+//! What a supervisor is to the one above it: a child that is started, told to end, killed and closed as any other is. What
+//! these do to it lies in [`super::life`].
+
+use super::Branch;
+use crate::child::{Child, Post};
+use crate::child_spec::ChildKind;
+use crate::rules::Life;
+use futures::future::BoxFuture;
+use restante_core::{ExitReason, Ledger, Stats};
+use restante_genserver::StartError;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::oneshot;
+
+impl Child for Branch {
+    fn adopt(self: Arc<Self>, post: Post) -> bool {
+        // Two that come below each other at once must not both look before either has its place.
+        static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
+        // (One that is up has nobody above it, and must not come under itself; neither must one that is not.)
+        let is_down = self.desk().rules.life == Life::Down;
+        is_down && !self.is_above(&post) && self.post.set(post).is_ok()
+    }
+
+    fn is_free(&self) -> bool {
+        self.post.get().is_none()
+    }
+
+    fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
+        Box::pin(async move {
+            let (tell, told) = oneshot::channel();
+            let incarnation = self.begin(Some(tell), false)?;
+            self.ensure_performer();
+            let mut guard = StartGuard { branch: &self, incarnation, done: false };
+            let started = told.await;
+            guard.done = true;
+            started.unwrap_or(Err(StartError::Failed(ExitReason::Killed)))
+        })
+    }
+
+    fn again(self: Arc<Self>) {
+        if self.begin(None, false).is_ok() {
+            self.ensure_performer();
+        }
+    }
+
+    fn order_stop(&self, incarnation: u32, reason: ExitReason) {
+        self.end_incarnation(incarnation, reason, false);
+    }
+
+    fn kill(&self, incarnation: u32, reason: ExitReason) {
+        self.end_incarnation(incarnation, reason, true);
+    }
+
+    fn close(&self, reason: ExitReason) {
+        let children: Vec<_> = {
+            let mut desk = self.desk();
+            desk.closed = true;
+            if desk.rules.life != Life::Down {
+                // It closes them when it is down.
+                return;
+            }
+            let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
+            keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
+        };
+        for child in children {
+            self.retire(&child, &reason);
+        }
+    }
+
+    fn clear_out(&self, reason: &ExitReason) {
+        let children: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        for child in children {
+            child.clear_out(reason);
+        }
+    }
+
+    fn kind(&self) -> ChildKind {
+        ChildKind::Supervisor
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn type_name(&self) -> &'static str {
+        "Supervisor"
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        None
+    }
+
+    fn audit(&self) -> Option<Ledger> {
+        self.settle_accounts(usize::MAX);
+        let (mut sum, children): (Ledger, Vec<_>) = {
+            let desk = self.desk();
+            let present = desk.rules.children.values().map(|e| &e.child);
+            (desk.retired, present.chain(&desk.unsettled).map(Arc::clone).collect())
+        };
+        for child in children {
+            sum += child.audit()?;
+        }
+        Some(sum)
+    }
+
+    fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
+        Some(self)
+    }
+}
+
+impl Branch {
+    /// Whether this place lies somewhere below it.
+    fn is_above(&self, post: &Post) -> bool {
+        let mut at = post.branch.upgrade();
+        while let Some(branch) = at {
+            if branch.serial == self.serial {
+                return true;
+            }
+            at = branch.parent().map(|(above, _)| above);
+        }
+        false
+    }
+}
+
+/// A start that nobody waits for any more ends.
+struct StartGuard<'a> {
+    branch: &'a Arc<Branch>,
+    incarnation: u32,
+    done: bool,
+}
+
+impl Drop for StartGuard<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.branch.end_incarnation(self.incarnation, ExitReason::Shutdown, false);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What children tell their supervisor, on their own tasks, and what is done about it there and then; who comes into the
+//! table and what is kept of who leaves it. What an end means is decided in [`crate::rules`].
+
+use super::Branch;
+use super::crash_report::is_heard;
+use crate::child::{Child, Post};
+use crate::child_spec::{ChildKind, ChildSpec};
+use crate::rt::Runtime;
+use crate::rules::{AddError, Attempt, Early, Outcome, Then};
+use restante_core::clock::{self, Instant};
+use restante_core::{ExitReason, Ledger};
+use restante_genserver::keeper::{Beginner, End, Verdict};
+use std::cell::LazyCell;
+use std::sync::Arc;
+
+impl Branch {
+    /// Puts a child into the table: see [`Rules::add`].
+    pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<(u64, u32), AddError> {
+        let supervisor = spec.child.kind() == ChildKind::Supervisor;
+        let (key, start) = {
+            let mut desk = self.desk();
+            let id = spec.table_id(desk.rules.settings.dynamic);
+            let options = desk.rules.shared(spec.options);
+            let (key, start) = desk.rules.add(id, Arc::clone(&spec.child), options, added)?;
+            if supervisor {
+                desk.rules.note_supervisor(key);
+            }
+            (key, start)
+        };
+        let child = Arc::clone(&spec.child);
+        if child.adopt(Post { branch: Arc::downgrade(self), key }) {
+            return Ok((key, start));
+        }
+        let (tell, _child) = {
+            let mut desk = self.desk();
+            (desk.rules.rest(key), desk.rules.remove(key))
+        };
+        self.tell(tell);
+        Err(AddError::Supervised)
+    }
+
+    /// A child is about to begin an incarnation.
+    pub(crate) fn child_begins(&self, key: u64, incarnation: u32, by: Beginner) -> bool {
+        self.desk().rules.begins(key, incarnation, by)
+    }
+
+    /// Its `init` has returned.
+    pub(crate) fn child_started(&self, key: u64, incarnation: u32) {
+        self.desk().rules.started(key, incarnation, clock::now);
+    }
+
+    /// It has ended, and holds its lease still.
+    pub(crate) fn child_ended(self: &Arc<Self>, key: u64, end: &End) -> Verdict {
+        let now = LazyCell::new(clock::now);
+        let early = self.desk().rules.goes_on(key, end, || *now);
+        match early {
+            Early::Again => {
+                self.report(key, end, Outcome::Restarts);
+                Verdict::Again
+            }
+            Early::Settle(attempted) => {
+                let (branch, end, now) = (Arc::clone(self), end.clone(), *now);
+                Verdict::Leave(Some(Box::new(move || branch.settle(key, &end, now, attempted))))
+            }
+        }
+    }
+
+    /// The same, once the lease is given back.
+    fn settle(self: &Arc<Self>, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) {
+        let heard = is_heard();
+        let (mut then, down, rt, who) = {
+            let mut desk = self.desk();
+            // (Before it leaves the table, if it does.)
+            let who = if heard { desk.who(key) } else { None };
+            let id = desk.is_ending().then(|| Self::id_of(&desk, key));
+            let then = desk.rules.ended(key, end, now, attempted);
+            if let (Some(Outcome::Unexpected), Some(id)) = (then.report, id) {
+                desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
+            }
+            if end.orphaned {
+                desk.rules.end(ExitReason::Killed);
+            }
+            let rt = then.after.is_some().then(|| desk.rt.clone()).flatten();
+            (then, desk.rules.live == 0, rt, who)
+        };
+        if let (Some(outcome), Some(who)) = (then.report, who) {
+            let after = self.desk().who(key);
+            self.report_on(&after.unwrap_or(who), end, outcome);
+        }
+        if let (Some((pause, epoch)), Some(rt)) = (then.after.take(), rt) {
+            let weak = Arc::downgrade(self);
+            rt.spawn(async move {
+                Runtime::sleep(pause).await;
+                let Some(branch) = weak.upgrade() else { return };
+                let due = branch.desk().rules.is_due(key, epoch);
+                if let Some(child) = due {
+                    child.again();
+                }
+            });
+        }
+        self.act(then, &end.exit.reason, key);
+        if down {
+            self.bell.notify_waiters();
+        }
+        // (The last one may end when the performer has gone with its runtime: another one sees to the rest.)
+        if end.orphaned || down && self.desk().is_ending() {
+            // In a runtime that has shut down the performer is dropped at once, which ends the rest.
+            self.ensure_performer();
+        }
+    }
+
+    /// Does what was decided.
+    fn act(self: &Arc<Self>, then: Then<Arc<dyn Child>>, reason: &ExitReason, key: u64) {
+        if then.clear_out {
+            let child = self.desk().rules.get(key).map(|entry| Arc::clone(&entry.child));
+            if let Some(child) = child {
+                child.clear_out(reason);
+            }
+        }
+        if let Some(gone) = then.gone {
+            self.retire(&gone, reason);
+        }
+        for waiting in then.tell {
+            let _ = waiting.send(());
+        }
+        if then.perform {
+            self.ensure_performer();
+        }
+    }
+
+    /// A child has left the table: its mailbox closes, and what it counted is kept.
+    pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
+        child.close(reason.clone());
+        match at_rest(&**child) {
+            Some(ledger) => self.desk().retired += ledger,
+            // Somebody looks at it just now, or it was abandoned in a handler: it counts on.
+            None => self.desk().unsettled.push(Arc::clone(child)),
+        }
+        self.settle_accounts(2);
+    }
+
+    /// Looks again at so many of those that left the table before their counters had come to rest.
+    pub(super) fn settle_accounts(&self, most: usize) {
+        let some: Vec<_> = self.desk().unsettled.iter().rev().take(most).map(Arc::clone).collect();
+        for child in some {
+            let Some(ledger) = at_rest(&*child) else { continue };
+            let mut desk = self.desk();
+            // (Unless somebody else has just done so.)
+            if let Some(at) = desk.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
+                desk.unsettled.swap_remove(at);
+                desk.retired += ledger;
+            }
+        }
+    }
+}
+
+/// The counters of a closed mailbox, or of all below a supervisor, once nothing can change them any more.
+fn at_rest(child: &dyn Child) -> Option<Ledger> {
+    child.audit().filter(|ledger| ledger.queued == 0 && ledger.in_hand == 0)
+}

@@ -1,0 +1,193 @@
+//! A supervisor: its table under one short lock, its place in the tree, and what its children tell it.
+//!
+//! A child's word (`child_begins`, `child_started`, `child_ended`) comes on the child's own task and is dealt with there: a
+//! restart of one never waits for anything else that the supervisor does. What takes longer, a start or an end of the
+//! whole and a group restart, is done by one task at a time ([`crate::perform`]), which is there only while there is
+//! something to do. Nothing of a child is called under the lock.
+//!
+//! | room | its one idea |
+//! |---|---|
+//! | `children` | What its children tell it, and what it does about that at once. |
+//! | `life` | Its own life: it begins, is up, is told to end, is down; who waits for that. |
+//! | `as_child` | What it is to the supervisor above. |
+//! | `crash_report` | What is said of an end, and of whom. |
+//!
+//! What deliberately does not live here: decisions ([`crate::rules`]), and anything that waits.
+
+mod as_child;
+mod children;
+mod crash_report;
+mod life;
+
+use crate::child::{Child, Post};
+use crate::rt::{Mutex, MutexGuard, Runtime};
+use crate::rules::{Life, Rules, Settings};
+use crate::shutdown::ShutdownReport;
+use restante_core::clock::Instant;
+use restante_core::{Exit, ExitReason, Ledger, drop_quietly};
+use restante_genserver::StartError;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// The table that is kept of children.
+pub(crate) type Table = Rules<Arc<dyn Child>>;
+
+/// A supervisor.
+pub(crate) struct Branch {
+    /// Tells it from every other.
+    pub(crate) serial: u64,
+    pub(crate) name: Option<Arc<str>>,
+    /// How long a killed child may take to end before it is abandoned.
+    pub(crate) grace: Duration,
+    desk: Mutex<Desk>,
+    /// Rung when the performer may have to do something else, and when the last child is down.
+    pub(crate) bell: Notify,
+    post: OnceLock<Post>,
+}
+
+/// What lies under the lock.
+#[expect(clippy::struct_excessive_bools, reason = "each is a note of its own")]
+pub(crate) struct Desk {
+    pub(crate) rules: Table,
+    /// There is a performer.
+    pub(crate) performing: bool,
+    /// Everything is to end at once.
+    pub(crate) brutal: bool,
+    /// When its children were all up.
+    pub(crate) up_since: Option<Instant>,
+    /// When the supervisor began to end.
+    pub(crate) ending_since: Option<Instant>,
+    /// How long it had been ending when it was told that everything is to end at once.
+    pub(crate) late: Option<Duration>,
+    pub(crate) incarnation: u32,
+    /// Who waits for the start.
+    pub(crate) starting: Option<oneshot::Sender<Result<(), StartError>>>,
+    /// Who wait for the end.
+    joiners: Vec<oneshot::Sender<Exit>>,
+    pub(crate) last_exit: Option<Exit>,
+    pub(crate) report: ShutdownReport,
+    /// An incarnation that was told to end between the word of the supervisor above, that it may begin, and its begin.
+    doomed: Option<Doomed>,
+    /// A supervisor lives by itself: nobody need hold on to it while it is up.
+    me: Option<Arc<Branch>>,
+    pub(crate) rt: Option<Runtime>,
+    /// There will be no other incarnation.
+    pub(crate) closed: bool,
+    /// Somebody waits, and would hear nothing if the runtime shut down: there is a lookout for that.
+    watched: bool,
+    /// The counters of mailboxes that have left the table.
+    pub(crate) retired: Ledger,
+    /// Those that have left the table, and whose counters have not come to rest.
+    unsettled: Vec<Arc<dyn Child>>,
+}
+
+/// See [`Desk`].
+struct Doomed {
+    incarnation: u32,
+    reason: ExitReason,
+    brutal: bool,
+}
+
+/// The lock, held. What was thrown away under it goes when it is given up.
+pub(crate) struct DeskGuard<'a>(Option<MutexGuard<'a, Desk>>);
+
+impl std::ops::Deref for DeskGuard<'_> {
+    type Target = Desk;
+    fn deref(&self) -> &Desk {
+        self.0.as_ref().expect("it is held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for DeskGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        self.0.as_mut().expect("it is held until it is dropped")
+    }
+}
+
+impl Drop for DeskGuard<'_> {
+    fn drop(&mut self) {
+        let Some(mut desk) = self.0.take() else { return };
+        if desk.rules.trash.is_empty() {
+            return;
+        }
+        let trash = std::mem::take(&mut desk.rules.trash);
+        drop(desk);
+        if let Some(reason) = drop_quietly(trash) {
+            tracing::error!(%reason, "an error panicked in its drop");
+        }
+    }
+}
+
+impl Desk {
+    fn can_begin(&self) -> Result<(), StartError> {
+        if self.closed {
+            return Err(StartError::Closed);
+        }
+        if self.rules.life != Life::Down {
+            return Err(StartError::AlreadyStarted);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.rules.life, Life::Ending(_))
+    }
+}
+
+impl Branch {
+    pub(crate) fn new(name: Option<Arc<str>>, settings: Settings, seed: u64, grace: Duration) -> Arc<Self> {
+        // (A name, and nothing that others are ordered by: a plain counter of the standard library, under any test.)
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            name,
+            grace,
+            desk: Mutex::new(Desk {
+                rules: Rules::new(settings, seed),
+                performing: false,
+                brutal: false,
+                up_since: None,
+                ending_since: None,
+                late: None,
+                incarnation: 0,
+                starting: None,
+                joiners: Vec::new(),
+                doomed: None,
+                last_exit: None,
+                report: ShutdownReport::default(),
+                me: None,
+                rt: None,
+                closed: false,
+                watched: false,
+                retired: Ledger::default(),
+                unsettled: Vec::new(),
+            }),
+            bell: Notify::new(),
+            post: OnceLock::new(),
+        })
+    }
+
+    /// The lock. For moments, and never while anything of a child is called.
+    pub(crate) fn desk(&self) -> DeskGuard<'_> {
+        DeskGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {
+        let post = self.post.get()?;
+        Some((post.branch.upgrade()?, post.key))
+    }
+
+    /// What it is called where no supervisor above gives it an id.
+    pub(crate) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("supervisor")
+    }
+}
+
+impl fmt::Debug for Branch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Supervisor({})", self.name.as_deref().unwrap_or("-"))
+    }
+}

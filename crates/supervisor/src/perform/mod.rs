@@ -1,0 +1,167 @@
+//! What takes a supervisor longer than a decision: starting all its children, stopping them, and restarting a group. One
+//! task at a time does it, and is there only while there is something to do.
+//!
+//! Whatever it waits for, it stops waiting when something more urgent is noted: the supervisor's end, or a group restart
+//! that takes in more children. What it had begun it leaves in a state from which the next job goes on.
+//!
+//! | room | its one idea |
+//! |---|---|
+//! | `start` | Starting what is wanted, in order. |
+//! | `group` | Stopping a group and starting it again. |
+//! | `stop` | Stopping one child, within its own limit. |
+//! | `stop_all` | Stopping everything, in turn or together. |
+//! | `notes` | What the report of the whole's end says of each. |
+//!
+//! What deliberately does not live here: decisions ([`crate::rules`]), and the restart of one child, which its own task sees to
+//! ([`crate::branch`]).
+
+mod group;
+mod notes;
+mod start;
+mod stop;
+mod stop_all;
+
+pub use start::ChildNotStarted;
+pub(crate) use start::ignored;
+pub(crate) use stop::stop_one;
+
+use crate::branch::{Branch, Desk};
+use crate::rt::Runtime;
+use crate::rules::{Group, Life, Stopping};
+use group::restart_group;
+use restante_core::ExitReason;
+use start::start_wanted;
+use std::sync::Arc;
+use stop_all::stop_all;
+
+enum Job {
+    Start,
+    Group(Group),
+    End,
+}
+
+/// Does what is noted, until there is nothing more.
+pub(crate) struct Performer {
+    branch: Arc<Branch>,
+    done: bool,
+}
+
+impl Performer {
+    /// To be spawned: from here on it is a performer, also if it is never polled.
+    pub(crate) fn new(branch: Arc<Branch>) -> Self {
+        Self { branch, done: false }
+    }
+
+    pub(crate) async fn perform(mut self) {
+        let branch = &self.branch;
+        while let Some(job) = next_job(branch) {
+            match job {
+                Job::Start => {
+                    if start_wanted(branch, 0).await {
+                        branch.up();
+                    }
+                }
+                Job::Group(group) => {
+                    restart_group(branch, group).await;
+                    // Without a pause, and with an `init` that fails at once, nothing else waits here.
+                    Runtime::yield_now().await;
+                }
+                Job::End => {
+                    stop_all(branch).await;
+                    if branch.down() {
+                        Runtime::yield_now().await;
+                        branch.begin_again();
+                    }
+                }
+            }
+        }
+        self.done = true;
+    }
+}
+
+/// The most urgent thing to do; none: the performer has gone, as of this moment.
+fn next_job(branch: &Branch) -> Option<Job> {
+    let mut desk = branch.desk();
+    if matches!(desk.rules.life, Life::Ending(_)) {
+        return Some(Job::End);
+    }
+    if let Some(group) = desk.rules.group.take() {
+        desk.rules.falling = Some(group);
+        return Some(Job::Group(group));
+    }
+    if desk.rules.life == Life::Starting {
+        return Some(Job::Start);
+    }
+    desk.performing = false;
+    None
+}
+
+impl Drop for Performer {
+    fn drop(&mut self) {
+        if !self.done {
+            self.branch.orphaned();
+        }
+    }
+}
+
+impl Branch {
+    /// The supervisor's runtime has shut down: nobody will perform there. All that is left is killed; it is down when that
+    /// has ended, which mostly is at once.
+    pub(crate) fn orphaned(self: &Arc<Self>) {
+        let live = {
+            let mut desk = self.desk();
+            if desk.rules.life == Life::Down {
+                desk.performing = false;
+                return;
+            }
+            // Until this is done it need not be begun again for each child that ends by it.
+            desk.performing = true;
+            desk.brutal = true;
+            desk.rules.end(ExitReason::Killed);
+            desk.rules.live_keys()
+        };
+        for key in live {
+            let stopping = self.desk().rules.stops(key, false);
+            match stopping {
+                Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
+                Stopping::Cancelled(tell) => self.tell(tell),
+                Stopping::Tell { child, incarnation, .. } => child.kill(incarnation, ExitReason::Killed),
+            }
+        }
+        let down = {
+            let mut desk = self.desk();
+            desk.performing = false;
+            desk.rules.live == 0
+        };
+        if down {
+            self.down();
+        }
+    }
+
+    /// Waits until `holds`, which is looked at again when the bell is rung.
+    pub(crate) async fn until(&self, holds: impl Fn(&Desk) -> bool) {
+        loop {
+            // Listen first, then look: or the bell could be rung in between.
+            let rung = self.bell.notified();
+            if holds(&self.desk()) {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// Something more urgent than a start has been noted.
+    fn is_interrupted(desk: &Desk) -> bool {
+        matches!(desk.rules.life, Life::Ending(_) | Life::Down) || desk.rules.group.is_some()
+    }
+
+    /// Tells those who wait for a child's end; and the performer, if it was the last.
+    pub(crate) fn tell(&self, tell: Vec<tokio::sync::oneshot::Sender<()>>) {
+        for waiting in tell {
+            let _ = waiting.send(());
+        }
+        if self.desk().rules.live == 0 {
+            self.bell.notify_waiters();
+        }
+    }
+}

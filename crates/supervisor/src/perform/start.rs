@@ -1,0 +1,172 @@
+//! Starting what is wanted, in order, and what becomes of a start that fails. Starts by hand are not made here but by who
+//! asks for them ([`crate::supervisor`]); they share [`ignored`] and [`Branch::start_failed`].
+
+use crate::branch::Branch;
+use crate::child::Child;
+use crate::child_spec::ChildId;
+use crate::rules::{Life, Outcome, State};
+use futures::future::{Either, select};
+use restante_core::{Exit, ExitReason, Phase, clock};
+use restante_genserver::StartError;
+use restante_genserver::keeper::End;
+use std::pin::pin;
+use std::sync::Arc;
+
+/// A supervisor could not start, because one of its children could not. Those started before it have been stopped again.
+///
+/// What lies in the [`ExitReason::Error`] of such a supervisor.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("child {child} did not start")]
+#[non_exhaustive]
+pub struct ChildNotStarted {
+    /// Which child.
+    pub child: ChildId,
+    /// Why.
+    #[source]
+    pub error: StartError,
+}
+
+/// What came of starting one child.
+enum Begun {
+    Up,
+    Failed(StartError),
+    Interrupted,
+}
+
+/// Starts what is wanted from this key on, in order. False: interrupted, or failed (which is noted).
+pub(super) async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
+    let mut from = from;
+    loop {
+        let next = {
+            let mut desk = branch.desk();
+            if Branch::is_interrupted(&desk) {
+                desk.rules.put_off(None);
+                return false;
+            }
+            desk.rules.next_wanted(from)
+        };
+        let Some((key, child)) = next else { return true };
+        let begun = match child {
+            Some((child, start)) => start_one(branch, key, child, start).await,
+            // It was abandoned, and still is not down.
+            None if branch
+                .desk()
+                .rules
+                .get(key)
+                .is_some_and(|e| matches!(e.state, State::Stopping | State::Abandoned)) =>
+            {
+                Begun::Failed(StartError::AlreadyStarted)
+            }
+            // Somebody else has started it.
+            None => Begun::Up,
+        };
+        match begun {
+            Begun::Up => from = key + 1,
+            Begun::Interrupted => {
+                branch.desk().rules.put_off(Some(key));
+                return false;
+            }
+            Begun::Failed(error) => {
+                failed(branch, key, error);
+                return false;
+            }
+        }
+    }
+}
+
+/// A child did not start: the whole is rolled back, or, if it was up before, the restart is tried again.
+fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
+    let (outcome, exit) = {
+        let mut desk = branch.desk();
+        let child = Branch::id_of(&desk, key);
+        let incarnation = desk.rules.get(key).map_or(0, |e| e.incarnation);
+        let why = match &error {
+            StartError::Failed(reason) => reason.clone(),
+            other => other.clone().into(),
+        };
+        if desk.rules.life == Life::Starting {
+            let reason = ExitReason::Error(Arc::new(ChildNotStarted { child, error }));
+            desk.rules.end(reason);
+            (Some(Outcome::NotStarted), Exit::new(why, Phase::Init, None, incarnation))
+        } else {
+            let outcome = desk.rules.group_start_failed(key, clock::now());
+            (outcome, Exit::new(why, Phase::Init, None, incarnation))
+        }
+    };
+    if let Some(outcome) = outcome {
+        branch.report(key, &End::new(exit, false), outcome);
+    }
+}
+
+/// Starts one child, which the table shows as starting.
+async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start: u32) -> Begun {
+    let mut starting = child.start();
+    let started = {
+        let interrupted = pin!(branch.until(Branch::is_interrupted));
+        match select(&mut starting, interrupted).await {
+            Either::Left((started, _)) => Some(started),
+            Either::Right(_) => None,
+        }
+    };
+    let error = match started {
+        Some(Ok(())) => return Begun::Up,
+        Some(Err(StartError::Ignored)) => {
+            ignored(branch, key, start);
+            return Begun::Up;
+        }
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let moot = {
+        branch.start_failed(key, start);
+        branch.desk().rules.is_moot(key, start)
+    };
+    // Noted first: an end that came before the note would be taken for a crash.
+    drop(starting);
+    match error {
+        None => Begun::Interrupted,
+        // Somebody has stopped it by hand: the others do without.
+        Some(_) if moot => Begun::Up,
+        // Its mailbox was closed while it was stopped: it is gone for good, as if it had been running.
+        Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
+            let gone = branch.desk().rules.remove(key);
+            if let Some(gone) = gone {
+                branch.retire(&gone, &ExitReason::Shutdown);
+            }
+            Begun::Up
+        }
+        Some(error) => Begun::Failed(error),
+    }
+}
+
+/// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
+pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
+    branch.start_failed(key, start);
+    let gone = {
+        let mut desk = branch.desk();
+        if desk.rules.goes_when_stopped(key) {
+            desk.rules.discard_start(key, start)
+        } else {
+            desk.rules.keep(key);
+            None
+        }
+    };
+    if let Some(gone) = gone {
+        branch.retire(&gone, &ExitReason::Normal);
+    }
+}
+
+impl Branch {
+    /// The start of a child has come to nothing: who waited for its end is told.
+    pub(crate) fn start_failed(self: &Arc<Self>, key: u64, epoch: u32) {
+        let (tell, down) = {
+            let mut desk = self.desk();
+            let tell = desk.rules.start_failed(key, epoch);
+            (tell, desk.is_ending() && desk.rules.live == 0)
+        };
+        self.tell(tell);
+        if down {
+            self.ensure_performer();
+        }
+    }
+}

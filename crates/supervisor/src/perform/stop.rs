@@ -1,0 +1,133 @@
+//! Stopping one child: how it is told, how long it is waited for, when it is killed, and when it is left behind. In which
+//! order several are stopped is not decided here.
+
+use super::notes::{absorb, note_killed, note_late};
+use crate::branch::{Branch, Desk};
+use crate::child::Child;
+use crate::child_spec::{ChildKind, Shutdown};
+use crate::rules::{Kill, Stopping};
+use restante_core::ExitReason;
+use restante_core::timeout::at_most;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stops one child, within its own limit, and waits until it is down. False: it is not, and was abandoned. `by_hand`: a
+/// group restart under way will not start it again, and the end of the whole does not count it.
+pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> bool {
+    let (stopping, told) = {
+        let mut desk = branch.desk();
+        (stops(&mut desk, key, by_hand), desk.rules.listen(key))
+    };
+    let (child, incarnation, limit) = match stopping {
+        Stopping::Down => return true,
+        Stopping::Abandoned => return false,
+        Stopping::Cancelled(tell) => {
+            branch.tell(tell);
+            return true;
+        }
+        Stopping::Unbegun => {
+            if let Some(told) = told {
+                let _ = told.await;
+            }
+            return true;
+        }
+        Stopping::Tell { child, incarnation, in_init, shutdown } => {
+            order(&*child, incarnation, shutdown, in_init);
+            (child, incarnation, limit(shutdown))
+        }
+    };
+    let Some(mut told) = told else { return true };
+    let late = match limit {
+        Some(limit) => at_most(limit, &mut told).await.is_none().then_some(limit),
+        None => None,
+    };
+    if let Some(limit) = late {
+        note_late(&mut branch.desk(), key, limit, by_hand);
+        child.kill(incarnation, ExitReason::Killed);
+    }
+    let down = (late.is_none() && limit.is_some())
+        || at_most(branch.patience_with(&child), &mut told).await.is_some();
+    if !down {
+        abandon(branch, key);
+    }
+    if !by_hand {
+        absorb(branch, key, &child, down);
+    }
+    down
+}
+
+/// Decides how a child is stopped, and notes that it is killed if it is.
+pub(super) fn stops(desk: &mut Desk, key: u64, by_hand: bool) -> Stopping<Arc<dyn Child>> {
+    let mut stopping = desk.rules.stops(key, by_hand);
+    if let Stopping::Tell { shutdown, .. } = &mut stopping {
+        if desk.brutal {
+            *shutdown = Shutdown::BrutalKill;
+        }
+        match desk.late.filter(|_| desk.brutal) {
+            Some(limit) => note_late(desk, key, limit, by_hand),
+            None if desk.brutal => note_killed(desk, key),
+            None if *shutdown == Shutdown::BrutalKill => drop(desk.rules.kills(key, Kill::Plain)),
+            None => {}
+        }
+    }
+    stopping
+}
+
+/// How long a child may take; `None`: it is killed without that.
+pub(super) fn limit(shutdown: Shutdown) -> Option<Duration> {
+    match shutdown {
+        Shutdown::BrutalKill => None,
+        Shutdown::Timeout(limit) => Some(limit),
+        Shutdown::Infinity => Some(Duration::MAX),
+    }
+}
+
+/// Tells an incarnation to end, in the way that fits.
+pub(super) fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_init: bool) {
+    if shutdown == Shutdown::BrutalKill {
+        child.kill(incarnation, ExitReason::Killed);
+    } else if in_init && child.kind() == ChildKind::Worker {
+        // There is no state that `terminate` could clean up: it need not come to the end of `init`.
+        child.kill(incarnation, ExitReason::Shutdown);
+    } else {
+        child.order_stop(incarnation, ExitReason::Shutdown);
+    }
+}
+
+/// A child does not end: it is left behind.
+pub(super) fn abandon(branch: &Arc<Branch>, key: u64) {
+    let child = {
+        let mut desk = branch.desk();
+        desk.rules.abandon(key);
+        Branch::id_of(&desk, key)
+    };
+    branch.tell(Vec::new());
+    tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
+}
+
+impl Branch {
+    /// How long a killed child may take to be down.
+    pub(super) fn patience_with(&self, child: &Arc<dyn Child>) -> Duration {
+        match Arc::clone(child).as_branch() {
+            None => self.grace,
+            // It abandons what is below it first, so that it is down, and can say so, before it is abandoned itself.
+            Some(below) => self.grace.max(SLACK).saturating_add(below.patience()),
+        }
+    }
+
+    /// How long it may take itself, once it is killed.
+    fn patience(&self) -> Duration {
+        let below: Vec<_> = {
+            let desk = self.desk();
+            if desk.rules.supervisors == 0 {
+                return self.grace;
+            }
+            let all = desk.rules.children.values().map(|entry| &entry.child);
+            all.filter(|child| child.kind() == ChildKind::Supervisor).cloned().collect()
+        };
+        below.iter().map(|child| self.patience_with(child)).fold(self.grace, Duration::max)
+    }
+}
+
+/// What a supervisor is given beyond the time that it gives others, however little that is.
+const SLACK: Duration = Duration::from_millis(100);

@@ -1,0 +1,197 @@
+//! Stopping everything: in turn, or together, where each limit that occurs is waited for once. How one child is told, and
+//! what becomes of one that does not end, lies in [`super::stop`].
+
+use super::notes::{absorb, note_killed, note_late};
+use super::stop::{abandon, limit, order, stop_one, stops};
+use crate::branch::{Branch, Desk};
+use crate::child::Child;
+use crate::child_spec::ChildKind;
+use crate::rt::Runtime;
+use crate::rules::{State, Stopping};
+use crate::shutdown::Stage;
+use futures::future::{Either, select};
+use restante_core::timeout::at_most;
+use restante_core::{ExitReason, clock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stops everything: one after the other in reverse order, or, where there is no order among them, together.
+pub(super) async fn stop_all(branch: &Arc<Branch>) {
+    let (dynamic, brutal) = {
+        let mut desk = branch.desk();
+        desk.ending_since.get_or_insert_with(clock::now);
+        (desk.rules.settings.dynamic, desk.brutal)
+    };
+    if dynamic || brutal {
+        stop_together(branch).await;
+    } else {
+        stop_in_turn(branch).await;
+    }
+    let mut desk = branch.desk();
+    let abandoned = desk.rules.abandoned();
+    for key in abandoned {
+        let id = Branch::id_of(&desk, key);
+        desk.report.went_to(Stage::Abandon);
+        desk.report.abandoned.push(id.to_string());
+    }
+}
+
+async fn stop_in_turn(branch: &Arc<Branch>) {
+    // (Who is down stays down while the whole ends, so nobody behind the last one is looked at again.)
+    let mut before = u64::MAX;
+    loop {
+        let last = branch.desk().rules.last_live(before);
+        let Some(key) = last else { return };
+        before = key;
+        let killed = {
+            let stop = pin!(stop_one(branch, key, false));
+            let killed = pin!(branch.until(|desk| desk.brutal));
+            matches!(select(stop, killed).await, Either::Right(_))
+        };
+        if killed {
+            return stop_together(branch).await;
+        }
+    }
+}
+
+/// A child that has been told to end.
+struct Told {
+    key: u64,
+    child: Arc<dyn Child>,
+    incarnation: u32,
+    /// `None`: it has been killed.
+    limit: Option<Duration>,
+}
+
+/// Orders all to stop at once; each limit that occurs among them is waited for once.
+async fn stop_together(branch: &Arc<Branch>) {
+    let begun = clock::now();
+    let mut told = order_all(branch).await;
+    let mut limits: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();
+    for (n, limit) in told.iter().enumerate().filter_map(|(n, told)| Some((n, told.limit?))) {
+        limits.entry(limit).or_default().push(n);
+    }
+    for (limit, whose) in limits {
+        let waits = {
+            let desk = branch.desk();
+            whose.iter().any(|n| !desk.rules.is_down(told[*n].key))
+        };
+        if !waits {
+            continue;
+        }
+        let left = if limit == Duration::MAX {
+            // Who is waited for without end must not wait for who was killed and does not end either.
+            abandon_killed(branch, &told).await;
+            limit
+        } else {
+            limit.saturating_sub(clock::now().saturating_duration_since(begun))
+        };
+        wait(branch, left, |desk| desk.rules.live == 0 || desk.brutal).await;
+        let (down, brutal) = {
+            let desk = branch.desk();
+            (desk.rules.live == 0, desk.brutal)
+        };
+        if down {
+            break;
+        }
+        if brutal {
+            for told in &mut told {
+                kill_late(branch, told);
+            }
+            break;
+        }
+        for n in whose {
+            kill_late(branch, &mut told[n]);
+        }
+    }
+    if !wait(branch, branch.grace, |desk| desk.rules.live == 0).await {
+        abandon_all(branch, &told).await;
+    }
+    for Told { key, child, .. } in &told {
+        let left = branch.desk().rules.get(*key).is_some_and(|entry| entry.state == State::Abandoned);
+        absorb(branch, *key, child, !left);
+    }
+}
+
+/// Workers that were killed have had their time, while others are waited for.
+async fn abandon_killed(branch: &Arc<Branch>, told: &[Told]) {
+    let killed = |told: &&Told| told.limit.is_none() && told.child.kind() == ChildKind::Worker;
+    let is_live = |told: &&Told| !branch.desk().rules.is_down(told.key);
+    if !told.iter().filter(killed).any(|told| is_live(&told)) {
+        return;
+    }
+    wait(branch, branch.grace, |desk| desk.rules.live == 0 || desk.brutal).await;
+    for told in told.iter().filter(killed).filter(is_live) {
+        abandon(branch, told.key);
+    }
+}
+
+/// Tells all that live to end.
+async fn order_all(branch: &Arc<Branch>) -> Vec<Told> {
+    let keys: Vec<u64> = branch.desk().rules.live_keys();
+    let mut told = Vec::new();
+    for (n, key) in keys.into_iter().rev().enumerate() {
+        let stopping = stops(&mut branch.desk(), key, false);
+        match stopping {
+            Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
+            Stopping::Cancelled(tell) => branch.tell(tell),
+            Stopping::Tell { child, incarnation, in_init, shutdown } => {
+                order(&*child, incarnation, shutdown, in_init);
+                told.push(Told { key, child, incarnation, limit: limit(shutdown) });
+            }
+        }
+        if n % 256 == 255 {
+            // So that what has been told can happen.
+            Runtime::yield_now().await;
+        }
+    }
+    told
+}
+
+/// Kills a child whose time is over, or whose supervisor's is, unless it is down.
+fn kill_late(branch: &Arc<Branch>, told: &mut Told) {
+    let Some(limit) = told.limit else { return };
+    {
+        let mut desk = branch.desk();
+        if desk.rules.is_down(told.key) {
+            return;
+        }
+        match (desk.brutal, desk.late) {
+            (true, Some(late)) => note_late(&mut desk, told.key, late, false),
+            (true, None) => note_killed(&mut desk, told.key),
+            (false, _) => note_late(&mut desk, told.key, limit, false),
+        }
+    }
+    told.limit = None;
+    told.child.kill(told.incarnation, ExitReason::Killed);
+}
+
+/// What was killed has had its time: it is abandoned, but for supervisors, which have first to do the same below.
+async fn abandon_all(branch: &Arc<Branch>, told: &[Told]) {
+    let mut patience = Duration::ZERO;
+    let mut busy = BTreeSet::new();
+    for told in told.iter().filter(|told| told.child.kind() == ChildKind::Supervisor) {
+        if !branch.desk().rules.is_down(told.key) {
+            busy.insert(told.key);
+            patience = patience.max(branch.patience_with(&told.child));
+        }
+    }
+    let live = branch.desk().rules.live_keys();
+    for key in live.into_iter().filter(|key| !busy.contains(key)) {
+        abandon(branch, key);
+    }
+    if !wait(branch, patience.saturating_sub(branch.grace), |desk| desk.rules.live == 0).await {
+        let live = branch.desk().rules.live_keys();
+        for key in live {
+            abandon(branch, key);
+        }
+    }
+}
+
+/// Waits until `holds`, but no longer than this: whether it does.
+async fn wait(branch: &Arc<Branch>, limit: Duration, holds: impl Fn(&Desk) -> bool) -> bool {
+    let mut until = Box::pin(branch.until(holds));
+    at_most(limit, &mut until).await.is_some()
+}

@@ -1,0 +1,139 @@
+//! One child in the table: where it is in its life, and what is remembered of it. What becomes of it is decided elsewhere.
+
+use crate::backoff::Pauses;
+use crate::child_spec::{ChildId, ChildOptions};
+use crate::intensity::Window;
+use restante_core::Exit;
+use restante_core::clock::Instant;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Where a child is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Stopped,
+    Starting,
+    Running,
+    Restarting,
+    Stopping,
+    /// It was killed, and still does not end.
+    Abandoned,
+}
+
+impl State {
+    /// Whether it has to be waited for before the supervisor is down.
+    pub(crate) fn is_live(self) -> bool {
+        !matches!(self, Self::Stopped | Self::Abandoned)
+    }
+
+    /// Whether it counts as a child with a process.
+    pub(crate) fn is_active(self) -> bool {
+        !matches!(self, Self::Stopped | Self::Restarting)
+    }
+}
+
+/// How a child came into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// With its supervisor.
+    Spec,
+    /// It is being added by hand and is not up yet: if it does not come up, it will never have been.
+    Tentative,
+    /// By hand.
+    Added,
+}
+
+/// One child. Of these there may be a million: a test holds it to 48 bytes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself, whatever the state")]
+pub(crate) struct Entry<C> {
+    pub(crate) child: C,
+    pub(crate) options: Arc<ChildOptions>,
+    /// What only children that have an id, or a history, need.
+    pub(super) rare: Option<Box<Rare>>,
+    /// The last incarnation that has begun.
+    pub(crate) incarnation: u32,
+    /// Counts what was decided over it: who comes back to it after a pause sees whether that still holds.
+    pub(super) epoch: u32,
+    pub(crate) state: State,
+    /// The present incarnation has begun.
+    pub(super) begun: bool,
+    /// A group restart will start it.
+    pub(crate) wanted: bool,
+    pub(crate) origin: Origin,
+    /// It leaves the table when it is down.
+    pub(super) discarded: bool,
+    pub(super) supervisor: bool,
+    /// It was stopped by hand since it was last started: that it did not start is nobody's failure.
+    pub(super) halted: bool,
+    /// Whether the supervisor has killed the present incarnation.
+    pub(super) kill: Kill,
+}
+
+/// See [`Entry::kill`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Kill {
+    #[default]
+    No,
+    /// Without asking it to end.
+    Plain,
+    /// It had been asked, or its supervisor had, and the time was over.
+    Late,
+}
+
+/// See [`Entry`].
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) id: Option<ChildId>,
+    pub(super) pauses: Pauses,
+    pub(super) window: Window,
+    pub(super) restarts: u64,
+    pub(super) last_exit: Option<Exit>,
+    /// It does not start with its supervisor either, until somebody starts it by hand.
+    pub(super) off: bool,
+    /// Who wait for its end.
+    pub(super) waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl<C> Entry<C> {
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn id(&self) -> Option<&ChildId> {
+        self.rare.as_ref().and_then(|rare| rare.id.as_ref())
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.off)
+    }
+
+    pub(crate) fn restarts(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.restarts)
+    }
+
+    pub(crate) fn last_exit(&self) -> Option<&Exit> {
+        self.rare.as_ref().and_then(|rare| rare.last_exit.as_ref())
+    }
+
+    pub(super) fn is_tentative(&self) -> bool {
+        self.origin == Origin::Tentative
+    }
+
+    /// When its last incarnation that came up did, where that is noted.
+    pub(crate) fn pauses_up_since(&self) -> Option<Instant> {
+        self.rare.as_ref().and_then(|rare| rare.pauses.up_since())
+    }
+
+    /// Whether this start is the last thing that was decided over it, but for its end.
+    pub(super) fn is_of(&self, start: u32) -> bool {
+        self.epoch == start || self.epoch == start.wrapping_add(1) && self.state == State::Stopped
+    }
+
+    pub(super) fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
+        self.state = State::Stopped;
+        self.begun = false;
+        self.kill = Kill::No;
+        self.epoch += 1;
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,87 @@
+//! A group restart, as a note: which children it takes in, and what becomes of it when it is interrupted or a start within it
+//! fails. The stopping and starting itself is [`crate::perform`]'s.
+
+use super::ends::Outcome;
+use super::{Life, Rules};
+use crate::restart::Restart;
+use crate::strategy::Strategy;
+use restante_core::ExitReason;
+use restante_core::clock::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A group restart that is due or under way: of all children from one key on, up to the last that was there when the
+/// group fell. (Who is added later is not stopped by it.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) from: u64,
+    /// The first key that is not in it.
+    pub(crate) until: u64,
+    pub(crate) pause: Duration,
+}
+
+impl Group {
+    pub(super) fn takes_in(&self, key: u64) -> bool {
+        (self.from..self.until).contains(&key)
+    }
+}
+
+impl<C: Clone> Rules<C> {
+    /// Whether a group restart is about to stop this child, or has.
+    pub(super) fn falls(&self, key: u64) -> bool {
+        [self.falling, self.group].iter().flatten().any(|group| group.takes_in(key))
+    }
+
+    /// A start within a group restart has failed: the group is due again, or the supervisor gives up.
+    pub(crate) fn group_start_failed(&mut self, key: u64, now: Instant) -> Option<Outcome> {
+        if matches!(self.life, Life::Ending(_) | Life::Down) {
+            return None;
+        }
+        match self.attempt(key, || now) {
+            Ok(pause) => {
+                // (One for one: the strategy has changed since. This one and those of the group that are not up yet.)
+                let first = if self.settings.strategy == Strategy::OneForAll { 0 } else { key };
+                self.fall_together(first, pause);
+                Some(Outcome::Restarts)
+            }
+            Err(limit) => {
+                self.end(ExitReason::Error(Arc::new(limit)));
+                Some(Outcome::GivesUp)
+            }
+        }
+    }
+
+    /// A group restart is due; with one that is due already it becomes one.
+    pub(super) fn fall_together(&mut self, from: u64, pause: Duration) {
+        let until = self.next_key;
+        let group = self.group.get_or_insert(Group { from, until, pause });
+        group.from = group.from.min(from);
+        group.until = until;
+        group.pause = group.pause.max(pause);
+        let from = group.from;
+        for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
+            // (Who has been added and was never up is only stopped: whoever added it hears so, and it goes.)
+            entry.wanted = entry.options.restart != Restart::Temporary && !entry.is_tentative();
+        }
+    }
+
+    /// A start of several, this one among them if one is named, was interrupted: if by a group restart, what has not been
+    /// started joins that, or nobody would come back to it.
+    pub(crate) fn put_off(&mut self, starting: Option<u64>) {
+        let Some(group) = self.group else { return };
+        let wanted = self.children.range(..group.from).find(|(_, entry)| entry.wanted).map(|(key, _)| *key);
+        if let Some(first) = starting.into_iter().chain(wanted).min().filter(|first| *first < group.from) {
+            self.fall_together(first, Duration::ZERO);
+        }
+    }
+
+    /// A group restart has been interrupted in its pause: what interrupted it takes it over.
+    pub(crate) fn resume(&mut self, before: Group) {
+        if let Some(group) = &mut self.group {
+            group.from = group.from.min(before.from);
+            group.until = group.until.max(before.until);
+            group.pause = group.pause.max(before.pause);
+        }
+        self.put_off(None);
+    }
+}

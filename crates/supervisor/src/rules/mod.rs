@@ -1,0 +1,117 @@
+//! What a supervisor decides, and the table that it decides by. Synchronous: an event and the time go in, what is to be
+//! done comes out ([`Then`]); [`crate::branch`] and [`crate::perform`] do it.
+//!
+//! ```text
+//!  a child:    Stopped ──start──> Starting ──init──> Running ──order──> Stopping ──end──> Stopped
+//!                                     │ fails            │ ends by itself, and fate says so
+//!                                     v                  v
+//!                                  Stopped          Restarting ──begins, init──> Running
+//!                                                        └──fails: counts, and again──┘
+//!  the whole:  Down ──start──> Starting ──all are up──> Up ──> Ending(why) ──all are down──> Down
+//! ```
+//!
+//! `Starting` belongs to somebody who waits for `init`, and who decides over its failure; `Restarting` to the child's own
+//! task. A group restart is a note ([`Group`]) that the performer works off: its members are `Stopped` and *wanted*
+//! meanwhile. A child's key is never used again, and neither is an incarnation's number, so a late word is known as such.
+//!
+//! | room | its events |
+//! |---|---|
+//! | `table` | A child comes into the table or leaves it; what is counted of all. |
+//! | `entry` | What is known of one child. |
+//! | `starts` | Somebody starts a child, begins it, has started it, has failed to. |
+//! | `ends` | A child has ended: what becomes of it, and of the whole. |
+//! | `groups` | A group falls, and is due again. |
+//! | `stops` | Somebody stops a child, or the whole. |
+//!
+//! What deliberately does not live here: clocks, tasks, locks, and anything that is called on a child. (The table does not
+//! know what a child is: `C`.)
+
+mod ends;
+mod entry;
+mod groups;
+mod starts;
+mod stops;
+mod table;
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+
+pub use ends::RestartLimit;
+pub(crate) use ends::{Attempt, Early, Outcome, Then};
+pub(crate) use entry::{Entry, Kill, Origin, State};
+pub(crate) use groups::Group;
+pub(crate) use stops::Stopping;
+pub(crate) use table::AddError;
+
+use crate::backoff::Backoff;
+use crate::child_spec::{ChildId, ChildOptions};
+use crate::intensity::{Intensity, Window};
+use crate::strategy::{AutoShutdown, Strategy};
+use restante_core::ExitReason;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What a supervisor is told about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) strategy: Strategy,
+    pub(crate) intensity: Intensity,
+    pub(crate) backoff: Backoff,
+    pub(crate) auto_shutdown: AutoShutdown,
+    /// Children come and go: no order among them, and they go together.
+    pub(crate) dynamic: bool,
+    pub(crate) max_children: usize,
+    /// Children that were added later survive a restart of the supervisor.
+    pub(crate) keep_children: bool,
+}
+
+/// Where a supervisor is in its life.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Life {
+    Down,
+    Starting,
+    Up,
+    Ending(ExitReason),
+}
+
+/// The table and what is decided by it.
+pub(crate) struct Rules<C> {
+    pub(crate) settings: Settings,
+    /// By key: in the order of their start.
+    pub(crate) children: BTreeMap<u64, Entry<C>>,
+    ids: HashMap<ChildId, u64>,
+    next_key: u64,
+    /// Children that are not down.
+    pub(crate) live: usize,
+    /// Children with a process.
+    pub(crate) active: usize,
+    /// Children that are supervisors.
+    pub(crate) supervisors: usize,
+    /// The options that the last child was given: a million of them mostly have the same.
+    last_options: Option<Arc<ChildOptions>>,
+    pub(crate) life: Life,
+    pub(crate) group: Option<Group>,
+    /// The performer is stopping this group.
+    pub(crate) falling: Option<Group>,
+    window: Window,
+    rng: fastrand::Rng,
+    pub(crate) restarts: u64,
+    /// Reasons that nobody asks for any more. An error in one is somebody else's, and its drop may do anything: not under the
+    /// lock.
+    pub(crate) trash: Trash,
+}
+
+/// See [`Rules::trash`]. Mostly of one, which costs no memory of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Trash(Option<ExitReason>, Vec<ExitReason>);
+
+impl Trash {
+    pub(crate) fn put(&mut self, reason: ExitReason) {
+        if let Some(before) = self.0.replace(reason) {
+            self.1.push(before);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}

@@ -1,0 +1,159 @@
+//! Starts: who may start a child, whether what they start may begin, and what is left of a start that fails. The next
+//! incarnation of one that crashed is not decided here, but where its end is ([`super::ends`]).
+
+use super::entry::{Entry, Kill, Origin, State};
+use super::{Life, Rules};
+use crate::restart::Restart;
+use crate::supervisor::ChildError;
+use restante_core::clock::Instant;
+use restante_genserver::keeper::Beginner;
+use tokio::sync::oneshot;
+
+impl<C: Clone> Rules<C> {
+    /// Somebody will start this child and wait for its `init`. What names this start among all others: whoever comes
+    /// back with its failure may find that it is over, and that another is under way.
+    pub(crate) fn starts(&mut self, key: u64) -> Option<(C, u32)> {
+        let entry = self.children.get_mut(&key)?;
+        entry.wanted = false;
+        if entry.state != State::Stopped {
+            return None;
+        }
+        if let Some(rare) = entry.rare.as_mut() {
+            rare.off = false;
+        }
+        entry.begun = false;
+        entry.halted = false;
+        entry.epoch += 1;
+        let start = (entry.child.clone(), entry.epoch);
+        self.change(key, State::Starting);
+        Some(start)
+    }
+
+    /// Whether a child is stopped, and nobody is about to start it.
+    pub(crate) fn must_be_stopped(&self, key: u64) -> Result<(), ChildError> {
+        let entry = self.get(key).ok_or(ChildError::NotFound)?;
+        match entry.state {
+            State::Stopped if entry.wanted => Err(ChildError::Restarting),
+            State::Stopped => Ok(()),
+            State::Restarting => Err(ChildError::Restarting),
+            State::Abandoned => Err(ChildError::Abandoned),
+            State::Starting | State::Running | State::Stopping => Err(ChildError::Running),
+        }
+    }
+
+    /// Whether a child that was stopped by hand leaves the table.
+    pub(crate) fn goes_when_stopped(&self, key: u64) -> bool {
+        self.settings.dynamic || self.get(key).is_some_and(|e| e.options.restart == Restart::Temporary)
+    }
+
+    /// This start has come to nothing, or nobody waits for it any more: nobody is there, or somebody who is being killed (and
+    /// may have come up at the last moment).
+    pub(crate) fn start_failed(&mut self, key: u64, start: u32) -> Vec<oneshot::Sender<()>> {
+        let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == start) else { return Vec::new() };
+        match entry.state {
+            State::Starting | State::Stopping if !entry.begun => self.rest(key),
+            State::Starting | State::Running => {
+                // (By the start that was given up.)
+                entry.kill = Kill::Plain;
+                self.change(key, State::Stopping);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a start that has come to nothing is nobody's concern: the child was stopped by hand, or is another's by now.
+    pub(crate) fn is_moot(&self, key: u64, start: u32) -> bool {
+        self.get(key).is_none_or(|entry| entry.halted || !entry.is_of(start))
+    }
+
+    /// Whether a child that was added has not been up yet.
+    pub(crate) fn is_tentative(&self, key: u64) -> bool {
+        self.get(key).is_some_and(Entry::is_tentative)
+    }
+
+    /// A child that was added had nothing to serve: its specification stays.
+    pub(crate) fn keep(&mut self, key: u64) {
+        if let Some(entry) = self.children.get_mut(&key).filter(|entry| entry.is_tentative()) {
+            entry.origin = Origin::Added;
+        }
+    }
+
+    /// The specification goes with this start, which came to nothing; unless the child is another's by now.
+    pub(crate) fn discard_start(&mut self, key: u64, start: u32) -> Option<C> {
+        if self.get(key).is_some_and(|entry| entry.is_of(start)) { self.discard(key) } else { None }
+    }
+
+    /// The specification goes, now or when the incarnation has ended.
+    pub(crate) fn discard(&mut self, key: u64) -> Option<C> {
+        let entry = self.children.get_mut(&key)?;
+        if entry.state == State::Stopped {
+            return self.remove(key);
+        }
+        entry.discarded = true;
+        None
+    }
+
+    /// An incarnation is about to begin: whether it may. A child's own task, told to begin before somebody stopped the
+    /// child and a third one started it, must not take that one's place.
+    pub(crate) fn begins(&mut self, key: u64, incarnation: u32, by: Beginner) -> bool {
+        let Some(entry) = self.children.get_mut(&key) else { return false };
+        let due = match by {
+            Beginner::Starter => State::Starting,
+            Beginner::Task => State::Restarting,
+        };
+        if entry.begun || entry.state != due {
+            return false;
+        }
+        entry.incarnation = incarnation;
+        entry.begun = true;
+        entry.kill = Kill::No;
+        true
+    }
+
+    /// Its `init` has returned.
+    pub(crate) fn started(&mut self, key: u64, incarnation: u32, now: impl FnOnce() -> Instant) {
+        let falls = self.falls(key);
+        let Some(entry) = self.children.get_mut(&key) else { return };
+        let begins = entry.begun && matches!(entry.state, State::Starting | State::Restarting);
+        if entry.incarnation != incarnation || !begins {
+            return;
+        }
+        if entry.origin == Origin::Tentative {
+            entry.origin = Origin::Added;
+            entry.wanted = falls && entry.options.restart != Restart::Temporary;
+        }
+        if let Some(rare) = entry.rare.as_mut() {
+            rare.pauses.started(now());
+        }
+        let from = std::mem::replace(&mut entry.state, State::Running);
+        self.count(from, State::Running);
+    }
+
+    /// Whether a child whose pause is over is to be started by its own task.
+    pub(crate) fn is_due(&self, key: u64, epoch: u32) -> Option<C> {
+        let entry = self.get(key)?;
+        (entry.state == State::Restarting && !entry.begun && entry.epoch == epoch)
+            .then(|| entry.child.clone())
+    }
+
+    /// The next child from this key on that is to be started: it is, now.
+    pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<(C, u32)>)> {
+        let key = self.children.range(from..).find(|(_, entry)| entry.wanted).map(|(key, _)| *key)?;
+        Some((key, self.starts(key)))
+    }
+
+    /// A fresh incarnation of the supervisor begins.
+    pub(crate) fn begin_anew(&mut self) {
+        self.life = Life::Starting;
+        for entry in self.children.values_mut() {
+            entry.wanted = !entry.is_tentative() && !entry.is_off();
+            if let Some(rare) = entry.rare.as_mut() {
+                rare.window.clear();
+            }
+        }
+        self.group = None;
+        self.falling = None;
+        self.window.clear();
+    }
+}

@@ -1,0 +1,191 @@
+//! What one writes to have a supervisor: its settings, and the children that it starts with. What these mean is told by
+//! their own types.
+
+use super::{SpecError, SupervisorRef, TreeError};
+use crate::backoff::Backoff;
+use crate::branch::Branch;
+use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
+use crate::intensity::Intensity;
+use crate::restart::Restart;
+use crate::rules::{AddError, Settings};
+use crate::strategy::{AutoShutdown, Strategy};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a killed child may take to end before it is abandoned, unless told otherwise.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A supervisor to be: its settings, and the children that it starts with.
+///
+/// Default: one for one, 3 restarts in 5 s, back-off from 50 ms to 5 s, no automatic shutdown.
+///
+/// Source: OTP `supervisor`. Differs: mailboxes stay over restarts; there is a back-off; times are in milliseconds.
+#[derive(Debug)]
+#[must_use = "a supervisor does nothing until it is started"]
+pub struct Supervisor {
+    name: Option<Arc<str>>,
+    settings: Settings,
+    children: Vec<ChildSpec>,
+    seed: Option<u64>,
+    grace: Duration,
+}
+
+impl Supervisor {
+    /// With this strategy.
+    pub fn new(strategy: Strategy) -> Self {
+        let settings = Settings {
+            strategy,
+            intensity: Intensity::default(),
+            backoff: Backoff::default(),
+            auto_shutdown: AutoShutdown::Never,
+            dynamic: false,
+            max_children: usize::MAX,
+            keep_children: false,
+        };
+        Self { name: None, settings, children: Vec::new(), seed: None, grace: GRACE }
+    }
+
+    /// [`Strategy::OneForOne`].
+    pub fn one_for_one() -> Self {
+        Self::new(Strategy::OneForOne)
+    }
+
+    /// [`Strategy::OneForAll`].
+    pub fn one_for_all() -> Self {
+        Self::new(Strategy::OneForAll)
+    }
+
+    /// [`Strategy::RestForOne`].
+    pub fn rest_for_one() -> Self {
+        Self::new(Strategy::RestForOne)
+    }
+
+    /// For children that come and go: see [`DynamicSupervisor`](crate::DynamicSupervisor).
+    pub(crate) fn dynamic() -> Self {
+        let mut this = Self::one_for_one();
+        this.settings.dynamic = true;
+        this
+    }
+
+    /// See [`DynamicSupervisor::max_children`](crate::DynamicSupervisor::max_children).
+    pub(crate) fn max_children(mut self, max: usize) -> Self {
+        self.settings.max_children = max;
+        self
+    }
+
+    /// A name, for people.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// At most `max` restarts in any `period` (default: 3 in 5 s); with one more it gives up.
+    pub fn intensity(self, max: u32, period: Duration) -> Self {
+        self.with_intensity(Intensity::new(max, period))
+    }
+
+    /// The same as a value, [`Intensity::UNLIMITED`] among them.
+    pub fn with_intensity(mut self, intensity: Intensity) -> Self {
+        self.settings.intensity = intensity;
+        self
+    }
+
+    /// The pause before a restart (default: see [`Backoff`]).
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.settings.backoff = backoff;
+        self
+    }
+
+    /// Whether it ends when significant children have (default: never).
+    pub fn auto_shutdown(mut self, when: AutoShutdown) -> Self {
+        self.settings.auto_shutdown = when;
+        self
+    }
+
+    /// Whether children that were added later ([`SupervisorRef::start_child`]) stay in the table when the supervisor ends and
+    /// is restarted by another (default: no; they are gone for good then, as in OTP).
+    pub fn keep_children(mut self, keep: bool) -> Self {
+        self.settings.keep_children = keep;
+        self
+    }
+
+    /// What the jitter of back-offs is made from (default: chance).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long a killed child may take to end before it is abandoned (default 1 s).
+    pub fn abandon_after(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// One more child, started after those before it.
+    pub fn child(mut self, spec: ChildSpec) -> Self {
+        self.children.push(spec);
+        self
+    }
+
+    /// Makes the supervisor without starting it: it has an address, and can be the child of another.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn build(self) -> Result<SupervisorRef, SpecError> {
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        let when = self.settings.auto_shutdown;
+        let branch = Branch::new(self.name, self.settings, seed, self.grace);
+        for spec in self.children {
+            check(&spec, when, false)?;
+            let id = spec.id.clone();
+            branch.add(spec, false).map_err(|e| match e {
+                AddError::Taken { .. } => SpecError::DuplicateId(id),
+                _ => SpecError::Supervised(id),
+            })?;
+        }
+        Ok(SupervisorRef { branch })
+    }
+
+    /// Makes the supervisor a child to be.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn into_child(self, id: impl Into<ChildId>) -> Result<ChildSpec, SpecError> {
+        Ok(self.build()?.child(id))
+    }
+
+    /// Starts it, with nobody above it: all children, in order, each when the one before has returned from `init`. When one
+    /// fails, those before it are stopped again, in reverse. It then lives until it is stopped, gives up or its runtime ends,
+    /// whether or not anybody holds its reference.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future before all are up stops those that are.
+    pub async fn start(self) -> Result<SupervisorRef, TreeError> {
+        let supervisor = self.build()?;
+        supervisor.start().await?;
+        Ok(supervisor)
+    }
+}
+
+/// Whether a child makes sense under such a supervisor.
+pub(crate) fn check(spec: &ChildSpec, when: AutoShutdown, dynamic: bool) -> Result<(), SpecError> {
+    check_options(&spec.id, &spec.options, when, dynamic)
+}
+
+pub(crate) fn check_options(
+    id: &ChildId,
+    options: &ChildOptions,
+    when: AutoShutdown,
+    dynamic: bool,
+) -> Result<(), SpecError> {
+    if options.significant && options.restart == Restart::Permanent {
+        return Err(SpecError::SignificantPermanent(id.clone()));
+    }
+    if options.significant && (when == AutoShutdown::Never || dynamic) {
+        return Err(SpecError::SignificantNever(id.clone()));
+    }
+    Ok(())
+}

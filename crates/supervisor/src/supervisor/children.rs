@@ -1,0 +1,277 @@
+//! What can be done to single children by hand: added, stopped, started again, taken away, looked at. Each start here is its
+//! caller's own; what a supervisor starts by itself is [`crate::perform`]'s.
+
+use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, SupervisorRef, check};
+use crate::branch::Branch;
+use crate::child::Child;
+use crate::child_spec::{ChildOptions, ChildSpec};
+use crate::perform;
+use crate::rules::{AddError, Life, State};
+use restante_core::ExitReason;
+use restante_genserver::StartError;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How a start by hand went well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// It runs.
+    Running,
+    /// Its `init` had nothing to serve. The specification stays without a process, unless the child is temporary or its supervisor a dynamic one.
+    Ignored,
+}
+
+/// Children.
+impl SupervisorRef {
+    /// Adds a child and starts it, beside whatever else is going on; in the supervisor's runtime, wherever this is called.
+    ///
+    /// # Errors
+    /// [`StartChildError`]. When the child does not start, its specification goes and its mailbox closes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before the child is up kills it and takes it out of the table.
+    pub async fn start_child(&self, spec: ChildSpec) -> Result<Started, StartChildError> {
+        self.insert_and_start(spec).await.map(|(_, started)| started)
+    }
+
+    pub(crate) async fn insert_and_start(&self, spec: ChildSpec) -> Result<(u64, Started), StartChildError> {
+        let branch = &self.branch;
+        let (when, dynamic, max) = {
+            let settings = &branch.desk().rules.settings;
+            (settings.auto_shutdown, settings.dynamic, settings.max_children)
+        };
+        check(&spec, when, dynamic)?;
+        let id = spec.id.clone();
+        let child = Arc::clone(&spec.child);
+        let (key, start) = branch.add(spec, true).map_err(|e| match e {
+            AddError::Taken { key } => {
+                let stopped =
+                    branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
+                if stopped {
+                    StartChildError::AlreadyPresent(id)
+                } else {
+                    StartChildError::AlreadyStarted(id)
+                }
+            }
+            AddError::Full { active } => StartChildError::MaxChildren { active, max },
+            AddError::Supervised => SpecError::Supervised(id).into(),
+            AddError::Down => StartChildError::Down,
+        })?;
+        match start_by_hand(branch, key, start, child, true).await {
+            Ok(started) => Ok((key, started)),
+            // It was not let begin, for that reason.
+            Err(StartError::Supervised) if branch.is_ending() => Err(StartChildError::Down),
+            // Its runtime has shut down.
+            Err(StartError::NoRuntime) => Err(StartChildError::Down),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stops a child, within its own limit. Its specification and its mailbox stay (see [`ChildOptions::keep_mailbox`]), unless it
+    /// is temporary. A child that is stopped is let be, and one that is about to be restarted is not.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::Abandoned`]; [`ChildError::Down`] when the supervisor's runtime has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting; the child ends all the same.
+    pub async fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
+        let key = self.branch.desk().rules.key_of(id).ok_or(ChildError::NotFound)?;
+        self.terminate(key).await
+    }
+
+    /// The same, and it does not start with its supervisor either until it is started by hand.
+    pub(crate) async fn switch_off(&self, id: &str) -> Result<(), ChildError> {
+        let key = {
+            let mut desk = self.branch.desk();
+            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            desk.rules.switch_off(key);
+            key
+        };
+        self.terminate(key).await
+    }
+
+    pub(crate) async fn terminate(&self, key: u64) -> Result<(), ChildError> {
+        let rt = {
+            let desk = self.branch.desk();
+            let entry = desk.rules.get(key).ok_or(ChildError::NotFound)?;
+            if entry.state == State::Stopped && !entry.wanted && !desk.rules.goes_when_stopped(key) {
+                return Ok(());
+            }
+            desk.rt.clone().ok_or(ChildError::Down)?
+        };
+        let (tell, told) = oneshot::channel();
+        let branch = Arc::clone(&self.branch);
+        // In a task of its own: who asked may go away, and what was begun is to be ended.
+        rt.spawn(async move {
+            let stopped = perform::stop_one(&branch, key, true).await;
+            branch.stopped_by_hand(key);
+            let _ = tell.send(stopped);
+        });
+        match told.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ChildError::Abandoned),
+            // Its runtime has shut down.
+            Err(_) => Err(ChildError::Down),
+        }
+    }
+
+    /// Starts a child that is stopped.
+    ///
+    /// # Errors
+    /// [`ChildError`]; after [`ChildError::Start`] the specification is still there.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before the child is up kills it; its specification stays.
+    pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
+        let branch = &self.branch;
+        let (key, child, start) = {
+            let mut desk = branch.desk();
+            if !matches!(desk.rules.life, Life::Up | Life::Starting) {
+                return Err(ChildError::Down);
+            }
+            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            desk.rules.must_be_stopped(key)?;
+            let (child, start) = desk.rules.starts(key).ok_or(ChildError::Running)?;
+            (key, child, start)
+        };
+        start_by_hand(branch, key, start, child, false).await.map_err(|error| match error {
+            // It was not let begin, for that reason.
+            StartError::Supervised if branch.is_ending() => ChildError::Down,
+            // Its runtime has shut down.
+            StartError::NoRuntime => ChildError::Down,
+            error => error.into(),
+        })
+    }
+
+    /// Takes a stopped child out of the table; its mailbox closes.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::Running`], [`ChildError::Restarting`].
+    pub fn delete_child(&self, id: &str) -> Result<(), ChildError> {
+        let gone = {
+            let mut desk = self.branch.desk();
+            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            desk.rules.must_be_stopped(key)?;
+            desk.rules.remove(key)
+        };
+        if let Some(gone) = gone {
+            self.branch.retire(&gone, &ExitReason::Shutdown);
+        }
+        Ok(())
+    }
+
+    /// All children, the one started last first. Reads the table, and waits for nothing.
+    pub fn which_children(&self) -> Vec<ChildInfo> {
+        self.branch.infos().into_iter().rev().map(|(info, _)| info).collect()
+    }
+
+    /// How many there are. Waits for nothing, and takes the same time however many there are.
+    pub fn count_children(&self) -> ChildCounts {
+        let desk = self.branch.desk();
+        let (specs, supervisors) = (desk.rules.children.len(), desk.rules.supervisors);
+        ChildCounts { specs, active: desk.rules.active, supervisors, workers: specs - supervisors }
+    }
+
+    /// The options of a child.
+    pub fn child_options(&self, id: &str) -> Option<ChildOptions> {
+        let desk = self.branch.desk();
+        let key = desk.rules.key_of(id)?;
+        desk.rules.get(key).map(|entry| (*entry.options).clone())
+    }
+}
+
+impl Branch {
+    /// Whether it is not to be up.
+    fn is_ending(&self) -> bool {
+        matches!(self.desk().rules.life, Life::Ending(_) | Life::Down)
+    }
+
+    /// A child was stopped by hand: what goes with that.
+    fn stopped_by_hand(&self, key: u64) {
+        let (gone, rests) = {
+            let mut desk = self.desk();
+            if desk.rules.goes_when_stopped(key) {
+                (desk.rules.discard(key), None)
+            } else {
+                let rests =
+                    desk.rules.get(key).filter(|e| e.state == State::Stopped && !e.options.keep_mailbox);
+                (None, rests.map(|entry| Arc::clone(&entry.child)))
+            }
+        };
+        if let Some(gone) = gone {
+            self.retire(&gone, &ExitReason::Shutdown);
+        }
+        if let Some(child) = rests {
+            child.clear_out(&ExitReason::Shutdown);
+        }
+    }
+}
+
+/// Starts a child, which the table shows as starting, in its supervisor's runtime, whoever asks: a child that lived in
+/// another would end its supervisor with that one, and would not be restarted any more after its supervisor's.
+async fn start_by_hand(
+    branch: &Arc<Branch>,
+    key: u64,
+    start: u32,
+    child: Arc<dyn Child>,
+    discards: bool,
+) -> Result<Started, StartError> {
+    let rt = branch.desk().rt.clone();
+    // (Made here: where nobody ever polls the rest it is dropped with it, and does its work.)
+    let guard = StartGuard { branch: Arc::clone(branch), key, start, discards, done: false };
+    let starting = start_here(child, guard);
+    match rt {
+        Some(rt) => rt.run(starting).await.unwrap_or(Err(StartError::NoRuntime)),
+        None => starting.await,
+    }
+}
+
+async fn start_here(child: Arc<dyn Child>, guard: StartGuard) -> Result<Started, StartError> {
+    let mut starting = child.start();
+    // (Dropped before the start is: the table must know that the child is to end before it does.)
+    let mut guard = guard;
+    match starting.as_mut().await {
+        // Told to end before it was seen to be up: nobody else would start it again.
+        Ok(()) if guard.branch.desk().rules.is_tentative(guard.key) => {
+            Err(StartError::Failed(ExitReason::Shutdown))
+        }
+        Ok(()) => {
+            guard.done = true;
+            Ok(Started::Running)
+        }
+        Err(StartError::Ignored) => {
+            guard.done = true;
+            perform::ignored(&guard.branch, guard.key, guard.start);
+            Ok(Started::Ignored)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A start by hand that comes to nothing leaves nothing behind. What has been decided over the child since (it fell with a
+/// group, say) is none of its business.
+struct StartGuard {
+    branch: Arc<Branch>,
+    key: u64,
+    start: u32,
+    /// The specification goes as well.
+    discards: bool,
+    done: bool,
+}
+
+impl Drop for StartGuard {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let gone = {
+            self.branch.start_failed(self.key, self.start);
+            let mut desk = self.branch.desk();
+            if self.discards { desk.rules.discard_start(self.key, self.start) } else { None }
+        };
+        if let Some(gone) = gone {
+            self.branch.retire(&gone, &ExitReason::Shutdown);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What can be wrong with a specification, a start, or an order about one child. How a supervisor that ended tells why lies
+//! in its [`ExitReason`](restante_core::ExitReason).
+
+use crate::child_spec::ChildId;
+use restante_genserver::StartError;
+
+/// A specification that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Two children have this id.
+    #[error("two children have the id {0}")]
+    DuplicateId(ChildId),
+    /// It is restarted whatever its end, so its end can end nothing else.
+    #[error("child {0} is permanent, so it cannot be significant")]
+    SignificantPermanent(ChildId),
+    /// The supervisor does not end with its children.
+    #[error("child {0} is significant, but its supervisor never ends by itself")]
+    SignificantNever(ChildId),
+    /// The mailbox, or the supervisor, has a supervisor already.
+    #[error("child {0} has a supervisor already")]
+    Supervised(ChildId),
+}
+
+/// Why a tree did not start.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// A specification makes no sense. Nothing was started.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A child did not start ([`ChildNotStarted`](crate::ChildNotStarted) lies in the reason), or something else ended the start.
+    #[error("the supervisor did not start: {0}")]
+    Start(#[from] StartError),
+}
+
+/// Why a child was not started.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartChildError {
+    /// A child with this id is running, or is about to.
+    #[error("child {0} is running already")]
+    AlreadyStarted(ChildId),
+    /// A child with this id is there and stopped: [`SupervisorRef::restart_child`](super::SupervisorRef::restart_child) starts it.
+    #[error("child {0} is there already, stopped")]
+    AlreadyPresent(ChildId),
+    /// The table is full.
+    #[error("the supervisor has {active} children of at most {max}")]
+    MaxChildren {
+        /// In the table, those being restarted included.
+        active: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The specification makes no sense.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// It did not start. The specification is gone.
+    #[error("the child did not start: {0}")]
+    Start(#[from] StartError),
+    /// The supervisor is not running, or is about to end.
+    #[error("the supervisor is not running")]
+    Down,
+}
+
+/// Why something could not be done to a child.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// There is no such child.
+    #[error("no such child")]
+    NotFound,
+    /// It is running.
+    #[error("the child is running")]
+    Running,
+    /// It is being restarted.
+    #[error("the child is being restarted")]
+    Restarting,
+    /// It does not end, not even killed.
+    #[error("the child does not end")]
+    Abandoned,
+    /// It did not start; its specification stays.
+    #[error("the child did not start: {0}")]
+    Start(#[from] StartError),
+    /// The supervisor is not running, or is about to end.
+    #[error("the supervisor is not running")]
+    Down,
+}

@@ -1,0 +1,26 @@
+//! What one writes to have a supervisor, and what one holds of it.
+//!
+//! | room | its one idea |
+//! |---|---|
+//! | `builder` | [`Supervisor`]: what one writes. |
+//! | `reference` | [`SupervisorRef`]: what one holds; the supervisor's own life. |
+//! | `children` | What can be done to single children by hand. |
+//! | `info` | What there is to see of children. |
+//! | `error` | What can be wrong with any of these. |
+//!
+//! What deliberately does not live here: how a supervisor works ([`crate::branch`]), the tree as a whole ([`crate::tree`]),
+//! changes while it runs ([`crate::reconfigure`]).
+
+mod builder;
+mod children;
+mod error;
+mod info;
+mod reference;
+
+pub use builder::Supervisor;
+pub(crate) use builder::{check, check_options};
+pub use children::Started;
+pub use error::{ChildError, SpecError, StartChildError, TreeError};
+pub(crate) use info::child_state;
+pub use info::{ChildCounts, ChildInfo, ChildState};
+pub use reference::SupervisorRef;

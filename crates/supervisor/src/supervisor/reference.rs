@@ -1,0 +1,102 @@
+//! What one holds of a supervisor, and its own life seen from outside. What can be done to its children lies in
+//! [`super::children`].
+
+use crate::branch::Branch;
+use crate::child::Child;
+use crate::child_spec::{ChildId, ChildSpec};
+use crate::rules::Life;
+use crate::shutdown::ShutdownReport;
+use restante_core::{Exit, ExitReason, Ledger};
+use restante_genserver::StartError;
+use std::fmt;
+use std::sync::Arc;
+
+/// Refers to a supervisor, over all its incarnations. Cheap to clone.
+#[derive(Clone)]
+pub struct SupervisorRef {
+    pub(crate) branch: Arc<Branch>,
+}
+
+/// Its own life.
+impl SupervisorRef {
+    /// Starts a supervisor that was built, with nobody above it.
+    ///
+    /// # Errors
+    /// [`StartError`]: [`StartError::AlreadyStarted`], [`StartError::Closed`] after it has ended, [`StartError::Supervised`] where another
+    /// starts it, [`StartError::NoRuntime`], [`StartError::Failed`] when a child did not start.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before all children are up stops those that are.
+    pub async fn start(&self) -> Result<(), StartError> {
+        if self.branch.parent().is_some() {
+            return Err(StartError::Supervised);
+        }
+        Arc::clone(&self.branch).start().await
+    }
+
+    /// Makes it a child to be.
+    pub fn child(&self, id: impl Into<ChildId>) -> ChildSpec {
+        ChildSpec::new(id.into(), Arc::clone(&self.branch) as Arc<dyn Child>)
+    }
+
+    /// Kills it, and all that is below it: no `terminate` runs. Returns at once.
+    pub fn kill(&self) {
+        self.branch.end(ExitReason::Killed, true);
+    }
+
+    /// Waits for the end of its present incarnation; if there is none, tells at once how the last one ended.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn join(&self) -> Exit {
+        match self.branch.join() {
+            Err(exit) => exit,
+            Ok(ended) => {
+                let last = || Exit::new(ExitReason::Killed, restante_core::Phase::Idle, None, 0);
+                ended.await.unwrap_or_else(|_| self.last_exit().unwrap_or_else(last))
+            }
+        }
+    }
+
+    /// What did not go as it should when it last ended.
+    pub fn report(&self) -> ShutdownReport {
+        self.branch.desk().report.clone()
+    }
+
+    /// Whether it is up, or about to be.
+    pub fn is_alive(&self) -> bool {
+        self.branch.desk().rules.life != Life::Down
+    }
+
+    /// How its last incarnation ended.
+    pub fn last_exit(&self) -> Option<Exit> {
+        self.branch.desk().last_exit.clone()
+    }
+
+    /// Which incarnation it is, counted from 1; 0: none yet.
+    pub fn incarnation(&self) -> u32 {
+        self.branch.desk().incarnation
+    }
+
+    /// How many restarts it has attempted, over all its incarnations.
+    pub fn restarts(&self) -> u64 {
+        self.branch.desk().rules.restarts
+    }
+
+    /// The name it was given, for people.
+    pub fn name(&self) -> Option<&str> {
+        self.branch.name.as_deref()
+    }
+
+    /// The exact counters of all mailboxes in the tree, those of children that are gone included; `None` while one of them
+    /// is at work.
+    pub fn audit(&self) -> Option<Ledger> {
+        Child::audit(&*self.branch)
+    }
+}
+
+impl fmt::Debug for SupervisorRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SupervisorRef({})", self.branch.name.as_deref().unwrap_or("-"))
+    }
+}
