@@ -42,6 +42,25 @@ async fn a_start_that_is_given_up_is_rolled_back() {
     assert!(c.is_closed());
 }
 
+/// The same at the worst moment: all are up, and who waited has not been told yet. What is dropped spawns nothing.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_given_up_when_it_is_done_is_rolled_back() {
+    let log = Log::new();
+    let ((_a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
+    let tree = Supervisor::one_for_one().child(sa).child(sb).build().unwrap();
+    let mut start = Box::pin(tree.start());
+    begin(start.as_mut()).await;
+    settled().await;
+    assert_eq!(log.take(), ["+a", "+b"]);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    drop(start);
+    assert_eq!(tasks(), before);
+    assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
+    is_down(&b).await;
+    assert_eq!(log.take(), ["-b", "-a"]);
+}
+
 /// A start that is dropped before it was polled has done nothing, and after the last `init` it has been: all or nothing.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_is_dropped_unpolled_does_nothing() {

@@ -131,8 +131,6 @@ struct StartGuard<'a> {
 
 impl Drop for StartGuard<'_> {
     fn drop(&mut self) {
-        if !self.done {
-            self.branch.end_incarnation(self.incarnation, ExitReason::Shutdown, false);
-        }
+        self.branch.start_settled(self.incarnation, self.done);
     }
 }

@@ -1,11 +1,12 @@
 //! A supervisor's own life: it begins, is up, is told to end, is down; who waits for that, and who performs it. What is
 //! performed lies in [`crate::perform`].
 
-use super::{Branch, Doomed};
+use super::{Branch, Desk, Doomed};
 use crate::perform::Performer;
 use crate::rt::Runtime;
 use crate::rules::{Life, Origin};
-use restante_core::{Exit, ExitReason, Phase, clock};
+use restante_core::clock::{self, Instant};
+use restante_core::{Exit, ExitReason, Phase};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::sync::Arc;
@@ -68,6 +69,7 @@ impl Branch {
         }
         desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
+        desk.awaited = waiting.is_some();
         desk.starting = waiting;
         if let Some(doomed) = desk.doomed.take().filter(|doomed| doomed.incarnation == desk.incarnation) {
             desk.brutal = doomed.brutal;
@@ -161,19 +163,29 @@ impl Branch {
     /// The supervisor is to end.
     pub(crate) fn end(self: &Arc<Self>, reason: ExitReason, brutal: bool) {
         let now = clock::now();
+        let noted = self.desk().end(reason, brutal, now);
+        if noted {
+            self.ensure_performer();
+        }
+    }
+
+    /// Nobody awaits the start of this incarnation any more. Unless it was `heard` of, that ends it.
+    ///
+    /// What is dropped spawns nothing: as long as a start is awaited the performer stays, and has only to be woken. (Where it
+    /// has gone with its runtime, everything has been killed.)
+    pub(super) fn start_settled(&self, incarnation: u32, heard: bool) {
+        let now = clock::now();
         {
             let mut desk = self.desk();
-            if desk.rules.life == Life::Down {
+            if desk.incarnation != incarnation {
                 return;
             }
-            if brutal && !desk.brutal {
-                desk.brutal = true;
-                desk.late = desk.ending_since.map(|since| now.saturating_duration_since(since));
+            desk.awaited = false;
+            if !heard {
+                desk.end(ExitReason::Shutdown, false, now);
             }
-            desk.ending_since.get_or_insert(now);
-            desk.rules.end(reason);
         }
-        self.ensure_performer();
+        self.bell.notify_waiters();
     }
 
     pub(super) fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
@@ -219,6 +231,22 @@ impl Branch {
             rt.spawn(lookout.look());
         }
         Ok(told)
+    }
+}
+
+impl Desk {
+    /// Notes that the supervisor is to end. False: it is down.
+    fn end(&mut self, reason: ExitReason, brutal: bool, now: Instant) -> bool {
+        if self.rules.life == Life::Down {
+            return false;
+        }
+        if brutal && !self.brutal {
+            self.brutal = true;
+            self.late = self.ending_since.map(|since| now.saturating_duration_since(since));
+        }
+        self.ending_since.get_or_insert(now);
+        self.rules.end(reason);
+        true
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) incarnation: u32,
     /// Who waits for the start.
     pub(crate) starting: Option<oneshot::Sender<Result<(), StartError>>>,
+    /// Somebody awaits the start of this incarnation, or has still to hear of it, and would end it by going away.
+    pub(crate) awaited: bool,
     /// Who wait for the end.
     joiners: Vec<oneshot::Sender<Exit>>,
     pub(crate) last_exit: Option<Exit>,
@@ -154,6 +156,7 @@ impl Branch {
                 late: None,
                 incarnation: 0,
                 starting: None,
+                awaited: false,
                 joiners: Vec::new(),
                 doomed: None,
                 last_exit: None,

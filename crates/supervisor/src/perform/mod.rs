@@ -1,5 +1,5 @@
 //! What takes a supervisor longer than a decision: starting all its children, stopping them, and restarting a group. One
-//! task at a time does it, and is there only while there is something to do.
+//! task at a time does it, and is there only while there is something to do, or somebody has still to hear of a start.
 //!
 //! Whatever it waits for, it stops waiting when something more urgent is noted: the supervisor's end, or a group restart
 //! that takes in more children. What it had begun it leaves in a state from which the next job goes on.
@@ -38,6 +38,8 @@ enum Job {
     Start,
     Group(Group),
     End,
+    /// Nothing as yet: whoever awaits the start has still to hear of it, and ends the supervisor if he goes away instead.
+    Stay,
 }
 
 /// Does what is noted, until there is nothing more.
@@ -73,6 +75,7 @@ impl Performer {
                         branch.begin_again();
                     }
                 }
+                Job::Stay => branch.until(|desk| !desk.awaited || Branch::is_interrupted(desk)).await,
             }
         }
         self.done = true;
@@ -91,6 +94,9 @@ fn next_job(branch: &Branch) -> Option<Job> {
     }
     if desk.rules.life == Life::Starting {
         return Some(Job::Start);
+    }
+    if desk.awaited && desk.rules.life == Life::Up {
+        return Some(Job::Stay);
     }
     desk.performing = false;
     None

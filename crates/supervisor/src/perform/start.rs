@@ -166,6 +166,8 @@ impl Branch {
         };
         self.tell(tell);
         if down {
+            // (Who waits by hand may get here by being dropped. Whoever notes an end sees to a performer: mostly it is only
+            // woken. One that has gone with its runtime is spawned there once more, which drops it at once and ends the rest.)
             self.ensure_performer();
         }
     }
