@@ -49,6 +49,7 @@ pub(crate) struct Node {
 }
 
 /// A worker, and what the story knows of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub(crate) struct Leaf {
     pub(crate) server: ServerRef<Worker>,
     /// The number of its supervisor.

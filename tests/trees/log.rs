@@ -177,7 +177,7 @@ impl Log {
         if !notes.handled.insert(id) {
             notes.wrong.push(format!("w{who} handles {id} again"));
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             let before = std::mem::replace(&mut notes.workers[who].last_cast, id);
             if before >= id {
                 notes.wrong.push(format!("w{who} handles {id} after {before}"));

@@ -195,7 +195,7 @@ impl Story {
     fn shut_down_supervisor(&mut self) {
         if let Some(number) = self.below() {
             let (supervisor, limit) = (self.tree.nodes[number].supervisor.clone(), self.millis(20_000));
-            self.begin(format!("shut down s{number} within {limit:?}"), async move {
+            self.begin(&format!("shut down s{number} within {limit:?}"), async move {
                 supervisor.shutdown(limit).await
             });
         }
@@ -225,7 +225,7 @@ impl Story {
     }
 
     /// Does something in a task of its own, and notes what came of it.
-    fn begin<T: Debug>(&mut self, what: String, does: impl Future<Output = T> + Send + 'static) {
+    fn begin<T: Debug>(&mut self, what: &str, does: impl Future<Output = T> + Send + 'static) {
         self.done += 1;
         let (number, log) = (self.done, self.log.clone());
         self.note(format!("{number}: {what}"));
@@ -238,7 +238,7 @@ impl Story {
     fn terminate_child(&mut self) {
         let (supervisor, id, child) = self.child();
         self.tree.stopped_by_hand(child);
-        self.begin(format!("terminate {id}"), async move {
+        self.begin(&format!("terminate {id}"), async move {
             supervisor.terminate_child(&id).await.map_err(|e| e.to_string())
         });
     }
@@ -247,7 +247,7 @@ impl Story {
         let (supervisor, id, child) = self.child();
         let limit = if self.dice.u32(..4) == 0 { self.millis(500) } else { Duration::MAX };
         self.tree.started_by_hand(child);
-        self.begin(format!("restart {id} within {limit:?}"), async move {
+        self.begin(&format!("restart {id} within {limit:?}"), async move {
             let restarted = timeout(limit, supervisor.restart_child(&id)).await;
             restarted.map(|restarted| restarted.map_err(|e| e.to_string()))
         });
@@ -274,7 +274,7 @@ impl Story {
         }
         let supervisor = self.tree.nodes[under].supervisor.clone();
         let limit = if self.dice.u32(..4) == 0 { self.millis(500) } else { Duration::MAX };
-        self.begin(format!("start w{who} under s{under} within {limit:?}"), async move {
+        self.begin(&format!("start w{who} under s{under} within {limit:?}"), async move {
             let started = timeout(limit, supervisor.start_child(spec)).await;
             started.map(|started| started.map_err(|e| e.to_string()))
         });

@@ -57,6 +57,9 @@ impl Plan {
     }
 
     /// Does one round, of so many panics, and judges it. To be run on a runtime of several threads.
+    ///
+    /// # Panics
+    /// A fault of this check itself.
     pub async fn round(&self, round: u64, panics: u64) -> Verdict {
         let forest = Forest::plant(self, &mut self.dice(round, 0)).await;
         let mut tasks = Vec::new();
