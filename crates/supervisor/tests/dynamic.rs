@@ -788,3 +788,33 @@ async fn twenty_thousand_children_come_and_go_and_nothing_is_lost() {
         "what has gone is still counted; RESTANTE_SEED={seed}"
     );
 }
+
+/// Row G3: a million children at once; each does its work, none is forgotten when they are stopped together, and one of them is
+/// found among the others.
+#[tokio::test]
+async fn a_million_children_are_up_at_once() {
+    const CHILDREN: usize = 1_000_000;
+    let rooms = DynamicSupervisor::new().max_children(CHILDREN).start().await.unwrap();
+    let begun = Arc::new(AtomicU64::new(0));
+    let mut some = Vec::new();
+    for n in 0..CHILDREN {
+        let child = rooms.start_new::<Unit>(Arc::clone(&begun)).await.unwrap();
+        child.cast(Do::Work).unwrap();
+        if n % 100_000 == 50_000 {
+            some.push(child);
+        }
+    }
+    assert_eq!((counts(&rooms), rooms.capacity().available), ((CHILDREN, CHILDREN), 0));
+    let one_more = rooms.start_new::<Unit>(Arc::clone(&begun)).await;
+    assert!(matches!(one_more, Err(StartChildError::MaxChildren { .. })), "{one_more:?}");
+    until(|| begun.load(Ordering::Relaxed) == CHILDREN as u64).await;
+    for child in &some {
+        assert_eq!(child.call(|reply| reply).await, Ok(()));
+        rooms.terminate_child(child).await.unwrap();
+        assert!(child.is_closed());
+    }
+    let report = rooms.as_supervisor().shutdown(Duration::from_secs(600)).await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.stopped, CHILDREN - some.len());
+    assert_eq!(rooms.as_supervisor().audit().expect("all is at rest").lost(), 0);
+}
