@@ -62,6 +62,7 @@
 //! - **Room**: 1024 messages unless [`ServerSettings`] say otherwise; [`Overflow`] decides what a full mailbox does.
 //! - **In hand at a crash**: dropped, delivered again or dead-lettered, by [`ServerSettings::in_hand`] and [`Redeliver`].
 //! - **Selective receive** inside a handler, with a time limit and marks: [`Context::receive`].
+//! - **Supervisors** start the next server themselves: strategies, back-off, a tree that one can look at, tasks.
 //! - **Ends**: [`ServerRef::stop`], [`ServerRef::kill`], [`ServerRef::monitor`], [`link`]; each has an [`ExitReason`].
 //! - **Plain threads**: [`ServerRef::call_blocking`], [`ServerRef::send_blocking`]. A queue without a server: [`Mailbox`].
 //! - **Counted**: [`Ledger`] says how each message ended; nothing is lost silently.
@@ -74,6 +75,8 @@
 //! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
+//! | `signal` | `SupervisorRef::run`: a tree that ends in order on SIGTERM and ctrl-c | no |
+//! | `serde` | `Serialize` for `Tree`, a look at what runs | no |
 
 pub use restante_core::{
     Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,
