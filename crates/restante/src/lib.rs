@@ -43,16 +43,14 @@
 //!     let server = Server::<Counter>::new("counter"); // address first: a mailbox, and nobody reads it yet
 //!     let counter = server.address();
 //!     counter.cast(2)?; // waits in the mailbox
-//!     server.start(40).await?; // process after: `init` has returned
+//!     let tree = Supervisor::one_for_one().child(server.child(40)).start().await?; // process after: `init` has returned
 //!     assert_eq!(counter.call(Ask::Get).await?, 42);
-//!
 //!     let crash = counter.call(|reply| Ask::Divide { by: 0, reply }).await;
 //!     assert!(matches!(crash, Err(CallError::Exited(ExitReason::Panic(_))))); // told at once, with the reason
-//!     counter.join().await; // the incarnation is over; the mailbox is not
-//!     counter.cast(1)?;
-//!     server.start(0).await?; // a new incarnation before the same mailbox
-//!     assert_eq!(counter.call(Ask::Get).timeout(Duration::from_secs(1)).await?, 1);
+//!     counter.cast(1)?; // for the next incarnation, which the supervisor starts before the same mailbox
+//!     assert_eq!(counter.call(Ask::Get).timeout(Duration::from_secs(1)).await?, 41);
 //!     assert_eq!((counter.incarnation(), counter.stats().ledger.failed), (2, 1)); // every message is accounted for
+//!     tree.shutdown(Duration::from_secs(5)).await;
 //!     Ok(())
 //! }
 //! ```
@@ -62,7 +60,7 @@
 //! - **Room**: 1024 messages unless [`ServerSettings`] say otherwise; [`Overflow`] decides what a full mailbox does.
 //! - **In hand at a crash**: dropped, delivered again or dead-lettered, by [`ServerSettings::in_hand`] and [`Redeliver`].
 //! - **Selective receive** inside a handler, with a time limit and marks: [`Context::receive`].
-//! - **Supervisors** start the next server themselves: strategies, back-off, a tree that one can look at, tasks.
+//! - **Supervisors**: strategies, limits, back-off, children that come and go, [a tree to look at](Tree), [`task`]s.
 //! - **Ends**: [`ServerRef::stop`], [`ServerRef::kill`], [`ServerRef::monitor`], [`link`]; each has an [`ExitReason`].
 //! - **Plain threads**: [`ServerRef::call_blocking`], [`ServerRef::send_blocking`]. A queue without a server: [`Mailbox`].
 //! - **Counted**: [`Ledger`] says how each message ended; nothing is lost silently.
@@ -75,8 +73,7 @@
 //! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
-//! | `signal` | `SupervisorRef::run`: a tree that ends in order on SIGTERM and ctrl-c | no |
-//! | `serde` | `Serialize` for `Tree`, a look at what runs | no |
+//! | `signal`, `serde` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree` | no |
 
 pub use restante_core::{
     Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,
