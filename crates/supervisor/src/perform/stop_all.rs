@@ -67,8 +67,9 @@ struct Told {
 
 /// Orders all to stop at once; each limit that occurs among them is waited for once.
 async fn stop_together(branch: &Arc<Branch>) {
-    let begun = clock::now();
     let mut told = order_all(branch).await;
+    // (Nobody's time runs before he has been told, and to tell a million takes its time.)
+    let begun = clock::now();
     let mut limits: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();
     for (n, limit) in told.iter().enumerate().filter_map(|(n, told)| Some((n, told.limit?))) {
         limits.entry(limit).or_default().push(n);
