@@ -1477,27 +1477,30 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// between. Links and monitors are told as by [`MailCell::end_lease`] and [`MailCell::lease`]. The number of the next.
     ///
     /// # Errors
-    /// The mailbox is closed: nothing has happened.
-    pub fn renew_lease(self: &Arc<Self>, own: &mut Own<M>, exit: &Exit) -> Result<u32, LeaseError> {
+    /// The mailbox is closed: nothing has happened, and the exit comes back.
+    pub fn renew_lease(self: &Arc<Self>, own: &mut Own<M>, exit: Exit) -> Result<u32, Exit> {
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
-            return Err(LeaseError::Closed);
+            return Err(exit);
         }
         own.in_hand = false;
         g.clear(word::KILL | word::HALF | word::PEND | word::ASIDE | word::ORPHAN);
         g.incarnation += 1;
         let incarnation = g.incarnation;
-        let cold = g.cold();
-        // (Dropped below: reasons hold errors of the user's.)
-        let old = (cold.last_exit.replace(exit.clone()), cold.doom.take());
-        let links = cold.links.take();
         let watched = g.note_event(|| Event::Down(exit.clone()));
         g.note_event(|| Event::Started { incarnation });
+        let cold = g.cold();
+        let links = cold.links.take();
+        let linked = (!links.is_empty()).then(|| exit.reason.clone());
+        // (Dropped below: reasons hold errors of the user's.)
+        let old = (cold.last_exit.replace(exit), cold.doom.take());
         drop(g);
         drop_quietly(old);
-        let id = self.link_id();
-        for other in &links {
-            other.exit_signal(id, &exit.reason);
+        if let Some(reason) = linked {
+            let id = self.link_id();
+            for other in &links {
+                other.exit_signal(id, &reason);
+            }
         }
         if watched {
             self.tell();

@@ -57,6 +57,9 @@ impl Links {
 
     /// All of them, forgotten here.
     pub fn take(&mut self) -> Vec<Arc<dyn Linked>> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
         self.0.drain(..).map(|(_, other)| other).collect()
     }
 

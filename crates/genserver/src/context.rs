@@ -229,10 +229,16 @@ impl<S: GenServer> Context<S> {
     #[inline(always)]
     pub(crate) fn idle_over(&mut self) {
         if !self.quiet {
-            self.idle = None;
-            self.hibernates = false;
-            self.calm();
+            self.forget_idle();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn forget_idle(&mut self) {
+        self.idle = None;
+        self.hibernates = false;
+        self.calm();
     }
 
     /// `init` is done.
@@ -254,32 +260,33 @@ impl<S: GenServer> Context<S> {
         self.cell.desk(|desk| desk.started = Some(started));
     }
 
-    /// The loop is over: this is how the incarnation ends.
-    pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) {
+    /// The loop is over: this is why the incarnation ends.
+    pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) -> ExitReason {
         let killed = self.cell.gate().bits() & restante_core::word::KILL != 0;
         self.cell.desk(|desk| desk.killed = killed);
-        match served {
+        let reason = match served {
             Ok(reason) => {
                 self.drop_kept(Some(&reason));
-                self.note_exit(&reason);
+                reason
             }
             Err(reason) => {
                 self.failed(&reason);
-                self.note_exit(&reason);
+                reason
             }
-        }
+        };
+        self.note_exit(&reason);
+        reason
     }
 
     /// Everything has been done that the state was needed for.
-    pub(crate) fn bury(self, state: S) {
-        let reason = self.exit_reason();
-        self.report(&reason);
+    pub(crate) fn bury(self, state: S, reason: &ExitReason) {
+        self.report(reason);
         if let Some(in_drop) = drop_quietly(state) {
             tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
         }
         // Replies lie in the state, and in what the context keeps (timers): their callers hear the reason.
         drop_quietly(self);
-        fail_orphans(Some(&reason));
+        fail_orphans(Some(reason));
     }
 
     /// A callback starts.
@@ -320,7 +327,6 @@ impl<S: GenServer> Context<S> {
         let left = cell.both(|desk, own| in_hand::crashed(cell, desk, own));
         left.clear_away(cell, reason);
         fail_orphans(Some(reason));
-        self.note_exit(reason);
     }
 
     /// What is to come before the next message. `Some`: the end.
@@ -372,10 +378,6 @@ impl<S: GenServer> Context<S> {
             own.in_hand = false;
             desk.exit = Some(Box::new(Exit::new(reason.clone(), desk.phase, message, incarnation)));
         });
-    }
-
-    pub(crate) fn exit_reason(&self) -> ExitReason {
-        self.cell.desk(|desk| desk.exit.as_ref().map_or(ExitReason::Normal, |e| e.reason.clone()))
     }
 
     /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.)

@@ -136,10 +136,15 @@ pub(crate) fn keep_orphan(slot: SlotPtr) -> bool {
     with_top(|f| f.orphans.borrow_mut().push(slot)).is_some()
 }
 
-/// The slots whose replies were dropped in this poll so far.
+/// Whether replies were dropped in this poll so far.
 #[inline(always)]
-pub(crate) fn take_orphans() -> Option<Vec<SlotPtr>> {
-    with_top(|f| if f.orphans.borrow().is_empty() { None } else { Some(f.orphans.take()) }).flatten()
+pub(crate) fn has_orphans() -> bool {
+    with_top(|f| f.orphans.try_borrow().is_ok_and(|orphans| !orphans.is_empty())).unwrap_or(false)
+}
+
+/// The slots of those replies.
+pub(crate) fn take_orphans() -> Vec<SlotPtr> {
+    with_top(|f| f.orphans.take()).unwrap_or_default()
 }
 
 /// The servers being polled on this thread, innermost first: each waits, on this stack, for the one before it.

@@ -81,9 +81,15 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 /// Tells the callers whose replies were dropped in this poll, now that it is known why.
 #[inline(always)]
 pub(crate) fn fail_orphans(reason: Option<&ExitReason>) {
-    if let Some(orphans) = frame::take_orphans() {
-        for slot in orphans {
-            slot.fail(reason.cloned());
-        }
+    if frame::has_orphans() {
+        fail(reason);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn fail(reason: Option<&ExitReason>) {
+    for slot in frame::take_orphans() {
+        slot.fail(reason.cloned());
     }
 }

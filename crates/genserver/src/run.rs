@@ -26,11 +26,10 @@ pub(crate) fn run<S: GenServer>(
             return;
         };
         let served = Guarded::new(ctx.cell.again(), serve(&mut state, &mut ctx)).await;
-        // Here every way out has come together. A caller's stack is no place for an end.
-        ctx.over(served);
-        ctx.own_task().await;
-        end(&mut state, &mut ctx).await;
-        ctx.bury(state);
+        // Here every way out has come together.
+        let reason = ctx.over(served);
+        let reason = end(&mut state, &mut ctx, reason).await;
+        ctx.bury(state, &reason);
     }
 }
 
@@ -60,16 +59,28 @@ async fn begin<S: GenServer>(lent: Lent<S>, ctx: &mut Context<S>) -> Option<S> {
     None
 }
 
-/// `terminate`, unless the incarnation was killed.
-async fn end<S: GenServer>(state: &mut S, ctx: &mut Context<S>) {
-    if ctx.cell.desk(|desk| desk.killed) {
-        return;
-    }
-    ctx.take_up(Phase::Terminate, "terminate");
-    let reason = ctx.exit_reason();
-    let cell = ctx.cell.again();
-    if let Err(worse) = Guarded::new(cell, async { state.terminate(&reason, ctx).await }).await {
-        ctx.note_exit(&worse);
+/// `terminate`, unless the incarnation was killed. Why it has ended then: that, or what `terminate` failed with.
+#[expect(clippy::manual_async_fn, reason = "see `run`")]
+fn end<S: GenServer>(
+    state: &mut S,
+    ctx: &mut Context<S>,
+    reason: ExitReason,
+) -> impl Future<Output = ExitReason> + Send {
+    async move {
+        // A caller's stack is no place for an end.
+        ctx.own_task().await;
+        if ctx.cell.desk(|desk| desk.killed) {
+            return reason;
+        }
+        ctx.take_up(Phase::Terminate, "terminate");
+        let cell = ctx.cell.again();
+        match Guarded::new(cell, async { state.terminate(&reason, ctx).await }).await {
+            Ok(()) => reason,
+            Err(worse) => {
+                ctx.note_exit(&worse);
+                worse
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::rt::Rt;
 use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
 use crate::start::{Lent, Outcome, StartSender};
+use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
 use restante_core::word::{self, Permit};
@@ -41,9 +42,9 @@ pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
 /// Who runs a server, and what they need for it.
 pub(crate) struct Seat<S: GenServer> {
     desk: UnsafeCell<Desk<S>>,
-    /// The loop of the present incarnation. In an allocation of its own: a mailbox between two servers does without, and
+    /// The loop of the present incarnation (or of the last, until the next one's takes its place). In an allocation of its own: a mailbox between two servers does without, and
     /// everything else of the cell lies at a fixed place behind a thin pointer.
-    body: UnsafeCell<Option<Body>>,
+    body: UnsafeCell<Option<Body<S>>>,
     /// The runtime and task that the mailbox was first served by.
     home: OnceLock<Home>,
     rare: OnceLock<Box<Rare<S>>>,
@@ -54,7 +55,48 @@ pub(crate) struct Seat<S: GenServer> {
     pub(crate) owned: AtomicBool,
 }
 
-type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Body<S> = Pin<Box<dyn Loop<S>>>;
+
+/// A loop in an allocation that the next incarnation's can have after it.
+trait Loop<S: GenServer>: Future<Output = ()> + Send {
+    /// Drops the loop that is there, which is mostly over, and makes the next one in its place.
+    fn begin(self: Pin<&mut Self>, cell: CellRef<S>, incarnation: u32, lent: Lent<S>);
+}
+
+pin_project! {
+    /// What makes loops, and the present one. (A loop's type has no name, but they are all of one.)
+    struct Place<F, Make> {
+        make: Make,
+        #[pin]
+        present: F,
+    }
+}
+
+impl<F: Future<Output = ()>, Make> Future for Place<F, Make> {
+    type Output = ();
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
+        self.project().present.poll(cx)
+    }
+}
+
+impl<S, F, Make> Loop<S> for Place<F, Make>
+where
+    S: GenServer,
+    F: Future<Output = ()> + Send,
+    Make: Fn(CellRef<S>, u32, Lent<S>) -> F + Send,
+{
+    fn begin(self: Pin<&mut Self>, cell: CellRef<S>, incarnation: u32, lent: Lent<S>) {
+        let mut this = self.project();
+        this.present.set((this.make)(cell, incarnation, lent));
+    }
+}
+
+/// The first loop of an allocation.
+fn first_loop<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>) -> Body<S> {
+    let make = crate::run::run::<S>;
+    Box::pin(Place { make, present: make(cell, incarnation, lent) })
+}
 
 #[expect(unsafe_code, reason = "see the invariant (seat)")]
 // SAFETY: desk and body are handed from thread to thread with RUN (invariant (seat)); all that lies in them is Send.
@@ -332,7 +374,7 @@ impl<S: GenServer> Seat<S> {
         let left = in_hand::crashed(cell, desk, own);
         drop_quietly(Clear(|| Self::clear(cell)));
         left.clear_away(cell, reason);
-        for slot in frame::take_orphans().unwrap_or_default() {
+        for slot in frame::take_orphans() {
             slot.fail(Some(reason.clone()));
         }
     }
@@ -503,9 +545,12 @@ impl<S: GenServer> Seat<S> {
         Self::is_due_again(cell);
         // SAFETY: the reference goes into the loop's future, which lies in this cell.
         let own = unsafe { CellRef::new(cell) };
-        let body: Body = Box::pin(crate::run::run(own, incarnation, lent));
-        // SAFETY: RUN is held, and the last incarnation's loop was cleared when it ended.
-        unsafe { *cell.runner.body.get() = Some(body) };
+        // SAFETY: RUN is held.
+        match unsafe { &mut *cell.runner.body.get() } {
+            // Of an incarnation that this one follows in the same breath.
+            Some(last) => last.as_mut().begin(own, incarnation, lent),
+            none => *none = Some(first_loop(own, incarnation, lent)),
+        }
     }
 
     /// Takes the lease for the next incarnation, if the keeper (where there is one) lets it begin; else RUN, which is held,
@@ -773,7 +818,6 @@ impl<S: GenServer> Seat<S> {
     /// The loop has ended. RUN is held, and given up; unless whoever keeps the mailbox wants it served on (true): then it is
     /// still held, and the next incarnation's loop waits to be polled.
     fn finish(cell: &Arc<Cell<S>>) -> bool {
-        Self::clear(cell);
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         let exit = desk.exit.take().map_or_else(
@@ -781,64 +825,69 @@ impl<S: GenServer> Seat<S> {
             |exit| *exit,
         );
         let sender = desk.start.take();
-        let outcome = desk.started.take();
-        let told = match outcome {
-            Some(Started::Ignored) => Outcome::Ignored,
-            _ => Outcome::Stopped(exit.reason.clone()),
-        };
+        let ignored = desk.started.take() == Some(Started::Ignored);
+        let told = sender
+            .as_ref()
+            .map(|_| if ignored { Outcome::Ignored } else { Outcome::Stopped(exit.reason.clone()) });
         desk.mid = true;
         // Killed before it got to the call that its caller had brought along.
-        let brought = desk.inline.take();
+        let brought = desk.inline.take().map(|message| (message, exit.reason.clone()));
         if brought.is_some() {
             cell.count(Fate::Failed, 1);
         }
         cell.runner.trapping.store(false, Ordering::Relaxed);
         let owned = cell.runner.owned.load(Ordering::Relaxed);
-        let mut kept = cell.runner.keeper().map(|keeper| {
-            let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
-            let ignored = matches!(told, Outcome::Ignored);
-            let end = End { exit: exit.clone(), ignored, closed: cell.is_closed(), orphaned };
-            (keeper.ended(&end), keeper)
-        });
-        let mut renewed = None;
-        if let Some((Verdict::Again, keeper)) = &kept {
-            // SAFETY: RUN is held.
-            let own = unsafe { cell.gate().running() };
-            renewed = cell.renew_lease(own, &exit).ok();
-            if renewed.is_none() {
-                // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
-                let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
-                let verdict = keeper.ended(&End::new(never, true));
-                kept = Some((verdict, Arc::clone(keeper)));
+        let keeper = cell.runner.keeper();
+        let (renewed, exit, verdict) = match &keeper {
+            Some(keeper) => {
+                let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
+                match Self::ask(cell, &**keeper, End { exit, ignored, closed: cell.is_closed(), orphaned }) {
+                    Ok(incarnation) => (Some(incarnation), None, None),
+                    Err((exit, verdict)) => (None, Some(exit), Some(verdict)),
+                }
             }
-        }
-        let reason = exit.reason.clone();
+            None => (None, Some(exit), None),
+        };
         if renewed.is_none() {
+            Self::clear(cell);
             // SAFETY: RUN is held and no reference to the reader's half is alive.
             let permit = unsafe { Permit::assume(cell) };
-            cell.end_lease(permit, Some(exit), owned);
+            cell.end_lease(permit, exit, owned);
         }
-        if let Some(message) = brought {
+        if let Some((message, reason)) = brought {
             // It was in hand in all but name: as without a policy, its caller hears why, and it goes nowhere else.
             cell.runner.on_dead(&message, &DeadCause::InHand(reason));
             drop_quietly(message);
         }
-        let again = match (renewed, kept) {
-            (Some(incarnation), Some((_, keeper))) => {
-                Self::prepare(cell, incarnation, Lent::Kept(keeper));
-                true
-            }
-            (_, Some((verdict, _))) => {
-                Self::settle(verdict);
-                false
-            }
-            _ => false,
-        };
+        if let Some(verdict) = verdict {
+            Self::settle(verdict);
+        }
+        let again = renewed.is_some();
+        if let (Some(incarnation), Some(keeper)) = (renewed, keeper) {
+            Self::prepare(cell, incarnation, Lent::Kept(keeper));
+        }
         // After the keeper: who hears of a failed start may ask that one to start it again.
-        if let Some(sender) = sender {
+        if let (Some(sender), Some(told)) = (sender, told) {
             let _ = sender.send(told);
         }
         again
+    }
+
+    /// Tells the keeper of an end, and renews the lease if another incarnation is to come: its number. Else the exit comes
+    /// back, with what the keeper said. RUN is held.
+    fn ask(cell: &Arc<Cell<S>>, keeper: &dyn Keeper<S>, end: End) -> Result<u32, (Exit, Verdict)> {
+        let verdict = keeper.ended(&end);
+        if !matches!(verdict, Verdict::Again) {
+            return Err((end.exit, verdict));
+        }
+        // SAFETY: RUN is held.
+        let own = unsafe { cell.gate().running() };
+        cell.renew_lease(own, end.exit).map_err(|exit| {
+            // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
+            let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
+            let verdict = keeper.ended(&End::new(never, true));
+            (exit, verdict)
+        })
     }
 
     /// Does what a keeper has left for after the lease.

@@ -79,6 +79,19 @@ pin_project! {
     }
 }
 
+#[expect(unsafe_code, reason = "a store without a drop")]
+impl<Call, Cast, Info, Proceed, Timeout> Running<Call, Cast, Info, Proceed, Timeout> {
+    /// Puts a handler where there is none. (A plain store would drop what lay there, at each place anew: code, and a
+    /// landing pad each, that a panic passes on its way.)
+    #[inline(always)]
+    fn begin(self: Pin<&mut Self>, handler: Self) {
+        debug_assert!(matches!(*self, Self::None), "one handler at a time");
+        // SAFETY: nothing pinned is moved or overwritten: there is no handler.
+        let place = unsafe { self.get_unchecked_mut() };
+        std::mem::forget(std::mem::replace(place, handler));
+    }
+}
+
 /// State and context, lent for as long as the loop lasts.
 struct Lent<'a, S: GenServer> {
     state: NonNull<S>,
@@ -172,13 +185,17 @@ where
                 let next = match event {
                     Event::Message(Message::Cast(cast)) => {
                         ctx.take_up(Phase::Cast, S::cast_name(&cast));
-                        running.set(Running::Cast { handler: calls.cast.handler(state, cast, ctx) });
+                        running
+                            .as_mut()
+                            .begin(Running::Cast { handler: calls.cast.handler(state, cast, ctx) });
                         None
                     }
                     Event::Message(Message::Call(CallMessage { call, slot })) => {
                         if slot.is_live() {
                             ctx.take_up(Phase::Call, S::call_name(&call));
-                            running.set(Running::Call { handler: calls.call.handler(state, call, ctx) });
+                            running
+                                .as_mut()
+                                .begin(Running::Call { handler: calls.call.handler(state, call, ctx) });
                             None
                         } else {
                             ctx.skip(call, slot);
@@ -187,24 +204,32 @@ where
                     }
                     Event::Message(Message::Info(info)) | Event::Tick(info) => {
                         ctx.take_up(Phase::Info, S::info_name(&info));
-                        running.set(Running::Info { handler: calls.info.handler(state, info, ctx) });
+                        running
+                            .as_mut()
+                            .begin(Running::Info { handler: calls.info.handler(state, info, ctx) });
                         None
                     }
                     Event::Message(other) => match ctx.info_of(other) {
                         Ok(info) => {
-                            running.set(Running::Info { handler: calls.info.handler(state, info, ctx) });
+                            running
+                                .as_mut()
+                                .begin(Running::Info { handler: calls.info.handler(state, info, ctx) });
                             None
                         }
                         Err(next) => Some(next),
                     },
                     Event::Continue => {
                         ctx.take_up(Phase::Continue, "continue");
-                        running.set(Running::Proceed { handler: calls.proceed.handler(state, (), ctx) });
+                        running
+                            .as_mut()
+                            .begin(Running::Proceed { handler: calls.proceed.handler(state, (), ctx) });
                         None
                     }
                     Event::Idle => {
                         ctx.take_up(Phase::Idle, "timeout");
-                        running.set(Running::Timeout { handler: calls.timeout.handler(state, (), ctx) });
+                        running
+                            .as_mut()
+                            .begin(Running::Timeout { handler: calls.timeout.handler(state, (), ctx) });
                         None
                     }
                     Event::Stop(reason) => {
@@ -246,10 +271,12 @@ where
 /// What a handler mostly says is `go`: told from the rest where it is made, it need not be carried through memory.
 #[inline(always)]
 fn other_than_go(step: Step) -> Option<Step> {
-    match step {
-        Ok(Next(NextKind::Go)) => None,
-        other => Some(other),
+    if matches!(step, Ok(Next(NextKind::Go))) {
+        // (It holds nothing. Else the compiler asks once more whether it does.)
+        std::mem::forget(step);
+        return None;
     }
+    Some(step)
 }
 
 impl<S: GenServer> Context<S> {

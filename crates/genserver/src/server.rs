@@ -74,7 +74,7 @@ pub trait GenServer: Sized + Send + 'static {
     ) -> impl Future<Output = Step> + Send {
         let _ = (cast, ctx);
         async {
-            tracing::warn!(server = std::any::type_name::<Self>(), "a cast that the server does not handle");
+            unhandled::<Self>("a cast");
             Ok(Next::go())
         }
     }
@@ -87,7 +87,7 @@ pub trait GenServer: Sized + Send + 'static {
     ) -> impl Future<Output = Step> + Send {
         let _ = (info, ctx);
         async {
-            tracing::warn!(server = std::any::type_name::<Self>(), "an info that the server does not handle");
+            unhandled::<Self>("an info");
             Ok(Next::go())
         }
     }
@@ -137,6 +137,13 @@ pub trait GenServer: Sized + Send + 'static {
         let _ = info;
         "info"
     }
+}
+
+/// Out of line: a handler is compiled into the loop.
+#[cold]
+#[inline(never)]
+fn unhandled<S>(what: &'static str) {
+    tracing::warn!(server = std::any::type_name::<S>(), "{what} that the server does not handle");
 }
 
 /// What `init` made.

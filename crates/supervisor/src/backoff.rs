@@ -70,10 +70,16 @@ impl Pauses {
     }
 
     /// The pause before the restart that is due now.
-    pub(crate) fn next(&mut self, backoff: &Backoff, now: Instant, rng: &mut fastrand::Rng) -> Duration {
+    pub(crate) fn next(
+        &mut self,
+        backoff: &Backoff,
+        now: impl FnOnce() -> Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Duration {
         if backoff.max.is_zero() {
             return Duration::ZERO;
         }
+        let now = now();
         let healthy = |since| now.saturating_duration_since(since) >= backoff.reset_after;
         if self.up_since.take().is_some_and(healthy) {
             self.attempt = 0;
@@ -108,13 +114,13 @@ mod tests {
         for _ in 0..10 {
             pauses.started(now);
             now += ms(1);
-            seen.push(pauses.next(&backoff, now, &mut rng));
+            seen.push(pauses.next(&backoff, || now, &mut rng));
         }
         assert_eq!(seen, [0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000].map(ms));
         for (up, immediate) in [(2524, false), (2525, true)] {
             let mut pauses = pauses.clone();
             pauses.started(now);
-            assert_eq!(pauses.next(&backoff, now + ms(up), &mut rng).is_zero(), immediate, "{up}");
+            assert_eq!(pauses.next(&backoff, || now + ms(up), &mut rng).is_zero(), immediate, "{up}");
         }
     }
 
@@ -124,8 +130,8 @@ mod tests {
         let backoff = Backoff::default();
         let (mut pauses, mut rng) = (Pauses::default(), fastrand::Rng::with_seed(1));
         let now = restante_core::clock::now();
-        assert_eq!(pauses.next(&backoff, now, &mut rng), Duration::ZERO);
-        assert!(!pauses.next(&backoff, now + Duration::from_secs(60), &mut rng).is_zero());
+        assert_eq!(pauses.next(&backoff, || now, &mut rng), Duration::ZERO);
+        assert!(!pauses.next(&backoff, || now + Duration::from_secs(60), &mut rng).is_zero());
     }
 
     proptest! {
@@ -139,7 +145,7 @@ mod tests {
             let now = restante_core::clock::now();
             let most = ms(max.max(min)) * (100 + jitter) / 100;
             for n in 0..crashes {
-                let pause = pauses.next(&backoff, now, &mut rng);
+                let pause = pauses.next(&backoff, || now, &mut rng);
                 prop_assert!(pause <= most, "{pause:?}");
                 prop_assert!(n == 0 || pause >= ms(min.min(max.max(min))));
             }

@@ -4,7 +4,7 @@
 use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
@@ -54,13 +54,14 @@ pub(crate) trait Child: Send + Sync + 'static {
 /// A server under a supervisor: its mailbox, and the arguments that each `init` is lent.
 pub(crate) struct ServerChild<S: GenServer> {
     server: Server<S>,
-    args: S::Args,
+    /// There until it is dropped.
+    args: Option<S::Args>,
     post: OnceLock<Post>,
 }
 
 impl<S: GenServer> ServerChild<S> {
     pub(crate) fn new(server: Server<S>, args: S::Args) -> Arc<Self> {
-        Arc::new(Self { server, args, post: OnceLock::new() })
+        Arc::new(Self { server, args: Some(args), post: OnceLock::new() })
     }
 
     fn post(&self) -> Option<(Arc<Branch>, u64)> {
@@ -73,6 +74,11 @@ impl<S: GenServer> ServerChild<S> {
 impl<S: GenServer> Drop for ServerChild<S> {
     fn drop(&mut self) {
         self.server.server().close(ExitReason::Shutdown);
+        // They are somebody else's, and may panic in their drop: in the middle of a supervisor's work that would leave those
+        // above it waiting for ever.
+        if let Some(reason) = self.args.take().and_then(drop_quietly) {
+            tracing::error!(server = std::any::type_name::<S>(), %reason, "the arguments of a server panicked in their drop");
+        }
     }
 }
 
@@ -144,7 +150,7 @@ impl<S: GenServer> Child for ServerChild<S> {
 
 impl<S: GenServer> Keeper<S> for ServerChild<S> {
     fn args(&self) -> &S::Args {
-        &self.args
+        self.args.as_ref().expect("they are taken when it is dropped, and not before")
     }
 
     fn start_timeout(&self) -> Duration {

@@ -35,6 +35,9 @@ impl Default for Intensity {
     }
 }
 
+/// So many restarts are remembered in any case, for a longer period that may be set later.
+const FEW: usize = 1024;
+
 /// The restarts that may still matter: never more than the limit and one, so that each costs the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Window {
@@ -43,15 +46,22 @@ pub(crate) struct Window {
 
 impl Window {
     /// Notes an attempt. `Err`: with it there are so many within the period, which is one too many.
-    pub(crate) fn note(&mut self, now: Instant, intensity: Intensity) -> Result<(), u32> {
+    pub(crate) fn note(&mut self, now: impl FnOnce() -> Instant, intensity: Intensity) -> Result<(), u32> {
         let Some(max) = intensity.max else { return Ok(()) };
+        let now = now();
         // Only the last `max + 1` can tell whether it is too many: the oldest of them is within the period, or it is not.
         while self.at.len() > max as usize {
             self.at.pop_front();
         }
+        let within = |at: &Instant| now.saturating_duration_since(*at) <= intensity.period;
+        // Where the limit is so high that it never comes to that, what is over goes: two for each that comes.
+        for _ in 0..2 {
+            if self.at.len() > FEW && self.at.front().is_some_and(|at| !within(at)) {
+                self.at.pop_front();
+            }
+        }
         self.at.push_back(now);
         let full = self.at.len() > max as usize;
-        let within = |at: &Instant| now.saturating_duration_since(*at) <= intensity.period;
         if full && self.at.front().is_some_and(within) { Err(max.saturating_add(1)) } else { Ok(()) }
     }
 
@@ -78,9 +88,9 @@ mod tests {
         let limit = Intensity::new(2, ms(1000));
         for (third, too_many) in [(999, true), (1000, true), (1001, false)] {
             let mut window = Window::default();
-            assert_eq!(window.note(start, limit), Ok(()));
-            assert_eq!(window.note(start + ms(10), limit), Ok(()));
-            assert_eq!(window.note(start + ms(third), limit).is_err(), too_many, "{third}");
+            assert_eq!(window.note(|| start, limit), Ok(()));
+            assert_eq!(window.note(|| start + ms(10), limit), Ok(()));
+            assert_eq!(window.note(|| start + ms(third), limit).is_err(), too_many, "{third}");
         }
     }
 
@@ -90,17 +100,28 @@ mod tests {
         let start = restante_core::clock::now();
         let mut window = Window::default();
         for n in 0..1000 {
-            assert_eq!(window.note(start + ms(350 * n), Intensity::new(2, ms(500))), Ok(()), "{n}");
+            assert_eq!(window.note(|| start + ms(350 * n), Intensity::new(2, ms(500))), Ok(()), "{n}");
         }
     }
 
     #[test]
     fn intensity_zero_allows_none_and_unlimited_all() {
         let now = restante_core::clock::now();
-        assert_eq!(Window::default().note(now, Intensity::new(0, ms(1))), Err(1));
+        assert_eq!(Window::default().note(|| now, Intensity::new(0, ms(1))), Err(1));
         let mut window = Window::default();
-        assert!((0..10_000).all(|_| window.note(now, Intensity::UNLIMITED).is_ok()));
+        assert!((0..10_000).all(|_| window.note(|| now, Intensity::UNLIMITED).is_ok()));
         assert_eq!(window.at.len(), 0, "nothing is remembered for nothing");
+    }
+
+    /// A limit that stands for none costs no more memory than the restarts of one period, however long it goes on.
+    #[test]
+    fn a_limit_that_is_never_reached_remembers_no_more_than_its_period() {
+        let start = restante_core::clock::now();
+        let mut window = Window::default();
+        for n in 0..100_000 {
+            assert_eq!(window.note(|| start + ms(n), Intensity::new(u32::MAX, ms(2000))), Ok(()));
+        }
+        assert!(window.at.len() <= 2002, "{}", window.at.len());
     }
 
     proptest! {
@@ -116,7 +137,7 @@ mod tests {
                 at += ms(gap);
                 all.push(at);
                 let count = all.iter().filter(|t| at - **t <= ms(period)).count();
-                prop_assert_eq!(window.note(at, intensity).is_err(), count > max as usize);
+                prop_assert_eq!(window.note(|| at, intensity).is_err(), count > max as usize);
                 prop_assert!(window.at.len() <= max as usize + 1);
             }
         }

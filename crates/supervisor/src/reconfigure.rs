@@ -4,11 +4,10 @@
 //! of it. What has been decided by the old rules, a pause or a group restart under way, goes on as it was decided.
 
 use crate::backoff::Backoff;
-use crate::branch::{Branch, Desk};
+use crate::branch::{Branch, DeskGuard};
 use crate::child::{Child, Post};
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
-use crate::rt::MutexGuard;
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::{SpecError, SupervisorRef, check_options};
@@ -213,7 +212,7 @@ impl SupervisorRef {
 }
 
 /// The desk of a supervisor that has not ended for good.
-fn open(branch: &Branch) -> Result<MutexGuard<'_, Desk>, ReconfigureError> {
+fn open(branch: &Branch) -> Result<DeskGuard<'_>, ReconfigureError> {
     let desk = branch.desk();
     if desk.closed { Err(ReconfigureError::Closed) } else { Ok(desk) }
 }

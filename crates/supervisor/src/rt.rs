@@ -27,6 +27,18 @@ impl Runtime {
         drop(self.handle.spawn(task));
     }
 
+    /// Runs this there: here and now where that is this runtime, else in a task, which is aborted when nobody waits for it any
+    /// more. `None`: the runtime has shut down.
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        if tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.handle.id()) {
+            return Some(work.await);
+        }
+        tokio_util::task::AbortOnDropHandle::new(self.handle.spawn(work)).await.ok()
+    }
+
     /// To be polled in a task of this runtime.
     pub(crate) async fn sleep(pause: Duration) {
         tokio::time::sleep(pause).await;
@@ -70,6 +82,10 @@ impl Runtime {
     #[expect(clippy::unused_self, reason = "as tokio's")]
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(shuttle::future::spawn(task));
+    }
+
+    pub(crate) async fn run<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        Some(work.await)
     }
 
     pub(crate) async fn sleep(_: Duration) {

@@ -1,5 +1,6 @@
 //! The supervisor's behaviour, through its public face.
 
+mod attack;
 mod cancel;
 mod children;
 mod crash_report;

@@ -8,14 +8,17 @@ use crate::rules::Life;
 use futures::future::BoxFuture;
 use restante_core::{ExitReason, Ledger, Stats};
 use restante_genserver::StartError;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
 impl Child for Branch {
     fn adopt(self: Arc<Self>, post: Post) -> bool {
-        // (One that is up has nobody above it, and must not come under itself.)
+        // Two that come below each other at once must not both look before either has its place.
+        static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
+        // (One that is up has nobody above it, and must not come under itself; neither must one that is not.)
         let is_down = self.desk().rules.life == Life::Down;
-        is_down && self.post.set(post).is_ok()
+        is_down && !self.is_above(&post) && self.post.set(post).is_ok()
     }
 
     fn is_free(&self) -> bool {
@@ -60,7 +63,7 @@ impl Child for Branch {
             keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
         };
         for child in children {
-            self.retire(&*child, &reason);
+            self.retire(&child, &reason);
         }
     }
 
@@ -88,9 +91,11 @@ impl Child for Branch {
     }
 
     fn audit(&self) -> Option<Ledger> {
+        self.settle_accounts(usize::MAX);
         let (mut sum, children): (Ledger, Vec<_>) = {
             let desk = self.desk();
-            (desk.retired, desk.rules.children.values().map(|e| Arc::clone(&e.child)).collect())
+            let present = desk.rules.children.values().map(|e| &e.child);
+            (desk.retired, present.chain(&desk.unsettled).map(Arc::clone).collect())
         };
         for child in children {
             sum += child.audit()?;
@@ -100,6 +105,20 @@ impl Child for Branch {
 
     fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
         Some(self)
+    }
+}
+
+impl Branch {
+    /// Whether this place lies somewhere below it.
+    fn is_above(&self, post: &Post) -> bool {
+        let mut at = post.branch.upgrade();
+        while let Some(branch) = at {
+            if branch.serial == self.serial {
+                return true;
+            }
+            at = branch.parent().map(|(above, _)| above);
+        }
+        false
     }
 }
 

@@ -7,9 +7,10 @@ use crate::child::{Child, Post};
 use crate::child_spec::{ChildKind, ChildSpec};
 use crate::rt::Runtime;
 use crate::rules::{AddError, Attempt, Early, Outcome, Then};
-use restante_core::ExitReason;
 use restante_core::clock::{self, Instant};
+use restante_core::{ExitReason, Ledger};
 use restante_genserver::keeper::{Beginner, End, Verdict};
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 impl Branch {
@@ -50,15 +51,15 @@ impl Branch {
 
     /// It has ended, and holds its lease still.
     pub(crate) fn child_ended(self: &Arc<Self>, key: u64, end: &End) -> Verdict {
-        let now = clock::now();
-        let early = self.desk().rules.goes_on(key, end, now);
+        let now = LazyCell::new(clock::now);
+        let early = self.desk().rules.goes_on(key, end, || *now);
         match early {
             Early::Again => {
                 self.report(key, end, Outcome::Restarts);
                 Verdict::Again
             }
             Early::Settle(attempted) => {
-                let (branch, end) = (Arc::clone(self), end.clone());
+                let (branch, end, now) = (Arc::clone(self), end.clone(), *now);
                 Verdict::Leave(Some(Box::new(move || branch.settle(key, &end, now, attempted))))
             }
         }
@@ -117,7 +118,7 @@ impl Branch {
             }
         }
         if let Some(gone) = then.gone {
-            self.retire(&*gone, reason);
+            self.retire(&gone, reason);
         }
         for waiting in then.tell {
             let _ = waiting.send(());
@@ -128,10 +129,32 @@ impl Branch {
     }
 
     /// A child has left the table: its mailbox closes, and what it counted is kept.
-    pub(crate) fn retire(&self, child: &dyn Child, reason: &ExitReason) {
+    pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
         child.close(reason.clone());
-        if let Some(ledger) = child.audit() {
-            self.desk().retired += ledger;
+        match at_rest(&**child) {
+            Some(ledger) => self.desk().retired += ledger,
+            // Somebody looks at it just now, or it was abandoned in a handler: it counts on.
+            None => self.desk().unsettled.push(Arc::clone(child)),
+        }
+        self.settle_accounts(2);
+    }
+
+    /// Looks again at so many of those that left the table before their counters had come to rest.
+    pub(super) fn settle_accounts(&self, most: usize) {
+        let some: Vec<_> = self.desk().unsettled.iter().rev().take(most).map(Arc::clone).collect();
+        for child in some {
+            let Some(ledger) = at_rest(&*child) else { continue };
+            let mut desk = self.desk();
+            // (Unless somebody else has just done so.)
+            if let Some(at) = desk.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
+                desk.unsettled.swap_remove(at);
+                desk.retired += ledger;
+            }
         }
     }
+}
+
+/// The counters of a closed mailbox, or of all below a supervisor, once nothing can change them any more.
+fn at_rest(child: &dyn Child) -> Option<Ledger> {
+    child.audit().filter(|ledger| ledger.queued == 0 && ledger.in_hand == 0)
 }

@@ -5,7 +5,6 @@ use super::{Branch, Desk, Doomed};
 use crate::perform::Performer;
 use crate::rt::Runtime;
 use crate::rules::{Life, Origin};
-use crate::shutdown::ShutdownReport;
 use restante_core::clock::{self, Instant};
 use restante_core::{Exit, ExitReason, Phase};
 use restante_genserver::StartError;
@@ -65,7 +64,9 @@ impl Branch {
         desk.watched = false;
         desk.ending_since = None;
         desk.late = None;
-        desk.report = ShutdownReport::default();
+        for (_, old) in std::mem::take(&mut desk.report).unexpected {
+            desk.rules.trash.put(old);
+        }
         desk.incarnation += 1;
         desk.me = Some(Arc::clone(self));
         desk.awaited = waiting.is_some();
@@ -105,7 +106,9 @@ impl Branch {
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
             desk.rules.life = Life::Down;
-            desk.last_exit = Some(exit.clone());
+            if let Some(old) = desk.last_exit.replace(exit.clone()) {
+                desk.rules.trash.put(old.reason);
+            }
             desk.closed |= top;
             let settings = &desk.rules.settings;
             let gone: Vec<u64> = if desk.closed {
@@ -125,7 +128,7 @@ impl Branch {
             (exit, desk.me.take(), waiting, std::mem::take(&mut desk.joiners), gone, desk.closed)
         };
         for child in gone {
-            self.retire(&*child, &exit.reason);
+            self.retire(&child, &exit.reason);
         }
         let verdict =
             self.parent().map(|(parent, key)| parent.child_ended(key, &End::new(exit.clone(), closed)));

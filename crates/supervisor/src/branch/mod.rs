@@ -24,7 +24,7 @@ use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{Life, Rules, Settings};
 use crate::shutdown::ShutdownReport;
 use restante_core::clock::Instant;
-use restante_core::{Exit, ExitReason, Ledger};
+use restante_core::{Exit, ExitReason, Ledger, drop_quietly};
 use restante_genserver::StartError;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,6 +82,8 @@ pub(crate) struct Desk {
     watched: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
+    /// Those that have left the table, and whose counters have not come to rest.
+    unsettled: Vec<Arc<dyn Child>>,
 }
 
 /// See [`Desk`].
@@ -89,6 +91,36 @@ struct Doomed {
     incarnation: u32,
     reason: ExitReason,
     brutal: bool,
+}
+
+/// The lock, held. What was thrown away under it goes when it is given up.
+pub(crate) struct DeskGuard<'a>(Option<MutexGuard<'a, Desk>>);
+
+impl std::ops::Deref for DeskGuard<'_> {
+    type Target = Desk;
+    fn deref(&self) -> &Desk {
+        self.0.as_ref().expect("it is held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for DeskGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        self.0.as_mut().expect("it is held until it is dropped")
+    }
+}
+
+impl Drop for DeskGuard<'_> {
+    fn drop(&mut self) {
+        let Some(mut desk) = self.0.take() else { return };
+        if desk.rules.trash.is_empty() {
+            return;
+        }
+        let trash = std::mem::take(&mut desk.rules.trash);
+        drop(desk);
+        if let Some(reason) = drop_quietly(trash) {
+            tracing::error!(%reason, "an error panicked in its drop");
+        }
+    }
 }
 
 impl Desk {
@@ -134,6 +166,7 @@ impl Branch {
                 closed: false,
                 watched: false,
                 retired: Ledger::default(),
+                unsettled: Vec::new(),
             }),
             bell: Notify::new(),
             post: OnceLock::new(),
@@ -141,8 +174,8 @@ impl Branch {
     }
 
     /// The lock. For moments, and never while anything of a child is called.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn desk(&self) -> DeskGuard<'_> {
+        DeskGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {

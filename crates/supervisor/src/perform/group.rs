@@ -31,7 +31,7 @@ pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
             if temporary { rules.discard(*key) } else { None }
         };
         if let Some(gone) = gone {
-            branch.retire(&*gone, &ExitReason::Shutdown);
+            branch.retire(&gone, &ExitReason::Shutdown);
         }
     }
     branch.desk().rules.falling = None;

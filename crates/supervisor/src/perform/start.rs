@@ -131,7 +131,7 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start:
         Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
             let gone = branch.desk().rules.remove(key);
             if let Some(gone) = gone {
-                branch.retire(&*gone, &ExitReason::Shutdown);
+                branch.retire(&gone, &ExitReason::Shutdown);
             }
             Begun::Up
         }
@@ -152,7 +152,7 @@ pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
         }
     };
     if let Some(gone) = gone {
-        branch.retire(&*gone, &ExitReason::Normal);
+        branch.retire(&gone, &ExitReason::Normal);
     }
 }
 

@@ -39,9 +39,12 @@ pub(super) async fn stop_all(branch: &Arc<Branch>) {
 }
 
 async fn stop_in_turn(branch: &Arc<Branch>) {
+    // (Who is down stays down while the whole ends, so nobody behind the last one is looked at again.)
+    let mut before = u64::MAX;
     loop {
-        let last = branch.desk().rules.last_live();
+        let last = branch.desk().rules.last_live(before);
         let Some(key) = last else { return };
+        before = key;
         let killed = {
             let stop = pin!(stop_one(branch, key, false));
             let killed = pin!(branch.until(|desk| desk.brutal));

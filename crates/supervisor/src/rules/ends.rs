@@ -93,7 +93,7 @@ impl RestartLimit {
 impl<C: Clone> Rules<C> {
     /// An incarnation has ended, and its lease has not been given back yet: whether it simply goes on with the next, which is
     /// what mostly happens. Else all the rest is for [`Rules::ended`], after the lease.
-    pub(crate) fn goes_on(&mut self, key: u64, end: &End, now: Instant) -> Early {
+    pub(crate) fn goes_on(&mut self, key: u64, end: &End, now: impl Fn() -> Instant) -> Early {
         let Some(entry) = self.children.get_mut(&key) else { return Early::Settle(None) };
         let comes_back = match entry.state {
             State::Running => fate(entry.options.restart, &end.exit.reason) == Fate::Restarts,
@@ -113,12 +113,15 @@ impl<C: Clone> Rules<C> {
             Ok(pause) if pause.is_zero() => {}
             other => return Early::Settle(Some(other)),
         }
-        if let Some(entry) = self.children.get_mut(&key) {
-            entry.incarnation += 1;
-            entry.epoch += 1;
-            entry.rare().last_exit = Some(end.exit.clone());
+        let Some(entry) = self.children.get_mut(&key) else { return Early::Settle(None) };
+        entry.incarnation += 1;
+        entry.epoch += 1;
+        let old = entry.rare().last_exit.replace(end.exit.clone());
+        let from = std::mem::replace(&mut entry.state, State::Restarting);
+        self.count(from, State::Restarting);
+        if let Some(old) = old {
+            self.trash.put(old.reason);
         }
-        self.change(key, State::Restarting);
         Early::Again
     }
 
@@ -134,8 +137,8 @@ impl<C: Clone> Rules<C> {
         let (state, options) = (entry.state, Arc::clone(&entry.options));
         let reason = &end.exit.reason;
         let keeps_history = self.settings.dynamic && options.restart == Restart::Temporary;
-        if !keeps_history {
-            entry.rare().last_exit = Some(end.exit.clone());
+        if !keeps_history && let Some(old) = entry.rare().last_exit.replace(end.exit.clone()) {
+            self.trash.put(old.reason);
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
         // A group restart will stop it, or is about to: its own end makes no difference.
@@ -217,7 +220,7 @@ impl<C: Clone> Rules<C> {
         let attempt = match attempted {
             _ if escalates => None,
             Some(attempt) => Some(attempt),
-            None => Some(self.attempt(key, now)),
+            None => Some(self.attempt(key, || now)),
         };
         let (outcome, why) = match attempt {
             Some(Ok(pause)) => {
@@ -251,17 +254,19 @@ impl<C: Clone> Rules<C> {
         then.perform = true;
     }
 
-    /// An attempt to restart a child: how long to wait before it, or that it is one too many.
-    pub(super) fn attempt(&mut self, key: u64, now: Instant) -> Attempt {
-        let Some(entry) = self.children.get_mut(&key) else { return Ok(Duration::ZERO) };
+    /// An attempt to restart a child: how long to wait before it, or that it is one too many. The clock, which is no small
+    /// part of a restart, is read where a limit or a pause depends on it.
+    pub(super) fn attempt(&mut self, key: u64, now: impl Fn() -> Instant) -> Attempt {
+        let Some(Entry { options, rare, .. }) = self.children.get_mut(&key) else {
+            return Ok(Duration::ZERO);
+        };
         self.restarts += 1;
-        let options = Arc::clone(&entry.options);
-        let rare = entry.rare();
+        let rare = rare.get_or_insert_default();
         rare.restarts += 1;
         let intensity = self.settings.intensity;
-        let all = self.window.note(now, intensity).map_err(|count| (count, intensity.period));
+        let all = self.window.note(&now, intensity).map_err(|count| (count, intensity.period));
         let alone = match options.intensity {
-            Some(own) => rare.window.note(now, own).map_err(|count| (count, own.period)),
+            Some(own) => rare.window.note(&now, own).map_err(|count| (count, own.period)),
             None => Ok(()),
         };
         if let Err((count, window)) = all.and(alone) {

@@ -37,7 +37,7 @@ impl<C: Clone> Rules<C> {
         if matches!(self.life, Life::Ending(_) | Life::Down) {
             return None;
         }
-        match self.attempt(key, now) {
+        match self.attempt(key, || now) {
             Ok(pause) => {
                 // (One for one: the strategy has changed since. This one and those of the group that are not up yet.)
                 let first = if self.settings.strategy == Strategy::OneForAll { 0 } else { key };

@@ -126,7 +126,8 @@ impl<C: Clone> Rules<C> {
         if let Some(rare) = entry.rare.as_mut() {
             rare.pauses.started(now());
         }
-        self.change(key, State::Running);
+        let from = std::mem::replace(&mut entry.state, State::Running);
+        self.count(from, State::Running);
     }
 
     /// Whether a child whose pause is over is to be started by its own task.

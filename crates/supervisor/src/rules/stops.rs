@@ -31,11 +31,13 @@ pub(crate) enum Stopping<C> {
 impl<C: Clone> Rules<C> {
     /// The supervisor is to end, for the first reason given; if it is not down.
     pub(crate) fn end(&mut self, reason: ExitReason) {
+        if matches!(self.life, Life::Down | Life::Ending(_)) {
+            self.trash.put(reason);
+        } else {
+            self.life = Life::Ending(reason);
+        }
         if self.life == Life::Down {
             return;
-        }
-        if !matches!(self.life, Life::Ending(_)) {
-            self.life = Life::Ending(reason);
         }
         self.group = None;
         self.falling = None;
@@ -113,9 +115,9 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// The child that was started last of those that are not down.
-    pub(crate) fn last_live(&self) -> Option<u64> {
-        self.children.iter().rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
+    /// The child that was started last of those before this one that are not down.
+    pub(crate) fn last_live(&self, before: u64) -> Option<u64> {
+        self.children.range(..before).rev().find(|(_, entry)| entry.state.is_live()).map(|(key, _)| *key)
     }
 
     /// All that are not down.

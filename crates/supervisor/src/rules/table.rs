@@ -2,7 +2,7 @@
 //! leave is decided in the other rooms.
 
 use super::entry::{Entry, Kill, Origin, Rare, State};
-use super::{Life, Rules, Settings};
+use super::{Life, Rules, Settings, Trash};
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +34,7 @@ impl<C: Clone> Rules<C> {
             window: Window::default(),
             rng: fastrand::Rng::with_seed(seed),
             restarts: 0,
+            trash: Trash::default(),
         }
     }
 
@@ -150,6 +151,9 @@ impl<C: Clone> Rules<C> {
         self.supervisors -= usize::from(entry.supervisor);
         if let Some(id) = entry.id().filter(|_| !self.settings.dynamic) {
             self.ids.remove(id);
+        }
+        if let Some(old) = entry.rare.and_then(|rare| rare.last_exit) {
+            self.trash.put(old.reason);
         }
         Some(entry.child)
     }

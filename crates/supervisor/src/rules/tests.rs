@@ -28,7 +28,7 @@ impl std::ops::Deref for Ended {
 }
 
 fn ended(rules: &mut Table, key: u64, end: &End, now: Instant) -> Ended {
-    match rules.goes_on(key, end, now) {
+    match rules.goes_on(key, end, || now) {
         Early::Again => Ended { again: true, then: Then::nothing() },
         Early::Settle(attempted) => Ended { again: false, then: rules.ended(key, end, now, attempted) },
     }

@@ -23,7 +23,7 @@ pub enum Started {
 
 /// Children.
 impl SupervisorRef {
-    /// Adds a child and starts it, beside whatever else is going on.
+    /// Adds a child and starts it, beside whatever else is going on; in the supervisor's runtime, wherever this is called.
     ///
     /// # Errors
     /// [`StartChildError`]. When the child does not start, its specification goes and its mailbox closes.
@@ -61,6 +61,8 @@ impl SupervisorRef {
             Ok(started) => Ok((key, started)),
             // It was not let begin, for that reason.
             Err(StartError::Supervised) if branch.is_ending() => Err(StartChildError::Down),
+            // Its runtime has shut down.
+            Err(StartError::NoRuntime) => Err(StartChildError::Down),
             Err(error) => Err(error.into()),
         }
     }
@@ -136,6 +138,8 @@ impl SupervisorRef {
         start_by_hand(branch, key, start, child, false).await.map_err(|error| match error {
             // It was not let begin, for that reason.
             StartError::Supervised if branch.is_ending() => ChildError::Down,
+            // Its runtime has shut down.
+            StartError::NoRuntime => ChildError::Down,
             error => error.into(),
         })
     }
@@ -152,7 +156,7 @@ impl SupervisorRef {
             desk.rules.remove(key)
         };
         if let Some(gone) = gone {
-            self.branch.retire(&*gone, &ExitReason::Shutdown);
+            self.branch.retire(&gone, &ExitReason::Shutdown);
         }
         Ok(())
     }
@@ -196,7 +200,7 @@ impl Branch {
             }
         };
         if let Some(gone) = gone {
-            self.retire(&*gone, &ExitReason::Shutdown);
+            self.retire(&gone, &ExitReason::Shutdown);
         }
         if let Some(child) = rests {
             child.clear_out(&ExitReason::Shutdown);
@@ -204,7 +208,8 @@ impl Branch {
     }
 }
 
-/// Starts a child, which the table shows as starting.
+/// Starts a child, which the table shows as starting, in its supervisor's runtime, whoever asks: a child that lived in
+/// another would end its supervisor with that one, and would not be restarted any more after its supervisor's.
 async fn start_by_hand(
     branch: &Arc<Branch>,
     key: u64,
@@ -212,19 +217,32 @@ async fn start_by_hand(
     child: Arc<dyn Child>,
     discards: bool,
 ) -> Result<Started, StartError> {
+    let rt = branch.desk().rt.clone();
+    // (Made here: where nobody ever polls the rest it is dropped with it, and does its work.)
+    let guard = StartGuard { branch: Arc::clone(branch), key, start, discards, done: false };
+    let starting = start_here(child, guard);
+    match rt {
+        Some(rt) => rt.run(starting).await.unwrap_or(Err(StartError::NoRuntime)),
+        None => starting.await,
+    }
+}
+
+async fn start_here(child: Arc<dyn Child>, guard: StartGuard) -> Result<Started, StartError> {
     let mut starting = child.start();
     // (Dropped before the start is: the table must know that the child is to end before it does.)
-    let mut guard = StartGuard { branch, key, start, discards, done: false };
+    let mut guard = guard;
     match starting.as_mut().await {
         // Told to end before it was seen to be up: nobody else would start it again.
-        Ok(()) if branch.desk().rules.is_tentative(key) => Err(StartError::Failed(ExitReason::Shutdown)),
+        Ok(()) if guard.branch.desk().rules.is_tentative(guard.key) => {
+            Err(StartError::Failed(ExitReason::Shutdown))
+        }
         Ok(()) => {
             guard.done = true;
             Ok(Started::Running)
         }
         Err(StartError::Ignored) => {
             guard.done = true;
-            perform::ignored(branch, key, start);
+            perform::ignored(&guard.branch, guard.key, guard.start);
             Ok(Started::Ignored)
         }
         Err(error) => Err(error),
@@ -233,8 +251,8 @@ async fn start_by_hand(
 
 /// A start by hand that comes to nothing leaves nothing behind. What has been decided over the child since (it fell with a
 /// group, say) is none of its business.
-struct StartGuard<'a> {
-    branch: &'a Arc<Branch>,
+struct StartGuard {
+    branch: Arc<Branch>,
     key: u64,
     start: u32,
     /// The specification goes as well.
@@ -242,7 +260,7 @@ struct StartGuard<'a> {
     done: bool,
 }
 
-impl Drop for StartGuard<'_> {
+impl Drop for StartGuard {
     fn drop(&mut self) {
         if self.done {
             return;
@@ -253,7 +271,7 @@ impl Drop for StartGuard<'_> {
             if self.discards { desk.rules.discard_start(self.key, self.start) } else { None }
         };
         if let Some(gone) = gone {
-            self.branch.retire(&*gone, &ExitReason::Shutdown);
+            self.branch.retire(&gone, &ExitReason::Shutdown);
         }
     }
 }

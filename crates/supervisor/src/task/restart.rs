@@ -37,7 +37,7 @@ where
             return outcome;
         }
         let (supervisor, task) = (table.label(), &*record.name);
-        if window.note(clock::now(), intensity).is_err() {
+        if window.note(clock::now, intensity).is_err() {
             // (The failure itself is reported with the end.)
             tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
             return outcome;
