@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The pause before a restart, during which messages keep queuing.
 ///
-/// The first restart after a healthy period is immediate; the next waits the minimum, and each further one twice as long,
+/// A child's very first restart is immediate, and so is the first after a healthy period; the next waits the minimum, and each further one twice as long,
 /// up to the maximum. A child that has then been up for the reset time (half of minimum and maximum together, unless set)
 /// is healthy again.
 ///

@@ -35,6 +35,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn close(&self, reason: ExitReason);
     /// Dead-letters what is queued while nobody reads.
     fn clear_out(&self, reason: &ExitReason);
+    /// Whether there can be no other incarnation.
+    fn is_closed(&self) -> bool;
     /// What it is.
     fn kind(&self) -> ChildKind;
     /// The mailbox's name, where it has one.
@@ -121,6 +123,10 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn close(&self, reason: ExitReason) {
         self.server.server().close(reason);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.server.server().is_closed()
     }
 
     fn clear_out(&self, reason: &ExitReason) {

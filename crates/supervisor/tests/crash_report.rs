@@ -1,6 +1,6 @@
 //! One event for an abnormal end, with all that is known of it.
 
-use crate::support::{Log, Tell, noted, quiet, relentless, worker};
+use crate::support::{Log, Tell, listen, noted, quiet, relentless, worker};
 use restante_supervisor::Supervisor;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -44,7 +44,7 @@ impl Subscriber for Errors {
 async fn a_crash_is_one_event_with_the_chain_of_supervisors() {
     quiet();
     let errors = Errors::default();
-    let _guard = tracing::subscriber::set_default(errors.clone());
+    let _guard = listen(errors.clone());
     let log = Log::new();
     let (a, spec) = worker("a", &log);
     let below = relentless(Supervisor::one_for_one()).child(spec).into_child("below").unwrap();

@@ -1,7 +1,7 @@
 //! One event for each end that calls for one, with all that is known of it; none where nobody listens.
 
 use crate::stubborn::stubborn;
-use crate::support::{Ask, Log, OnInit, Tell, noted, quiet, relentless, slow_worker, worker};
+use crate::support::{Ask, Log, OnInit, Tell, listen, noted, quiet, relentless, slow_worker, worker};
 use restante_core::ExitReason;
 use restante_genserver::CallError;
 use restante_supervisor::{Backoff, Restart, Shutdown, Supervisor};
@@ -67,7 +67,7 @@ impl Heard {
     fn listen() -> (Self, DefaultGuard) {
         quiet();
         let heard = Self::default();
-        (heard.clone(), tracing::subscriber::set_default(heard))
+        (heard.clone(), listen(heard))
     }
 
     fn take(&self) -> Vec<Fields> {

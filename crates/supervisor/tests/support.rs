@@ -258,3 +258,17 @@ pub(crate) fn block(
     worker.cast(Tell::Block(begun, closed)).expect("it takes casts");
     (blocks, gate)
 }
+
+/// Listens to `tracing` on this thread.
+///
+/// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether anybody
+/// listens to it, and remembers the answer for all threads: here often the thread of another test, where nobody does. So there
+/// are always two.
+pub(crate) fn listen<S: tracing::Subscriber + Send + Sync + 'static>(
+    to: S,
+) -> tracing::subscriber::DefaultGuard {
+    static OTHER: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
+    std::sync::LazyLock::force(&OTHER);
+    tracing::subscriber::set_default(to)
+}

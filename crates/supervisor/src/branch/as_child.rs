@@ -74,6 +74,10 @@ impl Child for Branch {
         }
     }
 
+    fn is_closed(&self) -> bool {
+        self.desk().closed
+    }
+
     fn kind(&self) -> ChildKind {
         ChildKind::Supervisor
     }

@@ -128,6 +128,29 @@ impl Branch {
         }
     }
 
+    /// Takes the child of this id out of the table if it is stopped and its mailbox has been closed meanwhile. (Nobody is told
+    /// of that where nobody runs.)
+    pub(crate) fn forget_closed(&self, id: &str) {
+        let (key, child) = {
+            let desk = self.desk();
+            let Some(key) = desk.rules.key_of(id) else { return };
+            let Some(entry) = desk.rules.get(key).filter(|_| desk.rules.must_be_stopped(key).is_ok()) else {
+                return;
+            };
+            (key, Arc::clone(&entry.child))
+        };
+        if !child.is_closed() {
+            return;
+        }
+        let gone = {
+            let mut desk = self.desk();
+            if desk.rules.must_be_stopped(key).is_ok() { desk.rules.remove(key) } else { None }
+        };
+        if let Some(gone) = gone {
+            self.retire(&gone, &ExitReason::Shutdown);
+        }
+    }
+
     /// A child has left the table: its mailbox closes, and what it counted is kept.
     pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
         child.close(reason.clone());

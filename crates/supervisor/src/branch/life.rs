@@ -42,14 +42,11 @@ impl Branch {
     ) -> Result<u32, StartError> {
         let rt = Runtime::current();
         let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
-        let next = {
-            let mut desk = self.desk();
+        let (next, rt) = {
+            let desk = self.desk();
             desk.can_begin()?;
-            desk.rt = rt.or(desk.rt.take());
-            if desk.rt.is_none() {
-                return Err(StartError::NoRuntime);
-            }
-            desk.incarnation + 1
+            let rt = rt.or_else(|| desk.rt.clone()).ok_or(StartError::NoRuntime)?;
+            (desk.incarnation + 1, rt)
         };
         if !sure
             && let Some((parent, key)) = self.parent()
@@ -57,11 +54,13 @@ impl Branch {
         {
             return Err(StartError::Supervised);
         }
+        let (tell, told) = oneshot::channel();
         let mut desk = self.desk();
         desk.can_begin()?;
+        desk.rt = Some(rt.clone());
         desk.rules.begin_anew();
         desk.brutal = false;
-        desk.watched = false;
+        desk.joiners.push(tell);
         desk.ending_since = None;
         desk.late = None;
         for (_, old) in std::mem::take(&mut desk.report).unexpected {
@@ -75,7 +74,10 @@ impl Branch {
             desk.brutal = doomed.brutal;
             desk.rules.end(doomed.reason);
         }
-        Ok(desk.incarnation)
+        let incarnation = desk.incarnation;
+        drop(desk);
+        rt.spawn(Lookout { branch: Arc::clone(self), incarnation, told, done: false }.look());
+        Ok(incarnation)
     }
 
     /// All children are up.
@@ -209,27 +211,13 @@ impl Branch {
 
     /// Tells when the present incarnation has ended; at once when there is none.
     pub(crate) fn join(self: &Arc<Self>) -> Result<oneshot::Receiver<Exit>, Exit> {
-        let (tell, told) = oneshot::channel();
-        let lookout = {
-            let mut desk = self.desk();
-            if desk.rules.life == Life::Down {
-                return Err(desk
-                    .last_exit
-                    .clone()
-                    .unwrap_or_else(|| Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0)));
-            }
-            desk.joiners.push(tell);
-            let rt = if desk.watched { None } else { desk.rt.clone() };
-            rt.map(|rt| {
-                let (tell, told) = oneshot::channel();
-                desk.joiners.push(tell);
-                desk.watched = true;
-                (rt, Lookout { branch: Arc::clone(self), incarnation: desk.incarnation, told, done: false })
-            })
-        };
-        if let Some((rt, lookout)) = lookout {
-            rt.spawn(lookout.look());
+        let mut desk = self.desk();
+        if desk.rules.life == Life::Down {
+            let never = || Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0);
+            return Err(desk.last_exit.clone().unwrap_or_else(never));
         }
+        let (tell, told) = oneshot::channel();
+        desk.joiners.push(tell);
         Ok(told)
     }
 }
@@ -250,8 +238,7 @@ impl Desk {
     }
 }
 
-/// Sees to it that who waits for the end of an incarnation hears of it even when its runtime shuts down. (A tree in which
-/// nothing happens has no other task there.)
+/// Sees to it that an incarnation ends with its runtime. (A tree in which nothing happens has no other task there.)
 struct Lookout {
     branch: Arc<Branch>,
     incarnation: u32,

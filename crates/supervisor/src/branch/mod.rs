@@ -78,8 +78,6 @@ pub(crate) struct Desk {
     pub(crate) rt: Option<Runtime>,
     /// There will be no other incarnation.
     pub(crate) closed: bool,
-    /// Somebody waits, and would hear nothing if the runtime shut down: there is a lookout for that.
-    watched: bool,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
     /// Those that have left the table, and whose counters have not come to rest.
@@ -164,7 +162,6 @@ impl Branch {
                 me: None,
                 rt: None,
                 closed: false,
-                watched: false,
                 retired: Ledger::default(),
                 unsettled: Vec::new(),
             }),

@@ -42,6 +42,9 @@ impl SupervisorRef {
         };
         check(&spec, when, dynamic)?;
         let id = spec.id.clone();
+        if !dynamic {
+            branch.forget_closed(id.as_str());
+        }
         let child = Arc::clone(&spec.child);
         let (key, start) = branch.add(spec, true).map_err(|e| match e {
             AddError::Taken { key } => {
@@ -125,6 +128,7 @@ impl SupervisorRef {
     /// Dropping the future before the child is up kills it; its specification stays.
     pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
         let branch = &self.branch;
+        branch.forget_closed(id);
         let (key, child, start) = {
             let mut desk = branch.desk();
             if !matches!(desk.rules.life, Life::Up | Life::Starting) {
