@@ -24,7 +24,7 @@ pub(crate) const AIMS: [Aim; 4] = [
     Aim {
         of: Workload::RestartRemembered12000,
         against: Against::Itself(Workload::RestartRemembered300),
-        at_most: 1.25,
+        at_most: 1.20,
     },
     // A child costs the same, however many there are.
     Aim {

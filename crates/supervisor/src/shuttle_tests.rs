@@ -14,6 +14,7 @@
 //! nothing of it is live, no server was ever there twice, and nobody holds the supervisor or its children any more.
 
 use crate::branch::Branch;
+use crate::child::Child as _;
 use crate::rules::Life;
 use crate::*;
 use restante_core::{ExitReason, Ledger};
@@ -203,7 +204,14 @@ impl Lab {
         // The performer, and whoever stopped something by hand, go when they are done; so do the workers' arguments. (What
         // is left when a schedule is over is torn down task by task, and one may then wait for another in vain.)
         self.all.lock().unwrap().clear();
-        while Arc::strong_count(&branch) > 1 || Arc::strong_count(&self.log.0) > 1 {
+        loop {
+            // (Who was looked at when it left the table is kept until somebody counts.)
+            if let Some(ledger) = branch.audit() {
+                assert_eq!(ledger.lost(), 0, "{ledger}");
+            }
+            if Arc::strong_count(&branch) == 1 && Arc::strong_count(&self.log.0) == 1 {
+                break;
+            }
             yield_now().await;
         }
     }
