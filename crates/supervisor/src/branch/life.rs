@@ -60,6 +60,7 @@ impl Branch {
         desk.rt = Some(rt.clone());
         desk.rules.begin_anew();
         desk.brutal = false;
+        desk.orphaned = false;
         desk.joiners.push(tell);
         desk.ending_since = None;
         desk.late = None;
@@ -102,7 +103,7 @@ impl Branch {
     /// All children are down (or abandoned): the incarnation is over. True: the supervisor above wants the next at once.
     pub(crate) fn down(self: &Arc<Self>) -> bool {
         let top = self.parent().is_none();
-        let (exit, me, waiting, joiners, gone, closed) = {
+        let (exit, me, waiting, joiners, gone, closed, orphaned) = {
             let mut desk = self.desk();
             let Life::Ending(reason) = desk.rules.life.clone() else { return false };
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
@@ -127,13 +128,17 @@ impl Branch {
             };
             let gone: Vec<_> = gone.into_iter().filter_map(|key| desk.rules.remove(key)).collect();
             let waiting = desk.starting.take();
-            (exit, desk.me.take(), waiting, std::mem::take(&mut desk.joiners), gone, desk.closed)
+            let joiners = std::mem::take(&mut desk.joiners);
+            (exit, desk.me.take(), waiting, joiners, gone, desk.closed, desk.orphaned)
         };
         for child in gone {
             self.retire(&child, &exit.reason);
         }
-        let verdict =
-            self.parent().map(|(parent, key)| parent.child_ended(key, &End::new(exit.clone(), closed)));
+        let verdict = self.parent().map(|(parent, key)| {
+            let mut end = End::new(exit.clone(), closed);
+            end.orphaned = orphaned;
+            parent.child_ended(key, &end)
+        });
         let again = match verdict {
             Some(Verdict::Again) => true,
             Some(Verdict::Leave(Some(settle))) => {

@@ -76,6 +76,8 @@ pub(crate) struct Desk {
     /// A supervisor lives by itself: nobody need hold on to it while it is up.
     me: Option<Arc<Branch>>,
     pub(crate) rt: Option<Runtime>,
+    /// Its runtime has shut down under it.
+    pub(crate) orphaned: bool,
     /// There will be no other incarnation.
     pub(crate) closed: bool,
     /// The counters of mailboxes that have left the table.
@@ -161,6 +163,7 @@ impl Branch {
                 report: ShutdownReport::default(),
                 me: None,
                 rt: None,
+                orphaned: false,
                 closed: false,
                 retired: Ledger::default(),
                 unsettled: Vec::new(),

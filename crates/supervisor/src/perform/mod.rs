@@ -123,6 +123,8 @@ impl Branch {
             // Until this is done it need not be begun again for each child that ends by it.
             desk.performing = true;
             desk.brutal = true;
+            // (Or the supervisor above would begin it again, in a runtime that is no more.)
+            desk.orphaned = true;
             desk.rules.end(ExitReason::Killed);
             desk.rules.live_keys()
         };
