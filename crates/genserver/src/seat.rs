@@ -42,8 +42,9 @@ pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
 /// Who runs a server, and what they need for it.
 pub(crate) struct Seat<S: GenServer> {
     desk: UnsafeCell<Desk<S>>,
-    /// The loop of the present incarnation (or of the last, until the next one's takes its place). In an allocation of its own: a mailbox between two servers does without, and
-    /// everything else of the cell lies at a fixed place behind a thin pointer.
+    /// The loop of the present incarnation (or of the last, until the next one's takes its place). In an allocation of its
+    /// own: a mailbox between two servers does without, and everything else of the cell lies at a fixed place behind a thin
+    /// pointer.
     body: UnsafeCell<Option<Body<S>>>,
     /// The runtime and task that the mailbox was first served by.
     home: OnceLock<Home>,

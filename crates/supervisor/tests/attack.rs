@@ -285,9 +285,14 @@ fn a_runtime_that_a_child_was_asked_for_from_takes_no_supervisor_along() {
         noted(&b).await;
     });
     drop(other);
-    std::thread::sleep(Duration::from_millis(50));
-    assert!(tree.is_alive(), "the tree ended with a runtime that it never lived in");
+    // (A child that lived there would be over by now.)
+    assert!(
+        b.call_blocking(Ask::Get).is_ok(),
+        "the child ended with a runtime that it was merely asked for from"
+    );
     assert!(a.call_blocking(Ask::Get).is_ok());
+    assert_eq!((a.incarnation(), b.incarnation()), (1, 1));
+    assert!(tree.is_alive(), "the tree ended with a runtime that it never lived in");
 }
 
 /// From a plain thread without a runtime, and from another executor: the supervisor's own runtime does the work.

@@ -63,7 +63,7 @@ impl SupervisorRef {
         match start_by_hand(branch, key, start, child, true).await {
             Ok(started) => Ok((key, started)),
             // It was not let begin, for that reason.
-            Err(StartError::Supervised) if branch.is_ending() => Err(StartChildError::Down),
+            Err(StartError::Supervised) if branch.is_over() => Err(StartChildError::Down),
             // Its runtime has shut down.
             Err(StartError::NoRuntime) => Err(StartChildError::Down),
             Err(error) => Err(error.into()),
@@ -122,7 +122,8 @@ impl SupervisorRef {
     /// Starts a child that is stopped.
     ///
     /// # Errors
-    /// [`ChildError`]; after [`ChildError::Start`] the specification is still there.
+    /// [`ChildError`]; after [`ChildError::Start`] the specification is still there. One whose mailbox has been closed is gone:
+    /// [`ChildError::NotFound`].
     ///
     /// # Cancel safety
     /// Dropping the future before the child is up kills it; its specification stays.
@@ -141,7 +142,7 @@ impl SupervisorRef {
         };
         start_by_hand(branch, key, start, child, false).await.map_err(|error| match error {
             // It was not let begin, for that reason.
-            StartError::Supervised if branch.is_ending() => ChildError::Down,
+            StartError::Supervised if branch.is_over() => ChildError::Down,
             // Its runtime has shut down.
             StartError::NoRuntime => ChildError::Down,
             error => error.into(),
@@ -186,8 +187,8 @@ impl SupervisorRef {
 }
 
 impl Branch {
-    /// Whether it is not to be up.
-    fn is_ending(&self) -> bool {
+    /// Whether it is down, or about to be.
+    fn is_over(&self) -> bool {
         matches!(self.desk().rules.life, Life::Ending(_) | Life::Down)
     }
 
