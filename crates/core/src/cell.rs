@@ -1062,7 +1062,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if self.gate.bits() & word::SIDE != 0 {
             self.refill(own);
         }
-        let index = own.lanes.lane(Lane::Control)?.iter().position(|m| which(m))?;
+        let index = own.lanes.lane(Lane::Control)?.iter().position(&mut which)?;
         let message = self.take_at(own, Lane::Control, index);
         own.side_pending = own.lanes.side_len() != 0;
         message

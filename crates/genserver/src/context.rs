@@ -307,6 +307,13 @@ impl<S: GenServer> Context<S> {
         self.cell.runner.hand.take_up(phase, name);
     }
 
+    /// The same, out of line: the compiler makes the words of all names that the loop knows when a poll begins, and few
+    /// polls need these.
+    #[inline(never)]
+    pub(crate) fn take_up_rare(&mut self, phase: Phase, name: &'static str) {
+        self.take_up(phase, name);
+    }
+
     /// Nothing is in hand: whatever happens now is not a message's fault.
     #[inline(always)]
     pub(crate) fn put_down(&self) {

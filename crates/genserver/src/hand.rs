@@ -135,15 +135,8 @@ const fn phase_of(word: u64) -> Phase {
 mod tests {
     use super::*;
 
-    const PHASES: [Phase; 7] = [
-        Phase::Init,
-        Phase::Continue,
-        Phase::Call,
-        Phase::Cast,
-        Phase::Info,
-        Phase::Terminate,
-        Phase::Idle,
-    ];
+    const PHASES: [Phase; 7] =
+        [Phase::Init, Phase::Continue, Phase::Call, Phase::Cast, Phase::Info, Phase::Terminate, Phase::Idle];
 
     #[test]
     fn what_is_put_into_the_word_comes_out_of_it() {

@@ -16,7 +16,7 @@ use crate::next::Event;
 use crate::seat::{Cell, Desk};
 use crate::server::GenServer;
 use restante_core::cell::Own;
-use restante_core::{ExitReason, Fate, Lane, drop_quietly, word};
+use restante_core::{ExitReason, Fate, Lane, Phase, drop_quietly, word};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -277,6 +277,9 @@ impl<S: GenServer> Context<S> {
     #[cold]
     pub(crate) fn look_at(&mut self, message: &Message<S>) {
         self.keep_copy(message);
+        if self.watched && message.is_for(self.incarnation()) {
+            self.tell_taken(message.phase(), message.name(), Some(message));
+        }
         // Orders are no messages, and a call whose caller has gone is none any more: the server goes on being idle.
         let nothing = match message {
             Message::Order(_) => true,
@@ -345,6 +348,9 @@ impl<S: GenServer> Context<S> {
             && let Poll::Ready(info) = extra.timers.poll_due(cx)
         {
             self.put_down();
+            if self.watched {
+                self.tell_taken(Phase::Info, S::info_name(&info), None);
+            }
             return Some(Poll::Ready(Event::Tick(info)));
         }
         let cell = &self.cell;

@@ -72,6 +72,8 @@ pub struct Order {
 pub(crate) enum OrderKind {
     /// End for this reason.
     Stop(ExitReason),
+    /// Answer an operator's question to the state. (Made by the loop itself.)
+    Sys,
     /// A linked server ended; only for servers that trap exits.
     Exit(crate::context::ExitSignal),
 }

@@ -21,8 +21,6 @@ pub(crate) enum Event<S: GenServer> {
     Tick(S::Info),
     Continue,
     Idle,
-    /// An operator's look at the state is due.
-    Sys,
     Stop(ExitReason),
 }
 
@@ -54,20 +52,15 @@ impl<S: GenServer> Context<S> {
     /// What comes next, once it is there.
     #[inline]
     pub(crate) fn poll_event(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
-        if self.watched {
-            self.tell_done(None);
-        }
         let result = self.poll_next(cx);
-        if let Poll::Ready(event) = &result {
-            self.cell.desk(|desk| desk.mid = true);
-            if self.watched {
-                self.tell_taken(event);
+        // Pending here, and only here, is the place where a caller may step in.
+        let cell = &self.cell;
+        cell.desk(|desk| {
+            desk.mid = result.is_ready();
+            if !desk.mid {
+                cell.runner.hand.put_down(Phase::Idle);
             }
-        } else {
-            // Pending here, and only here, is the place where a caller may step in.
-            self.cell.desk(|desk| desk.mid = false);
-            self.put_down();
-        }
+        });
         result
     }
 
@@ -78,16 +71,11 @@ impl<S: GenServer> Context<S> {
 
     fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
         let bits = self.cell.gate().bits();
-        if bits & (KILL | SYS) != 0 {
-            if bits & KILL != 0 {
-                return Poll::Ready(Event::Stop(self.cell.doom()));
-            }
-            if let Some(event) = self.poll_sys(bits) {
-                return event;
-            }
+        if bits & KILL != 0 {
+            return Poll::Ready(Event::Stop(self.cell.doom()));
         }
-        if !self.quiet
-            && let Some(event) = self.poll_unquiet(cx)
+        if (bits & SYS != 0 || !self.quiet)
+            && let Some(event) = self.poll_unquiet(bits, cx)
         {
             return event;
         }
@@ -100,6 +88,9 @@ impl<S: GenServer> Context<S> {
             // Making a tick is user code, and no message is to blame for it.
             self.cell.runner.hand.put_down(Phase::Idle);
             if let Poll::Ready(info) = extra.timers.poll_due(cx) {
+                if self.watched {
+                    self.tell_taken(Phase::Info, S::info_name(&info), None);
+                }
                 return Poll::Ready(Event::Tick(info));
             }
         }
@@ -138,11 +129,19 @@ impl<S: GenServer> Context<S> {
     /// What comes first where there is more to see to than messages.
     #[cold]
     #[inline(never)]
-    fn poll_unquiet(&mut self, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+    fn poll_unquiet(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+        if bits & SYS != 0
+            && let Some(event) = self.poll_sys(bits)
+        {
+            return Some(event);
+        }
         self.drop_kept(None);
         if self.continues {
             self.continues = false;
             self.calm();
+            if self.watched {
+                self.tell_taken(Phase::Continue, "continue", None);
+            }
             return Some(Poll::Ready(Event::Continue));
         }
         self.poll_held(cx)
@@ -165,6 +164,9 @@ impl<S: GenServer> Context<S> {
             && idle.poll(cx).is_ready()
         {
             self.idle_over();
+            if self.watched {
+                self.tell_taken(Phase::Idle, "timeout", None);
+            }
             return Poll::Ready(Event::Idle);
         }
         Poll::Pending

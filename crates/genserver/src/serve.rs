@@ -203,13 +203,13 @@ where
                         }
                     }
                     Event::Message(Message::Info(info)) | Event::Tick(info) => {
-                        ctx.take_up(Phase::Info, S::info_name(&info));
+                        ctx.take_up_rare(Phase::Info, S::info_name(&info));
                         running
                             .as_mut()
                             .begin(Running::Info { handler: calls.info.handler(state, info, ctx) });
                         None
                     }
-                    Event::Message(other) => match ctx.info_of(other) {
+                    Event::Message(other) => match ctx.info_of(state, other) {
                         Ok(info) => {
                             running
                                 .as_mut()
@@ -219,25 +219,21 @@ where
                         Err(next) => Some(next),
                     },
                     Event::Continue => {
-                        ctx.take_up(Phase::Continue, "continue");
+                        ctx.take_up_rare(Phase::Continue, "continue");
                         running
                             .as_mut()
                             .begin(Running::Proceed { handler: calls.proceed.handler(state, (), ctx) });
                         None
                     }
                     Event::Idle => {
-                        ctx.take_up(Phase::Idle, "timeout");
+                        ctx.take_up_rare(Phase::Idle, "timeout");
                         running
                             .as_mut()
                             .begin(Running::Timeout { handler: calls.timeout.handler(state, (), ctx) });
                         None
                     }
-                    Event::Sys => {
-                        ctx.serve_sys(state);
-                        Some(Next::go())
-                    }
                     Event::Stop(reason) => {
-                        ctx.take_up(Phase::Idle, "stop");
+                        ctx.take_up_rare(Phase::Idle, "stop");
                         Some(Next::stop_with(reason))
                     }
                 };
@@ -287,26 +283,30 @@ impl<S: GenServer> Context<S> {
     /// The info that a notice or an order brings to a handler; else what is to be done instead.
     #[cold]
     #[inline(never)]
-    fn info_of(&mut self, message: Message<S>) -> Result<S::Info, Next> {
+    fn info_of(&mut self, state: &mut S, message: Message<S>) -> Result<S::Info, Next> {
         match message {
             Message::Notice(notice) if notice.incarnation == self.incarnation() => {
-                self.take_up(Phase::Info, S::info_name(&notice.info));
+                self.take_up_rare(Phase::Info, S::info_name(&notice.info));
                 Ok(notice.info)
             }
             Message::Order(order) if order.incarnation == self.incarnation() => {
-                self.take_up(Phase::Idle, "order");
+                self.take_up_rare(Phase::Idle, "order");
                 match *order.kind {
                     OrderKind::Stop(reason) => Err(Next::stop_with(reason)),
+                    OrderKind::Sys => {
+                        self.serve_sys(state);
+                        Err(Next::go())
+                    }
                     OrderKind::Exit(signal) => {
                         let info = self.trapped(signal).ok_or_else(Next::go)?;
-                        self.take_up(Phase::Info, S::info_name(&info));
+                        self.take_up_rare(Phase::Info, S::info_name(&info));
                         Ok(info)
                     }
                 }
             }
             // For an incarnation that has ended meanwhile.
             stale => {
-                self.take_up(Phase::Idle, "stale");
+                self.take_up_rare(Phase::Idle, "stale");
                 drop_quietly(stale);
                 Err(Next::go())
             }

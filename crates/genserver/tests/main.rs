@@ -16,5 +16,6 @@ mod start;
 mod stress;
 mod support;
 mod survives;
+mod sys;
 mod timers;
 mod untimed;

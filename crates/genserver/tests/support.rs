@@ -258,7 +258,7 @@ pub(crate) struct Lab {
     pub(crate) total: u64,
     pub(crate) kept: Vec<Reply<u64>>,
     pub(crate) things: Vec<Box<dyn std::any::Any + Send>>,
-    plan: Plan,
+    pub(crate) plan: Plan,
 }
 
 impl Lab {

@@ -2,7 +2,7 @@
 
 use super::log::{LogEntry, Moment, Observed};
 use crate::context::Context;
-use crate::message::Message;
+use crate::message::{Message, Order, OrderKind};
 use crate::next::Event;
 use crate::server::GenServer;
 use restante_core::word::{self, CLOSED};
@@ -22,9 +22,11 @@ impl<S: GenServer> Context<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_sys(&mut self, bits: u32) -> Option<Poll<Event<S>>> {
+        self.tell_done(None);
         let wanted = self.wanted();
         if wanted.question {
-            return Some(Poll::Ready(Event::Sys));
+            let order = Order { kind: Box::new(OrderKind::Sys), incarnation: self.incarnation() };
+            return Some(Poll::Ready(Event::Message(Message::Order(order))));
         }
         self.watched = wanted.watched;
         // A call that its caller has brought along has begun already; and a closed mailbox is drained, for nobody may be
@@ -77,13 +79,12 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// Puts the next question to the state.
+    /// Puts the next question to the state, if there is one.
     #[cold]
     #[inline(never)]
     pub(crate) fn serve_sys(&mut self, state: &mut S) {
         self.take_up(Phase::Idle, "sys");
-        let question =
-            self.cell.runner.wishes().and_then(|wishes| wishes.next_question(self.incarnation()));
+        let question = self.cell.runner.wishes().and_then(|wishes| wishes.next_question(self.incarnation()));
         if let Some(question) = question {
             // (Under a net of its own: see `state`.)
             question(state);
@@ -93,16 +94,7 @@ impl<S: GenServer> Context<S> {
     /// A callback is about to run.
     #[cold]
     #[inline(never)]
-    pub(crate) fn tell_taken(&mut self, event: &Event<S>) {
-        let (phase, name, message) = match event {
-            Event::Message(message) if message.is_for(self.incarnation()) => {
-                (message.phase(), message.name(), Some(message))
-            }
-            Event::Tick(info) => (Phase::Info, S::info_name(info), None),
-            Event::Continue => (Phase::Continue, "continue", None),
-            Event::Idle => (Phase::Idle, "timeout", None),
-            Event::Message(_) | Event::Sys | Event::Stop(_) => return,
-        };
+    pub(crate) fn tell_taken(&mut self, phase: Phase, name: &'static str, message: Option<&Message<S>>) {
         let now = Instant::now();
         self.extra().open = Some(Open { phase, name, since: now });
         self.tell(phase, name, message, Moment::Taken, now);

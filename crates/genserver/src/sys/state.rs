@@ -180,7 +180,10 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         if !cell.runner.wishes().is_some_and(|wishes| wishes.withdraw(self.number)) {
             return None;
         }
-        let (message, known) = cell.runner.in_hand_now_of(cell.gate().bits()).map_or(("its mailbox", None), |now| (now.name, now.since));
+        let (message, known) = cell
+            .runner
+            .in_hand_now_of(cell.gate().bits())
+            .map_or(("its mailbox", None), |now| (now.name, now.since));
         let unchanged = (cell.runner.hand.bits(), cell.handled_so_far()) == self.hand;
         let waited = if unchanged { self.began.elapsed() } else { Duration::ZERO };
         Some(SysError::Busy { message, since: known.unwrap_or_default().max(waited) })
@@ -198,7 +201,9 @@ impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
         }
         let reason = ready!(Pin::new(&mut self.down).poll(cx)).unwrap_or(ExitReason::Killed);
         // The answer may have come just before the end. (Nobody answers after it.)
-        drop(self.server.handle.cell().runner.wishes().map(|wishes| wishes.withdraw(self.number)));
+        if let Some(wishes) = self.server.handle.cell().runner.wishes() {
+            wishes.withdraw(self.number);
+        }
         Poll::Ready(match self.answer.try_recv() {
             Ok(answer) => answer.map_err(SysError::Failed),
             Err(_) => Err(SysError::Exited(reason)),

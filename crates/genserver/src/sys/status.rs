@@ -113,14 +113,16 @@ impl<S: GenServer> Sys<'_, S> {
             incarnations: cell.incarnation(),
             messages_in: stats.ledger.sent,
             handled: stats.ledger.handled,
-            message_queue_len: stats.ledger.queued,
+            message_queue_len: self.message_queue_len(),
             stats,
         }
     }
 
-    /// How many messages wait, orders and notices included.
+    /// How many messages wait, orders and notices included. (While the server is in the middle of something those of the
+    /// control lane that it has taken already are not known, and not counted.)
     pub fn message_queue_len(&self) -> u64 {
-        self.cell().stats().ledger.queued
+        let cell = self.cell();
+        cell.audit().map_or_else(|| cell.stats().ledger.queued, |ledger| ledger.queued)
     }
 }
 
