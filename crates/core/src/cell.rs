@@ -28,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
+use tracing::Span;
 use uuid::Uuid;
 
 /// Whoever reads a cell: told when something is to be done and nobody is doing it.
@@ -41,6 +42,10 @@ pub trait Runner<M>: Send + Sync + 'static {
     }
     /// The mailbox is closed, nobody reads it, and nothing is left in it.
     fn on_settled(&self) {}
+    /// The span that a message is being sent in, where that is to be known. Asked while SYS is set, outside the lock.
+    fn span(&self) -> Option<Arc<Span>> {
+        None
+    }
 }
 
 /// The runner of a plain mailbox: its receiver parks its waker in the cell itself.
@@ -165,6 +170,11 @@ impl<M> Own<M> {
         self.hand_lane
     }
 
+    /// The span that the message in hand was sent in, where that is known.
+    pub fn hand_span(&self) -> Option<&Arc<Span>> {
+        self.hand.as_ref().and_then(|meta| meta.span())
+    }
+
     /// The lane of what is taken next is to be known. (What is taken the short way comes from the normal lane, and notes
     /// nothing.)
     pub fn note_lane(&mut self) {
@@ -283,7 +293,7 @@ struct After<M> {
     parked: Option<Waker>,
     wakers: Vec<Waker>,
     dead: Vec<(M, Meta, DeadCause)>,
-    dropped: Option<M>,
+    dropped: Option<(M, Meta)>,
 }
 
 impl<M> Default for After<M> {
@@ -441,6 +451,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let Ok(meta) = self.resolve(&message, options) else {
             return Err(Refused { error: SendError::Expired(message), may_wait: false });
         };
+        // Kept here as well: the last one that goes is not to go under the lock.
+        let _span = meta.span().cloned();
         let mut after = After::default();
         let result = self.place(self.gate.lock(), message, options.lane, meta, asks, &mut after);
         self.afterwards(after);
@@ -462,6 +474,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// What the message will carry. `Err` when it has expired already.
     fn resolve(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
+        let meta = self.resolve_settings(message, options)?;
+        // (User code, and so before the lock.)
+        Ok(if self.gate.bits() & word::SYS == 0 { meta } else { meta.with_span(self.runner.span()) })
+    }
+
+    fn resolve_settings(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
         // What the settings say of data does not hold for orders and notices: they are neither weighed nor do they expire
         // unless they say so themselves.
         let Some(settings) = self.settings.as_ref().filter(|_| options.lane != Lane::Control) else {
@@ -612,6 +630,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         after: &mut After<M>,
     ) {
         let place = self.settings.as_ref().and_then(|s| s.coalesce).unwrap_or_default();
+        let weight = meta.weight();
         let old = match place {
             Coalesce::KeepPlace => g.lanes.lane_mut(lane).replace(at, message, meta),
             Coalesce::MoveBack => {
@@ -621,11 +640,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
         };
         g.room.enter();
-        g.room.enter_weight(meta.weight());
+        g.room.enter_weight(weight);
         if let Some((old, old_meta)) = old {
             g.room.remove(old_meta.weight());
             g.ledger().count(Fate::Coalesced, 1);
-            after.dropped = Some(old);
+            after.dropped = Some((old, old_meta));
         }
         // The newer one may be lighter.
         self.grant(g, after);
@@ -882,9 +901,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 } else if let Some(at) = at {
                     self.coalesce(&mut g, message, options.lane, meta, at, &mut after);
                 } else {
+                    let weight = meta.weight();
                     Self::put(&mut g, message, options.lane, meta, &mut after);
                     g.room.enter();
-                    g.room.enter_weight(meta.weight());
+                    g.room.enter_weight(weight);
                 }
                 if options.lane == Lane::Control || at.is_some() {
                     // The slot itself was not needed.

@@ -2,7 +2,9 @@
 
 use crate::clock::{self, Instant};
 use crate::lanes::Lane;
+use std::sync::Arc;
 use std::time::Duration;
+use tracing::Span;
 
 /// How one message is to be sent. The default: normal lane, no limit, weight 1, no key.
 ///
@@ -106,7 +108,7 @@ fn whole((high, low): (u64, u64)) -> u128 {
 }
 
 /// What a queued message carries; lies beside the message only where it is not plain.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Meta {
     deadline: Option<Instant>,
     key: Option<(u64, u64)>,
@@ -114,6 +116,9 @@ pub struct Meta {
     weight: u32,
     /// How many handlers started on it before.
     attempts: u32,
+    /// In which span it was sent, where the mailbox is traced. (Shared: its drop is a subscriber's code, and not for every
+    /// place that drops a `Meta`.)
+    span: Option<Arc<Span>>,
 }
 
 impl Meta {
@@ -148,6 +153,18 @@ impl Meta {
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
+    }
+
+    /// The same, with the span that it was sent in.
+    #[must_use]
+    pub fn with_span(mut self, span: Option<Arc<Span>>) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// The span that it was sent in.
+    pub fn span(&self) -> Option<&Arc<Span>> {
+        self.span.as_ref()
     }
 
     /// From when on it is not handled any more.

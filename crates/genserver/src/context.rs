@@ -254,6 +254,10 @@ impl<S: GenServer> Context<S> {
 
     /// `init` is done.
     pub(crate) fn started(&mut self) {
+        tracing::debug!(
+            server = std::any::type_name::<S>(), mailbox = %self.cell.label(), incarnation = self.incarnation(),
+            "server started"
+        );
         self.calm();
         self.put_down();
         self.cell.desk(|desk| match desk.start.take() {

@@ -22,7 +22,7 @@ use crate::rt::Rt;
 use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
 use crate::start::{Lent, Outcome, StartSender};
-use crate::sys::Wishes;
+use crate::sys::{Wishes, trace};
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
@@ -37,6 +37,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context as Cx, Poll, Waker};
+use tracing::Span;
 
 /// A server's mailbox, bookkeeping and loop.
 pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
@@ -168,6 +169,8 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) held: bool,
     /// Which handler it was that was last seen half done.
     half: u64,
+    /// The span of the message in hand, while the server is traced; entered while the loop is polled.
+    pub(crate) span: Option<Box<Span>>,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
     /// The same in µs (their low bits, which last for longer than a turn).
@@ -302,6 +305,7 @@ pub(crate) fn new_cell<S: GenServer>(
             killed: false,
             held: false,
             half: 0,
+            span: None,
             began: 0,
             began_us: 0,
             sample: 0,
@@ -357,7 +361,8 @@ impl<S: GenServer> Seat<S> {
         frame::enter(cell.link_id(), std::any::type_name::<S>(), inline, || {
             // The callbacks have a net of their own. This one is for what else may run (a tracing subscriber, say): RUN must
             // be given up whatever happens.
-            match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut cx))) {
+            match catch_unwind(AssertUnwindSafe(|| Self::poll_in_span(cell, || body.as_mut().poll(&mut cx))))
+            {
                 Ok(polled) => polled,
                 Err(payload) => {
                     let reason = ExitReason::from_panic(payload);
@@ -386,7 +391,9 @@ impl<S: GenServer> Seat<S> {
         let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(hand), cell.incarnation());
         desk.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, desk, own);
+        let span = desk.span.take();
         drop_quietly(Clear(|| Self::clear(cell)));
+        drop_quietly(span);
         left.clear_away(cell, reason);
         for slot in frame::take_orphans() {
             slot.fail(Some(reason.clone()));
@@ -508,6 +515,21 @@ impl<S: GenServer> Seat<S> {
                 }
             }
         }
+    }
+
+    /// Polls inside the span of the message in hand, where it has one.
+    #[inline(always)]
+    fn poll_in_span(cell: &Arc<Cell<S>>, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+        // SAFETY: RUN is held, and the loop is not being polled yet.
+        if let Some(span) = &unsafe { cell.runner.desk() }.span {
+            trace::enter(span);
+        }
+        let polled = poll();
+        // SAFETY: RUN is held, and the loop is not being polled any more.
+        if let Some(span) = &unsafe { cell.runner.desk() }.span {
+            trace::exit(span);
+        }
+        polled
     }
 
     /// What becomes of messages in hand from the next incarnation on. RUN is held.
@@ -1032,6 +1054,10 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
                 _ => Dead::Ended,
             });
         }
+    }
+
+    fn span(&self) -> Option<Arc<Span>> {
+        self.wishes().filter(|wishes| wishes.is_traced()).and_then(|_| trace::current())
     }
 
     fn on_settled(&self) {

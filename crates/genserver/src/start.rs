@@ -147,11 +147,19 @@ pub(crate) struct Opts<S: GenServer> {
     runtime: Option<tokio::runtime::Handle>,
     /// `None`: as it is.
     in_hand: Option<Rule<S>>,
+    /// Traced from the first message on.
+    traced: bool,
 }
 
 impl<S: GenServer> Default for Opts<S> {
     fn default() -> Self {
-        Self { caller_runs: CallerRuns::Auto, timeout: DEFAULT_START_TIMEOUT, runtime: None, in_hand: None }
+        Self {
+            caller_runs: CallerRuns::Auto,
+            timeout: DEFAULT_START_TIMEOUT,
+            runtime: None,
+            in_hand: None,
+            traced: false,
+        }
     }
 }
 
@@ -166,6 +174,13 @@ impl<S: GenServer> Opts<S> {
         if let Some(rule) = self.in_hand {
             cell.runner.never_inline.store(self.never_inline(), Ordering::Relaxed);
             Seat::equip(cell, rule);
+        }
+    }
+
+    /// Sees to what is to be watched from the beginning.
+    fn watch(&self, server: &ServerRef<S>) {
+        if self.traced {
+            server.sys().trace(true);
         }
     }
 
@@ -188,6 +203,7 @@ async fn start_with<S: GenServer>(
     cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
     opts.equip(&cell);
     let server = ServerRef::new(Handle::first(cell));
+    opts.watch(&server);
     begin(&server, 1, Lent::Given(args), opts.timeout).await?;
     Ok(server)
 }
@@ -336,6 +352,15 @@ impl<S: GenServer> ServerSettings<S> {
         self
     }
 
+    /// Tells `tracing` of each message, and runs its handler in a span, from the first one on: see [`Sys::trace`]
+    /// (default: not).
+    ///
+    /// [`Sys::trace`]: crate::Sys::trace
+    pub fn trace_messages(mut self) -> Self {
+        self.opts.traced = true;
+        self
+    }
+
     /// The runtime to run on (default: that of whoever starts it).
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.opts.runtime = Some(runtime);
@@ -395,7 +420,9 @@ impl<S: GenServer> Server<S> {
     fn made(new: NewCell<S>, opts: Opts<S>) -> Self {
         let cell = new_cell(new, 0, false, None);
         cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
-        Self { server: ServerRef::new(Handle::first(cell)), opts }
+        let server = ServerRef::new(Handle::first(cell));
+        opts.watch(&server);
+        Self { server, opts }
     }
 
     /// What becomes of the message in hand at a crash (default [`InHand::Drop`]), from the next start by this value on: one

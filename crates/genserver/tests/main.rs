@@ -18,4 +18,5 @@ mod support;
 mod survives;
 mod sys;
 mod timers;
+mod trace;
 mod untimed;

@@ -66,6 +66,18 @@ impl Subscriber for Heard {
     fn exit(&self, _: &Id) {}
 }
 
+/// Sends what this thread tells `tracing` to `to`, while the guard lives.
+///
+/// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether anybody
+/// listens to it, and remembers the answer for all threads: here often the thread of another test, where nobody does. So there
+/// are always two.
+pub(crate) fn listen<S: Subscriber + Send + Sync + 'static>(to: S) -> tracing::subscriber::DefaultGuard {
+    static OTHER: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
+    std::sync::LazyLock::force(&OTHER);
+    tracing::subscriber::set_default(to)
+}
+
 /// Lets as many pass as it has been told to.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate(Arc<Semaphore>);

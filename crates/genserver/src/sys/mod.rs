@@ -25,7 +25,7 @@ mod peek;
 mod serve;
 mod state;
 mod status;
-mod trace;
+pub(crate) mod trace;
 mod wishes;
 
 pub use error::SysError;

@@ -1,6 +1,7 @@
 //! The loop's side: what it does when it finds SYS between two messages.
 
 use super::log::{LogEntry, Moment, Observed};
+use super::trace;
 use crate::context::Context;
 use crate::message::{Message, Order, OrderKind};
 use crate::next::Event;
@@ -97,7 +98,12 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn tell_taken(&mut self, phase: Phase, name: &'static str, message: Option<&Message<S>>) {
         let now = Instant::now();
         self.extra().open = Some(Open { phase, name, since: now });
-        self.tell(phase, name, message, Moment::Taken, now);
+        let traced = self.tell(phase, name, message, Moment::Taken, now);
+        if traced {
+            let from = message.and_then(|_| self.cell.both(|_, own| own.hand_span().cloned()));
+            let span = trace::span::<S>(&self.cell.label(), self.incarnation(), phase, name, from.as_deref());
+            self.cell.desk(|desk| desk.span = span);
+        }
     }
 
     /// It has returned, or failed for this reason.
@@ -111,6 +117,10 @@ impl<S: GenServer> Context<S> {
             None => Moment::Done { took },
             Some(reason) => Moment::Failed { took, reason: reason.clone() },
         };
+        let span = self.cell.desk(|desk| desk.span.take());
+        if let Some(span) = span {
+            trace::exit(&span);
+        }
         self.tell(open.phase, open.name, None, moment, now);
     }
 
@@ -121,13 +131,15 @@ impl<S: GenServer> Context<S> {
         message: Option<&Message<S>>,
         moment: Moment,
         at: Instant,
-    ) {
-        let Some(wishes) = self.cell.runner.wishes() else { return };
+    ) -> bool {
+        let Some(wishes) = self.cell.runner.wishes() else { return false };
         let incarnation = self.incarnation();
         let step = Observed { incarnation, phase, name, message, moment };
         let entry = || LogEntry { at, incarnation, phase, name, moment: step.moment.clone() };
-        if wishes.tell(entry, &step) {
-            super::trace::event(&self.cell.label(), &step);
+        let traced = wishes.tell(entry, &step);
+        if traced {
+            trace::event(&self.cell.label(), &step);
         }
+        traced
     }
 }

@@ -1,7 +1,17 @@
-//! What `tracing` is told of a server that is traced.
+//! What `tracing` is told of a server that is traced: an event for each step, and a span for each message that its handler
+//! runs in.
+//!
+//! The span of a call is a child of the span that its caller is in, who waits for it. That of a cast or an info is a root of
+//! its own, which follows from its sender's: else the messages that a server sends on and on would make one endless trace.
+//!
+//! A handler is polled now and then, by whoever holds RUN; its span lies at the desk and is entered and left around each
+//! poll ([`crate::seat`]). Subscribers are user code: nothing here runs under a lock.
 
 use super::log::{Moment, Observed};
 use crate::server::GenServer;
+use restante_core::Phase;
+use std::sync::Arc;
+use tracing::Span;
 
 /// One step.
 pub(super) fn event<S: GenServer>(mailbox: &str, step: &Observed<'_, S>) {
@@ -16,4 +26,43 @@ pub(super) fn event<S: GenServer>(mailbox: &str, step: &Observed<'_, S>) {
             tracing::info!(server, mailbox, incarnation, %phase, name, ?took, %reason, "message failed");
         }
     }
+}
+
+/// The span that this thread is in, if anybody listens.
+pub(crate) fn current() -> Option<Arc<Span>> {
+    let span = Span::current();
+    (!span.is_none()).then(|| Arc::new(span))
+}
+
+/// The span of a message that was sent in the span `from`; entered. None where nobody listens.
+pub(super) fn span<S: GenServer>(
+    mailbox: &str,
+    incarnation: u32,
+    phase: Phase,
+    name: &'static str,
+    from: Option<&Span>,
+) -> Option<Box<Span>> {
+    let server = std::any::type_name::<S>();
+    let parent = from.filter(|_| phase == Phase::Call).and_then(Span::id);
+    let span = tracing::info_span!(parent: parent, "message", server, mailbox, incarnation, %phase, name);
+    if span.is_none() {
+        return None;
+    }
+    if phase != Phase::Call {
+        span.follows_from(from.and_then(Span::id));
+    }
+    enter(&span);
+    Some(Box::new(span))
+}
+
+/// This thread is in the span from now on.
+#[cold]
+pub(crate) fn enter(span: &Span) {
+    span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
+}
+
+/// This thread is not in the span any more.
+#[cold]
+pub(crate) fn exit(span: &Span) {
+    span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
 }

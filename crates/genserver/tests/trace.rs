@@ -1,0 +1,249 @@
+//! What `tracing` is told of servers, message by message where it is asked to.
+
+use crate::support::{Gate, LONG, Lab, Log, Plan, Tell, echo, listen, pass, settle, tell};
+use restante_genserver::{ExitReason, Next, Server, ServerRef, start};
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Instrument, Metadata, Subscriber};
+use tracing_core::span::Current;
+
+/// Writes down spans and events, and which span each is in.
+#[derive(Clone, Default)]
+struct Scribe {
+    log: Log,
+    next: Arc<AtomicU64>,
+    spans: Arc<Mutex<Vec<(&'static str, String, &'static Metadata<'static>)>>>,
+}
+
+thread_local! {
+    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Default)]
+struct Fields {
+    name: String,
+    message: String,
+    all: String,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.all.push_str(&format!("{}={value:?} ", field.name()));
+        match field.name() {
+            "name" => self.name = format!("{value:?}").trim_matches('"').to_owned(),
+            "message" => self.message = format!("{value:?}"),
+            _ => {}
+        }
+    }
+}
+
+impl Scribe {
+    /// What a span is called here: its name and, if it is a message's, the message's.
+    fn called(&self, id: u64) -> String {
+        let spans = self.spans.lock().unwrap();
+        let (name, of, _) = &spans[usize::try_from(id).unwrap() - 1];
+        if of.is_empty() { (*name).to_owned() } else { format!("{name} {of}") }
+    }
+
+    fn here(&self) -> String {
+        let inside = INSIDE.with_borrow(|i| i.last().copied());
+        inside.map_or_else(|| "-".to_owned(), |id| self.called(id))
+    }
+}
+
+impl Subscriber for Scribe {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("restante_genserver") || metadata.target().contains("trace")
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut fields = Fields::default();
+        span.record(&mut fields);
+        let id = self.next.fetch_add(1, Ordering::SeqCst) + 1;
+        self.spans.lock().unwrap().push((span.metadata().name(), fields.name, span.metadata()));
+        let parent = match span.parent() {
+            Some(parent) => self.called(parent.into_u64()),
+            None if span.is_contextual() => self.here(),
+            None => "-".to_owned(),
+        };
+        self.log.push(format!("span {} in {parent}", self.called(id)));
+        Id::from_u64(id)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, span: &Id, from: &Id) {
+        self.log.push(format!("{} follows {}", self.called(span.into_u64()), self.called(from.into_u64())));
+    }
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.log.push(format!(
+            "{} {} {} in {}",
+            event.metadata().level(),
+            fields.message,
+            fields.name,
+            self.here()
+        ));
+        assert!(!fields.all.contains("secret"), "contents are told of: {}", fields.all);
+    }
+    fn enter(&self, span: &Id) {
+        INSIDE.with_borrow_mut(|i| i.push(span.into_u64()));
+    }
+    fn exit(&self, span: &Id) {
+        INSIDE.with_borrow_mut(|i| assert_eq!(i.pop(), Some(span.into_u64()), "spans nest"));
+    }
+    fn current_span(&self) -> Current {
+        INSIDE.with_borrow(|i| match i.last() {
+            Some(id) => {
+                let metadata = self.spans.lock().unwrap()[usize::try_from(*id).unwrap() - 1].2;
+                Current::new(Id::from_u64(*id), metadata)
+            }
+            None => Current::none(),
+        })
+    }
+}
+
+async fn traced(plan: Plan) -> ServerRef<Lab> {
+    Server::<Lab>::settings().name("traced").trace_messages().start(plan).await.unwrap()
+}
+
+/// Row G6, clause 23.9: one event a step of a life, and no more than that where nobody asked for more.
+#[tokio::test(start_paused = true)]
+async fn a_life_is_told_step_by_step() {
+    let scribe = Scribe::default();
+    let _listens = listen(scribe.clone());
+    let server = Server::<Lab>::new("life");
+    let lab = server.start(Plan::default()).await.unwrap();
+    lab.call(echo(1)).await.unwrap();
+    lab.cast(Tell::Boom).unwrap();
+    lab.join().await;
+    server.start(Plan::default()).await.unwrap();
+    lab.sys().suspend();
+    lab.sys().resume();
+    lab.stop(ExitReason::Shutdown, LONG).await.unwrap();
+    assert_eq!(
+        scribe.log.take(),
+        [
+            "DEBUG server started  in -",
+            "ERROR server crashed  in -",
+            "DEBUG server started  in -",
+            "INFO server suspended  in -",
+            "INFO server resumed  in -",
+            "DEBUG server ended  in -",
+        ]
+    );
+}
+
+/// Row G6, clause 23.9: a call's span is a child of its caller's, a cast's follows from its sender's; events inside a handler
+/// are inside its span, also after an await, and between two polls nobody is inside it.
+#[tokio::test(start_paused = true)]
+async fn messages_run_in_spans() {
+    let scribe = Scribe::default();
+    let _listens = listen(scribe.clone());
+    let lab = traced(Plan::default()).await;
+    settle().await;
+    scribe.log.take();
+    let (entered, go) = (Gate::new(), Gate::new());
+    let caller = lab.clone();
+    let call = pass(&entered, &go);
+    let call = tokio::spawn(async move { caller.call(call).await }.instrument(tracing::info_span!("caller")));
+    entered.pass().await;
+    tracing::info!("meanwhile");
+    go.open();
+    call.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!(
+        scribe.log.take(),
+        [
+            "span caller in -",
+            "INFO message taken ask in -",
+            "span message ask in caller",
+            "INFO meanwhile  in -",
+            "INFO message done ask in -",
+        ]
+    );
+    let sender = tracing::info_span!("sender");
+    sender
+        .in_scope(|| {
+            lab.cast(tell(|_, _| {
+                tracing::info!("before");
+                Box::pin(async {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tracing::info!("after");
+                    Ok(Next::go())
+                })
+            }))
+        })
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        scribe.log.take(),
+        [
+            "span sender in -",
+            "INFO message taken tell in -",
+            "span message tell in -",
+            "message tell follows sender",
+            "INFO before  in message tell",
+            "INFO after  in message tell",
+            "INFO message done tell in -",
+        ]
+    );
+}
+
+/// Clause 23.9: a crash ends the span; tracing can be switched off while a handler is in the middle of something.
+#[tokio::test(start_paused = true)]
+async fn spans_end_with_their_handlers() {
+    let scribe = Scribe::default();
+    let _listens = listen(scribe.clone());
+    let lab = traced(Plan::default()).await;
+    let (entered, go) = (Gate::new(), Gate::new());
+    let caller = lab.clone();
+    let call = pass(&entered, &go);
+    let call = tokio::spawn(async move { caller.call(call).await });
+    entered.pass().await;
+    assert!(lab.sys().trace(false));
+    scribe.log.take();
+    go.open();
+    call.await.unwrap().unwrap();
+    lab.call(echo(1)).await.unwrap();
+    assert_eq!(scribe.log.take(), [""; 0], "nothing is told any more");
+    lab.sys().trace(true);
+    lab.cast(Tell::Boom).unwrap();
+    lab.join().await;
+    let told = scribe.log.take();
+    assert_eq!(
+        told,
+        [
+            "INFO message taken boom in -",
+            "span message boom in -",
+            "INFO message failed boom in -",
+            "ERROR server crashed  in -",
+        ]
+    );
+    // One that is killed in the middle.
+    let lab = traced(Plan::default()).await;
+    let (entered, go) = (Gate::new(), Gate::new());
+    let caller = lab.clone();
+    let call = pass(&entered, &go);
+    tokio::spawn(async move { caller.call(call).await });
+    entered.pass().await;
+    lab.kill();
+    lab.join().await;
+    INSIDE.with_borrow(|inside| assert!(inside.is_empty()));
+}
+
+/// Row G6, clause 23.9: nothing is captured where nobody listens.
+#[tokio::test(start_paused = true)]
+async fn a_traced_server_works_where_nobody_listens() {
+    let lab = traced(Plan::default()).await;
+    for n in 0..10 {
+        lab.cast(Tell::Add(n)).unwrap();
+    }
+    assert_eq!(lab.call(echo(3)).await, Ok(3));
+    assert!(lab.sys().status().traced);
+    let plain = start::<Lab>(Plan::default()).await.unwrap();
+    assert!(!plain.sys().status().traced);
+}
