@@ -131,7 +131,7 @@ impl<S: GenServer> Context<S> {
     #[inline(never)]
     fn poll_unquiet(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
         if bits & SYS != 0
-            && let Some(event) = self.poll_sys(bits)
+            && let Some(event) = self.poll_sys(bits, cx)
         {
             return Some(event);
         }

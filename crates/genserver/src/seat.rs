@@ -171,6 +171,8 @@ pub(crate) struct Desk<S: GenServer> {
     half: u64,
     /// The span of the message in hand, while the server is traced; entered while the loop is polled.
     pub(crate) span: Option<Box<Span>>,
+    /// This poll leaves the span in the end.
+    pub(crate) spans: bool,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
     /// The same in µs (their low bits, which last for longer than a turn).
@@ -306,6 +308,7 @@ pub(crate) fn new_cell<S: GenServer>(
             held: false,
             half: 0,
             span: None,
+            spans: false,
             began: 0,
             began_us: 0,
             sample: 0,
@@ -353,6 +356,19 @@ impl<S: GenServer> Seat<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
+        if cell.gate().bits() & word::SYS != 0 {
+            return Self::poll_in_span(cell, inline);
+        }
+        Self::poll_as(cell, inline, |body, cx| body.as_mut().poll(cx))
+    }
+
+    /// The same by way of `poll`.
+    #[inline(always)]
+    fn poll_as(
+        cell: &Arc<Cell<S>>,
+        inline: Option<SlotPtr>,
+        poll: impl FnOnce(&mut Body<S>, &mut Cx<'_>) -> Poll<()>,
+    ) -> Poll<()> {
         // SAFETY: RUN is held, so this is the only reference.
         let Some(body) = (unsafe { (*cell.runner.body.get()).as_mut() }) else { return Poll::Ready(()) };
         // SAFETY: the count that this would own is not ours, so neither the Arc nor the waker made of it is ever dropped.
@@ -361,8 +377,7 @@ impl<S: GenServer> Seat<S> {
         frame::enter(cell.link_id(), std::any::type_name::<S>(), inline, || {
             // The callbacks have a net of their own. This one is for what else may run (a tracing subscriber, say): RUN must
             // be given up whatever happens.
-            match catch_unwind(AssertUnwindSafe(|| Self::poll_in_span(cell, || body.as_mut().poll(&mut cx))))
-            {
+            match catch_unwind(AssertUnwindSafe(|| poll(body, &mut cx))) {
                 Ok(polled) => polled,
                 Err(payload) => {
                     let reason = ExitReason::from_panic(payload);
@@ -517,19 +532,24 @@ impl<S: GenServer> Seat<S> {
         }
     }
 
-    /// Polls inside the span of the message in hand, where it has one.
-    #[inline(always)]
-    fn poll_in_span(cell: &Arc<Cell<S>>, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-        // SAFETY: RUN is held, and the loop is not being polled yet.
-        if let Some(span) = &unsafe { cell.runner.desk() }.span {
-            trace::enter(span);
-        }
-        let polled = poll();
-        // SAFETY: RUN is held, and the loop is not being polled any more.
-        if let Some(span) = &unsafe { cell.runner.desk() }.span {
-            trace::exit(span);
-        }
-        polled
+    /// Polls the loop inside the span of the message in hand, where it has one. RUN is held.
+    #[cold]
+    #[inline(never)]
+    fn poll_in_span(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
+        Self::poll_as(cell, inline, |body, cx| {
+            {
+                // SAFETY: RUN is held, and the loop is not being polled yet.
+                let desk = unsafe { cell.runner.desk() };
+                desk.spans = true;
+                desk.span.as_deref().into_iter().for_each(trace::enter);
+            }
+            let polled = body.as_mut().poll(cx);
+            // SAFETY: RUN is held, and the loop is not being polled any more.
+            let desk = unsafe { cell.runner.desk() };
+            desk.spans = false;
+            desk.span.as_deref().into_iter().for_each(trace::exit);
+            polled
+        })
     }
 
     /// What becomes of messages in hand from the next incarnation on. RUN is held.

@@ -8,7 +8,7 @@ use crate::next::Event;
 use crate::server::GenServer;
 use restante_core::word::{self, CLOSED};
 use restante_core::{ExitReason, Phase};
-use std::task::Poll;
+use std::task::{Context as Cx, Poll};
 use tokio::time::Instant;
 
 /// What is in a handler, while somebody watches.
@@ -22,7 +22,12 @@ impl<S: GenServer> Context<S> {
     /// SYS is set: what comes of it first. `None`: nothing; what else there is goes on.
     #[cold]
     #[inline(never)]
-    pub(crate) fn poll_sys(&mut self, bits: u32) -> Option<Poll<Event<S>>> {
+    pub(crate) fn poll_sys(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+        if !self.cell.desk(|desk| desk.spans) {
+            // Spans are entered at the beginning of a poll, and this one began before it was known that there are any.
+            cx.waker().wake_by_ref();
+            return Some(Poll::Pending);
+        }
         self.tell_done(None);
         let wanted = self.wanted();
         if wanted.question {
