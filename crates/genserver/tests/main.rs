@@ -11,6 +11,8 @@ mod life;
 mod memory;
 mod receive;
 mod replies;
+mod request;
+mod requests;
 mod smoke;
 mod start;
 mod stress;

@@ -16,6 +16,8 @@ mod collection;
 mod multi_call;
 mod one;
 mod ready;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod target;
 
 pub use collection::Requests;
