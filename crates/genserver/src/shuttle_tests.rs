@@ -770,7 +770,7 @@ fn shuttle_a_start_given_up() {
 }
 
 /// Two servers that know each other.
-async fn peers() -> (Probes, Probes) {
+pub(crate) async fn peers() -> (Probes, Probes) {
     let ((a, _), (b, _)) = (probe(CallerRuns::Auto).await, probe(CallerRuns::Auto).await);
     a.cast(Tell::Peer(b.clone())).unwrap();
     b.cast(Tell::Peer(a.clone())).unwrap();
@@ -778,7 +778,7 @@ async fn peers() -> (Probes, Probes) {
 }
 
 /// They hold each other: none would end by itself.
-async fn end_both((a, b): (Probes, Probes)) {
+pub(crate) async fn end_both((a, b): (Probes, Probes)) {
     for server in [&a, &b] {
         assert_eq!(server.stop(ExitReason::Normal, EVER).await, Ok(()));
         balanced(server.handle.cell());

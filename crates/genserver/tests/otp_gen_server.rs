@@ -175,9 +175,9 @@ async fn a_stop_by_the_mailbox_ends_whoever_reads_it() {
 }
 
 /// A server in a runtime of its own.
-pub(crate) fn elsewhere() -> (tokio::runtime::Runtime, ServerRef<Lab>) {
+pub(crate) async fn elsewhere() -> (tokio::runtime::Runtime, ServerRef<Lab>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let lab = runtime.block_on(lab());
+    let lab = runtime.spawn(lab()).await.unwrap();
     (runtime, lab)
 }
 
@@ -185,12 +185,12 @@ pub(crate) fn elsewhere() -> (tokio::runtime::Runtime, ServerRef<Lab>) {
 /// when its runtime has gone there is none to stop.
 #[tokio::test]
 async fn a_stop_reaches_into_another_runtime() {
-    let (runtime, lab) = elsewhere();
+    let (runtime, lab) = elsewhere().await;
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Ok(()));
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
     runtime.shutdown_background();
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
-    let (runtime, lab) = elsewhere();
+    let (runtime, lab) = elsewhere().await;
     tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
     lab.join().await;
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
@@ -223,6 +223,8 @@ fn a_shutdown_makes_no_report_and_a_crash_makes_one() {
             let crashes = lab().await;
             let Err(CallError::Exited(reason)) = crashes.call(Ask::Boom).await else { panic!("answered") };
             assert!(is_panic(&reason, "boom"));
+            // (The caller hears before the end is reported.)
+            crashes.join().await;
             assert_eq!(heard.0.take(), ["ERROR server crashed"], "one, and not two");
         });
     });

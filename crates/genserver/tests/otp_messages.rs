@@ -88,7 +88,7 @@ async fn a_server_that_calls_itself_is_told() {
 /// called like any, and when it has been killed its callers are told why, whatever their limit.
 #[tokio::test]
 async fn a_server_of_another_runtime_is_called_and_dies() {
-    let (runtime, lab) = elsewhere();
+    let (runtime, lab) = elsewhere().await;
     assert_eq!(lab.call(echo(1)).timeout(Duration::MAX).await, Ok(1));
     let waits = lab.send_request(Ask::Never);
     lab.kill();
@@ -102,7 +102,7 @@ async fn a_server_of_another_runtime_is_called_and_dies() {
 /// server, and callers hear of it at once, whatever their limit.
 #[tokio::test]
 async fn a_server_goes_with_its_runtime() {
-    let (runtime, lab) = elsewhere();
+    let (runtime, lab) = elsewhere().await;
     assert_eq!(lab.call(echo(1)).await, Ok(1));
     let waits = lab.send_request(Ask::Never);
     tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();

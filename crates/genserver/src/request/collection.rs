@@ -17,17 +17,36 @@ use tokio::time::Instant;
 
 /// Requests with labels, whose responses are taken in the order in which they come.
 ///
-/// ```ignore
+/// ```
+/// use restante_genserver::*;
+/// use std::time::Duration;
+/// # struct Shard(u64);
+/// # enum Ask { Size(Reply<u64>) }
+/// # impl GenServer for Shard {
+/// #     type Args = u64;
+/// #     type Call = Ask;
+/// #     type Cast = ();
+/// #     type Info = ();
+/// #     async fn init(size: &u64, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> { Ok(Init::ok(Shard(*size))) }
+/// #     async fn handle_call(&mut self, Ask::Size(reply): Ask, _: &mut Context<Self>) -> Step {
+/// #         reply.send(self.0);
+/// #         Ok(Next::go())
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let shards = [("a", start::<Shard>(40).await?), ("b", start::<Shard>(2).await?)];
 /// let mut requests = Requests::new();
-/// for shard in &shards {
-///     requests.add(shard.name(), shard.send_request(Ask::Size));
+/// for (name, shard) in &shards {
+///     requests.add(*name, shard.send_request(Ask::Size));
 /// }
-/// let deadline = Instant::now() + Duration::from_secs(1);
-/// while let Some((name, size)) = requests.next_until(deadline).await {
-///     report(name, size?);
+/// let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+/// let mut total = 0;
+/// while let Some((_name, size)) = requests.next_until(deadline).await {
+///     total += size?;
 /// }
-/// // Whoever has not answered by then is still in it.
-/// requests.abandon_all();
+/// assert!(requests.is_empty(), "whoever had not answered by then would still be in it");
+/// assert_eq!(total, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 ///
 /// A label may be there several times. A request is there once, since adding it takes it. What is added by its label can be

@@ -155,25 +155,20 @@ fn shuttle_a_crash_with_requests_out() {
     });
 }
 
-/// Two handlers collect from each other: of the ring at most one wait is left standing, and nobody hangs.
+/// Two handlers collect from each other: either they come after each other, or exactly one is refused. None hangs.
 #[test]
 fn shuttle_collections_that_close_a_ring() {
     explore(|| async {
-        let (one, _) = probe(CallerRuns::Auto).await;
-        let (other, _) = probe(CallerRuns::Auto).await;
-        one.cast(Tell::Peer(other.clone())).unwrap();
-        other.cast(Tell::Peer(one.clone())).unwrap();
-        let asked = {
-            let one = one.clone();
-            spawn(async move { one.call(Ask::Gather).await })
+        let (a, b) = peers().await;
+        let other = {
+            let b = b.clone();
+            spawn(async move { b.call(Ask::Gather).await.unwrap() })
         };
-        let answers = [other.call(Ask::Gather).await.unwrap(), asked.await.unwrap()];
-        for answer in &answers {
-            assert!(matches!(answer, Ok(7) | Err(CallError::Cycle { .. })), "{answer:?}");
-        }
-        assert!(answers.iter().any(Result::is_ok), "{answers:?}");
-        assert_eq!(cycle::waits(), 0);
-        one.kill();
-        other.kill();
+        let (mine, others) = (a.call(Ask::Gather).await.unwrap(), other.await);
+        let refused =
+            [&mine, &others].into_iter().filter(|a| matches!(a, Err(CallError::Cycle { .. }))).count();
+        let answered = [&mine, &others].into_iter().filter(|a| **a == Ok(7)).count();
+        assert!(refused <= 1 && refused + answered == 2, "{mine:?} {others:?}");
+        end_both((a, b)).await;
     });
 }
