@@ -191,8 +191,10 @@ async fn a_stop_reaches_into_another_runtime() {
     runtime.shutdown_background();
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
     let (runtime, lab) = elsewhere().await;
+    // (Spoken to, it has a task there that goes with the runtime: one without ends at its next wake-up, clause 15.3.)
+    assert_eq!(lab.call(Ask::Total).await, Ok(0));
     tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
-    lab.join().await;
+    assert_eq!(lab.join().await.reason, ExitReason::Killed);
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
 }
 
