@@ -216,7 +216,7 @@ async fn a_stop_tells_what_came_of_it() {
     assert_eq!(crashed, Err(StopError::Other(ExitReason::error("badmatch"))));
 }
 
-/// Elixir `GenServer`: "start_link/2, call/2 and cast/2", "start/2". A linked start binds, a plain one does not; call, cast
+/// Elixir `GenServer`: `start_link/2, call/2 and cast/2`, `start/2`. A linked start binds, a plain one does not; call, cast
 /// and stop are ok. Differs: a cast to nobody says so.
 #[tokio::test(start_paused = true)]
 async fn a_linked_start_binds_and_a_plain_one_does_not() {
@@ -234,7 +234,7 @@ async fn a_linked_start_binds_and_a_plain_one_does_not() {
     }
 }
 
-/// Elixir `GenServer`: "start_link/3 with local", "nil name". A name is given at the start, or there is none.
+/// Elixir `GenServer`: `start_link/3 with local`, `nil name`. A name is given at the start, or there is none.
 #[tokio::test(start_paused = true)]
 async fn a_server_has_a_name_or_none() {
     let named = Server::<Lab>::settings().name("stack").start(Plan::default()).await.unwrap();
@@ -242,7 +242,7 @@ async fn a_server_has_a_name_or_none() {
     assert_eq!(lab().await.name(), None);
 }
 
-/// Elixir `GenServer`: "call/3 exit messages". Each way in which a call fails has words of its own, and a ring is named.
+/// Elixir `GenServer`: `call/3 exit messages`. Each way in which a call fails has words of its own, and a ring is named.
 #[tokio::test(start_paused = true)]
 async fn each_failure_of_a_call_has_words_of_its_own() {
     let named = Server::<Lab>::settings().name("self").start(Plan::default()).await.unwrap();
@@ -266,7 +266,7 @@ async fn each_failure_of_a_call_has_words_of_its_own() {
     assert_eq!(closed.call(echo(1)).await.unwrap_err().to_string(), "the mailbox is closed");
 }
 
-/// Elixir `GenServer`: "abcast/3", "multi_call/4". All that are there have it, or answer; those that are not are named.
+/// Elixir `GenServer`: `abcast/3`, `multi_call/4`. All that are there have it, or answer; those that are not are named.
 #[tokio::test(start_paused = true)]
 async fn those_that_are_there_have_it_and_the_others_are_named() {
     let (here, foo) = (lab().await, lab().await);
@@ -279,7 +279,7 @@ async fn those_that_are_there_have_it_and_the_others_are_named() {
     assert_eq!((all.replies, all.failures.len()), (vec![(0, 2)], 1));
 }
 
-/// Elixir `GenServer`: "whereis/1". What one holds of a server that is not to be kept leads to it while it is there.
+/// Elixir `GenServer`: `whereis/1`. What one holds of a server that is not to be kept leads to it while it is there.
 #[tokio::test(start_paused = true)]
 async fn a_weak_reference_leads_to_who_is_there() {
     let lab = lab().await;
@@ -290,7 +290,7 @@ async fn a_weak_reference_leads_to_who_is_there() {
     assert!(weak.upgrade().is_none());
 }
 
-/// Elixir `GenServer`: "stop/3". Also from inside: a server that stops itself by a wait for its own end is told that it would
+/// Elixir `GenServer`: `stop/3`. Also from inside: a server that stops itself by a wait for its own end is told that it would
 /// wait for itself, and goes on.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_waits_for_its_own_end_is_told() {

@@ -69,6 +69,10 @@ async fn a_request_is_waited_for_later() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_finds_nothing_leaves_the_request() {
     let lab = lab().await;
+    // The next reply slot has been under a sweep's eyes, and is not any more.
+    assert_eq!(lab.call(Ask::Keep).await, Err(CallError::Timeout));
+    answer(&lab, 0);
+    settle().await;
     let mut request = lab.send_request(Ask::Keep);
     let began = Instant::now();
     assert_eq!(request.wait(SECOND).await, None);
@@ -79,8 +83,11 @@ async fn a_wait_that_finds_nothing_leaves_the_request() {
     let deadline = began + 3 * SECOND;
     assert_eq!(request.wait_until(deadline).await, None);
     assert_eq!(Instant::now(), deadline);
-    // Longer than any default limit, and no sweep ends it.
+    // Longer than any default limit, and no sweep ends it, though one goes round for others.
+    let other = lab.send_request(Ask::Keep);
+    let swept = tokio::spawn(other.into_future());
     assert_eq!(request.wait(10 * SECOND).await, None);
+    assert!(swept.is_finished());
     answer(&lab, 7);
     assert_eq!(request.wait(Duration::MAX).await, Some(Ok(7)));
     assert_eq!(Instant::now(), deadline + 10 * SECOND);

@@ -447,7 +447,9 @@ fn a_collection_may_be_waited_for_anywhere() {
     let (home, other) = (runtime(), runtime());
     let labs = home.block_on(labs(3));
     let mut requests = home.block_on(async { kept(&labs) });
-    labs.iter().for_each(|lab| answer(lab, 1));
+    for lab in &labs {
+        answer(lab, 1);
+    }
     assert_eq!(other.block_on(requests.next()).map(|(_, r)| r), Some(Ok(1)));
     let (requests, second) = std::thread::spawn(move || {
         let second = futures::executor::block_on(requests.next_within(LONG));
