@@ -2,7 +2,7 @@
 //! whose time is over is one that is dropped.
 
 use crate::shuttle_tests::{
-    Ask, EVER, Probes, Tell, balanced, down, end, explore, lasting, once, probe, spawn,
+    Ask, EVER, Probes, Tell, balanced, down, end, end_both, explore, lasting, once, peers, probe, spawn,
 };
 use crate::*;
 use shuttle::thread;
