@@ -234,20 +234,10 @@ where
             Limit::Default => None,
             Limit::After(limit) => match tokio::time::Instant::now().checked_add(limit) {
                 None => None,
-                Some(at) => self.sleep(at),
+                Some(at) => timer(at, || self.server.handle.cell().runner.rt()),
             },
         };
         Ok((waiting.is_some() || sleep.is_some()).then(|| Box::new(Extras { _waiting: waiting, sleep })))
-    }
-
-    fn sleep(&self, at: tokio::time::Instant) -> Option<Pin<Box<Sleep>>> {
-        if tokio::runtime::Handle::try_current().is_ok() {
-            return Some(Box::pin(tokio::time::sleep_until(at)));
-        }
-        // On a foreign executor the server's runtime keeps the time.
-        let rt = self.server.handle.cell().runner.rt()?;
-        let _inside = rt.handle.enter();
-        Some(Box::pin(tokio::time::sleep_until(at)))
     }
 
     #[inline]
@@ -333,6 +323,20 @@ where
     }
 }
 
+/// A timer for a wait at a server of that runtime.
+pub(crate) fn timer(
+    at: tokio::time::Instant,
+    rt: impl FnOnce() -> Option<Arc<Rt>>,
+) -> Option<Pin<Box<Sleep>>> {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        return Some(Box::pin(tokio::time::sleep_until(at)));
+    }
+    // On a foreign executor the server's runtime keeps the time.
+    let rt = rt()?;
+    let _inside = rt.handle.enter();
+    Some(Box::pin(tokio::time::sleep_until(at)))
+}
+
 /// Waits at the slot, under the sweep's eyes where the limit is the default.
 #[inline]
 fn watch<S: GenServer, T: Send>(
@@ -345,6 +349,16 @@ fn watch<S: GenServer, T: Send>(
         wait.watch(0, 0);
         return wait.poll(cx);
     }
+    watch_by_sweep(wait, || cell.runner.rt(), cx)
+}
+
+/// Waits with the default limit: the sweep of this runtime keeps it, else that of the server's.
+#[inline]
+pub(crate) fn watch_by_sweep<T: Send>(
+    wait: &mut Wait<T>,
+    rt: impl FnOnce() -> Option<Arc<Rt>>,
+    cx: &mut Cx<'_>,
+) -> Poll<Outcome<T>> {
     let mut watched = |rt: &Arc<Rt>| {
         let (sweep, epoch) = rt.epoch();
         wait.watch_once(sweep, epoch);
@@ -357,7 +371,7 @@ fn watch<S: GenServer, T: Send>(
     if let Some(polled) = Rt::with_current(&mut watched) {
         return polled;
     }
-    if let Some(rt) = cell.runner.rt() {
+    if let Some(rt) = rt() {
         return watched(&rt);
     }
     // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
@@ -367,7 +381,7 @@ fn watch<S: GenServer, T: Send>(
 
 /// The caller's view of what the slot says.
 #[inline(always)]
-fn settle<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T, CallError> {
+pub(crate) fn settle<S: GenServer, T>(cell: &Cell<S>, outcome: Outcome<T>) -> Result<T, CallError> {
     match outcome {
         Outcome::Value(value) => Ok(value),
         other => unanswered(cell, other),
@@ -375,7 +389,7 @@ fn settle<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T
 }
 
 #[cold]
-fn unanswered<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Result<T, CallError> {
+fn unanswered<S: GenServer, T>(cell: &Cell<S>, outcome: Outcome<T>) -> Result<T, CallError> {
     match outcome {
         Outcome::Value(value) => Ok(value),
         Outcome::Failed(Some(reason)) => Err(CallError::Exited(reason)),
@@ -391,12 +405,12 @@ fn unanswered<S: GenServer, T>(cell: &Arc<Cell<S>>, outcome: Outcome<T>) -> Resu
 
 /// Closed, and why where that is known.
 #[cold]
-fn closed<S: GenServer>(cell: &Arc<Cell<S>>) -> CallError {
+fn closed<S: GenServer>(cell: &Cell<S>) -> CallError {
     cell.last_exit().map_or(CallError::Closed, |exit| CallError::Exited(exit.reason))
 }
 
 #[cold]
-fn refusal<S: GenServer>(cell: &Arc<Cell<S>>, refused: SendError<Message<S>>) -> CallError {
+pub(crate) fn refusal<S: GenServer>(cell: &Cell<S>, refused: SendError<Message<S>>) -> CallError {
     let error = match &refused {
         SendError::Closed(_) => closed(cell),
         SendError::RateLimited { retry_after, .. } => CallError::RateLimited { retry_after: *retry_after },
@@ -410,7 +424,7 @@ fn refusal<S: GenServer>(cell: &Arc<Cell<S>>, refused: SendError<Message<S>>) ->
     error
 }
 
-pub(crate) fn label<S: GenServer>(cell: &Arc<Cell<S>>) -> Label {
+pub(crate) fn label<S: GenServer>(cell: &Cell<S>) -> Label {
     Label { kind: std::any::type_name::<S>(), name: cell.name().cloned() }
 }
 

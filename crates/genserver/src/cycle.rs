@@ -9,8 +9,12 @@
 //! a call whose deferred reply is answered by a spawned task. A spawned task is not its server: calls made from it wait
 //! for nobody's sake here.
 
+mod knot;
+
+pub(crate) use knot::Knot;
+
 use crate::frame::{self, Label};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
@@ -20,9 +24,12 @@ struct Edge {
     label: Label,
 }
 
-static EDGES: Mutex<Option<HashMap<usize, Vec<Edge>>>> = Mutex::new(None);
+/// Who waits, and for whom.
+type Graph = HashMap<usize, Vec<Edge>>;
 
-fn edges() -> MutexGuard<'static, Option<HashMap<usize, Vec<Edge>>>> {
+static EDGES: Mutex<Option<Graph>> = Mutex::new(None);
+
+fn edges() -> MutexGuard<'static, Option<Graph>> {
     EDGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -55,15 +62,19 @@ pub(crate) struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut graph = edges();
-        let Some(all) = graph.as_mut() else { return };
-        if let Some(list) = all.get_mut(&self.from) {
-            if let Some(at) = list.iter().position(|e| e.to == self.to) {
-                list.swap_remove(at);
-            }
-            if list.is_empty() {
-                all.remove(&self.from);
-            }
+        if let Some(all) = edges().as_mut() {
+            remove(all, self.from, self.to);
+        }
+    }
+}
+
+fn remove(all: &mut Graph, from: usize, to: usize) {
+    if let Some(list) = all.get_mut(&from) {
+        if let Some(at) = list.iter().position(|e| e.to == to) {
+            list.swap_remove(at);
+        }
+        if list.is_empty() {
+            all.remove(&from);
         }
     }
 }
@@ -85,7 +96,7 @@ pub(crate) fn wait_for(to: usize, label: impl FnOnce() -> Label) -> Result<Optio
 }
 
 /// The way from `to` back to `from`, over waits and over the callers on this stack.
-fn ring(all: &HashMap<usize, Vec<Edge>>, from: usize, to: usize, label: &Label) -> Option<Path> {
+fn ring(all: &Graph, from: usize, to: usize, label: &Label) -> Option<Path> {
     if from == to {
         return Some(Path(vec![label.to_string()]));
     }
@@ -102,7 +113,7 @@ fn ring(all: &HashMap<usize, Vec<Edge>>, from: usize, to: usize, label: &Label) 
         return None;
     }
     // Depth first, each server once.
-    let mut seen = vec![to];
+    let mut seen = HashSet::from([to]);
     let mut trail: Vec<(usize, String, usize)> = vec![(to, label.to_string(), 0)];
     while let Some((at, _, next)) = trail.last_mut() {
         let Some(edge) = all.get(at).and_then(|list| list.get(*next)) else {
@@ -117,8 +128,7 @@ fn ring(all: &HashMap<usize, Vec<Edge>>, from: usize, to: usize, label: &Label) 
             ring.extend(stack[..at].iter().rev().map(|(_, kind)| (*kind).to_owned()));
             return Some(Path(ring));
         }
-        if !seen.contains(&edge.to) {
-            seen.push(edge.to);
+        if seen.insert(edge.to) {
             trail.push((edge.to, edge.label.to_string(), 0));
         }
     }

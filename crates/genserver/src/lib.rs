@@ -29,6 +29,7 @@ mod message;
 mod next;
 mod receive;
 mod reply;
+mod request;
 #[cfg_attr(shuttle, path = "rt_shuttle.rs")]
 mod rt;
 mod run;
@@ -52,6 +53,7 @@ pub use link::{link, unlink};
 pub use message::{CallMessage, Message, Notice, Order};
 pub use receive::{Mark, ReceiveError, Selector};
 pub use reply::{Reply, late_replies};
+pub use request::{MultiReplies, Request, Requests, Response, multi_call, multi_cast};
 pub use rt::drain;
 pub use server::{GenServer, Init, Next, Step};
 pub use server_ref::{CallRecipient, CastPermit, ServerRef, StopError, WeakServerRef};

@@ -766,3 +766,23 @@ fn loom_a_stale_tag_gives_up_nothing() {
         returned(slot, 2);
     });
 }
+
+/// Row H6: a request that waits without a sweep begins to wait with one × the sweep. It is found, if at all, with the epoch
+/// at which that wait began, and so is not late.
+#[test]
+fn loom_a_wait_that_comes_under_a_sweep_is_not_late() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<u64>();
+        wait.watch(0, 0);
+        let (_, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        let sweeper = thread::spawn(move || sweep_over(&[slot], 1, 40, 20));
+        wait.watch(1, 30);
+        assert!(poll(&mut wait, &waker).is_pending(), "it has waited for ten ticks");
+        sweeper.join().unwrap();
+        assert!(reply.send(7));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}

@@ -304,10 +304,11 @@ impl<S: GenServer> ServerRef<S> {
     }
 
     /// Tells the present incarnation to end: after the handler that is under way, before everything that is queued.
-    /// `terminate` runs. Waits for the end, at most so long; after a time-out the order stands.
+    /// `terminate` runs. Waits for the end, at most so long; after a time-out the order stands. Zero only tells it.
     ///
     /// # Errors
-    /// [`StopError`]; [`StopError::Other`] when the server ended for another reason than this.
+    /// [`StopError`]; [`StopError::Other`] when the server ended for another reason than this; [`StopError::Cycle`], and
+    /// nobody is told to stop, where a handler would wait for the end of its own server or of one that waits for it.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting; the order stands.
@@ -322,6 +323,12 @@ impl<S: GenServer> ServerRef<S> {
         let exit = match now {
             Poll::Ready(exit) => exit,
             Poll::Pending => {
+                let cell = self.handle.cell();
+                let _waiting = match limit {
+                    Duration::ZERO => None,
+                    _ => cycle::wait_for(cell.link_id(), || label(cell))
+                        .map_err(|path| StopError::Cycle { path })?,
+                };
                 self.order_stop(incarnation, reason.clone());
                 restante_core::timeout::at_most(limit, &mut end).await.ok_or(StopError::Timeout)?
             }
@@ -437,6 +444,13 @@ pub enum StopError {
     /// It ended, but for this reason.
     #[error("the server ended for another reason: {0}")]
     Other(ExitReason),
+    /// Whoever would stop it is waited for by it, or is it. To end its own server a handler returns
+    /// [`Next::stop`](crate::Next::stop).
+    #[error("the wait for the server's end would close a ring of waiting servers: {path}")]
+    Cycle {
+        /// The ring.
+        path: cycle::Path,
+    },
 }
 
 impl<S: GenServer> Clone for ServerRef<S> {

@@ -93,6 +93,8 @@ pub(crate) enum Ask {
     Relay(Reply<Result<u32, CallError>>),
     /// What the peer's relay says: a call that comes back here.
     Ring(Reply<Result<u32, CallError>>),
+    /// What the peer echoes, collected.
+    Gather(Reply<Result<u32, CallError>>),
 }
 
 pub(crate) enum Tell {
@@ -170,6 +172,15 @@ impl GenServer for Probe {
                 };
                 reply.send(answer.flatten());
             }
+            Ask::Gather(reply) => {
+                let peer = self.peer.iter().map(|peer| ((), peer.send_request(|reply| Ask::Echo(7, reply))));
+                let mut requests: Requests<(), u32> = peer.collect();
+                let mut answer = Ok(0);
+                while let Some(((), response)) = requests.next().await {
+                    answer = response;
+                }
+                reply.send(answer);
+            }
         }
         Ok(Next::go())
     }
@@ -219,14 +230,14 @@ impl Redeliver for Probe {
 
 pub(crate) type Probes = ServerRef<Probe>;
 
-async fn probe(runs: CallerRuns) -> (Probes, Seen) {
+pub(crate) async fn probe(runs: CallerRuns) -> (Probes, Seen) {
     let args = Args::default();
     let seen = args.seen.clone();
     (Server::settings().caller_runs(runs).start(args).await.unwrap(), seen)
 }
 
 /// A mailbox that outlives its server, which has been started.
-async fn lasting() -> (Server<Probe>, Probes, Args) {
+pub(crate) async fn lasting() -> (Server<Probe>, Probes, Args) {
     let server = Server::settings().build().unwrap();
     let args = Args::default();
     let at = server.start(args.clone()).await.unwrap();
@@ -242,7 +253,7 @@ async fn lasting_under(policy: InHand) -> (Server<Probe>, Probes, Args) {
 }
 
 /// Is told how the present incarnation ends.
-fn down(server: &Probes) -> oneshot::Receiver<Exit> {
+pub(crate) fn down(server: &Probes) -> oneshot::Receiver<Exit> {
     let (tell, told) = oneshot::channel();
     let mut tell = Some(tell);
     server.monitor(monitor::Watch::Incarnation, move |event| {
@@ -254,7 +265,7 @@ fn down(server: &Probes) -> oneshot::Receiver<Exit> {
 }
 
 /// Nothing is lost, and the server, having lost its last reference, ends.
-async fn end(server: Probes) {
+pub(crate) async fn end(server: Probes) {
     let told = down(&server);
     let cell = Arc::clone(server.handle.cell());
     drop(server);
@@ -280,7 +291,7 @@ pub(crate) fn notes(server: &Probes, numbers: impl IntoIterator<Item = u32>) {
 }
 
 /// Polls once.
-async fn once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+pub(crate) async fn once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
@@ -759,7 +770,7 @@ fn shuttle_a_start_given_up() {
 }
 
 /// Two servers that know each other.
-async fn peers() -> (Probes, Probes) {
+pub(crate) async fn peers() -> (Probes, Probes) {
     let ((a, _), (b, _)) = (probe(CallerRuns::Auto).await, probe(CallerRuns::Auto).await);
     a.cast(Tell::Peer(b.clone())).unwrap();
     b.cast(Tell::Peer(a.clone())).unwrap();
@@ -767,7 +778,7 @@ async fn peers() -> (Probes, Probes) {
 }
 
 /// They hold each other: none would end by itself.
-async fn end_both((a, b): (Probes, Probes)) {
+pub(crate) async fn end_both((a, b): (Probes, Probes)) {
     for server in [&a, &b] {
         assert_eq!(server.stop(ExitReason::Normal, EVER).await, Ok(()));
         balanced(server.handle.cell());

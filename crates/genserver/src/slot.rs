@@ -516,7 +516,7 @@ fn sweep_over(all: &[SlotPtr], sweep: u32, epoch: u32, ticks: u32) -> bool {
     for &slot in all {
         let word = slot.0.word.load(Ordering::SeqCst);
         let waits = word & (WAKER | KIND | CALLER_DONE | LOCK) == WAKER;
-        if !waits || slot.0.sweep.load(Ordering::Relaxed) != sweep {
+        if !waits || slot.0.sweep.load(Ordering::Acquire) != sweep {
             // Locked means that its waker is being moved: it waits, or is about to be woken.
             waiting |= word & LOCK != 0;
             continue;
@@ -550,8 +550,10 @@ impl<T: Send> Wait<T> {
     /// Says which sweep is to watch over this wait, and from when on.
     #[inline]
     pub(crate) fn watch(&self, sweep: u32, epoch: u32) {
-        self.slot.0.sweep.store(sweep, Ordering::Relaxed);
         self.slot.0.epoch.store(epoch, Ordering::Relaxed);
+        // Last, and release: a wait that is published already (a request that has been waited for without a sweep, and
+        // now is with one) is not to be found under its new sweep with its old epoch. Pairs with the sweep's acquire.
+        self.slot.0.sweep.store(sweep, Ordering::Release);
     }
 
     /// The same, unless it is watched already: what has waited for room goes on waiting from when it began.

@@ -72,7 +72,7 @@ async fn burst(lab: &ServerRef<Lab>) {
     assert_eq!(lab.call(Ask::Total).timeout(LONG).await, Ok(BURST));
 }
 
-/// Clause 1.7, failure mode 1: the buffers that a burst has filled are given back within a second of being idle.
+/// OTP `gen_server_SUITE`: `auto_hibernate`. Clause 1.7, failure mode 1: the buffers that a burst has filled are given back within a second of being idle.
 #[tokio::test(start_paused = true)]
 async fn an_idle_server_gives_back_what_a_burst_took() {
     let lab = warm().await;
@@ -106,7 +106,7 @@ async fn a_burst_that_ends_in_a_trickle_is_given_back_too() {
     assert_eq!(lab.call(Ask::Total).await, Ok(401));
 }
 
-/// Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as soon as nothing waits, whatever
+/// OTP `gen_server_SUITE`: `hibernate`. Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as soon as nothing waits, whatever
 /// the time.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hibernates_gives_back_what_a_burst_took() {

@@ -84,10 +84,10 @@ pub use restante_core::{
 #[cfg(feature = "genserver")]
 pub use restante_genserver::{
     Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context, DEFAULT_CALL_TIMEOUT,
-    DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, Mark, Message, Next, Notice, Order,
-    ReceiveError, Redeliver, Reply, Selector, Server, ServerRef, ServerSettings, StartError, Step, StopError,
-    TimerId, WeakServerRef, cycle, drain, late_replies, link, start, start_again, start_link, start_monitor,
-    unlink,
+    DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, Mark, Message, MultiReplies, Next,
+    Notice, Order, ReceiveError, Redeliver, Reply, Request, Requests, Response, Selector, Server, ServerRef,
+    ServerSettings, StartError, Step, StopError, TimerId, WeakServerRef, cycle, drain, late_replies, link,
+    multi_call, multi_cast, start, start_again, start_link, start_monitor, unlink,
 };
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
