@@ -490,7 +490,11 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
         match ran {
             Ok(()) => match wait.try_take() {
                 Some(outcome) => return settle(cell, outcome),
-                None if may_block => return finish_blocking(cell, wait, Instant::now().checked_add(limit)),
+                None if may_block => {
+                    let _waiting = cycle::wait_for(cell.link_id(), || label(cell))
+                        .map_err(|path| CallError::Cycle { path })?;
+                    return finish_blocking(cell, wait, Instant::now().checked_add(limit));
+                }
                 None => return Err(CallError::WouldBlock),
             },
             Err(back) => message = back,
@@ -500,6 +504,14 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
         restante_core::drop_quietly(message);
         return Err(CallError::WouldBlock);
     }
+    // From here on a handler that blocks waits, as one that awaits does.
+    let _waiting = match cycle::wait_for(cell.link_id(), || label(cell)) {
+        Ok(waiting) => waiting,
+        Err(path) => {
+            restante_core::drop_quietly(message);
+            return Err(CallError::Cycle { path });
+        }
+    };
     let until = Instant::now().checked_add(limit);
     let mut sending = Sending::new(cell, message, SendOptions::new());
     match block_on_until(&mut sending, until) {

@@ -41,6 +41,7 @@ mod server_ref;
 mod shuttle_tests;
 mod slot;
 mod start;
+mod thread;
 mod timer;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
@@ -56,6 +57,7 @@ pub use server_ref::{CallRecipient, CastPermit, ServerRef, StopError, WeakServer
 pub use start::{
     DEFAULT_START_TIMEOUT, Server, ServerSettings, StartError, start, start_again, start_link, start_monitor,
 };
+pub use thread::{PoolReport, ThreadError, ThreadPool, ThreadPoolBuilder};
 pub use timer::{Every, TimerId};
 
 pub use restante_core::{

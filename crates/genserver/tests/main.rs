@@ -9,6 +9,7 @@ mod in_hand;
 mod incarnations;
 mod life;
 mod memory;
+mod own_threads;
 mod receive;
 mod replies;
 mod smoke;

@@ -1,0 +1,183 @@
+//! A server's task while it lives on threads of ours.
+//!
+//! The life of the runtime that the server belongs to is watched by a sentinel: a task there that does nothing. When the
+//! runtime shuts down it drops the sentinel, and with it one end of a channel; the server then ends here, on its thread, and
+//! not under the runtime's hands.
+
+use super::crew::Resident;
+use super::pool::ThreadPool;
+use crate::call::label;
+use crate::rt::Rt;
+use crate::seat::{Cell, TURN, Task};
+use crate::server::GenServer;
+use crate::server_ref::ServerRef;
+use async_task::Runnable;
+use restante_core::ExitReason;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context as Cx, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Makes a runnable of a server's task, to be scheduled on these threads; false: they take no server any more, and it is to
+/// be dropped, which ends the incarnation.
+pub(crate) fn task<S: GenServer>(
+    task: Task<S>,
+    cell: &Arc<Cell<S>>,
+    rt: Arc<Rt>,
+    threads: ThreadPool,
+) -> (Runnable, bool) {
+    let crew = Arc::clone(threads.crew());
+    let key = crew.move_in(Arc::new(Lodger(Arc::downgrade(cell))));
+    let stay = Stay {
+        task: Some(task),
+        cell: Arc::downgrade(cell),
+        rt,
+        turn: Turn::new(crew.is_alone()),
+        threads,
+        key,
+        sentinel: None,
+        told: 0,
+    };
+    let (runnable, task) = async_task::spawn(stay, move |runnable| crew.put(runnable));
+    task.detach();
+    (runnable, key.is_some())
+}
+
+/// A server on its threads.
+struct Stay<S: GenServer> {
+    /// Until it has left.
+    task: Option<Task<S>>,
+    cell: Weak<Cell<S>>,
+    rt: Arc<Rt>,
+    /// Keeps them.
+    threads: ThreadPool,
+    /// In the crew's list.
+    key: Option<u64>,
+    /// Ends when the runtime does. Made at the first poll.
+    sentinel: Option<oneshot::Receiver<Infallible>>,
+    /// The incarnation that was told to end with its threads.
+    told: u32,
+    turn: Turn,
+}
+
+impl<S: GenServer> Stay<S> {
+    /// Whether the runtime has shut down.
+    fn is_bereft(&mut self, cx: &mut Cx<'_>) -> bool {
+        let rt = &self.rt;
+        let sentinel = self.sentinel.get_or_insert_with(|| {
+            let (mut held, sentinel) = oneshot::channel::<Infallible>();
+            // (A runtime that has shut down drops it at once.)
+            drop(rt.handle.spawn(async move { held.closed().await }));
+            sentinel
+        });
+        Pin::new(sentinel).poll(cx).is_ready()
+    }
+
+    /// The threads are to end: an incarnation that is still there is told, once. True: none is.
+    fn is_shut_out(&mut self) -> bool {
+        if !self.threads.crew().is_shut() {
+            return false;
+        }
+        let Some(cell) = self.cell.upgrade() else { return true };
+        let incarnation = cell.incarnation();
+        if cell.is_leased() && self.told != incarnation {
+            self.told = incarnation;
+            // Mostly it has heard of it already; but this one may have begun at that very moment.
+            ServerRef::of_cell(&cell).order_stop(incarnation, ExitReason::Shutdown);
+        }
+        !cell.is_leased()
+    }
+
+    /// Drops the task, which ends the incarnation where there is one.
+    fn leave(&mut self) {
+        self.task = None;
+        if let Some(key) = self.key.take() {
+            self.threads.crew().moved_out(key);
+        }
+    }
+}
+
+impl<S: GenServer> Future for Stay<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
+        let me = self.get_mut();
+        let rt = Arc::clone(&me.rt);
+        let _inside = rt.handle.enter();
+        if !me.is_bereft(cx) && !me.is_shut_out() {
+            let began = me.turn.began();
+            let polled =
+                me.task.as_mut().map_or(Poll::Ready(()), |task| task.poll_turn(cx, me.turn.messages));
+            me.turn.over(began.map(|began| began.elapsed()));
+            // (Its end may be what the threads wait for.)
+            if polled.is_pending() && !me.is_shut_out() {
+                return Poll::Pending;
+            }
+        }
+        me.leave();
+        Poll::Ready(())
+    }
+}
+
+impl<S: GenServer> Drop for Stay<S> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// How many messages a turn may have: on a thread that others want as well, about as many as take a millisecond.
+#[derive(Debug)]
+struct Turn {
+    messages: u16,
+    shared: bool,
+}
+
+impl Turn {
+    /// On a thread for several servers.
+    const MOST: u16 = 16;
+    const QUANTUM: Duration = Duration::from_millis(1);
+
+    fn new(alone: bool) -> Self {
+        Self { messages: if alone { TURN } else { 1 }, shared: !alone }
+    }
+
+    /// The time, where it matters.
+    fn began(&self) -> Option<Instant> {
+        self.shared.then(Instant::now)
+    }
+
+    fn over(&mut self, took: Option<Duration>) {
+        let Some(took) = took else { return };
+        self.messages =
+            if took > Self::QUANTUM { self.messages / 2 } else { self.messages * 2 }.clamp(1, Self::MOST);
+    }
+}
+
+/// What the pool's end sees of a server.
+struct Lodger<S: GenServer>(Weak<Cell<S>>);
+
+impl<S: GenServer> Resident for Lodger<S> {
+    fn label(&self) -> String {
+        self.0.upgrade().map_or_else(String::new, |cell| label(&cell).to_string())
+    }
+
+    fn move_out(&self) {
+        let Some(cell) = self.0.upgrade() else { return };
+        cell.runner.evict();
+        if cell.is_leased() {
+            let server = ServerRef::of_cell(&cell);
+            server.order_stop(server.incarnation(), ExitReason::Shutdown);
+        }
+        // It may be between two incarnations.
+        cell.runner.wake_task();
+    }
+
+    fn kill(&self) {
+        if let Some(cell) = self.0.upgrade() {
+            cell.kill(ExitReason::Killed);
+        }
+    }
+}
