@@ -1,6 +1,6 @@
 //! Servers on threads of their own: where they run, that they may block, and how threads and servers end.
 
-use crate::support::{Alive, Ask, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, law, tell};
+use crate::support::{Alive, Ask, LONG, Lab, Plan, Tell, ask, echo, is_panic, law, tell};
 use restante_genserver::{
     CallError, CallerRuns, ExitReason, Init, Next, PoolReport, SendError, Server, ServerRef, StartError,
     StopError, ThreadError, ThreadPool, start, start_again,
@@ -274,8 +274,8 @@ fn a_guest_on_an_own_thread_may_not_block() {
 fn after_a_crash_the_next_incarnation_has_the_same_thread() {
     single().block_on(async {
         let server = Server::<Lab>::settings().own_thread().build().unwrap();
-        let log = Log::default();
-        let plan = Plan { log: log.clone(), ..Plan::default() };
+        let plan = Plan::default();
+        let log = plan.log.clone();
         let lab = server.start(plan.clone()).await.unwrap();
         let first = thread_of(&lab).await;
         let (job, begun, go) = block();
@@ -287,7 +287,7 @@ fn after_a_crash_the_next_incarnation_has_the_same_thread() {
         assert!(is_panic(&lab.join().await.reason, "boom"));
         server.start(plan.clone()).await.unwrap();
         assert_eq!(thread_of(&lab).await, first);
-        assert_eq!(log.take(), ["7"]);
+        assert_eq!(log.take(), ["terminate: panic: boom", "7"]);
         assert!(lab.kill());
         assert_eq!(lab.join().await.reason, ExitReason::Killed);
         // Also for whoever has but the reference.
@@ -540,11 +540,8 @@ fn a_pool_ends_with_its_last_handle_and_its_last_server() {
 #[test]
 fn shutting_a_pool_down_stops_its_servers_and_ends_its_threads() {
     single().block_on(async {
-        let log = Log::default();
-        let plan = Plan { log: log.clone(), ..Plan::default() }.end(|lab, reason, _| {
-            lab.log.push(reason);
-            Box::pin(async { Ok(()) })
-        });
+        let plan = Plan::default();
+        let log = plan.log.clone();
         let pool = ThreadPool::new(2);
         let server = Server::<Lab>::settings().thread_pool(&pool).build().unwrap();
         let lab = server.start(plan.clone()).await.unwrap();
@@ -556,7 +553,7 @@ fn shutting_a_pool_down_stops_its_servers_and_ends_its_threads() {
             "{report:?}"
         );
         assert!(has_ended(&ended));
-        assert_eq!(log.take(), ["shutdown", "shutdown"]);
+        assert_eq!(log.take(), ["terminate: shutdown", "terminate: shutdown"]);
         assert!(other.is_closed() && !lab.is_closed() && !lab.is_alive());
         let refused = server.start(plan.clone()).await.map(drop);
         assert_eq!(refused, Err(StartError::Thread(ThreadError::ShutDown)));
@@ -590,8 +587,9 @@ fn shutting_a_pool_down_names_a_server_that_does_not_end() {
 #[test]
 fn a_closed_mailbox_is_drained_by_its_thread() {
     single().block_on(async {
-        let log = Log::default();
-        let lab = own(Plan { log: log.clone(), ..Plan::default() }).await;
+        let plan = Plan::default();
+        let log = plan.log.clone();
+        let lab = own(plan).await;
         let ended = ran(&lab, hears_the_end).await;
         let (job, begun, go) = block();
         lab.send(job).await.unwrap();
@@ -602,7 +600,7 @@ fn a_closed_mailbox_is_drained_by_its_thread() {
         drop(lab);
         go.send(()).unwrap();
         assert!(has_ended(&ended));
-        assert_eq!(log.take(), ["0", "1", "2", "3", "4"]);
+        assert_eq!(log.take(), ["0", "1", "2", "3", "4", "terminate: normal"]);
     });
 }
 
