@@ -29,8 +29,6 @@ pub(super) struct Crew {
     name: Box<str>,
     size: usize,
     stack: Option<usize>,
-    /// For one server.
-    alone: bool,
     jobs: Queue,
     /// No server begins here any more. Changed under the lock, and read without where a moment does not matter.
     shut: AtomicBool,
@@ -50,12 +48,11 @@ struct State {
 }
 
 impl Crew {
-    pub(super) fn new(name: &str, size: usize, stack: Option<usize>, alone: bool) -> Self {
+    pub(super) fn new(name: &str, size: usize, stack: Option<usize>) -> Self {
         Self {
             name: name.into(),
             size: size.max(1),
             stack,
-            alone,
             jobs: Queue::new(),
             shut: AtomicBool::new(false),
             state: Mutex::default(),
@@ -75,10 +72,6 @@ impl Crew {
     pub(super) fn count(&self) -> (usize, usize) {
         let state = self.state();
         (state.threads, state.residents.len())
-    }
-
-    pub(super) fn is_alone(&self) -> bool {
-        self.alone
     }
 
     pub(super) fn is_shut(&self) -> bool {

@@ -23,8 +23,8 @@ use std::time::Duration;
 ///   nanoseconds a message, beside the microseconds that it takes to wake a thread.
 /// - **With tokio's paused clock** time goes on while only these threads are busy: tokio does not know of them.
 ///
-/// A server that always has something to do does not hold up others on the same thread: after about a millisecond (at least
-/// one message, at most 16) it goes to the back of the queue. Servers whose handlers take long hold up as many others as
+/// A server that always has something to do does not hold up others on the same thread: after at most 64 messages it goes to
+/// the back of the queue, and after each single one while they take more than a millisecond. Servers whose handlers take long hold up as many others as
 /// there are threads fewer than such servers.
 ///
 /// A pool is cheap to clone. Its threads are made when its first server starts, and end when the last clone and the last of
@@ -56,8 +56,7 @@ impl ThreadPool {
     pub(crate) fn of_one(name: &str) -> Self {
         // Of a type's path the end says most; the system shows 15 bytes.
         let name = name.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or(name);
-        let ThreadPoolBuilder { name, .. } = Self::builder(1).name(name);
-        Self(Arc::new(Lease(Arc::new(Crew::new(&name, 1, None, true)))))
+        Self::builder(1).name(name).build()
     }
 
     /// The pool's name, which its threads have as well.
@@ -155,7 +154,7 @@ impl ThreadPoolBuilder {
 
     /// Makes the pool. Its threads come with its first server.
     pub fn build(self) -> ThreadPool {
-        ThreadPool(Arc::new(Lease(Arc::new(Crew::new(&self.name, self.threads, self.stack, false)))))
+        ThreadPool(Arc::new(Lease(Arc::new(Crew::new(&self.name, self.threads, self.stack)))))
     }
 }
 

@@ -8,7 +8,7 @@ use super::crew::Resident;
 use super::pool::ThreadPool;
 use crate::call::label;
 use crate::rt::Rt;
-use crate::seat::{Cell, TURN, Task};
+use crate::seat::{Cell, Task};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use async_task::Runnable;
@@ -35,7 +35,7 @@ pub(crate) fn task<S: GenServer>(
         task: Some(task),
         cell: Arc::downgrade(cell),
         rt,
-        turn: Turn::new(crew.is_alone()),
+        turn: Turn::FIRST,
         threads,
         key,
         sentinel: None,
@@ -108,10 +108,9 @@ impl<S: GenServer> Future for Stay<S> {
         let rt = Arc::clone(&me.rt);
         let _inside = rt.handle.enter();
         if !me.is_bereft(cx) && !me.is_shut_out() {
-            let began = me.turn.began();
-            let polled =
-                me.task.as_mut().map_or(Poll::Ready(()), |task| task.poll_turn(cx, me.turn.messages));
-            me.turn.over(began.map(|began| began.elapsed()));
+            let began = Instant::now();
+            let polled = me.task.as_mut().map_or(Poll::Ready(()), |task| task.poll_turn(cx, me.turn.0));
+            me.turn = me.turn.after(began.elapsed());
             // (Its end may be what the threads wait for.)
             if polled.is_pending() && !me.is_shut_out() {
                 return Poll::Pending;
@@ -128,31 +127,18 @@ impl<S: GenServer> Drop for Stay<S> {
     }
 }
 
-/// How many messages a turn may have: on a thread that others want as well, about as many as take a millisecond.
-#[derive(Debug)]
-struct Turn {
-    messages: u16,
-    shared: bool,
-}
+/// How many messages the next turn may have: one after a turn that took long, twice as many after each that did not. So
+/// servers whose handlers are slow take turns by the message, and others hardly notice that there are turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Turn(u16);
 
 impl Turn {
-    /// On a thread for several servers.
-    const MOST: u16 = 16;
-    const QUANTUM: Duration = Duration::from_millis(1);
+    const FIRST: Self = Self(1);
+    const MOST: u16 = 64;
+    const LONG: Duration = Duration::from_millis(1);
 
-    fn new(alone: bool) -> Self {
-        Self { messages: if alone { TURN } else { 1 }, shared: !alone }
-    }
-
-    /// The time, where it matters.
-    fn began(&self) -> Option<Instant> {
-        self.shared.then(Instant::now)
-    }
-
-    fn over(&mut self, took: Option<Duration>) {
-        let Some(took) = took else { return };
-        self.messages =
-            if took > Self::QUANTUM { self.messages / 2 } else { self.messages * 2 }.clamp(1, Self::MOST);
+    fn after(self, took: Duration) -> Self {
+        if took > Self::LONG { Self::FIRST } else { Self((self.0 * 2).min(Self::MOST)) }
     }
 }
 
@@ -179,5 +165,23 @@ impl<S: GenServer> Resident for Lodger<S> {
         if let Some(cell) = self.0.upgrade() {
             cell.kill(ExitReason::Killed);
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quick_turns_grow_to_a_bound_and_a_slow_one_is_followed_by_the_shortest() {
+        let mut turn = Turn::FIRST;
+        let mut seen = Vec::new();
+        for _ in 0..8 {
+            turn = turn.after(Turn::LONG);
+            seen.push(turn.0);
+        }
+        assert_eq!(seen, [2, 4, 8, 16, 32, 64, 64, 64]);
+        assert_eq!(turn.after(Turn::LONG + Duration::from_nanos(1)), Turn::FIRST);
+        assert_eq!(Turn::FIRST.after(Duration::MAX), Turn::FIRST);
     }
 }
