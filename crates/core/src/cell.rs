@@ -397,7 +397,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(always)]
     pub fn push(self: &Arc<Self>, message: M) -> Result<(), SendError<M>> {
         let mut g = self.gate.lock();
-        if g.bits() & (word::CLOSED | word::WAIT | word::POLICY) == 0 {
+        if g.bits() & (word::CLOSED | word::WAIT | word::POLICY | word::SYS) == 0 {
             if g.room.looks_full() {
                 g.room.see(self.tally.out.load(Ordering::Acquire), 0);
             }
@@ -1053,6 +1053,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
+    /// The first message of the control lane for which `which` holds, whatever waits before it and in the other lanes.
+    pub fn take_order_where(
+        self: &Arc<Self>,
+        own: &mut Own<M>,
+        mut which: impl FnMut(&M) -> bool,
+    ) -> Option<M> {
+        if self.gate.bits() & word::SIDE != 0 {
+            self.refill(own);
+        }
+        let index = own.lanes.lane(Lane::Control)?.iter().position(|m| which(m))?;
+        let message = self.take_at(own, Lane::Control, index);
+        own.side_pending = own.lanes.side_len() != 0;
+        message
+    }
+
     /// Accounts for a message that was taken out of the batch; `None` when it had expired.
     fn leave_lane(
         self: &Arc<Self>,
@@ -1213,6 +1228,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if self.gate.leave(kept, true) == word::Left::Owes {
             self.runner.schedule(self);
         }
+    }
+
+    /// How many messages were handled to their end so far.
+    pub fn handled_so_far(&self) -> u64 {
+        self.tally.handled.load(Ordering::Relaxed)
     }
 
     /// One more message was handled to its end.
@@ -1797,6 +1817,34 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         permit.give_up();
         self.leave_quietly();
         Some(ledger)
+    }
+
+    /// Shows every message that is queued, lane by lane in the order of reading, with how many handlers have started on it
+    /// before. False: somebody reads right now, and only what that one has not taken yet was shown.
+    ///
+    /// What senders have queued is shown under their lock: `show` must do nothing but look, and not panic.
+    pub fn look_over(self: &Arc<Self>, mut show: impl FnMut(Lane, &M, u32)) -> bool {
+        fn lane_of<M>(lanes: &Lanes<M>, lane: Lane, show: &mut impl FnMut(Lane, &M, u32)) {
+            let Some(queue) = lanes.lane(lane) else { return };
+            for (at, message) in queue.iter().enumerate() {
+                show(lane, message, queue.meta(at).map_or(0, Meta::attempts));
+            }
+        }
+        let mut permit = Permit::enter_quietly(self);
+        {
+            let own = permit.as_mut().map(|permit| &*permit.split().1);
+            let shared = self.gate.lock();
+            for lane in Lanes::<M>::ORDER {
+                if let Some(own) = own {
+                    lane_of(&own.lanes, lane, &mut show);
+                }
+                lane_of(&shared.lanes, lane, &mut show);
+            }
+        }
+        let Some(permit) = permit else { return false };
+        permit.give_up();
+        self.leave_quietly();
+        true
     }
 
     /// Gives RUN up after a mere look, and does what others could not do meanwhile: wakes, or settles a mailbox that was

@@ -31,7 +31,10 @@
 //!    taken. (Without the exchange, or with a look before it, the reader would never hear of a kill in a long batch.)
 //! 7. A reader that waits out a back-off sets HOLD before it looks into the control lane, and keeps PEND when it leaves; who
 //!    puts an order there and finds HOLD wakes it in spite of PEND, or leaves NOTE. (Without it, an order to stop would
-//!    wait for the back-off to end, or all data would wake a reader that does not want it.)
+//!    wait for the back-off to end, or all data would wake a reader that does not want it.) A suspended reader does the same.
+//! 8. Who asks for the reader's attention sets SYS after it has written down what it wants; the reader takes SYS down
+//!    before it looks once more whether anything is wanted. (Without the second look, what was written down between look and
+//!    store would wait for ever.)
 
 use crate::sync::{AtomicU32, Ordering, Spin, UnsafeCell};
 use std::fmt;
@@ -73,8 +76,10 @@ pub const UNWATCH: u32 = 1 << 16;
 pub const ORPHAN: u32 = 1 << 14;
 /// A message waits out its back-off and holds up all data behind it: only what comes in the control lane wakes the reader.
 pub const HOLD: u32 = 1 << 17;
+/// Somebody wants the reader's attention between two messages, or has had it suspended or watched.
+pub const SYS: u32 = 1 << 18;
 /// What the reader is to see between two messages, without reading the word that senders write all the time.
-const ALARMING: u32 = KILL | SIDE | POLICY;
+const ALARMING: u32 = KILL | SIDE | POLICY | SYS;
 
 /// What became of an attempt to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,6 +273,21 @@ impl<L, R> Gate<L, R> {
             // Not under the lock, so after the word: the reader finds the bit, or the alarm.
             self.alarm.swap(1, Ordering::AcqRel);
         }
+        owes
+    }
+
+    /// Asks for the reader's attention between two messages (SYS): one that is in the middle of a handler comes to it by
+    /// itself, and is not woken. True when the caller now owes a wake-up.
+    pub fn call_for(&self) -> bool {
+        let mut owes = false;
+        self.update(|s| {
+            // (Under RUN, HALF and HOLD are what the last poll left behind.)
+            let half = s & HALF != 0 && s & HOLD == 0;
+            owes = s & LEASED != 0 && s & (RUN | SCHED) == 0 && !half;
+            Some(s | SYS | if owes { SCHED } else { 0 } | if s & RUN != 0 { NOTE } else { 0 })
+        });
+        // As in `raise`.
+        self.alarm.swap(1, Ordering::AcqRel);
         owes
     }
 

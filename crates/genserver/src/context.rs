@@ -8,6 +8,7 @@ use crate::seat::Started;
 use crate::server::{GenServer, Next, NextKind};
 use crate::server_ref::ServerRef;
 use crate::start::Outcome;
+use crate::sys::Open;
 use crate::timer::{Every, Idle, TimerId, Timers};
 use restante_core::link::Linked;
 use restante_core::monitor::{Event, MonitorId, Watch};
@@ -37,6 +38,10 @@ pub struct Context<S: GenServer> {
     pub(crate) quiet: bool,
     /// There are timers.
     pub(crate) timed: bool,
+    /// Somebody watches what this server does ([`crate::sys`]).
+    pub(crate) watched: bool,
+    /// The server is suspended.
+    pub(crate) suspended: bool,
     incarnation: u32,
 }
 
@@ -45,6 +50,8 @@ pub(crate) struct Extra<S: GenServer> {
     pub(crate) timers: Timers<S::Info>,
     /// The wait of a message that was put back.
     pub(crate) back_off: Option<Pin<Box<Sleep>>>,
+    /// What is in a handler, and since when, while somebody watches.
+    pub(crate) open: Option<Open>,
     trap: Option<Trap<S>>,
     tasks: JoinSet<()>,
     cleanups: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -196,6 +203,7 @@ impl<S: GenServer> Context<S> {
             Box::new(Extra {
                 timers: Timers::default(),
                 back_off: None,
+                open: None,
                 trap: None,
                 tasks: JoinSet::new(),
                 cleanups: Vec::new(),
@@ -215,6 +223,8 @@ impl<S: GenServer> Context<S> {
             hibernates: false,
             quiet: true,
             timed: false,
+            watched: false,
+            suspended: false,
             incarnation,
         }
     }
@@ -222,7 +232,8 @@ impl<S: GenServer> Context<S> {
     /// Works out anew what the next message may have to wait for.
     pub(crate) fn calm(&mut self) {
         let keeps = self.cell.desk(|desk| desk.retry.is_some());
-        self.quiet = !self.continues && !self.hibernates && self.idle.is_none() && !keeps;
+        self.quiet = !(self.continues || self.hibernates || self.watched || self.suspended || keeps)
+            && self.idle.is_none();
         self.timed = self.extra.as_ref().is_some_and(|e| !e.timers.is_empty());
     }
 
@@ -244,12 +255,10 @@ impl<S: GenServer> Context<S> {
     /// `init` is done.
     pub(crate) fn started(&mut self) {
         self.calm();
-        self.cell.desk(|desk| {
-            desk.phase = Phase::Idle;
-            match desk.start.take() {
-                Some(sender) => drop(sender.send(Outcome::Started)),
-                None => desk.started = Some(Started::Yes),
-            }
+        self.put_down();
+        self.cell.desk(|desk| match desk.start.take() {
+            Some(sender) => drop(sender.send(Outcome::Started)),
+            None => desk.started = Some(Started::Yes),
         });
     }
 
@@ -264,6 +273,9 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) -> ExitReason {
         let killed = self.cell.gate().bits() & restante_core::word::KILL != 0;
         self.cell.desk(|desk| desk.killed = killed);
+        if self.watched {
+            self.tell_done(served.as_ref().err());
+        }
         let reason = match served {
             Ok(reason) => {
                 self.drop_kept(Some(&reason));
@@ -292,10 +304,13 @@ impl<S: GenServer> Context<S> {
     /// A callback starts.
     #[inline(always)]
     pub(crate) fn take_up(&mut self, phase: Phase, name: &'static str) {
-        self.cell.desk(|desk| {
-            desk.phase = phase;
-            desk.hand = name;
-        });
+        self.cell.runner.hand.take_up(phase, name);
+    }
+
+    /// Nothing is in hand: whatever happens now is not a message's fault.
+    #[inline(always)]
+    pub(crate) fn put_down(&self) {
+        self.cell.runner.hand.put_down(Phase::Idle);
     }
 
     /// A callback has returned; with a reason, the server stops for it.
@@ -338,7 +353,7 @@ impl<S: GenServer> Context<S> {
             NextKind::Hibernate => self.hibernates = true,
             NextKind::Idle(after) => self.idle = Some(Box::new(Idle::new(after))),
             NextKind::Stop(reason) => {
-                self.cell.desk(|desk| desk.phase = Phase::Idle);
+                self.put_down();
                 return Some(reason);
             }
         }
@@ -374,9 +389,10 @@ impl<S: GenServer> Context<S> {
                 exit.reason = reason.clone();
                 return;
             }
-            let message = matches!(desk.phase, Phase::Call | Phase::Cast | Phase::Info).then_some(desk.hand);
+            let (phase, hand) = cell.runner.hand.get();
+            let message = matches!(phase, Phase::Call | Phase::Cast | Phase::Info).then_some(hand);
             own.in_hand = false;
-            desk.exit = Some(Box::new(Exit::new(reason.clone(), desk.phase, message, incarnation)));
+            desk.exit = Some(Box::new(Exit::new(reason.clone(), phase, message, incarnation)));
         });
     }
 
@@ -391,7 +407,7 @@ impl<S: GenServer> Context<S> {
         }
         let (phase, message) = self.cell.desk(|desk| match &desk.exit {
             Some(exit) => (exit.phase, exit.message),
-            None => (desk.phase, None),
+            None => (self.cell.runner.hand.phase(), None),
         });
         tracing::error!(
             server = std::any::type_name::<S>(),

@@ -16,7 +16,7 @@ use crate::next::Event;
 use crate::seat::{Cell, Desk};
 use crate::server::GenServer;
 use restante_core::cell::Own;
-use restante_core::{ExitReason, Fate, Lane, Phase, drop_quietly, word};
+use restante_core::{ExitReason, Fate, Lane, drop_quietly, word};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -231,7 +231,7 @@ pub(crate) fn crashed<S: GenServer>(
         }
         (Decision::DeadLetter, copy) => {
             cell.count(Fate::DeadLettered, 1);
-            Left::Letter { copy, name: desk.hand, started }
+            Left::Letter { copy, name: cell.runner.hand.name(), started }
         }
         (Decision::Drop | Decision::PutBack(_), copy) => {
             cell.count(Fate::Failed, 1);
@@ -344,7 +344,7 @@ impl<S: GenServer> Context<S> {
         if let Some(extra) = &mut self.extra
             && let Poll::Ready(info) = extra.timers.poll_due(cx)
         {
-            self.cell.desk(|desk| desk.phase = Phase::Idle);
+            self.put_down();
             return Some(Poll::Ready(Event::Tick(info)));
         }
         let cell = &self.cell;

@@ -19,6 +19,7 @@ mod context;
 pub mod cycle;
 mod frame;
 mod guarded;
+mod hand;
 mod in_hand;
 pub mod keeper;
 #[cfg(all(shuttle, test))]
@@ -41,6 +42,7 @@ mod server_ref;
 mod shuttle_tests;
 mod slot;
 mod start;
+pub mod sys;
 mod thread;
 mod timer;
 
@@ -57,6 +59,7 @@ pub use server_ref::{CallRecipient, CastPermit, ServerRef, StopError, WeakServer
 pub use start::{
     DEFAULT_START_TIMEOUT, Server, ServerSettings, StartError, start, start_again, start_link, start_monitor,
 };
+pub use sys::{Sys, SysError};
 pub use thread::{PoolReport, ThreadError, ThreadPool, ThreadPoolBuilder};
 pub use timer::{Every, TimerId};
 

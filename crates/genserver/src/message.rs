@@ -2,7 +2,7 @@
 
 use crate::server::GenServer;
 use crate::slot::SlotTag;
-use restante_core::ExitReason;
+use restante_core::{ExitReason, Phase};
 use std::fmt;
 
 /// One message to a server.
@@ -77,6 +77,32 @@ pub(crate) enum OrderKind {
 }
 
 impl<S: GenServer> Message<S> {
+    /// Which callback it is for.
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::Call(_) => Phase::Call,
+            Self::Cast(_) => Phase::Cast,
+            Self::Info(_) | Self::Notice(_) => Phase::Info,
+            Self::Order(_) => Phase::Idle,
+        }
+    }
+
+    /// Whether a callback of this incarnation will get it.
+    pub(crate) fn is_for(&self, incarnation: u32) -> bool {
+        match self {
+            Self::Call(call) => call.slot.is_live(),
+            Self::Cast(_) | Self::Info(_) => true,
+            Self::Notice(notice) => notice.incarnation == incarnation,
+            Self::Order(order) => {
+                order.incarnation == incarnation && matches!(*order.kind, OrderKind::Exit(_))
+            }
+        }
+    }
+
+    pub(crate) fn is_order_to_stop(&self) -> bool {
+        matches!(self, Self::Order(order) if matches!(*order.kind, OrderKind::Stop(_)))
+    }
+
     /// What the message is called, for people.
     pub fn name(&self) -> &'static str {
         match self {

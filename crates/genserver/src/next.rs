@@ -1,11 +1,11 @@
-//! What comes next: between two messages. The order: a kill, the call that a caller brought along, due timers (at least
-//! once a turn), orders and messages by lane, the idle time-out, the mailbox's end.
+//! What comes next: between two messages. The order: a kill, what operators want ([`crate::sys`]), the call that a caller
+//! brought along, due timers (at least once a turn), orders and messages by lane, the idle time-out, the mailbox's end.
 
 use crate::context::Context;
 use crate::message::Message;
 use crate::seat::TURN;
 use crate::server::GenServer;
-use restante_core::word::{CLOSED, DATA, KILL};
+use restante_core::word::{CLOSED, DATA, KILL, SYS};
 use restante_core::{ExitReason, Phase};
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +21,8 @@ pub(crate) enum Event<S: GenServer> {
     Tick(S::Info),
     Continue,
     Idle,
+    /// An operator's look at the state is due.
+    Sys,
     Stop(ExitReason),
 }
 
@@ -52,14 +54,20 @@ impl<S: GenServer> Context<S> {
     /// What comes next, once it is there.
     #[inline]
     pub(crate) fn poll_event(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
+        if self.watched {
+            self.tell_done(None);
+        }
         let result = self.poll_next(cx);
-        // Pending here, and only here, is the place where a caller may step in.
-        self.cell.desk(|desk| {
-            desk.mid = result.is_ready();
-            if !desk.mid {
-                desk.phase = Phase::Idle;
+        if let Poll::Ready(event) = &result {
+            self.cell.desk(|desk| desk.mid = true);
+            if self.watched {
+                self.tell_taken(event);
             }
-        });
+        } else {
+            // Pending here, and only here, is the place where a caller may step in.
+            self.cell.desk(|desk| desk.mid = false);
+            self.put_down();
+        }
         result
     }
 
@@ -69,8 +77,14 @@ impl<S: GenServer> Context<S> {
     }
 
     fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
-        if self.cell.gate().bits() & KILL != 0 {
-            return Poll::Ready(Event::Stop(self.cell.doom()));
+        let bits = self.cell.gate().bits();
+        if bits & (KILL | SYS) != 0 {
+            if bits & KILL != 0 {
+                return Poll::Ready(Event::Stop(self.cell.doom()));
+            }
+            if let Some(event) = self.poll_sys(bits) {
+                return event;
+            }
         }
         if !self.quiet
             && let Some(event) = self.poll_unquiet(cx)
@@ -84,7 +98,7 @@ impl<S: GenServer> Context<S> {
         }
         if let Some(extra) = &mut self.extra {
             // Making a tick is user code, and no message is to blame for it.
-            self.cell.desk(|desk| desk.phase = Phase::Idle);
+            self.cell.runner.hand.put_down(Phase::Idle);
             if let Poll::Ready(info) = extra.timers.poll_due(cx) {
                 return Poll::Ready(Event::Tick(info));
             }

@@ -14,6 +14,7 @@
 //! dropped before the cell's memory goes.
 
 use crate::frame;
+use crate::hand::Hand;
 use crate::in_hand::{self, Retry, Rule};
 use crate::keeper::{Beginner, End, Keeper, Verdict};
 use crate::message::Message;
@@ -21,6 +22,7 @@ use crate::rt::Rt;
 use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
 use crate::start::{Lent, Outcome, StartSender};
+use crate::sys::Wishes;
 use crate::thread::{self, ThreadPool};
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
@@ -33,7 +35,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context as Cx, Poll, Waker};
 
@@ -50,6 +52,10 @@ pub(crate) struct Seat<S: GenServer> {
     /// The runtime and task that the mailbox was first served by.
     home: OnceLock<Home>,
     rare: OnceLock<Box<Rare<S>>>,
+    /// What is in a handler now. Written by the loop and its runners, under RUN.
+    pub(crate) hand: Hand,
+    /// Since when a handler is half done, where one is (the low bits of coarse ms).
+    pub(crate) half_since: AtomicU32,
     pub(crate) trapping: AtomicBool,
     /// Callers never run handlers.
     pub(crate) never_inline: AtomicBool,
@@ -130,6 +136,8 @@ struct Rare<S: GenServer> {
     threads: Mutex<Option<ThreadPool>>,
     /// An incarnation that was killed between its keeper's word and its lease.
     doomed: Mutex<Option<Box<(u32, ExitReason)>>>,
+    /// What operators have asked of it, where any has.
+    sys: OnceLock<Box<Wishes<S>>>,
 }
 
 impl<S: GenServer> Default for Rare<S> {
@@ -140,6 +148,7 @@ impl<S: GenServer> Default for Rare<S> {
             again: AtomicBool::new(false),
             threads: Mutex::new(None),
             doomed: Mutex::new(None),
+            sys: OnceLock::new(),
         }
     }
 }
@@ -149,9 +158,6 @@ impl<S: GenServer> Default for Rare<S> {
 pub(crate) struct Desk<S: GenServer> {
     /// The call that a caller brought along.
     pub(crate) inline: Option<Message<S>>,
-    /// What is in a handler now, for reports.
-    pub(crate) hand: &'static str,
-    pub(crate) phase: Phase,
     /// Messages left in this turn.
     pub(crate) left: u16,
     /// The future is in the middle of something (rather than waiting for the next message).
@@ -162,6 +168,10 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) by_caller: bool,
     /// The incarnation was killed: `terminate` does not run.
     pub(crate) killed: bool,
+    /// The server is suspended: nothing but orders is to wake it.
+    pub(crate) held: bool,
+    /// Which handler it was that was last seen half done.
+    half: u64,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
     /// The same in µs (their low bits, which last for longer than a turn).
@@ -282,18 +292,20 @@ pub(crate) fn new_cell<S: GenServer>(
     let seat = Seat {
         home: home.map_or_else(OnceLock::new, |rt| OnceLock::from(Home::new(rt))),
         rare: OnceLock::new(),
+        hand: Hand::new(Phase::Init),
+        half_since: AtomicU32::new(0),
         trapping: AtomicBool::new(false),
         never_inline: AtomicBool::new(false),
         owned: AtomicBool::new(owned),
         desk: UnsafeCell::new(Desk {
             inline: None,
-            hand: "",
-            phase: Phase::Init,
             left: 0,
             mid: true,
             listening: false,
             by_caller: false,
             killed: false,
+            held: false,
+            half: 0,
             began: 0,
             began_us: 0,
             sample: 0,
@@ -373,8 +385,9 @@ impl<S: GenServer> Seat<S> {
         let desk = unsafe { cell.runner.desk() };
         // SAFETY: RUN is held.
         let own = unsafe { cell.gate().running() };
-        let phase = if desk.mid { desk.phase } else { Phase::Idle };
-        let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(desk.hand), cell.incarnation());
+        let (phase, hand) = cell.runner.hand.get();
+        let phase = if desk.mid { phase } else { Phase::Idle };
+        let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(hand), cell.incarnation());
         desk.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, desk, own);
         drop_quietly(Clear(|| Self::clear(cell)));
@@ -398,7 +411,10 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: RUN is still held.
         let desk = unsafe { cell.runner.desk() };
         let kept = if desk.mid {
+            Self::half_done(cell, desk);
             if desk.listening { word::HALF } else { word::HALF | word::PEND }
+        } else if desk.held {
+            word::HALF | word::PEND
         } else {
             // SAFETY: RUN is still held.
             let own = unsafe { cell.gate().running() };
@@ -411,6 +427,15 @@ impl<S: GenServer> Seat<S> {
             }
         };
         cell.leave(kept);
+    }
+
+    /// A handler goes on later: notes since when, once for each.
+    #[inline(never)]
+    fn half_done(cell: &Arc<Cell<S>>, desk: &mut Desk<S>) {
+        let which = cell.runner.hand.bits() ^ cell.handled_so_far().rotate_left(16);
+        if std::mem::replace(&mut desk.half, which) != which {
+            cell.runner.half_since.store(clock::coarse_ms_u32(), Ordering::Relaxed);
+        }
     }
 
     /// The home that it has moved to, if it has.
@@ -455,6 +480,16 @@ impl<S: GenServer> Seat<S> {
             *present = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
         }
         free
+    }
+
+    /// What operators have asked of it; `None`: nothing so far.
+    pub(crate) fn wishes(&self) -> Option<&Wishes<S>> {
+        self.rare.get()?.sys.get().map(|wishes| &**wishes)
+    }
+
+    /// The same, made if need be.
+    pub(crate) fn wishes_or_new(&self) -> &Wishes<S> {
+        self.rare.get_or_init(Box::default).sys.get_or_init(Box::default)
     }
 
     /// From now on this runtime serves the mailbox.
@@ -559,8 +594,12 @@ impl<S: GenServer> Seat<S> {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
             desk.inline = None;
-            desk.phase = Phase::Init;
+            cell.runner.hand.put_down(Phase::Init);
             desk.mid = true;
+            desk.half = 0;
+            if std::mem::take(&mut desk.held) {
+                cell.gate().change(0, word::HOLD);
+            }
             desk.listening = false;
             desk.start = None;
             desk.started = None;
@@ -699,7 +738,7 @@ impl<S: GenServer> Seat<S> {
     fn watch_start(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
-        if desk.phase != Phase::Init || desk.started.is_some() || desk.start.is_some() {
+        if cell.runner.hand.phase() != Phase::Init || desk.started.is_some() || desk.start.is_some() {
             return;
         }
         let limit = cell.runner.keeper().map_or(std::time::Duration::MAX, |keeper| keeper.start_timeout());
@@ -853,7 +892,7 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         let exit = desk.exit.take().map_or_else(
-            || Exit::new(ExitReason::Killed, desk.phase, None, cell.incarnation()),
+            || Exit::new(ExitReason::Killed, cell.runner.hand.phase(), None, cell.incarnation()),
             |exit| *exit,
         );
         let sender = desk.start.take();

@@ -232,6 +232,10 @@ where
                             .begin(Running::Timeout { handler: calls.timeout.handler(state, (), ctx) });
                         None
                     }
+                    Event::Sys => {
+                        ctx.serve_sys(state);
+                        Some(Next::go())
+                    }
                     Event::Stop(reason) => {
                         ctx.take_up(Phase::Idle, "stop");
                         Some(Next::stop_with(reason))

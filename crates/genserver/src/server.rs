@@ -117,7 +117,18 @@ pub trait GenServer: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// What a call is called in reports and traces; must not show its contents.
+    /// What operators are shown of the state ([`Sys::status_with_state`](crate::Sys::status_with_state)): leave out what
+    /// is secret. Without one of its own, a server shows its type and nothing of its contents. Where this fails or panics
+    /// a placeholder is shown.
+    ///
+    /// # Errors
+    /// As [`fmt::Display::fmt`].
+    fn format_status(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<Self>())
+    }
+
+    /// What a call is called in reports and traces; must not show its contents. Like the two below it must do nothing but
+    /// look at the message: where the server is busy, operators ask for names under the mailbox's lock.
     #[inline(always)]
     fn call_name(call: &Self::Call) -> &'static str {
         let _ = call;

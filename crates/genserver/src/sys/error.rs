@@ -1,0 +1,38 @@
+//! Why a state verb was not obeyed.
+
+use crate::cycle::Path;
+use restante_core::ExitReason;
+use std::time::Duration;
+
+/// Why a state verb was not obeyed. Whatever it says, the closure has not run and never will; but for
+/// [`SysError::Failed`], where it has and came to nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SysError {
+    /// A handler (or `init`) was under way all the time that was allowed.
+    #[error("the server is busy with {message}, for {since:?} at least")]
+    Busy {
+        /// What it is busy with.
+        message: &'static str,
+        /// For how long, as far as that is known: no longer than it really is. To within some ms.
+        since: Duration,
+    },
+    /// Nobody reads the mailbox.
+    #[error("the server is not running")]
+    NotRunning,
+    /// The server ended before it came to it.
+    #[error("the server ended: {0}")]
+    Exited(ExitReason),
+    /// The closure failed, or panicked; the state is what it was.
+    #[error("the function failed, and the state is what it was: {0}")]
+    Failed(ExitReason),
+    /// The asker is waited for, through others, by the server it asks (or is it).
+    #[error("the question would close a ring of waiting servers: {path}")]
+    Cycle {
+        /// The ring.
+        path: Path,
+    },
+    /// A blocking verb inside an async runtime would block its worker. Use the one that is awaited.
+    #[error("a blocking verb inside an async runtime would block its worker")]
+    WouldBlock,
+}

@@ -1,0 +1,113 @@
+//! What a watched server does, as hooks, the log and traces are told of it.
+
+use crate::message::Message;
+use crate::server::GenServer;
+use restante_core::{ExitReason, Phase};
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One step of a server, as a hook sees it.
+#[non_exhaustive]
+pub struct Observed<'a, S: GenServer> {
+    /// Which incarnation of its mailbox it is.
+    pub incarnation: u32,
+    /// Which callback: a call's, a cast's, an info's (of timers too), `handle_continue`, or the idle time-out's.
+    pub phase: Phase,
+    /// What the message is called.
+    pub name: &'static str,
+    /// The message, before its handler gets it; none where a callback is given none, for ticks of timers, and when it is done.
+    pub message: Option<&'a Message<S>>,
+    /// Whether it begins or is done.
+    pub moment: Moment,
+}
+
+impl<S: GenServer> fmt::Debug for Observed<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Observed({} {}, {:?})", self.phase, self.name, self.moment)
+    }
+}
+
+/// Where a handler is with its message.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// It is about to get it.
+    Taken,
+    /// It has returned.
+    Done {
+        /// How long it took, waits included.
+        took: Duration,
+    },
+    /// It has failed or panicked, or was killed: the incarnation ends.
+    Failed {
+        /// How long it took, waits included.
+        took: Duration,
+        /// Why.
+        reason: ExitReason,
+    },
+}
+
+/// One step of a server, as the log keeps it: names, never contents.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LogEntry {
+    /// When.
+    pub at: Instant,
+    /// Which incarnation of its mailbox it was.
+    pub incarnation: u32,
+    /// Which callback.
+    pub phase: Phase,
+    /// What the message is called.
+    pub name: &'static str,
+    /// Whether it began or was done.
+    pub moment: Moment,
+}
+
+impl fmt::Display for LogEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {} {}", self.incarnation, self.phase, self.name)?;
+        match &self.moment {
+            Moment::Taken => f.write_str(": taken"),
+            Moment::Done { took } => write!(f, ": done in {took:?}"),
+            Moment::Failed { took, reason } => write!(f, ": failed after {took:?}: {reason}"),
+        }
+    }
+}
+
+/// The most that a log keeps.
+const LOG_MAX: usize = 10_000;
+
+/// The last few entries.
+#[derive(Debug)]
+pub(super) struct Ring {
+    entries: VecDeque<LogEntry>,
+    most: usize,
+}
+
+impl Ring {
+    /// Keeps so many; `None`: none at all. What is kept already stays, as far as there is room.
+    pub(super) fn resized(old: Option<Self>, most: usize) -> Option<Self> {
+        let most = most.min(LOG_MAX);
+        if most == 0 {
+            return None;
+        }
+        let mut entries = old.map(|ring| ring.entries).unwrap_or_default();
+        let surplus = entries.len().saturating_sub(most);
+        entries.drain(..surplus);
+        Some(Self { entries, most })
+    }
+
+    /// The entry that had to go for this one.
+    #[must_use]
+    pub(super) fn push(&mut self, entry: LogEntry) -> Option<LogEntry> {
+        let gone = if self.entries.len() == self.most { self.entries.pop_front() } else { None };
+        self.entries.push_back(entry);
+        gone
+    }
+
+    pub(super) fn entries(&self) -> Vec<LogEntry> {
+        self.entries.iter().cloned().collect()
+    }
+}

@@ -1,0 +1,78 @@
+//! A look at what is queued.
+
+use super::Sys;
+use crate::message::Message;
+use crate::server::GenServer;
+use restante_core::Lane;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What is queued, in the order in which it would be read if nothing else came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peek {
+    /// The messages that were looked at.
+    pub messages: Vec<Peeked>,
+    /// How many more are queued: beyond what was asked for, and those below.
+    pub more: u64,
+    /// Whether some could not be looked at: the server has taken them for its present turn, and a handler is on its thread right
+    /// now. (Those of a server on its own thread always can.)
+    pub partial: bool,
+}
+
+/// A queued message: what it is called, never what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peeked {
+    /// The lane it waits in.
+    pub lane: Lane,
+    /// What it is called.
+    pub name: &'static str,
+    /// How many handlers have started on it before.
+    pub attempts: u32,
+}
+
+impl<S: GenServer> Sys<'_, S> {
+    /// The names of the first `most` messages that are queued.
+    pub fn peek(&self, most: usize) -> Peek {
+        let mut seen = Vec::new();
+        let mut all = 0_u64;
+        let complete = self.look_over(|lane, name, attempts| {
+            all += 1;
+            // (In the order of the lanes, but not within one: there what the server has taken comes first.)
+            seen.push(Peeked { lane, name, attempts });
+        });
+        let queued = self.message_queue_len();
+        let more = if complete { all } else { queued.max(all) } - seen.len().min(most) as u64;
+        seen.truncate(most);
+        Peek { messages: seen, more, partial: !complete }
+    }
+
+    /// How many of each name are queued, and of those that cannot be looked at (see [`Peek::partial`]) under the name
+    /// `"?"`.
+    pub fn frequencies(&self) -> BTreeMap<&'static str, u64> {
+        let mut by_name = BTreeMap::new();
+        let mut all = 0;
+        let complete = self.look_over(|_, name, _| {
+            all += 1;
+            *by_name.entry(name).or_insert(0) += 1;
+        });
+        let unseen = self.message_queue_len().saturating_sub(all);
+        if !complete && unseen > 0 {
+            by_name.insert("?", unseen);
+        }
+        by_name
+    }
+
+    fn look_over(&self, mut each: impl FnMut(Lane, &'static str, u32)) -> bool {
+        self.cell().look_over(|lane, message, attempts| each(lane, name_of(message), attempts))
+    }
+}
+
+/// What a message is called. (The names are the user's, and may be asked for under a lock.)
+fn name_of<S: GenServer>(message: &Message<S>) -> &'static str {
+    catch_unwind(AssertUnwindSafe(|| message.name())).unwrap_or_else(|payload| {
+        drop(restante_core::ExitReason::from_panic(payload));
+        "<no name>"
+    })
+}

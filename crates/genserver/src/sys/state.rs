@@ -1,0 +1,221 @@
+//! State verbs: typed closures that run between two messages.
+//!
+//! The asker leaves its closure with the mailbox and waits for the answer, for the end of the incarnation, or for its time
+//! to be over; in the last two cases it takes the closure back. Either it gets it, and then nobody ever runs it; or the
+//! loop has it, and then the answer is there in a moment. So a verb is obeyed exactly when its asker is told so.
+
+use super::{Sys, SysError};
+use crate::call::label;
+use crate::cycle;
+use crate::server::GenServer;
+use crate::server_ref::ServerRef;
+use restante_core::monitor::{Event, MonitorId, Watch};
+use restante_core::send::{block_on_until, may_block};
+use restante_core::{ExitReason, drop_quietly, word};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context as Cx, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+impl<'a, S: GenServer> Sys<'a, S> {
+    /// Looks at the state, between two messages.
+    ///
+    /// # Errors
+    /// [`SysError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes the question back, unless it is being answered right now.
+    pub async fn get_state<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&S) -> T + Send + 'static,
+    ) -> Result<T, SysError> {
+        self.ask(move |state| Ok(look(state))).await
+    }
+
+    /// Replaces the state by what `make` makes of it, between two messages; the old state is dropped. If `make` fails or
+    /// panics the state is what it was.
+    ///
+    /// # Errors
+    /// [`SysError`].
+    ///
+    /// # Cancel safety
+    /// As [`Sys::get_state`].
+    pub async fn replace_state(
+        &self,
+        make: impl FnOnce(&S) -> Result<S, ExitReason> + Send + 'static,
+    ) -> Result<(), SysError> {
+        self.ask(replacing(make)).await
+    }
+
+    /// [`Sys::get_state`] from a plain thread.
+    ///
+    /// # Errors
+    /// [`SysError`].
+    pub fn get_state_blocking<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&S) -> T + Send + 'static,
+    ) -> Result<T, SysError> {
+        self.ask_blocking(move |state| Ok(look(state)))
+    }
+
+    /// [`Sys::replace_state`] from a plain thread.
+    ///
+    /// # Errors
+    /// [`SysError`].
+    pub fn replace_state_blocking(
+        &self,
+        make: impl FnOnce(&S) -> Result<S, ExitReason> + Send + 'static,
+    ) -> Result<(), SysError> {
+        self.ask_blocking(replacing(make))
+    }
+
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut S) -> Result<T, ExitReason> + Send + 'static,
+    ) -> Result<T, SysError> {
+        let cell = self.cell();
+        let _waiting =
+            cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| SysError::Cycle { path })?;
+        let mut asked = Asked::new(self.server, question)?;
+        // (One that sits between two messages needs to be polled first, and so a moment.)
+        let limit = if self.limit.is_zero() && !asked.is_busy() { AT_ONCE } else { self.limit };
+        match restante_core::timeout::at_most(limit, &mut asked).await {
+            Some(answer) => answer,
+            None => match asked.give_up() {
+                Some(busy) => Err(busy),
+                None => asked.await,
+            },
+        }
+    }
+
+    fn ask_blocking<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut S) -> Result<T, ExitReason> + Send + 'static,
+    ) -> Result<T, SysError> {
+        if !may_block() {
+            return Err(SysError::WouldBlock);
+        }
+        let mut asked = Asked::new(self.server, question)?;
+        let limit = if self.limit.is_zero() && !asked.is_busy() { AT_ONCE } else { self.limit };
+        let answer = block_on_until(&mut asked, Instant::now().checked_add(limit)).or_else(|| {
+            let busy = asked.give_up();
+            busy.map_or_else(|| block_on_until(&mut asked, None), |busy| Some(Err(busy)))
+        });
+        answer.unwrap_or(Err(SysError::NotRunning))
+    }
+}
+
+/// What an idle server is given to wake up, where its asker would not wait at all.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn replacing<S: GenServer>(
+    make: impl FnOnce(&S) -> Result<S, ExitReason> + Send + 'static,
+) -> impl FnOnce(&mut S) -> Result<(), ExitReason> + Send + 'static {
+    move |state| {
+        let new = make(state)?;
+        if let Some(reason) = drop_quietly(std::mem::replace(state, new)) {
+            tracing::error!(server = std::any::type_name::<S>(), %reason, "the old state panicked in its drop");
+        }
+        Ok(())
+    }
+}
+
+/// A question that is out.
+struct Asked<'a, S: GenServer, T> {
+    server: &'a ServerRef<S>,
+    number: u64,
+    incarnation: u32,
+    answer: oneshot::Receiver<Result<T, ExitReason>>,
+    /// The end of the incarnation.
+    down: oneshot::Receiver<ExitReason>,
+    monitor: MonitorId,
+    began: Instant,
+    /// What was in hand then.
+    hand: (u64, u64),
+}
+
+impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
+    fn new(
+        server: &'a ServerRef<S>,
+        question: impl FnOnce(&mut S) -> Result<T, ExitReason> + Send + 'static,
+    ) -> Result<Self, SysError> {
+        let cell = server.handle.cell();
+        if !cell.is_leased() {
+            drop_quietly(question);
+            return Err(SysError::NotRunning);
+        }
+        let incarnation = cell.incarnation();
+        let (tell_down, down) = oneshot::channel();
+        let mut tell_down = Some(tell_down);
+        let monitor = server.monitor(Watch::Incarnation, move |event| {
+            if let (Event::Down(exit), Some(tell)) = (event, tell_down.take()) {
+                let _ = tell.send(exit.reason);
+            }
+        });
+        let (tell, answer) = oneshot::channel();
+        let question = move |state: &mut S| {
+            let answer = catch_unwind(AssertUnwindSafe(|| question(state)))
+                .unwrap_or_else(|payload| Err(ExitReason::from_panic(payload)));
+            if let Err(unheard) = tell.send(answer) {
+                drop_quietly(unheard);
+            }
+        };
+        let number = cell.runner.wishes_or_new().ask(incarnation, Box::new(question));
+        let hand = (cell.runner.hand.bits(), cell.handled_so_far());
+        let asked = Self { server, number, incarnation, answer, down, monitor, began: Instant::now(), hand };
+        server.sys().call_for();
+        Ok(asked)
+    }
+
+    fn is_busy(&self) -> bool {
+        let (phase, name) = self.server.handle.cell().runner.hand.get();
+        phase != restante_core::Phase::Idle || !name.is_empty()
+    }
+
+    /// Takes the question back: what there is to say then. `None`: it is being answered.
+    fn give_up(&mut self) -> Option<SysError> {
+        let cell = self.server.handle.cell();
+        if !cell.runner.wishes().is_some_and(|wishes| wishes.withdraw(self.number)) {
+            return None;
+        }
+        let (message, known) = cell
+            .runner
+            .in_hand_now_of(cell.gate().bits())
+            .map_or(("its mailbox", None), |now| (now.name, now.since));
+        let unchanged = (cell.runner.hand.bits(), cell.handled_so_far()) == self.hand;
+        let waited = if unchanged { self.began.elapsed() } else { Duration::ZERO };
+        Some(SysError::Busy { message, since: known.unwrap_or_default().max(waited) })
+    }
+}
+
+impl<S: GenServer, T> Unpin for Asked<'_, S, T> {}
+
+impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
+    type Output = Result<T, SysError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(Ok(answer)) = Pin::new(&mut self.answer).poll(cx) {
+            return Poll::Ready(answer.map_err(SysError::Failed));
+        }
+        let reason = ready!(Pin::new(&mut self.down).poll(cx)).unwrap_or(ExitReason::Killed);
+        // The answer may have come just before the end. (Nobody answers after it.)
+        drop(self.server.handle.cell().runner.wishes().map(|wishes| wishes.withdraw(self.number)));
+        Poll::Ready(match self.answer.try_recv() {
+            Ok(answer) => answer.map_err(SysError::Failed),
+            Err(_) => Err(SysError::Exited(reason)),
+        })
+    }
+}
+
+impl<S: GenServer, T> Drop for Asked<'_, S, T> {
+    fn drop(&mut self) {
+        let cell = self.server.handle.cell();
+        if let Some(wishes) = cell.runner.wishes() {
+            wishes.withdraw(self.number);
+        }
+        debug_assert!(self.incarnation <= cell.incarnation() || cell.gate().bits() & word::LEASED == 0);
+        self.server.demonitor(self.monitor);
+    }
+}

@@ -1,0 +1,263 @@
+//! What operators have asked of one mailbox's server, behind a lock of its own: neither RUN nor the senders' lock is needed
+//! to ask, so whoever holds those is not waited for.
+//!
+//! Who adds a wish lets go of this lock, and then sets SYS ([`Gate::call_for`]); the loop looks here when it finds SYS. No
+//! user code runs, and nothing of a user's is dropped, under the lock; hooks are taken out while they run.
+//!
+//! [`Gate::call_for`]: restante_core::word::Gate::call_for
+
+use super::log::{LogEntry, Observed, Ring};
+use crate::server::GenServer;
+use restante_core::{ExitReason, drop_quietly};
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A question to the state: run once, between two messages.
+pub(super) type Question<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// See [`Sys::install`](super::Sys::install).
+pub(super) type HookFn<S> = Box<dyn FnMut(&Observed<'_, S>) -> ControlFlow<()> + Send>;
+
+struct Hook<S: GenServer> {
+    name: Arc<str>,
+    run: HookFn<S>,
+}
+
+/// What operators have asked.
+pub(crate) struct Wishes<S: GenServer> {
+    list: Mutex<List<S>>,
+    /// As in the list; for senders, who look without the lock.
+    traced: AtomicBool,
+}
+
+struct List<S: GenServer> {
+    suspended: bool,
+    traced: bool,
+    log: Option<Ring>,
+    hooks: Vec<Hook<S>>,
+    /// The hooks are out, being run; and what was removed meanwhile.
+    out: Option<Vec<Arc<str>>>,
+    /// Questions by number, each for one incarnation. As many as askers wait: who stops waiting takes theirs back.
+    questions: VecDeque<(u64, u32, Question<S>)>,
+    next: u64,
+}
+
+impl<S: GenServer> Default for Wishes<S> {
+    fn default() -> Self {
+        let list = List {
+            suspended: false,
+            traced: false,
+            log: None,
+            hooks: Vec::new(),
+            out: None,
+            questions: VecDeque::new(),
+            next: 0,
+        };
+        Self { list: Mutex::new(list), traced: AtomicBool::new(false) }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Wishes<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wishes")
+    }
+}
+
+/// What the loop is to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// A question waits for this incarnation.
+    pub(super) question: bool,
+    pub(super) suspended: bool,
+    /// Somebody wants to be told of each step.
+    pub(super) watched: bool,
+}
+
+impl Wanted {
+    /// Whether SYS stays.
+    pub(super) fn any(self) -> bool {
+        self.question || self.suspended || self.watched
+    }
+}
+
+impl<S: GenServer> Wishes<S> {
+    fn list(&self) -> MutexGuard<'_, List<S>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn suspend(&self, on: bool) -> bool {
+        std::mem::replace(&mut self.list().suspended, on) != on
+    }
+
+    pub(super) fn trace(&self, on: bool) -> bool {
+        self.traced.store(on, Ordering::Relaxed);
+        std::mem::replace(&mut self.list().traced, on)
+    }
+
+    /// Whether senders are to say in which span they are.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn keep_log(&self, entries: usize) {
+        let mut list = self.list();
+        let old = list.log.take();
+        if entries == 0 {
+            drop(list);
+            // Reasons hold errors of the user's.
+            drop_quietly(old);
+            return;
+        }
+        list.log = Ring::resized(old, entries);
+    }
+
+    pub(super) fn log(&self) -> Vec<LogEntry> {
+        self.list().log.as_ref().map(Ring::entries).unwrap_or_default()
+    }
+
+    pub(super) fn install(&self, name: Arc<str>, run: HookFn<S>) -> bool {
+        let hook = Hook { name, run };
+        let mut list = self.list();
+        let taken = list.hooks.iter().any(|h| h.name == hook.name);
+        if taken {
+            drop(list);
+            drop_quietly(hook);
+            return false;
+        }
+        if let Some(removed) = &mut list.out {
+            // One of that name may be out right now: it gives way.
+            removed.push(Arc::clone(&hook.name));
+        }
+        list.hooks.push(hook);
+        true
+    }
+
+    pub(super) fn remove(&self, name: &str) -> bool {
+        let mut list = self.list();
+        if let Some(removed) = &mut list.out {
+            removed.push(name.into());
+        }
+        let Some(at) = list.hooks.iter().position(|h| &*h.name == name) else {
+            return list.out.is_some();
+        };
+        let hook = list.hooks.remove(at);
+        drop(list);
+        drop_quietly(hook);
+        true
+    }
+
+    pub(super) fn watch_nothing(&self) {
+        self.trace(false);
+        let mut list = self.list();
+        let hooks = std::mem::take(&mut list.hooks);
+        if list.out.is_some() {
+            // Those that are out do not come back.
+            list.out = None;
+        }
+        let log = list.log.take();
+        drop(list);
+        drop_quietly((hooks, log));
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.list().suspended
+    }
+
+    /// What is watched: tracing, entries of the log at most, names of hooks.
+    pub(super) fn watched(&self) -> (bool, bool, Vec<Arc<str>>) {
+        let list = self.list();
+        (list.traced, list.log.is_some(), list.hooks.iter().map(|h| Arc::clone(&h.name)).collect())
+    }
+
+    /// Adds a question for one incarnation: its number.
+    pub(super) fn ask(&self, incarnation: u32, question: Question<S>) -> u64 {
+        let mut list = self.list();
+        let number = list.next;
+        list.next += 1;
+        list.questions.push_back((number, incarnation, question));
+        number
+    }
+
+    /// Takes a question back; false when the loop has it already.
+    pub(super) fn withdraw(&self, number: u64) -> bool {
+        let mut list = self.list();
+        let Some(at) = list.questions.iter().position(|(n, ..)| *n == number) else { return false };
+        let question = list.questions.remove(at);
+        drop(list);
+        drop_quietly(question);
+        true
+    }
+
+    /// The next question of an incarnation. (Those of earlier ones wait for their askers, who hear of the end, to take them
+    /// back.)
+    pub(super) fn next_question(&self, incarnation: u32) -> Option<Question<S>> {
+        let mut list = self.list();
+        let at = list.questions.iter().position(|(_, i, _)| *i == incarnation)?;
+        list.questions.remove(at).map(|(_, _, question)| question)
+    }
+
+    /// What an incarnation is to do.
+    pub(super) fn wanted(&self, incarnation: u32) -> Wanted {
+        let list = self.list();
+        Wanted {
+            question: list.questions.iter().any(|(_, i, _)| *i == incarnation),
+            suspended: list.suspended,
+            watched: list.traced || list.log.is_some() || !list.hooks.is_empty() || list.out.is_some(),
+        }
+    }
+
+    /// Tells of a step: the log, then the hooks; whether it is to be traced.
+    pub(super) fn tell(&self, entry: impl FnOnce() -> LogEntry, step: &Observed<'_, S>) -> bool {
+        let mut list = self.list();
+        let traced = list.traced;
+        let hooks = std::mem::take(&mut list.hooks);
+        if !hooks.is_empty() {
+            list.out = Some(Vec::new());
+        }
+        let gone = list.log.as_mut().and_then(|ring| ring.push(entry()));
+        drop(list);
+        drop_quietly(gone);
+        if !hooks.is_empty() {
+            self.run(hooks, step);
+        }
+        traced
+    }
+
+    fn run(&self, mut hooks: Vec<Hook<S>>, step: &Observed<'_, S>) {
+        let mut done = Vec::new();
+        for (at, hook) in hooks.iter_mut().enumerate() {
+            match catch_unwind(AssertUnwindSafe(|| (hook.run)(step))) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => done.push(at),
+                Err(payload) => {
+                    let reason = ExitReason::from_panic(payload);
+                    tracing::warn!(
+                        server = std::any::type_name::<S>(), hook = %hook.name, %reason,
+                        "a hook panicked, and was removed"
+                    );
+                    done.push(at);
+                }
+            }
+        }
+        for at in done.into_iter().rev() {
+            drop_quietly(hooks.remove(at));
+        }
+        let mut list = self.list();
+        let Some(removed) = list.out.take() else {
+            // Nothing is to be watched any more.
+            drop(list);
+            drop_quietly(hooks);
+            return;
+        };
+        let installed = std::mem::take(&mut list.hooks);
+        let (gone, mut kept): (Vec<_>, Vec<_>) = hooks.into_iter().partition(|h| removed.contains(&h.name));
+        kept.extend(installed);
+        list.hooks = kept;
+        drop(list);
+        drop_quietly(gone);
+    }
+}
