@@ -12,6 +12,7 @@ use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Dead, Outcome, Wait};
+use crate::watchdog;
 use restante_core::send::{Sending, block_on_until, may_block};
 use restante_core::{ExitReason, SendError, SendOptions};
 use std::fmt;
@@ -485,8 +486,10 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
     if let Some(rt) = cell.runner.rt() {
         // The handler may spawn and sleep, and must do so in its own runtime.
         let inside = may_block.then(|| rt.handle.enter());
+        // It may take its time there: the thread is nobody's worker.
+        let unwatched = (may_block && watchdog::is_on()).then(watchdog::exempt);
         let ran = Seat::run_inline(cell, message, slot, may_block.then_some(&rt));
-        drop(inside);
+        drop((inside, unwatched));
         match ran {
             Ok(()) => match wait.try_take() {
                 Some(outcome) => return settle(cell, outcome),

@@ -45,6 +45,7 @@ mod start;
 pub mod sys;
 mod thread;
 mod timer;
+pub mod watchdog;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};

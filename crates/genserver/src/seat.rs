@@ -24,6 +24,7 @@ use crate::slot::{Dead, SlotPtr};
 use crate::start::{Lent, Outcome, StartSender};
 use crate::sys::Wishes;
 use crate::thread::{self, ThreadPool};
+use crate::watchdog;
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
@@ -353,6 +354,22 @@ impl<S: GenServer> Seat<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
+        if watchdog::is_on() {
+            return Self::poll_watched(cell, inline);
+        }
+        Self::poll_unwatched(cell, inline)
+    }
+
+    /// The same, for a watchdog to see.
+    #[cold]
+    #[inline(never)]
+    fn poll_watched(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
+        let _posted = watchdog::post(Some(Arc::clone(cell) as Arc<dyn watchdog::Watched>));
+        Self::poll_unwatched(cell, inline)
+    }
+
+    #[inline(always)]
+    fn poll_unwatched(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
         // SAFETY: RUN is held, so this is the only reference.
         let Some(body) = (unsafe { (*cell.runner.body.get()).as_mut() }) else { return Poll::Ready(()) };
         // SAFETY: the count that this would own is not ours, so neither the Arc nor the waker made of it is ever dropped.

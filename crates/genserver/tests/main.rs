@@ -19,3 +19,4 @@ mod support;
 mod survives;
 mod timers;
 mod untimed;
+mod watchdog;

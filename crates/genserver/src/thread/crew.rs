@@ -2,7 +2,7 @@
 
 use super::ThreadError;
 use super::queue::{Job, Queue};
-use crate::frame;
+use crate::{frame, watchdog};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -120,6 +120,7 @@ impl Crew {
         // The thread has entered a runtime while it polls a server, but drives none of its tasks. Only the server that lives
         // here may block: one whose handler runs on top of it, as its caller's guest, is to find what it finds elsewhere.
         restante_core::send::allow_blocking(|| frame::depth() <= 1);
+        watchdog::exempt_for_good();
         loop {
             match self.jobs.take() {
                 Job::Leave => return,
