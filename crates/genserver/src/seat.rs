@@ -1068,7 +1068,9 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
         if let Some(Some(rt)) = woken {
             match self.threads() {
                 // On a runtime that has shut down the task is dropped at once, which ends the incarnation.
-                None => drop(rt.handle.spawn(Task::new(cell, &rt))),
+                None => {
+                    rt.handle.spawn(Task::new(cell, &rt));
+                }
                 Some(threads) => self.schedule_on(cell, rt, threads),
             }
         }

@@ -60,7 +60,7 @@ fn it_names_who_holds_a_worker_and_says_when_that_is_over() {
         for runs in [CallerRuns::Never, CallerRuns::Auto] {
             let hold = holds(&lab, runs, &told).await;
             assert_eq!((&*hold.server, hold.phase, hold.ended), ("slow", Phase::Call, false));
-            assert_eq!(hold.message, "call");
+            assert_eq!(hold.message, "ask");
             assert!(hold.held >= LIMIT);
             let over = told.next();
             assert!(over.ended && over.held >= hold.held, "{over:?}");
@@ -91,9 +91,17 @@ fn it_does_not_mind_who_awaits_or_may_block() {
         }))
         .unwrap();
         has_begun.await.unwrap();
+        let hears = told.clone();
         let call = escapes.call(ask(move |_, _, reply| {
-            // Long enough to be told of several times over, were it watched.
-            blocking(|| std::thread::sleep(10 * LIMIT));
+            // Until one that began later, on another thread, has been told of.
+            let witness = || {
+                single().block_on(async {
+                    let hold = holds(&named("witness").await, CallerRuns::Never, &hears).await;
+                    [hold, hears.next()].map(|hold| hold.server)
+                })
+            };
+            let seen = blocking(|| std::thread::scope(|threads| threads.spawn(witness).join().unwrap()));
+            assert_eq!(seen, ["witness", "witness"]);
             reply.send(1);
             Box::pin(async { Ok(Next::go()) })
         }));

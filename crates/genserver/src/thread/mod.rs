@@ -19,6 +19,8 @@
 mod crew;
 mod pool;
 mod queue;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod stay;
 
 pub use pool::{PoolReport, ThreadPool, ThreadPoolBuilder};

@@ -70,7 +70,7 @@ impl<S: GenServer> Stay<S> {
         let sentinel = self.sentinel.get_or_insert_with(|| {
             let (mut held, sentinel) = oneshot::channel::<Infallible>();
             // (A runtime that has shut down drops it at once.)
-            drop(rt.handle.spawn(async move { held.closed().await }));
+            rt.handle.spawn(async move { held.closed().await });
             sentinel
         });
         Pin::new(sentinel).poll(cx).is_ready()

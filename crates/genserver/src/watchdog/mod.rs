@@ -59,8 +59,8 @@ pub struct Hold {
     pub message: &'static str,
     /// The thread's name, where it has one.
     pub thread: Option<String>,
-    /// For how long, so far or in the end: measured from when the handler was first seen, so the true time is longer, by at most
-    /// a quarter of the threshold.
+    /// For how long, so far or in the end: from when the watchdog first saw the handler to when it last did, so the true time is
+    /// longer, by at most half of the threshold (and what the system may delay the watchdog's thread by).
     pub held: Duration,
     /// Whether it is over.
     pub ended: bool,
