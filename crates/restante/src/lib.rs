@@ -85,9 +85,9 @@ pub use restante_core::{
 pub use restante_genserver::{
     Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context, DEFAULT_CALL_TIMEOUT,
     DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, Mark, Message, Next, Notice, Order,
-    ReceiveError, Redeliver, Reply, Selector, Server, ServerRef, ServerSettings, StartError, Step, StopError,
-    TimerId, WeakServerRef, cycle, drain, late_replies, link, start, start_again, start_link, start_monitor,
-    unlink,
+    PoolReport, ReceiveError, Redeliver, Reply, Selector, Server, ServerRef, ServerSettings, StartError,
+    Step, StopError, ThreadError, ThreadPool, ThreadPoolBuilder, TimerId, WeakServerRef, cycle, drain,
+    late_replies, link, start, start_again, start_link, start_monitor, unlink, watchdog,
 };
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
