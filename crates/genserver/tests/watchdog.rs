@@ -18,8 +18,13 @@ fn single() -> Runtime {
 
 /// A watchdog, and what it says.
 fn watchdog() -> (Watchdog, Told) {
+    watchdog_of(LIMIT)
+}
+
+fn watchdog_of(threshold: Duration) -> (Watchdog, Told) {
     let (says, hears) = channel();
-    let watchdog = Watchdog::builder().threshold(LIMIT).on_hold(move |hold| drop(says.send(hold.clone())));
+    let watchdog =
+        Watchdog::builder().threshold(threshold).on_hold(move |hold| drop(says.send(hold.clone())));
     (watchdog.start().unwrap(), Told(Arc::new(Mutex::new(hears))))
 }
 
@@ -66,6 +71,26 @@ fn it_names_who_holds_a_worker_and_says_when_that_is_over() {
             assert!(over.ended && over.held >= hold.held, "{over:?}");
             assert_eq!((over.server, over.message, over.thread), (hold.server, hold.message, hold.thread));
         }
+    });
+}
+
+/// A hold that goes on is told of once by each watchdog that it is too long for, and its end as well.
+#[test]
+fn it_says_the_end_of_a_hold_that_went_on_after_it_was_told_of() {
+    let ((_first, told), (_second, later)) = (watchdog(), watchdog_of(8 * LIMIT));
+    single().block_on(async {
+        let lab = named("slow").await;
+        let (hears, hears_later) = (told.clone(), later.clone());
+        let call = lab.call(ask(move |_, _, reply| {
+            let both = [hears.next(), hears_later.next()];
+            assert!(both.iter().all(|hold| hold.server == "slow" && !hold.ended), "{both:?}");
+            reply.send(1);
+            Box::pin(async { Ok(Next::go()) })
+        }));
+        assert_eq!(call.timeout(LONG).await, Ok(1));
+        let [over, over_later] = [told.next(), later.next()];
+        assert!(over.ended && over_later.ended, "{over:?} {over_later:?}");
+        assert!(over.held >= 4 * LIMIT && over_later.held >= 8 * LIMIT, "{over:?} {over_later:?}");
     });
 }
 

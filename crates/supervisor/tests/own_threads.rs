@@ -7,14 +7,15 @@ use restante_genserver::{
 use restante_supervisor::{Restart, Strategy, Supervise, Supervisor};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, ThreadId};
+use tokio::sync::oneshot;
 
 /// Says which thread it is on, and blocks it.
 struct There;
 
 enum Do {
     Crash,
-    /// Until the other end goes.
-    Block(Receiver<()>),
+    /// Says that it has begun; until the other end goes.
+    Block(oneshot::Sender<()>, Receiver<()>),
 }
 
 impl GenServer for There {
@@ -35,7 +36,10 @@ impl GenServer for There {
     async fn handle_cast(&mut self, what: Do, _: &mut Context<Self>) -> Step {
         match what {
             Do::Crash => panic!("told to"),
-            Do::Block(until) => drop(until.recv()),
+            Do::Block(begun, until) => {
+                let _ = begun.send(());
+                let _ = until.recv();
+            }
         }
         Ok(Next::go())
     }
@@ -85,7 +89,9 @@ async fn a_child_that_blocks_for_good_is_left_behind() {
     let tree = Supervisor::one_for_one().abandon_after(std::time::Duration::from_millis(5)).child(spec);
     let tree = tree.start().await.expect("it starts");
     let (go, goes) = channel();
-    assert!(there.cast(Do::Block(goes)).is_ok());
+    let (begun, has_begun) = oneshot::channel();
+    assert!(there.cast(Do::Block(begun, goes)).is_ok());
+    has_begun.await.expect("it begins");
     let report = tree.shutdown(AGES).await;
     assert_eq!(report.abandoned.len(), 1, "{report:?}");
     assert!(!tree.is_alive() && there.is_alive());

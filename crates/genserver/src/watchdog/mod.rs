@@ -177,13 +177,15 @@ fn watch(threshold: Duration, mut tell: Tell, done: &AtomicBool) {
         watches.retain(|id, _| posts.iter().any(|post| post.id == *id));
         for post in posts {
             let (watch, told) = watches.entry(post.id).or_default();
-            let look = post.look(|sight, describe| {
+            let (ended, holds) = post.look(|sight, describe| {
                 let look = watch.look(threshold, Instant::now(), sight);
                 (look.ended, look.holds.map(describe))
             });
-            if let (Some(held), Some(hold)) = (look.0, told.take()) {
-                say(&mut tell, &Hold { held, ended: true, ..hold });
-            } else if let Some(hold) = look.1 {
+            if let Some(held) = ended {
+                if let Some(hold) = told.take() {
+                    say(&mut tell, &Hold { held, ended: true, ..hold });
+                }
+            } else if let Some(hold) = holds {
                 say(&mut tell, &hold);
                 *told = Some(hold);
             }
