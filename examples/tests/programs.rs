@@ -209,6 +209,22 @@ fn selective_does_what_its_head_says() {
     );
 }
 
+/// Row D8: servers on threads of their own, and the watchdog.
+#[test]
+fn own_thread_does_what_its_head_says() {
+    assert_in_order(
+        &example("own_thread"),
+        &[
+            "on a thread of its own:",
+            "the other server answered: yes",
+            "on the runtime's only thread:",
+            "watchdog: blocking holds a worker thread with \"hash\"",
+            "the other server answered: no",
+            "1 server ended, 0 left, 0 threads left",
+        ],
+    );
+}
+
 /// Row A3: synchronous callers.
 #[test]
 fn blocking_does_what_its_head_says() {

@@ -3,6 +3,7 @@
 use crate::cell::{Line, MailCell, NotIn, Place, Runner};
 use crate::error::SendError;
 use crate::options::SendOptions;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -244,9 +245,19 @@ pub fn block_on_until<F: Future + Unpin>(future: &mut F, until: Option<Instant>)
     }
 }
 
+thread_local! {
+    /// What says, on a thread of a server's own, whether the code that runs there now may block.
+    static ASKED: Cell<Option<fn() -> bool>> = const { Cell::new(None) };
+}
+
+/// From now on this thread, which has entered a runtime and drives none of its tasks, may block where `may` says so.
+pub fn allow_blocking(may: fn() -> bool) {
+    ASKED.set(Some(may));
+}
+
 /// Whether this thread may block: not while it drives an async runtime's tasks.
 pub fn may_block() -> bool {
-    tokio::runtime::Handle::try_current().is_err()
+    tokio::runtime::Handle::try_current().is_err() || ASKED.get().is_some_and(|may| may())
 }
 
 /// Sends on a plain thread, waiting for room at most so long (`Duration::MAX`: for ever).
@@ -259,6 +270,21 @@ pub fn send_blocking<M: Send + 'static, X: Runner<M> + ?Sized>(
     options: SendOptions,
     limit: Duration,
 ) -> Result<(), SendError<M>> {
+    send_blocking_as(cell, message, options, limit, || Ok(()))
+}
+
+/// [`send_blocking`] for whoever may wait in a ring: `begin` is asked before it waits, for what it holds meanwhile or for
+/// the ring.
+///
+/// # Errors
+/// As [`send_blocking`], and [`SendError::Cycle`].
+pub fn send_blocking_as<M: Send + 'static, X: Runner<M> + ?Sized, W>(
+    cell: &Arc<MailCell<M, X>>,
+    message: M,
+    options: SendOptions,
+    limit: Duration,
+    begin: impl FnOnce() -> Result<W, String>,
+) -> Result<(), SendError<M>> {
     let message = match cell.push_with(message, &options, true) {
         Ok(()) => return Ok(()),
         Err(refused) if !refused.may_wait => return Err(refused.error),
@@ -267,6 +293,10 @@ pub fn send_blocking<M: Send + 'static, X: Runner<M> + ?Sized>(
     if !may_block() {
         return Err(SendError::WouldBlock(message));
     }
+    let _waiting = match begin() {
+        Ok(waiting) => waiting,
+        Err(path) => return Err(SendError::Cycle { message, path }),
+    };
     let until = Instant::now().checked_add(limit);
     let mut sending = Sending::new(cell, message, options);
     match block_on_until(&mut sending, until) {

@@ -43,6 +43,7 @@ pub struct Settings<M> {
     pub(crate) coalesce: Option<Coalesce>,
     pub(crate) starvation_bound: u32,
     pub(crate) rate: Option<RateLimit>,
+    pub(crate) batch_max: Option<usize>,
     /// Weight that the reader took out; its own line's business, but rare enough to lie here.
     pub(crate) weight_out: AtomicU64,
 }
@@ -60,6 +61,7 @@ impl<M> Default for Settings<M> {
             coalesce: None,
             starvation_bound: LaneOrder::DEFAULT_BOUND,
             rate: None,
+            batch_max: None,
             weight_out: AtomicU64::new(0),
         }
     }
@@ -157,6 +159,15 @@ impl<M: Send + 'static> Settings<M> {
         self
     }
 
+    /// The reader takes at most so many messages out of each lane at once: what it has not taken others can look at, also
+    /// while it is busy for long.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn batch_max(mut self, messages: usize) -> Self {
+        self.batch_max = Some(messages.max(1));
+        self
+    }
+
     /// Whether these settings make a mailbox.
     ///
     /// # Errors
@@ -188,6 +199,7 @@ impl<M> Settings<M> {
             && self.overflow.is_none()
             && self.dead_letters.is_none()
             && self.coalesce.is_none()
+            && self.batch_max.is_none()
             && self.starvation_bound == LaneOrder::DEFAULT_BOUND
     }
 
@@ -200,10 +212,11 @@ impl<M> Settings<M> {
     /// The most that the reader takes at once out of each lane.
     pub(crate) fn batch_limit(&self) -> usize {
         let small = self.coalesce.is_some() || self.overflow.as_ref().is_some_and(|o| o.policy().sheds());
-        match self.capacity {
+        let limit = match self.capacity {
             _ if !small => usize::MAX,
             Some(capacity) => (capacity / 4).clamp(1, 32),
             None => 32,
-        }
+        };
+        self.batch_max.map_or(limit, |max| max.min(limit))
     }
 }

@@ -12,6 +12,7 @@ use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Dead, Outcome, Wait};
+use crate::watchdog;
 use restante_core::send::{Sending, block_on_until, may_block};
 use restante_core::{ExitReason, SendError, SendOptions};
 use std::fmt;
@@ -499,12 +500,18 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
     if let Some(rt) = cell.runner.rt() {
         // The handler may spawn and sleep, and must do so in its own runtime.
         let inside = may_block.then(|| rt.handle.enter());
+        // It may take its time there: the thread is nobody's worker.
+        let unwatched = (may_block && watchdog::is_on()).then(watchdog::exempt);
         let ran = Seat::run_inline(cell, message, slot, may_block.then_some(&rt));
-        drop(inside);
+        drop((inside, unwatched));
         match ran {
             Ok(()) => match wait.try_take() {
                 Some(outcome) => return settle(cell, outcome),
-                None if may_block => return finish_blocking(cell, wait, Instant::now().checked_add(limit)),
+                None if may_block => {
+                    let _waiting = cycle::wait_for(cell.link_id(), || label(cell))
+                        .map_err(|path| CallError::Cycle { path })?;
+                    return finish_blocking(cell, wait, Instant::now().checked_add(limit));
+                }
                 None => return Err(CallError::WouldBlock),
             },
             Err(back) => message = back,
@@ -514,6 +521,14 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
         restante_core::drop_quietly(message);
         return Err(CallError::WouldBlock);
     }
+    // From here on a handler that blocks waits, as one that awaits does.
+    let _waiting = match cycle::wait_for(cell.link_id(), || label(cell)) {
+        Ok(waiting) => waiting,
+        Err(path) => {
+            restante_core::drop_quietly(message);
+            return Err(CallError::Cycle { path });
+        }
+    };
     let until = Instant::now().checked_add(limit);
     let mut sending = Sending::new(cell, message, SendOptions::new());
     match block_on_until(&mut sending, until) {

@@ -44,7 +44,9 @@ mod shuttle_tests;
 mod slot;
 mod start;
 pub mod sys;
+mod thread;
 mod timer;
+pub mod watchdog;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};
@@ -61,6 +63,7 @@ pub use start::{
     DEFAULT_START_TIMEOUT, Server, ServerSettings, StartError, start, start_again, start_link, start_monitor,
 };
 pub use sys::{Sys, SysError};
+pub use thread::{PoolReport, ThreadError, ThreadPool, ThreadPoolBuilder};
 pub use timer::{Every, TimerId};
 
 pub use restante_core::{

@@ -23,6 +23,8 @@ use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
 use crate::start::{Lent, Outcome, StartSender};
 use crate::sys::{Wishes, trace};
+use crate::thread::{self, ThreadPool};
+use crate::watchdog;
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
@@ -132,6 +134,8 @@ struct Rare<S: GenServer> {
     keeper: OnceLock<Mutex<Weak<dyn Keeper<S>>>>,
     /// The task is to begin the next incarnation.
     again: AtomicBool,
+    /// The threads that it runs on, where it does not run on the runtime's: until the mailbox is closed and nobody reads it.
+    threads: Mutex<Option<ThreadPool>>,
     /// An incarnation that was killed between its keeper's word and its lease.
     doomed: Mutex<Option<Box<(u32, ExitReason)>>>,
     /// What operators have asked of it, where any has.
@@ -144,6 +148,7 @@ impl<S: GenServer> Default for Rare<S> {
             moved: OnceLock::new(),
             keeper: OnceLock::new(),
             again: AtomicBool::new(false),
+            threads: Mutex::new(None),
             doomed: Mutex::new(None),
             sys: OnceLock::new(),
         }
@@ -356,10 +361,32 @@ impl<S: GenServer> Seat<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
-        if cell.gate().bits() & word::SYS != 0 {
-            return Self::poll_in_span(cell, inline);
+        if watchdog::is_on() || cell.gate().bits() & word::SYS != 0 {
+            return Self::poll_watched(cell, inline);
         }
         Self::poll_as(cell, inline, |body, cx| body.as_mut().poll(cx))
+    }
+
+    /// The same, where somebody watches: seen by a watchdog, and inside the span of the message in hand.
+    #[cold]
+    #[inline(never)]
+    fn poll_watched(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
+        let _posted =
+            watchdog::is_on().then(|| watchdog::post(Some(Arc::clone(cell) as Arc<dyn watchdog::Watched>)));
+        Self::poll_as(cell, inline, |body, cx| {
+            {
+                // SAFETY: RUN is held, and the loop is not being polled yet.
+                let desk = unsafe { cell.runner.desk() };
+                desk.spans = true;
+                desk.span.as_deref().into_iter().for_each(trace::enter);
+            }
+            let polled = body.as_mut().poll(cx);
+            // SAFETY: RUN is held, and the loop is not being polled any more.
+            let desk = unsafe { cell.runner.desk() };
+            desk.spans = false;
+            desk.span.as_deref().into_iter().for_each(trace::exit);
+            polled
+        })
     }
 
     /// The same by way of `poll`.
@@ -532,24 +559,29 @@ impl<S: GenServer> Seat<S> {
         }
     }
 
-    /// Polls the loop inside the span of the message in hand, where it has one. RUN is held.
-    #[cold]
-    #[inline(never)]
-    fn poll_in_span(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
-        Self::poll_as(cell, inline, |body, cx| {
-            {
-                // SAFETY: RUN is held, and the loop is not being polled yet.
-                let desk = unsafe { cell.runner.desk() };
-                desk.spans = true;
-                desk.span.as_deref().into_iter().for_each(trace::enter);
-            }
-            let polled = body.as_mut().poll(cx);
-            // SAFETY: RUN is held, and the loop is not being polled any more.
-            let desk = unsafe { cell.runner.desk() };
-            desk.spans = false;
-            desk.span.as_deref().into_iter().for_each(trace::exit);
-            polled
-        })
+    /// The threads that it runs on, where it does not run on the runtime's.
+    pub(crate) fn threads(&self) -> Option<ThreadPool> {
+        self.rare.get()?.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on it runs on these threads, or (`None`) has none to hold on to.
+    pub(crate) fn move_to(&self, threads: Option<ThreadPool>) {
+        if threads.is_none() && self.rare.get().is_none() {
+            return;
+        }
+        let place = &self.rare.get_or_init(Box::default).threads;
+        let old = std::mem::replace(&mut *place.lock().unwrap_or_else(PoisonError::into_inner), threads);
+        drop(old);
+    }
+
+    /// The runtime that it runs on counts as gone: no other incarnation can begin there.
+    pub(crate) fn evict(&self) {
+        self.with_home(|home| home.gone.store(true, Ordering::Release));
+    }
+
+    /// Has the task, if there is one, look.
+    pub(crate) fn wake_task(&self) {
+        self.with_home(|home| home.task.get().map(Waker::wake_by_ref));
     }
 
     /// What becomes of messages in hand from the next incarnation on. RUN is held.
@@ -566,7 +598,9 @@ impl<S: GenServer> Seat<S> {
         lent: Lent<S>,
         waiting: impl FnOnce() -> StartSender,
     ) -> Option<Outcome> {
-        let here = frame::depth() < DEPTH && cell.runner.with_home(|home| home.rt.is_current()) == Some(true);
+        let here = frame::depth() < DEPTH
+            && cell.runner.with_home(|home| home.rt.is_current()) == Some(true)
+            && cell.runner.threads().is_none();
         Self::prepare(cell, incarnation, lent);
         let ended = here && Self::poll(cell, None).is_ready();
         // SAFETY: RUN is held.
@@ -815,7 +849,7 @@ impl<S: GenServer> Seat<S> {
     }
 
     /// One poll of the server's own task.
-    fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>) -> Poll<()> {
+    fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>, turn: u16) -> Poll<()> {
         // Before anything else: whoever finds no task spawns one.
         cell.runner.with_home(|home| {
             if home.task.get().is_none() {
@@ -839,7 +873,7 @@ impl<S: GenServer> Seat<S> {
             return Poll::Pending;
         }
         loop {
-            if Self::poll_turn(cell).is_pending() {
+            if Self::poll_turn(cell, turn).is_pending() {
                 break;
             }
             if !Self::finish(cell) {
@@ -862,11 +896,11 @@ impl<S: GenServer> Seat<S> {
 
     /// A turn on the server's own task. RUN and the lease are held.
     #[inline(always)]
-    fn poll_turn(cell: &Arc<Cell<S>>) -> Poll<()> {
+    fn poll_turn(cell: &Arc<Cell<S>>, turn: u16) -> Poll<()> {
         {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
-            desk.left = TURN;
+            desk.left = turn;
             desk.began = 0;
             desk.by_caller = false;
             desk.sample = desk.sample.wrapping_add(1);
@@ -1060,8 +1094,13 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
             None => Some(Arc::clone(&home.rt)),
         });
         if let Some(Some(rt)) = woken {
-            // On a runtime that has shut down the task is dropped at once, which ends the incarnation.
-            rt.handle.spawn(Task(Some(Arc::clone(cell)), rt.name()));
+            match self.threads() {
+                // On a runtime that has shut down the task is dropped at once, which ends the incarnation.
+                None => {
+                    rt.handle.spawn(Task::new(cell, &rt));
+                }
+                Some(threads) => self.schedule_on(cell, rt, threads),
+            }
         }
     }
 
@@ -1082,14 +1121,53 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
 
     fn on_settled(&self) {
         // The task, if there is one, finds that it is done.
-        self.with_home(|home| home.task.get().map(Waker::wake_by_ref));
+        self.wake_task();
+        self.move_to(None);
+    }
+}
+
+impl<S: GenServer> Seat<S> {
+    /// The first wake-up of a server that runs on threads: there it is polled from now on.
+    #[cold]
+    fn schedule_on(&self, cell: &Arc<Cell<S>>, rt: Arc<Rt>, threads: ThreadPool) {
+        self.with_home(|home| {
+            let mut first = None;
+            // Made and noted in one step: there is one task at most.
+            let task = home.task.get_or_init(|| {
+                let (runnable, taken_in) = thread::task(Task::new(cell, &rt), cell, rt, threads);
+                let waker = runnable.waker();
+                first = Some((runnable, taken_in));
+                waker
+            });
+            match first {
+                Some((runnable, true)) => runnable.schedule(),
+                // As on a runtime that has shut down.
+                Some((runnable, false)) => drop(runnable),
+                None => task.wake_by_ref(),
+            }
+        });
     }
 }
 
 /// The server's own task, and the runtime ([`Rt::name`]) that it is in.
-struct Task<S: GenServer>(Option<Arc<Cell<S>>>, u32);
+pub(crate) struct Task<S: GenServer>(Option<Arc<Cell<S>>>, u32);
 
 impl<S: GenServer> Task<S> {
+    fn new(cell: &Arc<Cell<S>>, rt: &Rt) -> Self {
+        Self(Some(Arc::clone(cell)), rt.name())
+    }
+
+    /// One turn, of so many messages at most.
+    #[inline(always)]
+    pub(crate) fn poll_turn(&mut self, cx: &mut Cx<'_>, turn: u16) -> Poll<()> {
+        let Some(cell) = &self.0 else { return Poll::Ready(()) };
+        let result = if self.is_home(cell) { Seat::poll_task(cell, cx, turn) } else { Poll::Ready(()) };
+        if result.is_ready() {
+            self.0 = None;
+        }
+        result
+    }
+
     /// Whether the mailbox is served from this task's runtime (still, or again).
     fn is_home(&self, cell: &Arc<Cell<S>>) -> bool {
         cell.runner.moved().is_none() || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
@@ -1099,12 +1177,7 @@ impl<S: GenServer> Task<S> {
 impl<S: GenServer> Future for Task<S> {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
-        let Some(cell) = &self.0 else { return Poll::Ready(()) };
-        let result = if self.is_home(cell) { Seat::poll_task(cell, cx) } else { Poll::Ready(()) };
-        if result.is_ready() {
-            self.0 = None;
-        }
-        result
+        self.poll_turn(cx, TURN)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::seat::{Cell, Seat, ServerHandle};
 use crate::server::GenServer;
 use restante_core::handle::{Handle, WeakHandle};
 use restante_core::monitor::{Event, MonitorId, Watch};
-use restante_core::send::{Reserving, Sending, send_blocking};
+use restante_core::send::{Reserving, Sending, send_blocking_as};
 use restante_core::{
     Accept, Exit, ExitReason, Lane, Ledger, Recipient, SendError, SendOptions, SendPermit, Stats,
 };
@@ -107,7 +107,9 @@ impl<S: GenServer> ServerRef<S> {
     /// As [`ServerRef::send_timeout`], and [`SendError::WouldBlock`] where it would have to wait on a thread that drives an
     /// async runtime.
     pub fn send_blocking(&self, cast: S::Cast, limit: Duration) -> Result<(), SendError<S::Cast>> {
-        send_blocking(self.handle.cell(), Message::Cast(cast), SendOptions::new(), limit)
+        let cell = self.handle.cell();
+        let begin = || cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| path.to_string());
+        send_blocking_as(cell, Message::Cast(cast), SendOptions::new(), limit, begin)
             .map_err(|e| e.map(Self::cast_back))
     }
 

@@ -10,6 +10,7 @@ use crate::rt::Rt;
 use crate::seat::{Cell, NewCell, NoLease, Seat, new_cell};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
+use crate::thread::{ThreadError, ThreadPool, Threads};
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::word::{LEASED, RUN};
@@ -80,6 +81,9 @@ pub enum StartError {
     /// Neither is this thread in a tokio runtime, nor was one given ([`ServerSettings::runtime`]).
     #[error("no tokio runtime to run on")]
     NoRuntime,
+    /// No thread for the server ([`ServerSettings::own_thread`], [`ServerSettings::thread_pool`]).
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
     /// The settings make no mailbox.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -145,6 +149,8 @@ pub(crate) struct Opts<S: GenServer> {
     caller_runs: CallerRuns,
     timeout: Duration,
     runtime: Option<tokio::runtime::Handle>,
+    /// `None`: as it is; in the beginning, none but the runtime's.
+    threads: Option<Threads>,
     /// `None`: as it is.
     in_hand: Option<Rule<S>>,
     /// Traced from the first message on.
@@ -157,6 +163,7 @@ impl<S: GenServer> Default for Opts<S> {
             caller_runs: CallerRuns::Auto,
             timeout: DEFAULT_START_TIMEOUT,
             runtime: None,
+            threads: None,
             in_hand: None,
             traced: false,
         }
@@ -166,7 +173,9 @@ impl<S: GenServer> Default for Opts<S> {
 impl<S: GenServer> Opts<S> {
     /// Whether callers never run handlers.
     fn never_inline(&self) -> bool {
-        self.caller_runs == CallerRuns::Never || self.in_hand.is_some_and(|rule| rule.keeps())
+        self.caller_runs == CallerRuns::Never
+            || self.threads.is_some()
+            || self.in_hand.is_some_and(|rule| rule.keeps())
     }
 
     /// Puts what these say of the message in hand before the cell's next incarnation. RUN is held.
@@ -190,6 +199,22 @@ impl<S: GenServer> Opts<S> {
             None => Rt::current().ok_or(StartError::NoRuntime),
         }
     }
+
+    /// The threads to run on, which are there by then: those of the last incarnation, where these say nothing else.
+    fn threads(&self, cell: &Arc<Cell<S>>) -> Result<Option<ThreadPool>, StartError> {
+        let present = cell.runner.threads();
+        let threads = match &self.threads {
+            None => present,
+            Some(Threads::Own) => {
+                Some(present.unwrap_or_else(|| ThreadPool::of_one(&label(cell).to_string())))
+            }
+            Some(Threads::Shared(pool)) => Some(pool.clone()),
+        };
+        if let Some(threads) = &threads {
+            threads.man()?;
+        }
+        Ok(threads)
+    }
 }
 
 async fn start_with<S: GenServer>(
@@ -202,6 +227,7 @@ async fn start_with<S: GenServer>(
     let cell = new_cell(new, LEASED | RUN, true, Some(rt));
     cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
     opts.equip(&cell);
+    cell.runner.move_to(opts.threads(&cell)?);
     let server = ServerRef::new(Handle::first(cell));
     opts.watch(&server);
     begin(&server, 1, Lent::Given(args), opts.timeout).await?;
@@ -367,6 +393,26 @@ impl<S: GenServer> ServerSettings<S> {
         self
     }
 
+    /// Runs the server on an OS thread of its own, where its handlers may block (default: on the runtime's threads). See
+    /// [`ThreadPool`] for what that means.
+    ///
+    /// The thread is made by the first start, is kept over restarts, and ends when the mailbox is closed and its last server
+    /// has ended.
+    pub fn own_thread(self) -> Self {
+        self.run_on(Threads::Own)
+    }
+
+    /// Runs the server on the threads of this pool, where its handlers may block (default: on the runtime's threads).
+    pub fn thread_pool(self, pool: &ThreadPool) -> Self {
+        self.run_on(Threads::Shared(pool.clone()))
+    }
+
+    fn run_on(mut self, threads: Threads) -> Self {
+        self.opts.threads = Some(threads);
+        // While a handler blocks, the queue is to lie where others can look at it.
+        self.mailbox(|m| m.batch_max(1))
+    }
+
     /// Makes the mailbox; nobody reads it yet.
     ///
     /// # Errors
@@ -492,6 +538,7 @@ pub(crate) async fn start_on<S: GenServer>(
 ) -> Result<(), StartError> {
     let rt = opts.rt()?;
     let cell = server.handle.cell();
+    let threads = opts.threads(cell)?;
     let mut spin = restante_core::sync::Spin::default();
     loop {
         if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
@@ -508,13 +555,23 @@ pub(crate) async fn start_on<S: GenServer>(
         spin.wait();
     }
     // Before the lease: from then on the task of an older home would end this incarnation with its runtime.
-    match Seat::lease(cell, Beginner::Starter, || cell.runner.settle_in(rt)) {
+    let settle = || {
+        cell.runner.settle_in(rt);
+        if threads.is_some() {
+            cell.runner.move_to(threads);
+        }
+    };
+    match Seat::lease(cell, Beginner::Starter, settle) {
         Ok(incarnation) => {
             opts.equip(cell);
             begin(server, incarnation, lent, opts.timeout).await
         }
         Err(NoLease::Refused) => Err(StartError::Supervised),
-        Err(NoLease::Closed) => Err(StartError::Closed),
+        Err(NoLease::Closed) => {
+            // Closed in between: nobody else will see to it.
+            cell.runner.move_to(None);
+            Err(StartError::Closed)
+        }
         Err(NoLease::Taken) => Err(StartError::AlreadyStarted),
     }
 }

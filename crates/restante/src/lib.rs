@@ -85,9 +85,10 @@ pub use restante_core::{
 pub use restante_genserver::{
     Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context, DEFAULT_CALL_TIMEOUT,
     DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, Mark, Message, MultiReplies, Next,
-    Notice, Order, ReceiveError, Redeliver, Reply, Request, Requests, Response, Selector, Server, ServerRef,
-    ServerSettings, StartError, Step, StopError, TimerId, WeakServerRef, cycle, drain, late_replies, link,
-    multi_call, multi_cast, start, start_again, start_link, start_monitor, unlink,
+    Notice, Order, PoolReport, ReceiveError, Redeliver, Reply, Request, Requests, Response, Selector, Server,
+    ServerRef, ServerSettings, StartError, Step, StopError, Sys, SysError, ThreadError, ThreadPool,
+    ThreadPoolBuilder, TimerId, WeakServerRef, cycle, drain, late_replies, link, multi_call, multi_cast,
+    start, start_again, start_link, start_monitor, sys, unlink, watchdog,
 };
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;

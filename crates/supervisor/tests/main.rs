@@ -7,6 +7,7 @@ mod crash_report;
 mod dynamic;
 mod escalation;
 mod groups;
+mod own_threads;
 mod partition;
 mod reasons;
 mod reconfigure;

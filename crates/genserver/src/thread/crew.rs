@@ -1,0 +1,216 @@
+//! The threads of a pool, and the servers that live there.
+
+use super::ThreadError;
+use super::queue::{Job, Queue};
+use crate::{frame, watchdog};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+#[cfg(shuttle)]
+use shuttle::thread;
+#[cfg(not(shuttle))]
+use std::thread;
+
+/// A server that lives on these threads, as the pool's end sees it.
+pub(super) trait Resident: Send + Sync {
+    /// For people.
+    fn label(&self) -> String;
+    /// Tells it to end, and all who ask that it cannot begin again here.
+    fn move_out(&self);
+    /// Ends it at its next await.
+    fn kill(&self);
+}
+
+/// Threads, and what they share.
+pub(super) struct Crew {
+    name: Box<str>,
+    size: usize,
+    stack: Option<usize>,
+    jobs: Queue,
+    /// No server begins here any more. Changed under the lock, and read without where a moment does not matter.
+    shut: AtomicBool,
+    state: Mutex<State>,
+    /// A thread or a server has gone.
+    gone: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Those that live, or are being made.
+    threads: usize,
+    /// All threads have been told to leave.
+    dismissed: bool,
+    residents: BTreeMap<u64, Arc<dyn Resident>>,
+    last_key: u64,
+}
+
+impl Crew {
+    pub(super) fn new(name: &str, size: usize, stack: Option<usize>) -> Self {
+        Self {
+            name: name.into(),
+            size: size.max(1),
+            stack,
+            jobs: Queue::new(),
+            shut: AtomicBool::new(false),
+            state: Mutex::default(),
+            gone: Notify::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Threads, servers.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.threads, state.residents.len())
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is to be run.
+    pub(super) fn put(&self, runnable: async_task::Runnable) {
+        self.jobs.put(Job::Run(runnable));
+    }
+
+    /// Sees to it that there are threads.
+    pub(super) fn man(self: &Arc<Self>) -> Result<(), ThreadError> {
+        loop {
+            {
+                let mut state = self.state();
+                if self.is_shut() {
+                    return Err(ThreadError::ShutDown);
+                }
+                if state.threads == self.size {
+                    return Ok(());
+                }
+                state.threads += 1;
+            }
+            let counted = Counted(Arc::clone(self));
+            let mut builder = thread::Builder::new().name(self.name.to_string());
+            if let Some(stack) = self.stack {
+                builder = builder.stack_size(stack);
+            }
+            // (When that fails, the count is dropped with the closure.)
+            let Err(e) = builder.spawn(move || counted.0.work()) else { continue };
+            if self.state().threads == 0 {
+                return Err(ThreadError::Spawn { kind: e.kind(), message: e.to_string() });
+            }
+            tracing::warn!(pool = self.name(), error = %e, "a thread pool has fewer threads than it should");
+            return Ok(());
+        }
+    }
+
+    /// What each thread does.
+    fn work(&self) {
+        // The thread has entered a runtime while it polls a server, but drives none of its tasks. Only the server that lives
+        // here may block: one whose handler runs on top of it, as its caller's guest, is to find what it finds elsewhere.
+        restante_core::send::allow_blocking(|| frame::depth() <= 1);
+        watchdog::exempt_for_good();
+        loop {
+            match self.jobs.take() {
+                Job::Leave => return,
+                Job::Run(runnable) => {
+                    if catch_unwind(AssertUnwindSafe(|| runnable.run())).is_err() {
+                        tracing::error!(
+                            pool = self.name(),
+                            "a server's task panicked outside of its callbacks"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// From now on, and until its key is given back, there are threads for this server. `None`: none any more.
+    pub(super) fn move_in(&self, resident: Arc<dyn Resident>) -> Option<u64> {
+        let mut state = self.state();
+        if self.is_shut() {
+            drop(state);
+            return None;
+        }
+        state.last_key += 1;
+        let key = state.last_key;
+        state.residents.insert(key, resident);
+        Some(key)
+    }
+
+    /// The last use of a key.
+    pub(super) fn moved_out(&self, key: u64) {
+        let mut state = self.state();
+        let resident = state.residents.remove(&key);
+        let last = self.is_shut() && state.residents.is_empty();
+        drop(state);
+        drop(resident);
+        if last {
+            self.dismiss();
+        }
+        self.gone.notify_waiters();
+    }
+
+    /// Nothing will be run any more: all threads leave when they have done what waits.
+    pub(super) fn dismiss(&self) {
+        let threads = {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.dismissed, true) { 0 } else { state.threads }
+        };
+        for _ in 0..threads {
+            self.jobs.put(Job::Leave);
+        }
+    }
+
+    /// No server begins here any more: those that live here now.
+    pub(super) fn shut(&self) -> Vec<Arc<dyn Resident>> {
+        let residents: Vec<_> = {
+            let state = self.state();
+            self.shut.store(true, Ordering::Release);
+            state.residents.values().cloned().collect()
+        };
+        if residents.is_empty() {
+            self.dismiss();
+        }
+        residents
+    }
+
+    /// Those that live here.
+    pub(super) fn residents(&self) -> Vec<Arc<dyn Resident>> {
+        self.state().residents.values().cloned().collect()
+    }
+
+    /// Returns when all threads have ended.
+    pub(super) async fn emptied(&self) {
+        loop {
+            // Listened for first, then looked at.
+            let mut gone = std::pin::pin!(self.gone.notified());
+            gone.as_mut().enable();
+            if self.state().threads == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+/// A thread that counts.
+struct Counted(Arc<Crew>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.state().threads -= 1;
+        self.0.gone.notify_waiters();
+    }
+}
