@@ -26,6 +26,7 @@ mod keeper_shuttle;
 mod link;
 mod message;
 mod next;
+mod outcome;
 mod receive;
 mod reply;
 #[cfg_attr(shuttle, path = "rt_shuttle.rs")]
@@ -48,6 +49,7 @@ pub use context::{Context, ExitSignal};
 pub use in_hand::{InHand, Redeliver};
 pub use link::{link, unlink};
 pub use message::{CallMessage, Message, Notice, Order};
+pub use outcome::{IntoInit, IntoStep};
 pub use receive::{Mark, ReceiveError, Selector};
 pub use reply::{Reply, late_replies};
 pub use rt::drain;

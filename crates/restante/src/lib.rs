@@ -72,6 +72,7 @@
 //! |---|---|---|
 //! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
+//! | `macros` | `restante-macros`: [`gen_server`], which writes what stands above by hand | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
 //! | `signal`, `serde` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree` | no |
 
@@ -84,11 +85,13 @@ pub use restante_core::{
 #[cfg(feature = "genserver")]
 pub use restante_genserver::{
     Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context, DEFAULT_CALL_TIMEOUT,
-    DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, Mark, Message, Next, Notice, Order,
-    ReceiveError, Redeliver, Reply, Selector, Server, ServerRef, ServerSettings, StartError, Step, StopError,
-    TimerId, WeakServerRef, cycle, drain, late_replies, link, start, start_again, start_link, start_monitor,
-    unlink,
+    DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, IntoInit, IntoStep, Mark, Message,
+    Next, Notice, Order, ReceiveError, Redeliver, Reply, Selector, Server, ServerRef, ServerSettings,
+    StartError, Step, StopError, TimerId, WeakServerRef, cycle, drain, late_replies, link, start,
+    start_again, start_link, start_monitor, unlink,
 };
+#[cfg(feature = "macros")]
+pub use restante_macros::gen_server;
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
 

@@ -1,0 +1,46 @@
+//! From tokens to tokens: what `gen_server` does, in order.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote};
+
+use crate::callbacks::Callbacks;
+use crate::errors::Errors;
+use crate::handle::Handle;
+use crate::handler::Locals;
+use crate::mark::Kind;
+use crate::messages::Messages;
+use crate::options::Options;
+use crate::server::Server;
+use crate::types;
+
+/// The block without its marks, and behind it what is written; or what is wrong.
+pub(crate) fn gen_server(options: TokenStream, item: TokenStream) -> TokenStream {
+    let block = match Server::block(item.clone()) {
+        Ok(block) => block,
+        Err(e) => {
+            let told = e.into_compile_error();
+            return quote!(#item #told);
+        }
+    };
+    let mut errors = Errors::default();
+    let options = errors.ok(syn::parse2::<Options>(options));
+    let server = Server::read(block, &mut errors);
+    let written = options.and_then(|options| write(&server, &options, &mut errors));
+    let block = server.block.to_token_stream();
+    match errors.told() {
+        Some(told) => quote!(#block #told),
+        None => quote!(#block #written),
+    }
+}
+
+fn write(server: &Server, options: &Options, errors: &mut Errors) -> Option<TokenStream> {
+    let (krate, locals, name) = (&options.krate, &Locals::new(), types::server_name(server.ty())?);
+    let vis = options.vis.clone().unwrap_or_else(|| server.vis());
+    let [call, cast, info] =
+        &[Kind::Call, Kind::Cast, Kind::Info].map(|kind| Messages::new(kind, name, server, krate));
+    let ident = options.handle.clone().unwrap_or_else(|| format_ident!("{name}Handle"));
+    let messages = [call, cast, info].map(|messages| messages.declare(&vis));
+    let callbacks = Callbacks { server, call, cast, info, locals, krate }.write();
+    let handle = Handle { ident, server, call, cast, locals, krate }.write(&vis, errors);
+    Some(quote!(#(#messages)* #callbacks #handle))
+}

@@ -1,0 +1,98 @@
+//! Names: how a method's becomes a variant's, and which ones a handle cannot have.
+
+use syn::Ident;
+use syn::ext::IdentExt;
+
+/// The methods that every reference has. One of the handle's with such a name could never be called: the reference's own
+/// comes first. (`tests/names.rs` compares the list with the source.)
+pub(crate) const TAKEN: &[&str] = &[
+    "audit",
+    "borrow",
+    "borrow_mut",
+    "call",
+    "call_blocking",
+    "call_blocking_timeout",
+    "call_recipient",
+    "cast",
+    "cast_recipient",
+    "cast_with",
+    "clone",
+    "clone_from",
+    "clone_into",
+    "close",
+    "demonitor",
+    "downgrade",
+    "fmt",
+    "id",
+    "incarnation",
+    "info",
+    "info_recipient",
+    "info_with",
+    "into",
+    "is_alive",
+    "is_closed",
+    "join",
+    "kill",
+    "last_exit",
+    "link_id",
+    "monitor",
+    "name",
+    "reserve",
+    "same_server",
+    "send",
+    "send_blocking",
+    "send_info",
+    "send_request",
+    "send_timeout",
+    "send_with",
+    "stats",
+    "stop",
+    "to_owned",
+    "try_into",
+    "type_id",
+];
+
+/// Without what makes a keyword a name.
+pub(crate) fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
+}
+
+/// `get_all` becomes `GetAll`.
+pub(crate) fn camel(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    for word in name.split('_') {
+        let mut letters = word.chars();
+        camel.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        camel.push_str(letters.as_str());
+    }
+    // The one keyword that this can make, and the one that no name can be made of; and nothing at all.
+    if camel == "Self" || camel.is_empty() || camel.starts_with(|c: char| c.is_ascii_digit()) {
+        camel.push('_');
+        camel = format!("Message{camel}");
+    }
+    camel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_become_variants() {
+        for (name, variant) in [
+            ("get", "Get"),
+            ("get_all", "GetAll"),
+            ("_x", "X"),
+            ("a__b", "AB"),
+            ("self_", "MessageSelf_"),
+            ("é", "É"),
+        ] {
+            assert_eq!(camel(name), variant);
+        }
+    }
+
+    #[test]
+    fn the_list_is_in_order() {
+        assert!(TAKEN.is_sorted());
+    }
+}
