@@ -10,6 +10,7 @@ use crate::handler::Locals;
 use crate::mark::Kind;
 use crate::messages::Messages;
 use crate::options::Options;
+use crate::protocol;
 use crate::server::Server;
 use crate::types;
 
@@ -42,5 +43,44 @@ fn write(server: &Server, options: &Options, errors: &mut Errors) -> Option<Toke
     let messages = [call, cast, info].map(|messages| messages.declare(&vis));
     let callbacks = Callbacks { server, call, cast, info, locals, krate }.write();
     let handle = Handle { ident, server, call, cast, locals, krate }.write(&vis, errors);
-    Some(quote!(#(#messages)* #callbacks #handle))
+    let spoken = protocol::spoken(server, [call, cast], krate, locals);
+    Some(quote!(#(#messages)* #callbacks #handle #spoken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written for a small server is what one would write by hand: `src/expansion.rs.txt` was. After a change that is
+    /// meant, the file is what this test prints.
+    #[test]
+    fn the_expansion_is_what_one_would_write_by_hand() {
+        let written = gen_server(
+            quote!(pub),
+            quote! {
+                impl Counter {
+                    #[init]
+                    fn init(start: &u64) -> Self {
+                        Self { n: *start }
+                    }
+                    /// The count.
+                    #[call]
+                    fn get(&self) -> u64 {
+                        self.n
+                    }
+                    /// Counts on.
+                    #[cast]
+                    fn add(&mut self, n: u64) {
+                        self.n += n;
+                    }
+                    #[info(every = "1s")]
+                    async fn tick(&mut self, ctx: &mut Context<Self>) -> Step {
+                        Ok(Next::go())
+                    }
+                }
+            },
+        );
+        let written = prettyplease::unparse(&syn::parse2(written).expect("an expansion is Rust"));
+        assert!(written == include_str!("expansion.rs.txt"), "{written}");
+    }
 }

@@ -68,7 +68,7 @@ impl Handle<'_> {
     /// Of a call `get`: `get`, `get_timeout`, `try_get`, `get_blocking`.
     fn calls(&self, handler: &Handler) -> Vec<Method> {
         const ERRORS: &str = "`CallError`: why there is no reply.";
-        let Self { krate, locals: Locals { reply, limit, .. }, .. } = self;
+        let Self { krate, locals: Locals { reply, limit, .. }, ident: own_trait, .. } = self;
         let (server, name) = (self.server.ty(), &handler.ident);
         let (messages, value) = (self.call.ty(), without_self(handler.reply(), server));
         let args: Vec<_> = handler.args().map(|(ident, _)| ident).collect();
@@ -97,7 +97,7 @@ impl Handle<'_> {
                 twin("waiting at most so long (`Duration::MAX`: for ever)"),
                 Some(limit),
                 &future,
-                quote!(Self::#name(self, #(#args),*).timeout(#limit)),
+                quote!(#own_trait::#name(self, #(#args),*).timeout(#limit)),
             ),
             self.method(
                 handler,
@@ -105,7 +105,7 @@ impl Handle<'_> {
                 twin("replied to at once or not at all"),
                 None,
                 &future,
-                quote!(Self::#name(self, #(#args),*).timeout(::core::time::Duration::ZERO)),
+                quote!(#own_trait::#name(self, #(#args),*).timeout(::core::time::Duration::ZERO)),
             ),
             self.method(
                 handler,

@@ -91,7 +91,7 @@ pub use restante_genserver::{
     start_again, start_link, start_monitor, unlink,
 };
 #[cfg(feature = "macros")]
-pub use restante_macros::gen_server;
+pub use restante_macros::{gen_server, protocol};
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
 
