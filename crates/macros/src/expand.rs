@@ -26,12 +26,11 @@ pub(crate) fn gen_server(options: TokenStream, item: TokenStream) -> TokenStream
     let mut errors = Errors::default();
     let options = errors.ok(syn::parse2::<Options>(options));
     let server = Server::read(block, &mut errors);
-    let written = options.and_then(|options| write(&server, &options, &mut errors));
-    let block = server.block.to_token_stream();
-    match errors.told() {
-        Some(told) => quote!(#block #told),
-        None => quote!(#block #written),
-    }
+    // What is right is written even where something else is wrong: else each use of the server would be an error too.
+    let written =
+        options.filter(|_| !server.is_broken).and_then(|options| write(&server, &options, &mut errors));
+    let (block, told) = (server.block.to_token_stream(), errors.told());
+    quote!(#block #written #told)
 }
 
 fn write(server: &Server, options: &Options, errors: &mut Errors) -> Option<TokenStream> {

@@ -6,7 +6,7 @@ use syn::{Error, Ident, Path, Visibility};
 
 use crate::errors::Errors;
 use crate::handler::{Handler, Locals};
-use crate::messages::Messages;
+use crate::messages::{Messages, line};
 use crate::names;
 use crate::server::Server;
 use crate::types::{shown, without_self};
@@ -38,7 +38,7 @@ impl Handle<'_> {
         let methods: Vec<Method> = (self.call.handlers().flat_map(|handler| self.calls(handler)))
             .chain(self.cast.handlers().flat_map(|handler| self.casts(handler)))
             .collect();
-        check_names(&methods, errors);
+        let methods = distinct(methods, errors);
         if methods.is_empty() {
             return TokenStream::new();
         }
@@ -46,14 +46,15 @@ impl Handle<'_> {
         let generics = &server.block.generics;
         let (impls, types, conditions) = generics.split_for_impl();
         let ty = server.ty();
-        let doc = format!("The calls and casts of `{}`, as methods of every reference to it.", shown(ty));
+        let doc =
+            line(&format!("The calls and casts of `{}`, as methods of every reference to it.", shown(ty)));
         let declared =
             methods.iter().map(|Method { cfgs, docs, signature, .. }| quote!(#cfgs #docs #signature;));
         let done = methods
             .iter()
             .map(|Method { cfgs, signature, body, .. }| quote!(#cfgs #[inline] #signature { #body }));
         quote! {
-            #[doc = #doc]
+            #doc
             #[allow(dead_code, reason = "written whole, whichever of it is wanted")]
             #vis trait #ident #generics #conditions {
                 #(#declared)*
@@ -192,36 +193,51 @@ impl Handle<'_> {
     }
 }
 
-/// A method's documentation: its own, how it is sent, and its errors.
+/// A method's documentation: what it does, how it is sent, and its errors.
 fn documented(own: &TokenStream, how: &str, errors: &str) -> TokenStream {
+    let (how, errors) = (line(how), line(errors));
+    let gap = (!own.is_empty()).then(|| quote!(#[doc = ""]));
     quote! {
         #own
+        #gap
+        #how
         #[doc = ""]
-        #[doc = #how]
-        #[doc = ""]
-        #[doc = "# Errors"]
-        #[doc = #errors]
+        #[doc = " # Errors"]
+        #errors
     }
 }
 
-/// No method of the handle has the name of one that every reference has, nor that of another of the handle's.
-fn check_names(methods: &[Method], errors: &mut Errors) {
-    for (n, method) in methods.iter().enumerate() {
-        let (of, name) = (names::plain(&method.of), names::plain(&method.ident));
-        if names::TAKEN.contains(&&*name) {
-            let message = format!(
-                "every `ServerRef` has a method `{name}`, which would hide the one that the handle gets for `{of}`: give this \
-                 handler another name"
-            );
+/// Without those whose names are those of methods that every reference has, or of others of the handle's.
+fn distinct(methods: Vec<Method>, errors: &mut Errors) -> Vec<Method> {
+    let mut distinct: Vec<Method> = Vec::with_capacity(methods.len());
+    let mut told = None;
+    for method in methods {
+        let Err(message) = check_name(&method, &distinct) else {
+            distinct.push(method);
+            continue;
+        };
+        // (Once for each handler: not for each of its twins.)
+        if told.as_ref() != Some(&method.of) {
             errors.push(Error::new(method.of.span(), message));
         }
-        let earlier = |other: &&Method| names::plain(&other.ident) == name && other.of != method.of;
-        if let Some(other) = methods[..n].iter().find(earlier) {
-            let message = format!(
-                "the handle would have two methods `{name}`: one for `{}`, one for `{of}`; give one of them another name",
-                names::plain(&other.of)
-            );
-            errors.push(Error::new(method.of.span(), message));
-        }
+        told = Some(method.of);
     }
+    distinct
+}
+
+fn check_name(method: &Method, others: &[Method]) -> Result<(), String> {
+    let (of, name) = (names::plain(&method.of), names::plain(&method.ident));
+    if names::TAKEN.contains(&&*name) {
+        return Err(format!(
+            "every `ServerRef` has a method `{name}`, which would hide the one that the handle gets for `{of}`: give this \
+             handler another name"
+        ));
+    }
+    let same = |other: &&Method| names::plain(&other.ident) == name && other.of != method.of;
+    others.iter().find(same).map_or(Ok(()), |other| {
+        Err(format!(
+            "the handle would have two methods `{name}`, one for `{}` and one for `{of}`: give one of them another name",
+            names::plain(&other.of)
+        ))
+    })
 }

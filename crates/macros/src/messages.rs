@@ -78,10 +78,10 @@ impl<'a> Messages<'a> {
             quote!(#(#cfgs)* Self::#variant #rest => #name,)
         });
         let server = self.server.ty();
-        let doc =
-            format!("The {}s of `{}`, by the methods that handle them.", self.kind.name(), shown(server));
+        let sort = self.kind.name();
+        let doc = line(&format!("The {sort}s of `{}`, by the methods that handle them.", shown(server)));
         quote! {
-            #[doc = #doc]
+            #doc
             #vis enum #ident #generics #conditions {
                 #(#variants)*
             }
@@ -113,12 +113,17 @@ impl<'a> Messages<'a> {
     }
 }
 
+/// A line of documentation, as it comes from a comment.
+pub(crate) fn line(text: &str) -> TokenStream {
+    let text = format!(" {text}");
+    quote!(#[doc = #text])
+}
+
 impl Handler {
     /// The method's own documentation, or a sentence instead.
     pub(crate) fn docs_or(&self, instead: impl FnOnce() -> String) -> TokenStream {
         if self.docs.is_empty() {
-            let text = instead();
-            return quote!(#[doc = #text]);
+            return line(&instead());
         }
         let docs = &self.docs;
         quote!(#(#docs)*)

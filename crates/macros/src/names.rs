@@ -4,7 +4,7 @@ use syn::Ident;
 use syn::ext::IdentExt;
 
 /// The methods that every reference has. One of the handle's with such a name could never be called: the reference's own
-/// comes first. (`tests/names.rs` compares the list with the source.)
+/// comes first. (A test compares the list with the source.)
 pub(crate) const TAKEN: &[&str] = &[
     "audit",
     "borrow",
@@ -94,5 +94,52 @@ mod tests {
     #[test]
     fn the_list_is_in_order() {
         assert!(TAKEN.is_sorted());
+    }
+
+    /// The public methods of `ServerRef`, by what stands in the source of the crate that has it.
+    fn methods_of_references() -> Vec<String> {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../genserver/src");
+        let mut folders = vec![std::path::PathBuf::from(source)];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("the sources lie beside these") {
+                let path = entry.expect("it can be listed").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let text = std::fs::read_to_string(&path).expect("it is text");
+                    let file = syn::parse_file(&text).expect("it is Rust");
+                    found.extend(file.items.iter().flat_map(public_methods));
+                }
+            }
+        }
+        found
+    }
+
+    fn public_methods(item: &syn::Item) -> Vec<String> {
+        let syn::Item::Impl(block) = item else { return Vec::new() };
+        if block.trait_.is_some() || !crate::types::is_called(&block.self_ty, "ServerRef") {
+            return Vec::new();
+        }
+        let methods = block.items.iter().filter_map(|item| match item {
+            syn::ImplItem::Fn(method) if matches!(method.vis, syn::Visibility::Public(_)) => {
+                method.sig.receiver().map(|_| plain(&method.sig.ident))
+            }
+            _ => None,
+        });
+        methods.collect()
+    }
+
+    /// A method that references get must not hide one of a handle without a word.
+    #[test]
+    fn the_list_has_every_method_of_references() {
+        let methods = methods_of_references();
+        assert!(methods.len() > 30, "they were found: {methods:?}");
+        for name in methods {
+            assert!(
+                TAKEN.contains(&&*name),
+                "`{name}` is missing in the list of names that a handle cannot have"
+            );
+        }
     }
 }

@@ -11,7 +11,7 @@ use syn::{Error, Ident, ItemTrait, Path, Result, TraitItem, parse_quote};
 use crate::errors::Errors;
 use crate::handler::{Handler, Locals, Param};
 use crate::mark::{Kind, Mark};
-use crate::messages::Messages;
+use crate::messages::{Messages, line};
 use crate::options::Options;
 use crate::server::Server;
 use crate::types::shown;
@@ -98,9 +98,9 @@ impl Protocol {
         let (declared, done): (Vec<_>, Vec<_>) =
             self.messages.iter().map(|message| self.erased(message)).unzip();
         let methods = self.messages.iter().map(|message| self.methods(message));
-        let doc = format!(
+        let doc = line(&format!(
             "Whoever speaks `{ident}`, the server's type erased. A call through it allocates its future."
-        );
+        ));
         let name = handle.to_string();
         quote! {
             #(#attrs)*
@@ -116,7 +116,7 @@ impl Protocol {
                 #(#done)*
             }
 
-            #[doc = #doc]
+            #doc
             #[derive(::core::clone::Clone)]
             #vis struct #handle(::std::sync::Arc<dyn #erased>);
 
@@ -186,43 +186,45 @@ impl Protocol {
         let future = |output: &TokenStream| quote!(impl ::core::future::Future<Output = #output> + ::core::marker::Send + '_);
         if message.kind() == Kind::Call {
             let docs = message.docs_or(|| format!("Calls `{plain}`, and waits for its reply, at most 5 s."));
-            let twin = format!("[`{plain}`](Self::{plain}), waiting at most so long.");
+            let twin = line(&format!("[`{plain}`](Self::{plain}), waiting at most so long."));
+            let errors = line("`CallError`: why there is no reply.");
             let with_limit = format_ident!("{name}_timeout");
             let asked = future(&quote!(::core::result::Result<#reply, #krate::CallError>));
             return quote! {
                 #docs
                 #[doc = ""]
-                #[doc = "# Errors"]
-                #[doc = "`CallError`: why there is no reply."]
+                #[doc = " # Errors"]
+                #errors
                 #vis fn #name(&self, #args) -> #asked {
                     self.0.#erased(#(#names,)* ::core::option::Option::None)
                 }
-                #[doc = #twin]
+                #twin
                 #[doc = ""]
-                #[doc = "# Errors"]
-                #[doc = "`CallError`: why there is no reply."]
+                #[doc = " # Errors"]
+                #errors
                 #vis fn #with_limit(&self, #args #limit: ::core::time::Duration) -> #asked {
                     self.0.#erased(#(#names,)* ::core::option::Option::Some(#limit))
                 }
             };
         }
         let docs = message.docs_or(|| format!("Casts `{plain}`: sent at once or not at all."));
-        let twin = format!("[`{plain}`](Self::{plain}), waiting for room.");
+        let twin = line(&format!("[`{plain}`](Self::{plain}), waiting for room."));
+        let errors = line("`SendError`: why it was not taken. The message does not come back.");
         let (waiting, erased_waiting) = (format_ident!("send_{name}"), format_ident!("erased_send_{name}"));
         let sent = quote!(::core::result::Result<(), #krate::SendError<()>>);
         let sending = future(&sent);
         quote! {
             #docs
             #[doc = ""]
-            #[doc = "# Errors"]
-            #[doc = "`SendError`: why it was not taken. The message does not come back."]
+            #[doc = " # Errors"]
+            #errors
             #vis fn #name(&self, #args) -> #sent {
                 self.0.#erased(#(#names),*)
             }
-            #[doc = #twin]
+            #twin
             #[doc = ""]
-            #[doc = "# Errors"]
-            #[doc = "`SendError`: why it was not taken. The message does not come back."]
+            #[doc = " # Errors"]
+            #errors
             #vis fn #waiting(&self, #args) -> #sending {
                 self.0.#erased_waiting(#(#names),*)
             }

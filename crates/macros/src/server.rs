@@ -12,7 +12,10 @@ use crate::types;
 /// What was read. The block itself has no marks any more.
 pub(crate) struct Server {
     pub(crate) block: ItemImpl,
-    pub(crate) handlers: Vec<Handler>,
+    /// The handlers with which nothing is wrong.
+    handlers: Vec<Handler>,
+    /// Whether something is wrong that concerns more than one handler.
+    pub(crate) is_broken: bool,
 }
 
 impl Server {
@@ -34,17 +37,23 @@ impl Server {
 
     /// Reads a block; what is wrong with it is told to `errors`.
     pub(crate) fn read(mut block: ItemImpl, errors: &mut Errors) -> Self {
+        let (mut handlers, mut wrong) = (Vec::new(), Vec::new());
         check_block(&block, errors);
+        let mut is_broken = errors.count() > 0;
         let server = block.self_ty.clone();
-        let mut handlers = Vec::new();
         for item in &mut block.items {
             let ImplItem::Fn(method) = item else { continue };
+            let before = errors.count();
             let Some(mark) = Mark::take(&mut method.attrs, errors) else { continue };
-            handlers.push(Handler::read(mark, &method.vis, &method.attrs, &method.sig, &server, errors));
+            let read = Handler::read(mark, &method.vis, &method.attrs, &method.sig, &server, errors);
             method.attrs.push(prescribed());
+            if errors.count() == before { handlers.push(read) } else { wrong.push(read.kind()) }
         }
-        let server = Self { block, handlers };
-        server.check_handlers(errors);
+        let before = errors.count();
+        let mut server = Self { block, handlers, is_broken };
+        server.check_handlers(&wrong, errors);
+        is_broken |= errors.count() > before || wrong.contains(&Kind::Init);
+        server.is_broken = is_broken;
         server
     }
 
@@ -73,8 +82,8 @@ impl Server {
         most.cloned().unwrap_or(Visibility::Inherited)
     }
 
-    fn check_handlers(&self, errors: &mut Errors) {
-        if !self.has(Kind::Init) {
+    fn check_handlers(&self, wrong: &[Kind], errors: &mut Errors) {
+        if !self.has(Kind::Init) && !wrong.contains(&Kind::Init) {
             let message = "a server begins with its state: mark the function that makes it with `#[init]`, such as \
                            `#[init] fn init() -> Self { .. }`";
             errors.at(&self.block.self_ty, message);
