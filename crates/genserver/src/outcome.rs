@@ -85,3 +85,23 @@ where
         self?.into_init()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::server::NextKind;
+
+    /// Row G1: an error of a handler is the server's end, whatever it returns besides.
+    #[test]
+    fn a_handler_may_return_less_than_a_step() {
+        let goes_on = |step: Step| matches!(step, Ok(Next(NextKind::Go)));
+        assert!(goes_on(().into_step()));
+        assert!(goes_on(Ok::<_, std::fmt::Error>(()).into_step()));
+        assert!(matches!(Next::hibernate().into_step(), Ok(Next(NextKind::Hibernate))));
+        assert!(matches!(Ok::<_, ExitReason>(Next::stop()).into_step(), Ok(Next(NextKind::Stop(_)))));
+        let failed = Err::<(), _>(std::fmt::Error).into_step();
+        assert!(matches!(failed, Err(ExitReason::Error(_))), "{failed:?}");
+        let failed = Err::<Next, _>(ExitReason::Shutdown).into_step();
+        assert!(matches!(failed, Err(ExitReason::Shutdown)), "{failed:?}");
+    }
+}

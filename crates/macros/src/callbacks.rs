@@ -154,9 +154,10 @@ impl Callbacks<'_> {
     fn terminate(&self) -> Option<TokenStream> {
         let handler = self.server.of(Kind::Terminate).next()?;
         let (krate, cfgs, done) = (self.krate, &handler.cfgs, handler.invoke(self.locals));
-        let does = match handler.returns {
-            Returns::Unit => quote!(#done; ::core::result::Result::Ok(())),
-            _ => quote!(::core::result::Result::map_err(#done, #krate::ExitReason::from)),
+        let does = if let Returns::Unit = handler.returns {
+            quote!(#done; ::core::result::Result::Ok(()))
+        } else {
+            quote!(::core::result::Result::map_err(#done, #krate::ExitReason::from))
         };
         let ctx = self.context(handler.uses_context());
         let wants_reason = handler.params.iter().any(|param| matches!(param, Param::Reason));

@@ -97,7 +97,7 @@ mod types;
 /// `crate = "path"` where the framework is not `::restante`.
 #[proc_macro_attribute]
 pub fn gen_server(options: TokenStream, item: TokenStream) -> TokenStream {
-    expand::gen_server(options.into(), item.into()).into()
+    expand::gen_server(options.into(), &item.into()).into()
 }
 
 /// Makes a trait whose methods are messages, and a handle to any server that speaks it, whatever its type.
@@ -147,5 +147,5 @@ pub fn gen_server(options: TokenStream, item: TokenStream) -> TokenStream {
 /// In its brackets: `handle = Name` and `crate = "path"`, as with [`macro@gen_server`].
 #[proc_macro_attribute]
 pub fn protocol(options: TokenStream, item: TokenStream) -> TokenStream {
-    protocol::protocol(options.into(), item.into()).into()
+    protocol::protocol(options.into(), &item.into()).into()
 }

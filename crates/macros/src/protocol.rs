@@ -17,7 +17,7 @@ use crate::server::Server;
 use crate::types::shown;
 
 /// Writes a protocol.
-pub(crate) fn protocol(options: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn protocol(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let options = errors.ok(syn::parse2::<Options>(options));
     let written = errors
@@ -27,7 +27,7 @@ pub(crate) fn protocol(options: TokenStream, item: TokenStream) -> TokenStream {
     errors.told().or(written).unwrap_or_default()
 }
 
-fn declared(item: TokenStream) -> Result<ItemTrait> {
+fn declared(item: &TokenStream) -> Result<ItemTrait> {
     let message = "a protocol is a trait, whose methods are marked `#[call]` or `#[cast]`";
     let item: ItemTrait = syn::parse2(item.clone()).map_err(|_| Error::new_spanned(item, message))?;
     if !item.generics.params.is_empty() || item.generics.where_clause.is_some() {
@@ -240,13 +240,11 @@ fn typed(message: &Handler) -> TokenStream {
 /// `fn balance(reply: Reply<u64>) -> Self::Call`: what makes a message of a server that speaks the protocol.
 fn maker(message: &Handler, krate: &Path, locals: &Locals) -> TokenStream {
     let (name, args) = (&message.ident, typed(message));
-    match message.kind() {
-        Kind::Call => {
-            let (reply, ty) = (&locals.reply, message.reply());
-            quote!(fn #name(#args #reply: #krate::Reply<#ty>) -> Self::Call)
-        }
-        _ => quote!(fn #name(#args) -> Self::Cast),
+    if message.kind() == Kind::Cast {
+        return quote!(fn #name(#args) -> Self::Cast);
     }
+    let (reply, ty) = (&locals.reply, message.reply());
+    quote!(fn #name(#args #reply: #krate::Reply<#ty>) -> Self::Call)
 }
 
 /// The impls of the protocols that a server's handlers are marked with.
