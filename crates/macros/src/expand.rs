@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
+use syn::Item;
 
 use crate::callbacks::Callbacks;
 use crate::errors::Errors;
@@ -19,8 +20,13 @@ pub(crate) fn gen_server(options: TokenStream, item: &TokenStream) -> TokenStrea
     let block = match Server::block(item.clone()) {
         Ok(block) => block,
         Err(e) => {
+            // Without what has marks in it: the compiler would take offence at each.
+            let kept = match syn::parse2(item.clone()) {
+                Ok(Item::Impl(_) | Item::Trait(_)) => None,
+                _ => Some(item),
+            };
             let told = e.into_compile_error();
-            return quote!(#item #told);
+            return quote!(#kept #told);
         }
     };
     let mut errors = Errors::default();

@@ -207,22 +207,20 @@ fn documented(own: &TokenStream, how: &str, errors: &str) -> TokenStream {
     }
 }
 
-/// Without those whose names are those of methods that every reference has, or of others of the handle's.
+/// Without those of handlers one of whose names is that of a method that every reference has, or of another handler's.
 fn distinct(methods: Vec<Method>, errors: &mut Errors) -> Vec<Method> {
-    let mut distinct: Vec<Method> = Vec::with_capacity(methods.len());
-    let mut told = None;
-    for method in methods {
-        let Err(message) = check_name(&method, &distinct) else {
-            distinct.push(method);
+    let mut wrong: Vec<Ident> = Vec::new();
+    for (n, method) in methods.iter().enumerate() {
+        // (Said once for each handler: not for each of its twins.)
+        if wrong.contains(&method.of) {
             continue;
-        };
-        // (Once for each handler: not for each of its twins.)
-        if told.as_ref() != Some(&method.of) {
-            errors.push(Error::new(method.of.span(), message));
         }
-        told = Some(method.of);
+        if let Err(message) = check_name(method, &methods[..n]) {
+            errors.push(Error::new(method.of.span(), message));
+            wrong.push(method.of.clone());
+        }
     }
-    distinct
+    methods.into_iter().filter(|method| !wrong.contains(&method.of)).collect()
 }
 
 fn check_name(method: &Method, others: &[Method]) -> Result<(), String> {

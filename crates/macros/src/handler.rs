@@ -251,7 +251,7 @@ fn read_param(kind: Kind, pat: &Pat, ty: &Type, server: &Type) -> syn::Result<Pa
         return lent(ident, ty);
     }
     types::check_owned(ty, "a message")?;
-    Ok(Param::Arg { ident: ident.clone(), ty: ty.clone() })
+    Ok(Param::Arg { ident: carried(ident), ty: ty.clone() })
 }
 
 /// What `init` is lent.
@@ -269,7 +269,14 @@ fn lent(ident: &Ident, ty: &Type) -> syn::Result<Param> {
     }
     let inside: Type = syn::parse2(types::kept_for(reference))?;
     types::check_owned(&inside, "what a server is started with")?;
-    Ok(Param::Arg { ident: ident.clone(), ty: ty.clone() })
+    Ok(Param::Arg { ident: carried(ident), ty: ty.clone() })
+}
+
+/// An argument's name, for what is written: there it is the expansion's, and no lint's that looks at how its author used it.
+fn carried(ident: &Ident) -> Ident {
+    let mut ident = ident.clone();
+    ident.set_span(ident.span().resolved_at(Span::call_site()));
+    ident
 }
 
 const INIT: &str = "`init` makes the state: it returns `Self`, `Init<Self>`, or a `Result` of one of them";

@@ -63,7 +63,7 @@ impl Mark {
             let Some(kind) = Kind::of(attr.path()) else {
                 if let Some(meant) = misspelt(attr.path()) {
                     let message = format!("there is no such attribute: is `#[{meant}]` meant?");
-                    errors.push(Error::new(attr.span(), message));
+                    errors.push(Error::new(attr.path().span(), message));
                     return false;
                 }
                 return true;
@@ -74,7 +74,7 @@ impl Mark {
                         "this method has a mark already, `#[{}]`: a method handles one sort of message",
                         first.kind.name()
                     );
-                    errors.push(Error::new(attr.span(), message));
+                    errors.push(Error::new(attr.path().span(), message));
                 }
                 (None, Ok(mark)) => found = Some(mark),
                 (None, Err(e)) => errors.push(e),

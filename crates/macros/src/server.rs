@@ -22,6 +22,11 @@ impl Server {
     /// The block of an item, where it is one that a server can be made of.
     pub(crate) fn block(item: TokenStream) -> Result<ItemImpl> {
         let block = match syn::parse2::<Item>(item)? {
+            Item::Impl(ItemImpl { trait_: Some((path, _)), .. }) => {
+                let message = "`gen_server` stands on a block of the server's own, `impl Name { .. }`: the impl of `GenServer` \
+                               is what it writes";
+                return Err(Error::new_spanned(path, message));
+            }
             Item::Impl(block) => block,
             Item::Struct(item) => return Err(misplaced(&item.ident)),
             Item::Enum(item) => return Err(misplaced(&item.ident)),
@@ -121,11 +126,6 @@ fn misplaced(tokens: &impl Spanned) -> Error {
 }
 
 fn check_block(block: &ItemImpl, errors: &mut Errors) {
-    if let Some((path, _)) = &block.trait_ {
-        let message = "`gen_server` stands on a block of the server's own, `impl Name { .. }`: the impl of `GenServer` is what \
-                       it writes";
-        errors.at(path, message);
-    }
     if let Some(token) = block.unsafety {
         errors.at(token, "there is nothing unsafe about a server");
     }

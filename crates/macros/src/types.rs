@@ -86,7 +86,7 @@ pub(crate) fn check_owned(ty: &Type, what: &str) -> Result<()> {
             if is_static && reference.mutability.is_none() {
                 return check_owned_inside(&reference.elem, what);
             }
-            let context = if reference.mutability.is_some() {
+            let context = if reference.mutability.is_some() && what == "a message" {
                 " (and the context is `&mut Context<Self>`)"
             } else {
                 ""

@@ -13,9 +13,6 @@ impl Counter {
         self.0
     }
 
-    #[cast]
-    fn try_get(&mut self) {}
-
     #[call]
     fn get_(&self) -> u64 {
         self.0

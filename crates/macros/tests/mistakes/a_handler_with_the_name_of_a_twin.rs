@@ -8,10 +8,13 @@ impl Counter {
     fn init() -> Self {
         Self(0)
     }
-    #[info]
-    fn tick(&mut self, ctx: &mut Context<u64>) {
-        drop(ctx);
+    #[call]
+    fn get(&self) -> u64 {
+        self.0
     }
+
+    #[cast]
+    fn try_get(&mut self) {}
 }
 
 fn main() {}
