@@ -291,7 +291,8 @@ async fn a_cast_waits_for_room_in_three_ways() -> Tested {
     assert!(matches!(counter.add_timeout(3, limit).await, Err(SendError::Timeout(CounterCast::Add(3)))));
     let waiting = counter.send_add(4);
     let (sent, started) = tokio::join!(waiting, server.start(0));
-    (sent?, started?);
+    sent?;
+    started?;
     assert_eq!(counter.get().await?, 5);
     Ok(())
 }
