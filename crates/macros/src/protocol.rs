@@ -92,8 +92,9 @@ impl Protocol {
         let Self { item: ItemTrait { ident, attrs, vis, .. }, handle, erased, options, .. } = self;
         let krate = &options.krate;
         let makers = self.messages.iter().map(|message| {
-            let (signature, docs) = (maker(message, krate, &self.locals), &message.docs);
-            quote!(#(#docs)* #signature;)
+            let signature = maker(message, krate, &self.locals);
+            let docs = message.docs_or(|| format!("What `{}` is as a message.", message.name()));
+            quote!(#docs #signature;)
         });
         let (declared, done): (Vec<_>, Vec<_>) =
             self.messages.iter().map(|message| self.erased(message)).unzip();

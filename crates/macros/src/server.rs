@@ -150,8 +150,8 @@ fn check_block(block: &ItemImpl, errors: &mut Errors) {
 fn prescribed() -> Attribute {
     parse_quote! {
         #[allow(
-            clippy::needless_pass_by_value, clippy::ptr_arg, clippy::trivially_copy_pass_by_ref, clippy::unnecessary_wraps,
-            clippy::unused_async, clippy::unused_self,
+            clippy::missing_errors_doc, clippy::needless_pass_by_value, clippy::ptr_arg,
+            clippy::trivially_copy_pass_by_ref, clippy::unnecessary_wraps, clippy::unused_async, clippy::unused_self,
             reason = "a message owns what it carries, `init` is lent what it is given"
         )]
     }

@@ -1,5 +1,6 @@
 impl Counter {
     #[allow(
+        clippy::missing_errors_doc,
         clippy::needless_pass_by_value,
         clippy::ptr_arg,
         clippy::trivially_copy_pass_by_ref,
@@ -13,6 +14,7 @@ impl Counter {
     }
     /// The count.
     #[allow(
+        clippy::missing_errors_doc,
         clippy::needless_pass_by_value,
         clippy::ptr_arg,
         clippy::trivially_copy_pass_by_ref,
@@ -26,6 +28,7 @@ impl Counter {
     }
     /// Counts on.
     #[allow(
+        clippy::missing_errors_doc,
         clippy::needless_pass_by_value,
         clippy::ptr_arg,
         clippy::trivially_copy_pass_by_ref,
@@ -38,6 +41,7 @@ impl Counter {
         self.n += n;
     }
     #[allow(
+        clippy::missing_errors_doc,
         clippy::needless_pass_by_value,
         clippy::ptr_arg,
         clippy::trivially_copy_pass_by_ref,
