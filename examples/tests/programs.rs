@@ -233,3 +233,13 @@ fn blocking_does_what_its_head_says() {
         &["all together: 4000", "a slow call: Err(Timeout)", "from async code: Err(WouldBlock)", "Ok(4000)"],
     );
 }
+
+/// Row G1: the reference program, and that it stays as short as it was asked to be.
+#[test]
+fn reference_does_what_its_head_says_in_35_lines() {
+    assert_in_order(&example("reference"), &["count: 42", "tick at 42"]);
+    let source = include_str!("../reference.rs");
+    let code = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    assert!(code.count() <= 35);
+    assert!(source.lines().all(|line| line.len() <= 100), "at width 100");
+}

@@ -11,7 +11,10 @@ use std::hint::black_box;
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
-use workloads::{Call, CallMailbox, Cast, Hop, SendReceive, Start, Workload};
+use workloads::{CallMailbox, Counter, Hop, SendReceive, Start, Workload};
+
+type Cast = workloads::Cast<Counter>;
+type Call = workloads::Call<Counter>;
 
 /// Runs `ops` operations and gives the workload back: its end is not counted.
 fn count<W: Workload>(workload: W, ops: u64) -> W {

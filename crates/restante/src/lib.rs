@@ -9,32 +9,28 @@
 //!
 //! struct Counter { n: u64, ticks: u64 }
 //!
-//! enum Ask { Get(Reply<u64>), Divide { by: u64, reply: Reply<u64> } } // each call has its own type of reply
-//!
-//! impl GenServer for Counter {
-//!     type Args = u64; // what `init` is given
-//!     type Call = Ask; // requests that somebody waits for
-//!     type Cast = u64; // messages that nobody waits for
-//!     type Info = ();  // what comes from elsewhere: ticks, notices, results of tasks
-//!
-//!     async fn init(start: &u64, ctx: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
-//!         ctx.send_every(Every::FixedRate(Duration::from_secs(1)), || ());
-//!         Ok(Init::ok(Counter { n: *start, ticks: 0 }))
+//! #[gen_server] // writes the messages, the impl of `GenServer` and the handle: by hand it is a `match` or three
+//! impl Counter {
+//!     #[init]
+//!     fn init(start: &u64) -> Self {
+//!         Counter { n: *start, ticks: 0 }
 //!     }
-//!     async fn handle_call(&mut self, ask: Ask, _: &mut Context<Self>) -> Step {
-//!         match ask {
-//!             Ask::Get(reply) => reply.send(self.n),
-//!             Ask::Divide { by, reply } => reply.send(self.n / by), // by zero: a panic, and only this server ends
-//!         };
-//!         Ok(Next::go())
+//!     #[call] // somebody waits for the reply
+//!     fn get(&self) -> u64 {
+//!         self.n
 //!     }
-//!     async fn handle_cast(&mut self, n: u64, _: &mut Context<Self>) -> Step {
+//!     #[call]
+//!     fn divide(&self, by: u64) -> u64 {
+//!         self.n / by // by zero: a panic, and only this server ends
+//!     }
+//!     #[cast] // nobody waits
+//!     fn add(&mut self, n: u64) -> Result<(), ExitReason> {
 //!         self.n = self.n.checked_add(n).ok_or_else(|| ExitReason::error("the sum is too big"))?;
-//!         Ok(Next::go())
+//!         Ok(())
 //!     }
-//!     async fn handle_info(&mut self, _tick: (), _: &mut Context<Self>) -> Step {
+//!     #[info(every = "1s")] // what comes from elsewhere: ticks, notices, results of tasks
+//!     fn tick(&mut self) {
 //!         self.ticks += 1;
-//!         Ok(Next::go())
 //!     }
 //! }
 //!
@@ -42,13 +38,13 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let server = Server::<Counter>::new("counter"); // address first: a mailbox, and nobody reads it yet
 //!     let counter = server.address();
-//!     counter.cast(2)?; // waits in the mailbox
+//!     counter.add(2)?; // waits in the mailbox
 //!     let tree = Supervisor::one_for_one().child(server.child(40)).start().await?; // process after: `init` has returned
-//!     assert_eq!(counter.call(Ask::Get).await?, 42);
-//!     let crash = counter.call(|reply| Ask::Divide { by: 0, reply }).await;
+//!     assert_eq!(counter.get().await?, 42);
+//!     let crash = counter.divide(0).await;
 //!     assert!(matches!(crash, Err(CallError::Exited(ExitReason::Panic(_))))); // told at once, with the reason
-//!     counter.cast(1)?; // for the next incarnation, which the supervisor starts before the same mailbox
-//!     assert_eq!(counter.call(Ask::Get).timeout(Duration::from_secs(1)).await?, 41);
+//!     counter.add(1)?; // for the next incarnation, which the supervisor starts before the same mailbox
+//!     assert_eq!(counter.get_timeout(Duration::from_secs(1)).await?, 41);
 //!     assert_eq!((counter.incarnation(), counter.stats().ledger.failed), (2, 1)); // every message is accounted for
 //!     tree.shutdown(Duration::from_secs(5)).await;
 //!     Ok(())
@@ -72,6 +68,7 @@
 //! |---|---|---|
 //! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
+//! | `macros` | `restante-macros`: [`gen_server`] and [`protocol`], which write what one would by hand | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
 //! | `signal`, `serde` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree` | no |
 
@@ -82,14 +79,9 @@ pub use restante_core::{
     WeakAddress, Weigh, install_panic_hook, monitor,
 };
 #[cfg(feature = "genserver")]
-pub use restante_genserver::{
-    Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context, DEFAULT_CALL_TIMEOUT,
-    DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, Mark, Message, MultiReplies, Next,
-    Notice, Order, PoolReport, ReceiveError, Redeliver, Reply, Request, Requests, Response, Selector, Server,
-    ServerRef, ServerSettings, StartError, Step, StopError, Sys, SysError, ThreadError, ThreadPool,
-    ThreadPoolBuilder, TimerId, WeakServerRef, cycle, drain, late_replies, link, multi_call, multi_cast,
-    start, start_again, start_link, start_monitor, sys, unlink, watchdog,
-};
+pub use restante_genserver::*;
+#[cfg(feature = "macros")]
+pub use restante_macros::{gen_server, protocol};
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
 

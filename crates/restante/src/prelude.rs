@@ -1,5 +1,7 @@
 //! What most programs need: `use restante::prelude::*`.
 
+#[cfg(feature = "macros")]
+pub use crate::gen_server;
 pub use crate::monitor::{Event, Watch};
 pub use crate::{
     Address, Exit, ExitReason, Lane, Mailbox, Overflow, Receiver, Recipient, SendError, SendOptions,

@@ -5,10 +5,12 @@
 //! its own.
 
 mod workloads;
+mod written;
 
 use std::process::ExitCode;
 
-use workloads::{Call, CallMailbox, Cast, Hop, SendReceive, Start, Workload};
+use workloads::{Call, CallMailbox, Cast, Counter, Hop, SendReceive, Start, Workload};
+use written::Written;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -16,9 +18,11 @@ fn main() -> ExitCode {
     let (Ok(rounds), Ok(ops)) = (rounds.parse(), ops.parse()) else { return usage() };
     let run = match name.as_str() {
         "send-receive" => rounds_of::<SendReceive>,
-        "cast" => rounds_of::<Cast>,
+        "cast" => rounds_of::<Cast<Counter>>,
+        "cast-macro" => rounds_of::<Cast<Written>>,
         "hop" => rounds_of::<Hop>,
-        "call" => rounds_of::<Call>,
+        "call" => rounds_of::<Call<Counter>>,
+        "call-macro" => rounds_of::<Call<Written>>,
         "call-mailbox" => rounds_of::<CallMailbox>,
         "start" => rounds_of::<Start>,
         _ => return usage(),
@@ -34,6 +38,6 @@ fn rounds_of<W: Workload>(rounds: u64, ops: u64) {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: counts send-receive|cast|hop|call|call-mailbox|start ROUNDS OPS");
+    eprintln!("usage: counts send-receive|cast|cast-macro|hop|call|call-macro|call-mailbox|start ROUNDS OPS");
     ExitCode::from(2)
 }

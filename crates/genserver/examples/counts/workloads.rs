@@ -59,14 +59,39 @@ impl Workload for SendReceive {
     }
 }
 
-/// Counts what it is sent, and replies with the count.
-struct Counter {
+/// A call for a count.
+pub(crate) type Asked<'a, S, F> = restante_genserver::Call<'a, S, u64, F>;
+
+/// A server that counts what it is sent, and replies with the count; shows what it has seen.
+pub(crate) trait Counts: GenServer<Args = Arc<AtomicU64>> {
+    /// Casts both.
+    fn add(server: &ServerRef<Self>, a: u64, b: u64);
+
+    /// Calls.
+    fn get(server: &ServerRef<Self>, x: u64)
+    -> Asked<'_, Self, impl FnOnce(Reply<u64>) -> Self::Call + Send>;
+}
+
+/// The one that is written by hand.
+pub(crate) struct Counter {
     seen: Arc<AtomicU64>,
     count: u64,
 }
 
-struct Add(u64, u64);
-struct Get(u64, Reply<u64>);
+impl Counts for Counter {
+    #[inline]
+    fn add(server: &ServerRef<Self>, a: u64, b: u64) {
+        server.cast(Add(a, b)).expect("there is room");
+    }
+
+    #[inline]
+    fn get(server: &ServerRef<Self>, x: u64) -> Asked<'_, Self, impl FnOnce(Reply<u64>) -> Get + Send> {
+        server.call(move |reply| Get(x, reply))
+    }
+}
+
+pub(crate) struct Add(u64, u64);
+pub(crate) struct Get(u64, Reply<u64>);
 
 impl GenServer for Counter {
     type Args = Arc<AtomicU64>;
@@ -92,22 +117,21 @@ impl GenServer for Counter {
 }
 
 /// A counter on a runtime of its own, which has worked before: its task exists.
-struct Worked {
+struct Worked<S: Counts> {
     runtime: Runtime,
-    server: ServerRef<Counter>,
+    server: ServerRef<S>,
     seen: Arc<AtomicU64>,
 }
 
-impl Worked {
+impl<S: Counts> Worked<S> {
     fn ready() -> Self {
         let runtime = runtime();
         let seen = Arc::new(AtomicU64::new(0));
         let server = runtime.block_on(async {
-            let settings =
-                Server::<Counter>::settings().capacity(usize::try_from(BATCH).expect("it is small"));
+            let settings = Server::<S>::settings().capacity(usize::try_from(BATCH).expect("it is small"));
             let server = settings.start(Arc::clone(&seen)).await.expect("the counter starts");
             // Through the mailbox: the sampled turn is this one.
-            let first = server.call(|reply| Get(0, reply)).caller_runs(CallerRuns::Never).await;
+            let first = S::get(&server, 0).caller_runs(CallerRuns::Never).await;
             assert_eq!(first, Ok(0));
             server
         });
@@ -116,9 +140,9 @@ impl Worked {
 }
 
 /// Casts to a server that handles them, in batches of 1024.
-pub(crate) struct Cast(Worked);
+pub(crate) struct Cast<S: Counts>(Worked<S>);
 
-impl Workload for Cast {
+impl<S: Counts> Workload for Cast<S> {
     fn ready() -> Self {
         let ready = Self(Worked::ready());
         // The buffers are grown to their size.
@@ -133,7 +157,7 @@ impl Workload for Cast {
             let mut sum = seen.load(Ordering::Relaxed);
             for _ in 0..ops / BATCH {
                 for _ in 0..BATCH {
-                    server.cast(Add(1, 0)).expect("there is room");
+                    S::add(server, 1, 0);
                 }
                 sum += BATCH;
                 while seen.load(Ordering::Relaxed) != sum {
@@ -145,9 +169,9 @@ impl Workload for Cast {
 }
 
 /// Calls that the caller runs.
-pub(crate) struct Call(Worked);
+pub(crate) struct Call<S: Counts>(Worked<S>);
 
-impl Workload for Call {
+impl<S: Counts> Workload for Call<S> {
     fn ready() -> Self {
         Self(Worked::ready())
     }
@@ -158,7 +182,7 @@ impl Workload for Call {
         let server = server.clone();
         on_task(runtime, async move {
             for x in 0..ops {
-                let reply = server.call(|reply| Get(1, reply)).now_or_never().expect("the caller runs it");
+                let reply = S::get(&server, 1).now_or_never().expect("the caller runs it");
                 assert_eq!(reply, Ok(x + 1));
             }
         });
@@ -166,7 +190,7 @@ impl Workload for Call {
 }
 
 /// Calls through the mailbox.
-pub(crate) struct CallMailbox(Worked);
+pub(crate) struct CallMailbox(Worked<Counter>);
 
 impl Workload for CallMailbox {
     fn ready() -> Self {
@@ -256,7 +280,7 @@ pub(crate) struct Start {
 
 impl Workload for Start {
     fn ready() -> Self {
-        let Worked { runtime, seen, .. } = Worked::ready();
+        let Worked { runtime, seen, .. } = Worked::<Counter>::ready();
         Self { runtime, seen }
     }
 

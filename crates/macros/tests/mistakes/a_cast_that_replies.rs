@@ -1,0 +1,18 @@
+use restante::prelude::*;
+
+struct Counter(u64);
+
+#[gen_server]
+impl Counter {
+    #[init]
+    fn init() -> Self {
+        Self(0)
+    }
+    #[cast]
+    fn add(&mut self, n: u64) -> u64 {
+        self.0 += n;
+        self.0
+    }
+}
+
+fn main() {}

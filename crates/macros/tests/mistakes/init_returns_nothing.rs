@@ -1,0 +1,11 @@
+use restante::prelude::*;
+
+struct Counter(u64);
+
+#[gen_server]
+impl Counter {
+    #[init]
+    fn init() {}
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+use restante::prelude::*;
+
+struct Counter(u64);
+
+#[gen_server]
+impl Counter {
+    #[init]
+    fn init() -> Self {
+        Self(0)
+    }
+    #[call]
+    #[cast]
+    fn get(&self) -> u64 {
+        self.0
+    }
+}
+
+fn main() {}
