@@ -21,6 +21,7 @@ mod frame;
 mod guarded;
 mod hand;
 mod in_hand;
+#[doc(hidden)]
 pub mod keeper;
 #[cfg(all(shuttle, test))]
 mod keeper_shuttle;
