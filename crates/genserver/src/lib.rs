@@ -40,8 +40,12 @@ mod server_ref;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod slot;
+#[doc(hidden)]
+pub mod stand_in;
 mod start;
 mod timer;
+#[doc(hidden)]
+pub mod tracker;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};

@@ -283,7 +283,7 @@ impl<S: GenServer> Context<S> {
     /// The info that a notice or an order brings to a handler; else what is to be done instead.
     #[cold]
     #[inline(never)]
-    fn info_of(&mut self, message: Message<S>) -> Result<S::Info, Next> {
+    pub(crate) fn info_of(&mut self, message: Message<S>) -> Result<S::Info, Next> {
         match message {
             Message::Notice(notice) if notice.incarnation == self.incarnation() => {
                 self.take_up(Phase::Info, S::info_name(&notice.info));
