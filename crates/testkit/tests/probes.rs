@@ -37,7 +37,7 @@ fn a_probe_gives_what_it_was_sent_in_order() {
         });
         assert_eq!(probe.expect_n(2).await, [0, 1]);
         assert_eq!(probe.fish_for(5 * SECOND, |n| *n == 5).await, 5);
-        assert_eq!(probe.expect_within(SECOND).await, 6);
+        assert_eq!(probe.expect_within(2 * SECOND).await, 6);
         assert_eq!(probe.audit().lost(), 0);
     });
 }

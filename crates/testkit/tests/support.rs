@@ -1,7 +1,7 @@
 //! A small server, and the text of a test that fails.
 
 use restante_genserver::{Context, Every, ExitReason, GenServer, Init, Next, Reply, ServerRef, Step};
-use restante_testkit::{Universe, World, quiet_panics};
+use restante_testkit::{Universe, World, quiet_panics, settled};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -90,13 +90,21 @@ pub(crate) async fn counter() -> ServerRef<Counter> {
     restante_genserver::start::<Counter>(0).await.expect("it starts")
 }
 
+/// From now on it never ends: it refers to itself.
+pub(crate) async fn stays(server: &ServerRef<Counter>) {
+    server.cast(Tell::KeepSelf).expect("it has room");
+    settled().await;
+}
+
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs a test that is to fail: what it says.
 #[track_caller]
 pub(crate) fn failure<T>(universe: Universe, body: impl AsyncFnOnce(&World) -> T) -> String {
-    let _quiet = quiet_panics("");
-    match catch_unwind(AssertUnwindSafe(|| universe.run(body))) {
+    let quiet = quiet_panics("");
+    let result = catch_unwind(AssertUnwindSafe(|| universe.run(body)));
+    drop(quiet);
+    match result {
         Ok(_) => panic!("this test should fail"),
         Err(payload) => match payload.downcast::<String>() {
             Ok(text) => *text,

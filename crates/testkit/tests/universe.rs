@@ -1,6 +1,6 @@
 //! Universes: nothing is left over, or the list says what.
 
-use crate::support::{Ask, Counter, SECOND, Tell, counter, failure};
+use crate::support::{Ask, Counter, SECOND, Tell, counter, failure, stays};
 use restante_core::monitor::Watch;
 use restante_genserver::{Server, link};
 use restante_testkit::{Kind, Universe, settled};
@@ -49,8 +49,7 @@ fn a_server_that_refers_to_itself_is_a_leak() {
     let line = line!() + 2;
     let body = async |_: &_| {
         let server = restante_genserver::start::<Counter>(0).await.unwrap();
-        server.cast(Tell::KeepSelf).unwrap();
-        settled().await;
+        stays(&server).await;
     };
     let said = failure(new(), body);
     assert!(said.contains("1 server: main::support::Counter"), "{said}");
@@ -77,10 +76,9 @@ fn a_mailbox_that_waits_for_its_server_is_a_leak() {
 fn a_timer_of_a_server_that_may_stay_is_a_leak() {
     let body = async |_: &_| {
         let server = counter().await;
-        server.cast(Tell::KeepSelf).unwrap();
+        stays(&server).await;
         server.cast(Tell::Tick).unwrap();
         server.cast(Tell::Tick).unwrap();
-        settled().await;
     };
     let said = failure(new().allow(Kind::Server), body);
     assert!(said.contains("2 timer: of main::support::Counter, made at"), "{said}");
@@ -91,11 +89,10 @@ fn a_timer_of_a_server_that_may_stay_is_a_leak() {
 fn a_monitor_that_nobody_takes_down_is_a_leak() {
     let body = async |_: &_| {
         let server = counter().await;
-        server.cast(Tell::KeepSelf).unwrap();
+        stays(&server).await;
         let id = server.monitor(Watch::Mailbox, |_| {});
         server.monitor(Watch::Incarnation, |_| {});
         assert!(server.demonitor(id));
-        settled().await;
     };
     let said = failure(new().allow(Kind::Server), body);
     assert!(said.contains("1 monitor: on main::support::Counter, made at"), "{said}");
@@ -105,10 +102,9 @@ fn a_monitor_that_nobody_takes_down_is_a_leak() {
 fn a_link_of_servers_that_may_stay_is_a_leak() {
     let said = failure(new().allow(Kind::Server), async |_| {
         let (a, b) = (counter().await, counter().await);
-        a.cast(Tell::KeepSelf).unwrap();
-        b.cast(Tell::KeepSelf).unwrap();
+        stays(&a).await;
+        stays(&b).await;
         link(&a, &b);
-        settled().await;
     });
     assert_eq!(said.matches("1 link: of main::support::Counter").count(), 2, "{said}");
 }

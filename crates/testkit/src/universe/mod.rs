@@ -10,7 +10,7 @@ mod world;
 pub use census::{Census, Kind, Leak};
 pub use world::World;
 
-use crate::eventually::some;
+use crate::eventually::{settled, some};
 use crate::failure::{At, fail};
 use census::Allowed;
 use std::fmt;
@@ -95,6 +95,7 @@ impl Universe {
 impl World {
     /// Waits for the end of everything; what has none is a leak.
     async fn end(&self, allowed: &Allowed, at: At) {
+        settled().await;
         let clean = || self.census().leaks(allowed).is_empty().then_some(());
         if some(self.limit, clean).await.is_none() {
             let leaks = self.census().leaks(allowed);

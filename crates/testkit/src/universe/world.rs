@@ -2,7 +2,7 @@
 
 use super::List;
 use super::census::Census;
-use crate::eventually::some;
+use crate::eventually::{settled, some};
 use crate::failure::{At, fail};
 use restante_genserver::tracker::Tracker;
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ impl World {
         Census::new(self.tracker.looks(), self.tracker.replies(), tasks, spawned)
     }
 
-    /// Waits until there is no more of anything than there was at `before`: for servers that live on while what they do for
+    /// Lets everything that is ready run, then waits until there is no more of anything than there was at `before`: for servers that live on while what they do for
     /// others must not add up.
     ///
     /// # Panics
@@ -75,6 +75,7 @@ impl World {
     pub fn assert_no_growth(&self, before: &Census) -> impl Future<Output = ()> {
         let at = Location::caller();
         async move {
+            settled().await;
             let same = || self.census().since(before).is_empty().then_some(());
             if some(self.limit, same).await.is_none() {
                 let more = self.census().since(before);
