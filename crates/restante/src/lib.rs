@@ -71,8 +71,7 @@
 //! | – | `restante-core`: mailboxes, addresses, lanes, exits | always |
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
-//! | `signal`, `serde` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree` | no |
-//! | `testkit` | `restante-testkit`: probes, stubs, leak checks, crash injection, for tests | no |
+//! | `signal`, `serde`, `testkit` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree`; `restante-testkit` | no |
 
 pub use restante_core::{
     Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,

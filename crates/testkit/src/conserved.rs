@@ -7,6 +7,7 @@ use restante_core::{Address, Ledger, Mailbox};
 use restante_genserver::{GenServer, Server, ServerRef};
 use restante_supervisor::SupervisorRef;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// Whatever counts its messages exactly.
 pub trait Audited {
@@ -52,10 +53,29 @@ impl Audited for Ledger {
     }
 }
 
+impl<T: Audited + ?Sized> Audited for Arc<T> {
+    fn audited(&self) -> Option<Ledger> {
+        (**self).audited()
+    }
+}
+
 impl<A: Audited + ?Sized> Audited for &A {
     fn audited(&self) -> Option<Ledger> {
         (**self).audited()
     }
+}
+
+/// The same as [`assert_conserved!`](crate::assert_conserved) of one, as a function: where there is a future to pass on, as to
+/// `block_on`.
+///
+/// # Panics
+/// As there.
+///
+/// # Cancel safety
+/// Nothing is kept.
+#[track_caller]
+pub fn conserved<A: Audited + ?Sized>(audited: &A) -> impl Future<Output = Ledger> {
+    at_rest(audited, std::any::type_name::<A>(), At::new())
 }
 
 /// A place in a test, as the macros note it.

@@ -39,7 +39,7 @@ mod universe;
 
 pub use call_probe::{CallProbe, Question};
 pub use clock::FakeClock;
-pub use conserved::Audited;
+pub use conserved::{Audited, conserved};
 pub use crash_plan::{Crash, CrashPlan, Crashed, Moment};
 pub use crashing::CrashLog;
 pub use eventually::{eventually, settled};
