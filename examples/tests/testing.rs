@@ -22,12 +22,12 @@ struct Sessions {
     directory: ServerRef<Directory>,
     known: HashMap<String, u32>,
     waiting: HashMap<String, Vec<Reply<Result<u32, Unavailable>>>>,
-    on_failure: fn(&mut Sessions, String),
+    on_failure: fn(&mut Sessions, &str),
 }
 
 struct Setup {
     directory: ServerRef<Directory>,
-    on_failure: fn(&mut Sessions, String),
+    on_failure: fn(&mut Sessions, &str),
 }
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl GenServer for Sessions {
                 }
                 self.known.insert(user, id);
             }
-            Err(_) => (self.on_failure)(self, user),
+            Err(_) => (self.on_failure)(self, &user),
         }
         Ok(Next::go())
     }
@@ -96,13 +96,13 @@ impl GenServer for Sessions {
 }
 
 /// As it was first written.
-fn gives_up(_: &mut Sessions, _user: String) {
+fn gives_up(_: &mut Sessions, _user: &str) {
     // The next who asks will have it looked up again.
 }
 
 /// As it should be.
-fn tells_who_waits(sessions: &mut Sessions, user: String) {
-    for reply in sessions.waiting.remove(&user).unwrap_or_default() {
+fn tells_who_waits(sessions: &mut Sessions, user: &str) {
+    for reply in sessions.waiting.remove(user).unwrap_or_default() {
         reply.send(Err(Unavailable));
     }
 }
@@ -130,7 +130,7 @@ fn session(user: &str) -> impl FnOnce(Reply<Result<u32, Unavailable>>) -> Ask + 
 
 async fn sessions(
     directory: &StubServer<Directory>,
-    on_failure: fn(&mut Sessions, String),
+    on_failure: fn(&mut Sessions, &str),
 ) -> ServerRef<Sessions> {
     start::<Sessions>(Setup { directory: directory.server(), on_failure }).await.expect("it starts")
 }
@@ -155,7 +155,7 @@ fn who_is_asked_for_twice_is_looked_up_once() {
     });
 }
 
-async fn a_directory_that_fails_leaves_nothing_behind(world: &World, on_failure: fn(&mut Sessions, String)) {
+async fn a_directory_that_fails_leaves_nothing_behind(world: &World, on_failure: fn(&mut Sessions, &str)) {
     let directory = StubServer::start().await.expect("it starts");
     directory.on_call(drop); // it answers nobody
     let sessions = sessions(&directory, on_failure).await;
@@ -194,7 +194,7 @@ fn a_crash_of_the_cache_loses_no_question() {
     let _quiet = quiet_panics("injected crash");
     Universe::new().run(async |world| {
         let directory = StubServer::start().await.expect("it starts");
-        directory.on_call(|Look::Up { user, reply }| drop(reply.send(user.len().try_into().unwrap_or(0))));
+        directory.on_call(|Look::Up { reply, .. }| assert!(reply.send(7), "the cache waits"));
         let server = Server::<Sessions>::new("sessions");
         let plan = CrashPlan::seeded(42).by_chance(0.2, Crash::Panic).at_most(10);
         let log = plan.install(server.server());

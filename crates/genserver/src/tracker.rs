@@ -134,7 +134,7 @@ impl Tracker {
         slot::held(self.rt.name())
     }
 
-    /// Keeps an eye on something else. `id` names it among what is tracked, as long as it is there.
+    /// Keeps an eye on this. `id` names it among what is tracked, as long as it is there.
     pub fn track(&self, id: usize, subject: Weak<dyn Tracked>, made: Option<&'static Location<'static>>) {
         let mut entries = lock(&self.entries);
         if entries.all.iter().any(|e| e.id == id && e.subject.strong_count() > 0) {
@@ -193,6 +193,17 @@ fn note_slow<S: GenServer>(cell: &Arc<Cell<S>>, made: Option<&'static Location<'
     if let Some(tracker) = rt.and_then(|rt| Tracker::of(&rt)) {
         let subject: Weak<Cell<S>> = Arc::downgrade(cell);
         tracker.track(cell.link_id(), subject, made);
+    }
+}
+
+/// Whoever has something to be seen (a registry its names) says so where it is made: see [`Tracker::track`]. Does nothing unless
+/// the runtime that this thread is in is tracked.
+#[inline]
+pub fn track(id: usize, subject: &Weak<dyn Tracked>, made: &'static Location<'static>) {
+    if is_on()
+        && let Some(tracker) = Rt::current().and_then(|rt| Tracker::of(&rt))
+    {
+        tracker.track(id, Weak::clone(subject), Some(made));
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::support::{Ask, Counter, SECOND, Tell, counter, failure, stays};
 use restante_core::monitor::Watch;
+use restante_genserver::tracker::{self, Look, Tracked};
 use restante_genserver::{Server, link};
 use restante_testkit::{Kind, Universe, settled};
+use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn new() -> Universe {
@@ -157,6 +160,28 @@ fn what_takes_its_time_has_until_the_shutdown() {
     };
     assert!(failure(new(), body).contains("left over 10s after the test's end"));
     new().shutdown(31 * SECOND).run(body);
+}
+
+/// What a registry would say of its names.
+#[test]
+fn a_name_that_is_not_given_back_is_a_leak() {
+    struct Registered;
+    impl Tracked for Registered {
+        fn look(&self) -> Option<Look> {
+            let mut look = Look::new("name", "u32");
+            look.name = Some("counter".into());
+            Some(look)
+        }
+    }
+    let body = async |_: &_| {
+        let (kept, gone): (Arc<dyn Tracked>, Arc<dyn Tracked>) = (Arc::new(Registered), Arc::new(Registered));
+        tracker::track(1, &Arc::downgrade(&gone), Location::caller());
+        tracker::track(2, &Arc::downgrade(&kept), Location::caller());
+        std::mem::forget(kept);
+    };
+    let said = failure(new(), body);
+    assert_eq!(said.matches("1 name: `counter`, a u32, made at crates/testkit/tests/").count(), 1, "{said}");
+    new().allow(Kind::Name).run(body);
 }
 
 /// The server lives; what it does for others must not add up.

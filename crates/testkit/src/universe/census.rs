@@ -178,3 +178,63 @@ impl fmt::Display for Leak {
         write!(f, "{} {}: {}", self.count, self.kind, self.of)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server of this name, in this state, with one of everything.
+    fn look(name: &str, alive: bool, closed: bool) -> Look {
+        let mut look = Look::new("server", "a::Server");
+        look.name = Some(name.into());
+        (look.alive, look.closed, look.has_task) = (alive, closed, alive);
+        (look.timers, look.monitors, look.links) = (1, 1, 1);
+        look
+    }
+
+    fn kinds(census: &Census, allowed: &Allowed) -> Vec<Kind> {
+        census.leaks(allowed).iter().map(|leak| leak.kind).collect()
+    }
+
+    #[test]
+    fn what_is_there_is_a_leak_unless_it_is_allowed() {
+        let none = Allowed::default();
+        let census = |look| Census::new(vec![look], 0, 1, Vec::new());
+        let alive = census(look("a", true, false));
+        assert_eq!(kinds(&alive, &none), [Kind::Server, Kind::Timer, Kind::Monitor, Kind::Link]);
+        assert_eq!(kinds(&census(look("a", false, false)), &none)[0], Kind::Mailbox);
+        // One that is closed is no leak itself; and the task is then nobody's.
+        let kinds_of_closed = kinds(&census(look("a", false, true)), &none);
+        assert_eq!(kinds_of_closed, [Kind::Timer, Kind::Monitor, Kind::Link, Kind::Task]);
+        for name in ["a", "Server"] {
+            assert!(kinds(&alive, &Allowed { kinds: Vec::new(), names: vec![name.to_owned()] }).is_empty());
+        }
+        let but_timers = Allowed { kinds: vec![Kind::Server, Kind::Monitor, Kind::Link], names: Vec::new() };
+        assert_eq!(kinds(&alive, &but_timers), [Kind::Timer]);
+    }
+
+    #[test]
+    fn tasks_of_servers_are_not_counted_again() {
+        let at = std::panic::Location::caller();
+        let census = Census::new(vec![look("a", true, false)], 2, 4, vec![at]);
+        assert_eq!((census.count(Kind::Task), census.count(Kind::Reply)), (3, 2));
+        let said: Vec<_> = census.leaks(&Allowed::default()).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said[4..],
+            [
+                "2 reply: held and not sent".to_owned(),
+                format!("1 task: spawned at {at}"),
+                "2 task: not spawned through the world".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn growth_is_by_kind() {
+        let before = Census::new(vec![look("a", true, false)], 1, 1, Vec::new());
+        let after = Census::new(vec![look("a", true, false), look("b", true, false)], 0, 2, Vec::new());
+        let more: Vec<_> = after.since(&before).iter().map(|leak| (leak.kind, leak.count)).collect();
+        assert_eq!(more, [(Kind::Server, 1), (Kind::Timer, 1), (Kind::Monitor, 1), (Kind::Link, 1)]);
+        assert!(before.since(&before).is_empty());
+    }
+}
