@@ -155,8 +155,9 @@ impl Tracker {
 
     /// The tracker of this runtime, if it has one.
     fn of(rt: &Arc<Rt>) -> Option<Arc<Self>> {
-        let trackers = lock(&TRACKERS);
-        trackers.iter().filter_map(Weak::upgrade).find(|tracker| Arc::ptr_eq(&tracker.rt, rt))
+        // All of them before any goes: the last reference to one may go here, and its drop wants the lock.
+        let trackers: Vec<_> = lock(&TRACKERS).iter().filter_map(Weak::upgrade).collect();
+        trackers.into_iter().find(|tracker| Arc::ptr_eq(&tracker.rt, rt))
     }
 }
 
