@@ -139,6 +139,11 @@ impl<M: Send + 'static> Address<M> {
         self.handle.stats()
     }
 
+    /// The exact counters; `None` while a receiver is awake (ask [`Receiver::audit`](crate::Receiver::audit) then).
+    pub fn audit(&self) -> Option<crate::Ledger> {
+        self.handle.cell().audit()
+    }
+
     /// Is told when the present reader ends ([`Watch::Incarnation`]) or of all that happens to the mailbox.
     pub fn monitor(&self, watch: Watch, notify: impl FnMut(Event) + Send + 'static) -> MonitorId {
         self.handle.cell().monitor(watch, Box::new(notify))

@@ -1964,6 +1964,12 @@ impl<M, X: ?Sized> MailCell<M, X> {
         self.tally.wake_at.load(Ordering::Relaxed)
     }
 
+    /// How many monitors and links it has. (A list of monitors that is out being told is not seen.)
+    pub fn bonds(&self) -> (usize, usize) {
+        let g = self.gate.lock();
+        g.cold.as_ref().map_or((0, 0), |cold| (cold.monitors.len(), cold.links.len()))
+    }
+
     /// Whether somebody holds the lease.
     pub fn is_leased(&self) -> bool {
         self.gate.bits() & word::LEASED != 0

@@ -12,6 +12,7 @@ use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Dead, Outcome, Wait};
+use crate::tracker;
 use crate::watchdog;
 use restante_core::send::{Sending, block_on_until, may_block};
 use restante_core::{ExitReason, SendError, SendOptions};
@@ -245,6 +246,7 @@ where
     fn wait(&mut self, mut wait: Wait<T>, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         let cell = self.server.handle.cell();
         if self.limit == Limit::After(Duration::ZERO) {
+            wait.watch(tracker::unswept(), 0);
             return Poll::Ready(match wait.try_take() {
                 Some(outcome) => settle(cell, outcome),
                 None => Err(CallError::Timeout),
@@ -347,7 +349,7 @@ fn watch<S: GenServer, T: Send>(
     cx: &mut Cx<'_>,
 ) -> Poll<Outcome<T>> {
     if limit != Limit::Default {
-        wait.watch(0, 0);
+        wait.watch(tracker::unswept(), 0);
         return wait.poll(cx);
     }
     watch_by_sweep(wait, || cell.runner.rt(), cx)

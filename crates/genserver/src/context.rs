@@ -201,7 +201,7 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn extra(&mut self) -> &mut Extra<S> {
         self.extra.get_or_insert_with(|| {
             Box::new(Extra {
-                timers: Timers::default(),
+                timers: Timers::counted(crate::tracker::timers(&self.cell)),
                 back_off: None,
                 open: None,
                 trap: None,
@@ -295,7 +295,7 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Everything has been done that the state was needed for.
-    pub(crate) fn bury(self, state: S, reason: &ExitReason) {
+    pub(crate) fn bury<T>(self, state: T, reason: &ExitReason) {
         self.report(reason);
         if let Some(in_drop) = drop_quietly(state) {
             tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");

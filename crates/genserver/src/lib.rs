@@ -44,10 +44,14 @@ mod server_ref;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod slot;
+#[doc(hidden)]
+pub mod stand_in;
 mod start;
 pub mod sys;
 mod thread;
 mod timer;
+#[doc(hidden)]
+pub mod tracker;
 pub mod watchdog;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};

@@ -38,6 +38,15 @@ async fn begin<S: GenServer>(lent: Lent<S>, ctx: &mut Context<S>) -> Option<S> {
     let cell = ctx.cell.again();
     // In a block of its own, so that the call itself, which may panic as well, is made under the net.
     let init = Guarded::new(cell, async { S::init(lent.get(), ctx).await }).await;
+    begun(lent, ctx, init)
+}
+
+/// What follows from what `init` says: the state, where there is one.
+pub(crate) fn begun<S: GenServer, T>(
+    lent: Lent<S>,
+    ctx: &mut Context<S>,
+    init: Result<Init<T>, ExitReason>,
+) -> Option<T> {
     if let (Lent::Kept(keeper), Ok(Init(InitKind::Ok { .. }))) = (&lent, &init) {
         keeper.started(ctx.incarnation());
     }

@@ -21,6 +21,7 @@ use crate::message::Message;
 use crate::rt::Rt;
 use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
+use crate::stand_in::{self, Casting};
 use crate::start::{Lent, Outcome, StartSender};
 use crate::sys::{Wishes, trace};
 use crate::thread::{self, ThreadPool};
@@ -108,6 +109,15 @@ fn first_loop<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>) -
     Box::pin(Place { make, present: make(cell, incarnation, lent) })
 }
 
+/// The loop of a stand-in.
+fn stage<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>, casting: &Casting<S>) -> Body<S> {
+    let casting = Arc::clone(casting);
+    let make =
+        move |cell, incarnation, lent| stand_in::perform::<S>(cell, incarnation, lent, Arc::clone(&casting));
+    let present = make(cell, incarnation, lent);
+    Box::pin(Place { make, present })
+}
+
 #[expect(unsafe_code, reason = "see the invariant (seat)")]
 // SAFETY: desk and body are handed from thread to thread with RUN (invariant (seat)); all that lies in them is Send.
 unsafe impl<S: GenServer> Sync for Seat<S> {}
@@ -140,6 +150,8 @@ struct Rare<S: GenServer> {
     doomed: Mutex<Option<Box<(u32, ExitReason)>>>,
     /// What operators have asked of it, where any has.
     sys: OnceLock<Box<Wishes<S>>>,
+    /// Who plays its incarnations, where that is not the server itself.
+    casting: OnceLock<Casting<S>>,
 }
 
 impl<S: GenServer> Default for Rare<S> {
@@ -151,6 +163,7 @@ impl<S: GenServer> Default for Rare<S> {
             threads: Mutex::new(None),
             doomed: Mutex::new(None),
             sys: OnceLock::new(),
+            casting: OnceLock::new(),
         }
     }
 }
@@ -537,6 +550,22 @@ impl<S: GenServer> Seat<S> {
         self.rare.get_or_init(Box::default).sys.get_or_init(Box::default)
     }
 
+    /// Who plays its incarnations, where that is not the server itself.
+    #[inline]
+    pub(crate) fn casting(&self) -> Option<&Casting<S>> {
+        self.rare.get()?.casting.get()
+    }
+
+    /// Has somebody else play its incarnations, from the next one on. False: somebody does already.
+    pub(crate) fn cast(&self, casting: Casting<S>) -> bool {
+        self.rare.get_or_init(Box::default).casting.set(casting).is_ok()
+    }
+
+    /// Whether a task of the runtime that serves it belongs to it.
+    pub(crate) fn has_task(&self) -> bool {
+        self.with_home(|home| home.task.get().is_some() && !home.gone.load(Ordering::Acquire)) == Some(true)
+    }
+
     /// From now on this runtime serves the mailbox.
     pub(crate) fn settle_in(&self, rt: Arc<Rt>) {
         match self.home.get() {
@@ -663,6 +692,9 @@ impl<S: GenServer> Seat<S> {
         let own = unsafe { CellRef::new(cell) };
         // SAFETY: RUN is held.
         match unsafe { &mut *cell.runner.body.get() } {
+            place if cell.runner.casting().is_some() => {
+                *place = cell.runner.casting().map(|casting| stage(own, incarnation, lent, casting));
+            }
             // Of an incarnation that this one follows in the same breath.
             Some(last) => last.as_mut().begin(own, incarnation, lent),
             none => *none = Some(first_loop(own, incarnation, lent)),

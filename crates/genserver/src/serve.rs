@@ -209,7 +209,7 @@ where
                             .begin(Running::Info { handler: calls.info.handler(state, info, ctx) });
                         None
                     }
-                    Event::Message(other) => match ctx.info_of(state, other) {
+                    Event::Message(other) => match ctx.info_of(Some(state), other) {
                         Ok(info) => {
                             running
                                 .as_mut()
@@ -283,7 +283,7 @@ impl<S: GenServer> Context<S> {
     /// The info that a notice or an order brings to a handler; else what is to be done instead.
     #[cold]
     #[inline(never)]
-    fn info_of(&mut self, state: &mut S, message: Message<S>) -> Result<S::Info, Next> {
+    pub(crate) fn info_of(&mut self, state: Option<&mut S>, message: Message<S>) -> Result<S::Info, Next> {
         match message {
             Message::Notice(notice) if notice.incarnation == self.incarnation() => {
                 self.take_up_rare(Phase::Info, S::info_name(&notice.info));

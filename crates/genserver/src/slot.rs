@@ -529,6 +529,20 @@ fn sweep_over(all: &[SlotPtr], sweep: u32, epoch: u32, ticks: u32) -> bool {
     waiting
 }
 
+/// In the place of a sweep's name: that of a runtime whose sweep does not watch over the wait.
+pub(crate) const UNSWEPT: u32 = 1 << 31;
+
+/// How many replies somebody still holds, of calls that have waited (or do) in the runtime of this name.
+pub(crate) fn held(name: u32) -> usize {
+    let all = lock(&ALL).clone();
+    let is_held = |slot: &&SlotPtr| {
+        let word = slot.0.word.load(Ordering::Acquire);
+        let waited = word & (WAKER | CALLER_DONE | LOCK) != 0;
+        waited && word & SERVER_DONE == 0 && slot.0.sweep.load(Ordering::Relaxed) & !UNSWEPT == name
+    };
+    all.iter().filter(is_held).count()
+}
+
 /// The caller's side.
 pub(crate) struct Wait<T: Send> {
     slot: SlotPtr,

@@ -11,6 +11,7 @@ use crate::seat::{Cell, NewCell, NoLease, Seat, new_cell};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::thread::{ThreadError, ThreadPool, Threads};
+use crate::tracker;
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::word::{LEASED, RUN};
@@ -18,6 +19,8 @@ use restante_core::{
     Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
 };
 use std::fmt;
+use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,14 +47,21 @@ pub(crate) enum Lent<S: GenServer> {
     Given(S::Args),
     Shared(Arc<S::Args>),
     Kept(Arc<dyn Keeper<S>>),
+    /// For a stand-in, which needs none.
+    Nothing,
 }
 
 impl<S: GenServer> Lent<S> {
     pub(crate) fn get(&self) -> &S::Args {
+        self.given().expect("only where a stand-in plays is there nothing to lend")
+    }
+
+    pub(crate) fn given(&self) -> Option<&S::Args> {
         match self {
-            Self::Given(args) => args,
-            Self::Shared(args) => args,
-            Self::Kept(keeper) => keeper.args(),
+            Self::Given(args) => Some(args),
+            Self::Shared(args) => Some(args),
+            Self::Kept(keeper) => Some(keeper.args()),
+            Self::Nothing => None,
         }
     }
 }
@@ -107,8 +117,10 @@ pub enum StartError {
 ///
 /// # Cancel safety
 /// Dropping the future before `init` is done kills the server.
-pub async fn start<S: GenServer>(args: S::Args) -> Result<ServerRef<S>, StartError> {
-    start_with(NewCell::Plain(Some(DEFAULT_CAPACITY)), args, Opts::default()).await
+#[track_caller]
+pub fn start<S: GenServer>(args: S::Args) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
+    let made = Some(Location::caller());
+    async move { start_with(NewCell::Plain(Some(DEFAULT_CAPACITY)), args, Opts { made, ..Opts::default() }).await }
 }
 
 /// [`start`], and links the server with the one whose context this is.
@@ -118,13 +130,17 @@ pub async fn start<S: GenServer>(args: S::Args) -> Result<ServerRef<S>, StartErr
 ///
 /// # Cancel safety
 /// As [`start`].
-pub async fn start_link<S: GenServer, P: GenServer>(
+#[track_caller]
+pub fn start_link<S: GenServer, P: GenServer>(
     args: S::Args,
     parent: &mut Context<P>,
-) -> Result<ServerRef<S>, StartError> {
-    let server = start(args).await?;
-    parent.link(&server);
-    Ok(server)
+) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
+    let started = start(args);
+    async move {
+        let server = started.await?;
+        parent.link(&server);
+        Ok(server)
+    }
 }
 
 /// [`start`], and monitors the server. When the start fails nothing is left of the monitor.
@@ -134,13 +150,17 @@ pub async fn start_link<S: GenServer, P: GenServer>(
 ///
 /// # Cancel safety
 /// As [`start`].
-pub async fn start_monitor<S: GenServer>(
+#[track_caller]
+pub fn start_monitor<S: GenServer>(
     args: S::Args,
     notify: impl FnMut(Event) + Send + 'static,
-) -> Result<(ServerRef<S>, MonitorId), StartError> {
-    let server = start(args).await?;
-    let id = server.monitor(Watch::Incarnation, notify);
-    Ok((server, id))
+) -> impl Future<Output = Result<(ServerRef<S>, MonitorId), StartError>> + Send {
+    let started = start(args);
+    async move {
+        let server = started.await?;
+        let id = server.monitor(Watch::Incarnation, notify);
+        Ok((server, id))
+    }
 }
 
 /// How to start, beside the mailbox's settings.
@@ -155,6 +175,8 @@ pub(crate) struct Opts<S: GenServer> {
     in_hand: Option<Rule<S>>,
     /// Traced from the first message on.
     traced: bool,
+    /// Where in the program the mailbox was made, where that is known.
+    made: Option<&'static Location<'static>>,
 }
 
 impl<S: GenServer> Default for Opts<S> {
@@ -166,6 +188,7 @@ impl<S: GenServer> Default for Opts<S> {
             threads: None,
             in_hand: None,
             traced: false,
+            made: None,
         }
     }
 }
@@ -228,6 +251,7 @@ async fn start_with<S: GenServer>(
     cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
     opts.equip(&cell);
     cell.runner.move_to(opts.threads(&cell)?);
+    tracker::note(&cell, opts.made);
     let server = ServerRef::new(Handle::first(cell));
     opts.watch(&server);
     begin(&server, 1, Lent::Given(args), opts.timeout).await?;
@@ -417,6 +441,7 @@ impl<S: GenServer> ServerSettings<S> {
     ///
     /// # Errors
     /// [`SettingsError`] names the setting that makes no mailbox.
+    #[track_caller]
     pub fn build(self) -> Result<Server<S>, SettingsError> {
         self.mailbox.check()?;
         Ok(Server::made(new(self.mailbox), self.opts))
@@ -429,9 +454,13 @@ impl<S: GenServer> ServerSettings<S> {
     ///
     /// # Cancel safety
     /// As [`start`].
-    pub async fn start(self, args: S::Args) -> Result<ServerRef<S>, StartError> {
-        self.mailbox.check()?;
-        start_with(new(self.mailbox), args, self.opts).await
+    #[track_caller]
+    pub fn start(self, args: S::Args) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
+        let made = Some(Location::caller());
+        async move {
+            self.mailbox.check()?;
+            start_with(new(self.mailbox), args, Opts { made, ..self.opts }).await
+        }
     }
 }
 
@@ -454,6 +483,7 @@ pub struct Server<S: GenServer> {
 
 impl<S: GenServer> Server<S> {
     /// A mailbox with the default settings and this name (for people; no registry knows it).
+    #[track_caller]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self::made(NewCell::With(Box::new(Settings::default().name(name))), Opts::default())
     }
@@ -463,8 +493,11 @@ impl<S: GenServer> Server<S> {
         ServerSettings { mailbox: Settings::default(), opts: Opts::default() }
     }
 
+    #[track_caller]
     fn made(new: NewCell<S>, opts: Opts<S>) -> Self {
+        let opts = Opts { made: Some(Location::caller()), ..opts };
         let cell = new_cell(new, 0, false, None);
+        tracker::note(&cell, opts.made);
         cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
         let server = ServerRef::new(Handle::first(cell));
         opts.watch(&server);
@@ -564,6 +597,7 @@ pub(crate) async fn start_on<S: GenServer>(
     match Seat::lease(cell, Beginner::Starter, settle) {
         Ok(incarnation) => {
             opts.equip(cell);
+            tracker::note(cell, opts.made);
             begin(server, incarnation, lent, opts.timeout).await
         }
         Err(NoLease::Refused) => Err(StartError::Supervised),

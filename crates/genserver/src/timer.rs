@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -38,11 +40,20 @@ pub(crate) struct Timers<I> {
     keys: HashMap<&'static str, u64>,
     next: u64,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Where somebody reads how many there are.
+    count: Option<Arc<AtomicUsize>>,
 }
 
 impl<I> Default for Timers<I> {
     fn default() -> Self {
-        Self { due: BTreeMap::new(), places: HashMap::new(), keys: HashMap::new(), next: 0, sleep: None }
+        Self::counted(None)
+    }
+}
+
+impl<I> Drop for Timers<I> {
+    fn drop(&mut self) {
+        self.due.clear();
+        self.tell();
     }
 }
 
@@ -53,9 +64,22 @@ impl<I> std::fmt::Debug for Timers<I> {
 }
 
 impl<I> Timers<I> {
+    /// None yet, and where to say how many there are.
+    pub(crate) fn counted(count: Option<Arc<AtomicUsize>>) -> Self {
+        let (due, places, keys) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Self { due, places, keys, next: 0, sleep: None, count }
+    }
+
+    fn tell(&self) {
+        if let Some(count) = &self.count {
+            count.store(self.due.len(), Ordering::Relaxed);
+        }
+    }
+
     fn insert(&mut self, number: u64, at: Instant, kind: Kind<I>) {
         self.places.insert(number, at);
         self.due.insert((at, number), kind);
+        self.tell();
     }
 
     fn add(&mut self, at: Option<Instant>, kind: Kind<I>) -> TimerId {
@@ -95,7 +119,11 @@ impl<I> Timers<I> {
     pub(crate) fn cancel(&mut self, id: TimerId) -> bool {
         self.keys.retain(|_, number| *number != id.0);
         match self.places.remove(&id.0) {
-            Some(at) => self.due.remove(&(at, id.0)).is_some(),
+            Some(at) => {
+                let removed = self.due.remove(&(at, id.0)).is_some();
+                self.tell();
+                removed
+            }
             None => false,
         }
     }
@@ -119,6 +147,7 @@ impl<I> Timers<I> {
         self.places.remove(&number);
         match kind {
             Kind::Once(info) => {
+                self.tell();
                 self.keys.retain(|_, n| *n != number);
                 Some(info)
             }

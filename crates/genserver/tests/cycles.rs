@@ -1,10 +1,11 @@
 //! Call cycles are errors at once, in debug and release alike; what does not wait closes no ring.
 
-use crate::support::{Gate, LONG, law, settle};
+use crate::support::{Gate, law, settle};
 use restante_genserver::{
-    CallError, CallerRuns, Context, ExitReason, GenServer, Init, Next, Reply, SendError, Server, ServerRef,
-    Step,
+    CallError, CallerRuns, Context, ExitReason, GenServer, Init, Next, Recipient, Reply, SendError, Server,
+    ServerRef, Step,
 };
+use restante_testkit::Probe;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,7 +32,7 @@ enum Tell {
         to: ServerRef<Hop>,
         entered: Gate,
         go: Gate,
-        told: tokio::sync::mpsc::UnboundedSender<bool>,
+        told: Recipient<bool>,
     },
     Nothing,
 }
@@ -93,12 +94,12 @@ impl GenServer for Hop {
                         Ok(()) => {}
                         Err(SendError::Cycle { .. }) => {
                             break {
-                                let _ = told.send(true);
+                                let _ = told.try_send(true);
                             };
                         }
                         Err(_) => {
                             break {
-                                let _ = told.send(false);
+                                let _ = told.try_send(false);
                             };
                         }
                     }
@@ -216,7 +217,8 @@ async fn casts_and_spawned_tasks_close_no_ring() {
 async fn a_ring_of_waiting_senders_is_reported() {
     let servers = ring(&["a", "b", "c", "d", "e"], CallerRuns::Auto, 1).await;
     let (entered, go) = (Gate::new(), Gate::new());
-    let (told, mut reports) = tokio::sync::mpsc::unbounded_channel();
+    let mut reports = Probe::new();
+    let told = reports.recipient();
     for (n, server) in servers.iter().enumerate() {
         let to = servers[(n + 1) % servers.len()].clone();
         server.cast(Tell::Push { to, entered: entered.clone(), go: go.clone(), told: told.clone() }).unwrap();
@@ -227,7 +229,8 @@ async fn a_ring_of_waiting_senders_is_reported() {
     for _ in &servers {
         go.open();
     }
-    assert_eq!(tokio::time::timeout(LONG, reports.recv()).await, Ok(Some(true)), "the last wait is refused");
+    // The last wait is refused.
+    reports.expect_eq(true).await;
     for server in &servers {
         server.kill();
         server.join().await;

@@ -3,12 +3,12 @@
 use crate::support::{
     Ask, Gate, Heard, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell,
 };
-use restante_genserver::monitor::{Event, Watch};
+use restante_genserver::monitor::Watch;
 use restante_genserver::{
     CallError, CallerRuns, ExitReason, Init, Next, Phase, Server, ServerRef, StopError, drain, link, start,
     unlink,
 };
-use std::sync::{Arc, Mutex};
+use restante_testkit::MonitorProbe;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -191,17 +191,14 @@ async fn a_kill_interrupts_a_pending_handler() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_nobody_refers_to_drains_and_ends() {
     let (lab, log) = lab().await;
-    let ended = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&ended);
-    lab.monitor(Watch::Mailbox, move |event| told.lock().unwrap().push(event));
+    let mut life = MonitorProbe::of_mailbox(&lab);
     for n in 0..3 {
         lab.cast(Tell::Say(n)).unwrap();
     }
     drop(lab);
-    settle().await;
+    life.expect_down().await;
     assert_eq!(log.take(), ["0", "1", "2", "terminate: normal"]);
-    let events = ended.lock().unwrap();
-    assert!(matches!(&events[..], [Event::Down(_), Event::Closed(ExitReason::Normal)]), "{events:?}");
+    assert_eq!(life.expect_closed().await, ExitReason::Normal);
 }
 
 /// Row G2, clause 13.1: an exit says why, where, in which message, and of which incarnation.
@@ -333,18 +330,9 @@ async fn a_link_does_not_pass_to_the_next_incarnation() {
 async fn monitors_watch_an_incarnation_or_a_mailbox() {
     let mailbox = Server::<Lab>::new("watched");
     let lab = mailbox.address();
-    let events = Log::default();
-    let name = |event: Event| match event {
-        Event::Started { incarnation } => format!("started {incarnation}"),
-        Event::Down(exit) => format!("down {} {}", exit.incarnation, exit.reason),
-        Event::Closed(reason) => format!("closed {reason}"),
-        _ => String::new(),
-    };
-    let log = events.clone();
-    lab.monitor(Watch::Mailbox, move |e| log.push(format!("mailbox: {}", name(e))));
+    let mut all = MonitorProbe::of_mailbox(&lab);
     mailbox.start(Plan::default()).await.unwrap();
-    let log = events.clone();
-    lab.monitor(Watch::Incarnation, move |e| log.push(format!("first: {}", name(e))));
+    let mut first = MonitorProbe::of(&lab);
     let gone = lab.monitor(Watch::Incarnation, |_| panic!("demonitored"));
     assert!(lab.demonitor(gone) && !lab.demonitor(gone));
     lab.monitor(Watch::Incarnation, |_| panic!("a rude monitor"));
@@ -353,21 +341,16 @@ async fn monitors_watch_an_incarnation_or_a_mailbox() {
     mailbox.start(Plan::default()).await.unwrap();
     lab.stop(ExitReason::Normal, LONG).await.unwrap();
     lab.close(ExitReason::Shutdown);
-    let mut told = events.take();
-    assert_eq!(told.remove(2), "first: down 1 killed");
-    assert_eq!(
-        told,
-        [
-            "mailbox: started 1",
-            "mailbox: down 1 killed",
-            "mailbox: started 2",
-            "mailbox: down 2 normal",
-            "mailbox: closed shutdown"
-        ]
-    );
-    let log = events.clone();
-    lab.monitor(Watch::Mailbox, move |e| log.push(name(e)));
-    assert_eq!(events.take(), ["closed shutdown"], "one that comes too late is told at once");
+    assert_eq!(first.expect_down().await.incarnation, 1);
+    first.expect_nothing(LONG).await;
+    assert_eq!(all.expect_started().await, 1);
+    assert_eq!(all.expect_down().await.reason, ExitReason::Killed);
+    assert_eq!(all.expect_started().await, 2);
+    assert_eq!(all.expect_down().await.reason, ExitReason::Normal);
+    assert_eq!(all.expect_closed().await, ExitReason::Shutdown);
+    all.expect_nothing(LONG).await;
+    // One that comes too late is told at once.
+    assert_eq!(MonitorProbe::of_mailbox(&lab).expect_closed().await, ExitReason::Shutdown);
     law(&lab).await;
 }
 

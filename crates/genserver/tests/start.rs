@@ -6,6 +6,7 @@ use restante_genserver::{
     CallError, Context, ExitReason, GenServer, Init, Next, Phase, Reply, SendOptions, Server, StartError,
     Step, start, start_again, start_link, start_monitor,
 };
+use restante_testkit::{Probe, expect_matching};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -276,16 +277,16 @@ async fn start_link_bonds_the_child_with_its_parent() {
 /// Row G1: `start_monitor`; when the start fails nothing stray is left.
 #[tokio::test(start_paused = true)]
 async fn start_monitor_tells_of_the_end() {
-    let (down, mut downs) = tokio::sync::mpsc::unbounded_channel();
-    let notify = down.clone();
+    let mut downs = Probe::new();
+    let notify = downs.address();
     let (lab, _) =
-        start_monitor::<Lab>(Plan::default(), move |event| notify.send(event).unwrap()).await.unwrap();
+        start_monitor::<Lab>(Plan::default(), move |event| notify.try_send(event).unwrap()).await.unwrap();
     lab.cast(Tell::Stop(ExitReason::Shutdown)).unwrap();
-    let Some(Event::Down(exit)) = downs.recv().await else { panic!("no notice") };
-    assert_eq!(exit.reason, ExitReason::Shutdown);
+    expect_matching!(downs, Event::Down(exit) if exit.reason == ExitReason::Shutdown);
     let failing = Plan::default().init(|_, _| Box::pin(async { Err(ExitReason::error("no")) }));
-    start_monitor::<Lab>(failing, move |event| down.send(event).unwrap()).await.unwrap_err();
-    assert_eq!(downs.recv().await, None, "the notifier is gone and said nothing");
+    let notify = downs.address();
+    start_monitor::<Lab>(failing, move |event| notify.try_send(event).unwrap()).await.unwrap_err();
+    downs.expect_no_message(LONG).await;
 }
 
 /// Clause 15.4: outside a runtime there is an error, not a panic.

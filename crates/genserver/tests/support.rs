@@ -1,8 +1,6 @@
 //! What the tests share: a server that does what a test tells it to, gates instead of sleeps, and the conservation law.
 
-use restante_genserver::{
-    Context, ExitReason, ExitSignal, GenServer, Init, Ledger, Next, Reply, ServerRef, Step,
-};
+use restante_genserver::{Context, ExitReason, ExitSignal, GenServer, Init, Next, Reply, Step};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -386,16 +384,7 @@ impl GenServer for Lab {
 }
 
 /// The conservation law holds; the exact counters.
-pub(crate) async fn law<S: GenServer>(server: &ServerRef<S>) -> Ledger {
-    for _ in 0..1_000_000 {
-        if let Some(ledger) = server.audit() {
-            assert_eq!(ledger.lost(), 0, "{ledger}");
-            return ledger;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("the server never comes to rest");
-}
+pub(crate) use restante_testkit::conserved as law;
 
 /// Lets everything that is ready run (on a runtime of one thread).
 pub(crate) async fn settle() {

@@ -17,13 +17,13 @@
 //! Other policies for the message in hand, and its caller: `in_hand`. Restarts by a supervisor and names in a registry come
 //! with those.
 
-use crate::support::{Alive, Ask, Gate, LONG, Lab, Log, Note, Plan, Tell, ask, echo, law, say, settle, tell};
+use crate::support::{Alive, Ask, Gate, LONG, Lab, Note, Plan, Tell, ask, echo, law, say, settle, tell};
 use restante_core::Mailbox;
-use restante_genserver::monitor::{Event, Watch};
 use restante_genserver::{
     CallError, DeadCause, ExitReason, Init, Lane, Message, Next, SendError, SendOptions, Server, ServerRef,
     link, start,
 };
+use restante_testkit::MonitorProbe;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -327,18 +327,6 @@ async fn timers_and_times_to_live() {
 #[tokio::test(start_paused = true)]
 async fn monitors_and_links() {
     for end in ENDS {
-        let told = Log::default();
-        let listen = |who: &'static str| {
-            let told = told.clone();
-            move |event| {
-                told.push(match event {
-                    Event::Started { incarnation } => format!("{who}: started {incarnation}"),
-                    Event::Down(exit) => format!("{who}: down {}", exit.incarnation),
-                    Event::Closed(_) => format!("{who}: closed"),
-                    other => format!("{other:?}"),
-                });
-            }
-        };
         let linked = Plan::default().init(|plan, ctx| {
             ctx.trap_exit(Note::Exit);
             Box::pin(async { Ok(Init::ok(Lab::new(plan))) })
@@ -346,17 +334,18 @@ async fn monitors_and_links() {
         let other = start::<Lab>(linked.clone()).await.unwrap();
         let mailbox = Server::<Lab>::new("watched");
         let lab = mailbox.start(Plan::default()).await.unwrap();
-        lab.monitor(Watch::Incarnation, listen("incarnation"));
-        lab.monitor(Watch::Mailbox, listen("mailbox"));
+        let (mut first, mut all) = (MonitorProbe::of(&lab), MonitorProbe::of_mailbox(&lab));
         link(&lab, &other);
         let _ = Busy::begin(&lab, end).await.end().await;
-        assert_eq!(told.take(), ["incarnation: down 1", "mailbox: down 1"], "{end:?}");
+        assert_eq!((first.expect_down().await.incarnation, all.expect_down().await.incarnation), (1, 1));
         assert_eq!(linked.log.take().len(), 1, "{end:?}: the linked one is told");
 
         mailbox.start(Plan::default()).await.unwrap();
         let _ = Busy::begin(&lab, end).await.end().await;
         lab.close(ExitReason::Shutdown);
-        assert_eq!(told.take(), ["mailbox: started 2", "mailbox: down 2", "mailbox: closed"], "{end:?}");
+        first.expect_nothing(LONG).await;
+        assert_eq!((all.expect_started().await, all.expect_down().await.incarnation), (2, 2), "{end:?}");
+        assert_eq!(all.expect_closed().await, ExitReason::Shutdown);
         assert_eq!(linked.log.len(), 0, "{end:?}: the link was with the first");
         law(&lab).await;
     }

@@ -82,7 +82,6 @@ impl Handle<'_> {
         let own = documented(&own, "Waits at most 5 s, unless `Call::timeout` says otherwise.", ERRORS);
         let first = format!("[`{}`](Self::{name})", handler.name());
         let twin = |how: &str| documented(&TokenStream::new(), &format!("{first}, {how}."), ERRORS);
-        // `send_request` gets its form here, beside these.
         vec![
             self.method(
                 handler,
@@ -115,6 +114,14 @@ impl Handle<'_> {
                 None,
                 &quote!(::core::result::Result<#value, #krate::CallError>),
                 quote!(#krate::ServerRef::call_blocking(self, #asked)),
+            ),
+            self.method(
+                handler,
+                format_ident!("{name}_request"),
+                twin("sent now and waited for later"),
+                None,
+                &quote!(#krate::Request<#value>),
+                quote!(#krate::ServerRef::send_request(self, #asked)),
             ),
         ]
     }

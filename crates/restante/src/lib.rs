@@ -52,8 +52,7 @@
 //! ```
 //!
 //! - A call has a **deadline**: 5 s, or [`Call::timeout`]. One that is over is skipped, and a ring of calls is an error.
-//! - **Lanes**: [`SendOptions::lane`] puts a message into a higher or lower [`Lane`]; control overtakes everything.
-//! - **Room**: 1024 messages unless [`ServerSettings`] say otherwise; [`Overflow`] decides what a full mailbox does.
+//! - **Lanes** ([`SendOptions::lane`]): control overtakes all. **Room** ([`ServerSettings`]): 1024 messages, then [`Overflow`].
 //! - **In hand at a crash**: dropped, delivered again or dead-lettered, by [`ServerSettings::in_hand`] and [`Redeliver`].
 //! - **Selective receive** inside a handler, with a time limit and marks: [`Context::receive`].
 //! - **Supervisors**: strategies, limits, back-off, children that come and go, [a tree to look at](Tree), [`task`]s.
@@ -61,8 +60,7 @@
 //! - **Plain threads**: [`ServerRef::call_blocking`], [`ServerRef::send_blocking`]. A queue without a server: [`Mailbox`].
 //! - **Counted**: [`Ledger`] says how each message ended; nothing is lost silently.
 //!
-//! What exactly is promised stands in the repository's `docs/SEMANTICS.md`: mailboxes in part 1, lanes in 2, room in 3,
-//! survival in 5, calls in 6, what caller-runs lets one notice in 7, ends in 13 and 14, bad input in 16.
+//! What exactly is promised stands in the repository's `docs/SEMANTICS.md`, part by part.
 //!
 //! | feature | crate | default |
 //! |---|---|---|
@@ -70,7 +68,7 @@
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
 //! | `macros` | `restante-macros`: [`gen_server`] and [`protocol`], which write what one would by hand | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
-//! | `signal`, `serde` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree` | no |
+//! | `signal`, `serde`, `testkit` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree`; `restante-testkit` | no |
 
 pub use restante_core::{
     Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,
@@ -84,6 +82,8 @@ pub use restante_genserver::*;
 pub use restante_macros::{gen_server, protocol};
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
+#[cfg(feature = "testkit")]
+pub use restante_testkit as testkit;
 
 pub mod prelude;
 

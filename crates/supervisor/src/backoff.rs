@@ -99,6 +99,7 @@ impl Pauses {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use restante_testkit::FakeClock;
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -109,18 +110,21 @@ mod tests {
     fn pauses_double_up_to_the_maximum_and_health_resets_them() {
         let backoff = Backoff::default().jitter_percent(0);
         let (mut pauses, mut rng) = (Pauses::default(), fastrand::Rng::with_seed(1));
-        let mut now = restante_core::clock::now();
+        let mut clock = FakeClock::new();
         let mut seen = Vec::new();
         for _ in 0..10 {
-            pauses.started(now);
-            now += ms(1);
-            seen.push(pauses.next(&backoff, || now, &mut rng));
+            pauses.started(clock.now());
+            seen.push(pauses.next(&backoff, || clock.advance(ms(1)), &mut rng));
         }
         assert_eq!(seen, [0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000].map(ms));
         for (up, immediate) in [(2524, false), (2525, true)] {
             let mut pauses = pauses.clone();
-            pauses.started(now);
-            assert_eq!(pauses.next(&backoff, || now + ms(up), &mut rng).is_zero(), immediate, "{up}");
+            pauses.started(clock.now());
+            assert_eq!(
+                pauses.next(&backoff, || clock.advance(ms(up)), &mut rng).is_zero(),
+                immediate,
+                "{up}"
+            );
         }
     }
 

@@ -9,6 +9,7 @@ use restante_supervisor::{
     PartitionSupervisor, Reconfigure, ReconfigureError, Restart, RestartLimit, RunOptions, RunOutcome,
     Shutdown, SpecError, StartChildError, Started, Strategy, Supervise, Supervisor, SupervisorRef,
 };
+use restante_testkit::assert_conserved;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -242,8 +243,7 @@ async fn counters_of_children_that_go_survive_being_looked_at() {
     }
     done.store(true, Ordering::Relaxed);
     looking.join().unwrap();
-    let ledger = tree.as_supervisor().audit().unwrap();
-    assert_eq!(ledger.lost(), 0);
+    let ledger = assert_conserved!(tree.as_supervisor());
     // (Each was told to stop as well, which is a message of the control lane.)
     assert!(ledger.sent >= sent, "{ledger} of {sent}");
 }
@@ -687,7 +687,7 @@ async fn a_mailbox_may_close_at_any_moment() {
                 "{strategy:?} {moment}"
             );
             assert!(soon(tree.shutdown(AGES)).await.is_clean(), "{strategy:?} {moment}");
-            assert_eq!(tree.audit().unwrap().lost(), 0);
+            assert_conserved!(tree);
         }
     }
 }
@@ -768,7 +768,7 @@ async fn a_look_at_a_tree_that_crashes_all_over() {
         assert!(worker.call(Ask::Get).timeout(Duration::from_secs(20)).await.is_ok());
     }
     assert!(soon(tree.shutdown(AGES)).await.is_clean());
-    assert_eq!(tree.audit().unwrap().lost(), 0);
+    assert_conserved!(tree);
 }
 
 /// Everything is changed in the middle of a group restart.
@@ -814,7 +814,7 @@ async fn a_group_restart_may_be_reconfigured_in_its_middle() {
                     assert_eq!(tree.restart_child("d").await, Ok(Started::Running), "{case}");
                 }
                 assert!(soon(tree.shutdown(AGES)).await.is_clean(), "{case}");
-                assert_eq!(tree.audit().unwrap().lost(), 0, "{case}");
+                assert_conserved!(tree);
                 drop(b);
             }
         }
@@ -850,7 +850,7 @@ async fn a_start_into_a_supervisor_that_gives_up_is_answered() {
         );
         assert!(RestartLimit::of(&soon(tree.join()).await.reason).is_some());
         assert!(b.is_closed() && !b.is_alive());
-        assert_eq!(tree.audit().unwrap().lost(), 0);
+        assert_conserved!(tree);
     }
 }
 

@@ -8,6 +8,7 @@ use restante_supervisor::{
     ChildError, ChildKind, ChildState, Restart, Shutdown, SpecError, StartChildError, Started, Strategy,
     Supervisor,
 };
+use restante_testkit::assert_conserved;
 use std::time::Duration;
 
 const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
@@ -377,9 +378,8 @@ async fn the_counters_of_a_tree_add_up() {
     crash(&b).await;
     assert!(b.is_closed());
     tree.shutdown(AGES).await;
-    let ledger = tree.audit().expect("nobody is at work");
-    assert_eq!((ledger.failed, ledger.lost()), (2, 0));
-    assert!(ledger.sent >= 22);
+    let ledger = assert_conserved!(tree);
+    assert!(ledger.failed == 2 && ledger.sent >= 22, "{ledger}");
 }
 
 /// SEMANTICS 5.3 and 5.4. The caller whose call was in hand hears why; one behind it is answered by the next incarnation.

@@ -9,6 +9,7 @@ use restante_supervisor::{
     Backoff, ChildError, ChildKind, ChildState, DynamicRef, DynamicSupervisor, Intensity, Restart,
     RestartLimit, Shutdown, SpecError, StartChildError, Supervise, Supervisor,
 };
+use restante_testkit::assert_conserved;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -658,7 +659,7 @@ async fn when_it_is_restarted_itself_its_children_are_gone_unless_they_are_kept(
             assert_eq!((counts(&rooms), a.is_closed()), ((1, 1), true));
             assert_eq!(rooms.key_of(&a), None);
         }
-        assert_eq!(tree.audit().unwrap().lost(), 0);
+        assert_conserved!(tree);
         assert!(tree.shutdown(ms(1000)).await.is_clean());
         assert!(b.is_closed());
     }
@@ -816,5 +817,5 @@ async fn a_million_children_are_up_at_once() {
     let report = rooms.as_supervisor().shutdown(Duration::from_secs(600)).await;
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.stopped, CHILDREN - some.len());
-    assert_eq!(rooms.as_supervisor().audit().expect("all is at rest").lost(), 0);
+    assert_conserved!(rooms.as_supervisor());
 }

@@ -184,19 +184,11 @@ pub(crate) async fn noted(worker: &ServerRef<Worker>) -> Vec<u32> {
 
 /// No panic of these tests is worth a line.
 pub(crate) fn quiet() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            let told = text.is_some_and(|text| text.starts_with("told to") || text == "init panicked");
-            if !told {
-                usual(info);
-            }
-        }));
-    });
+    // For good: what a worker is told to do may come after the test's own end.
+    std::mem::forget((
+        restante_testkit::quiet_panics("told to"),
+        restante_testkit::quiet_panics("init panicked"),
+    ));
 }
 
 /// Lets everything that is ready run (on a runtime of one thread).
@@ -207,16 +199,12 @@ pub(crate) async fn settle() {
 }
 
 /// Waits for what will come about by itself.
-pub(crate) async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::task::yield_now().await;
-    }
+#[track_caller]
+pub(crate) fn until(holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    restante_testkit::eventually(AGES, holds)
 }
 
-/// Returns when nothing in this runtime can go on without time passing. (Under a paused clock, which then moves.)
-pub(crate) async fn settled() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
+pub(crate) use restante_testkit::settled;
 
 /// Has a worker panic, and returns when all that follows from it without a pause has happened.
 pub(crate) async fn crash(worker: &ServerRef<Worker>) {

@@ -15,13 +15,13 @@
 //! | state | made anew by `init` | the same | the same | – |
 
 use crate::support::quiet;
-use restante_core::monitor::{Event, Watch};
-use restante_core::{DeadCause, DeadLetter, Exit, ExitReason, Lane, Mailbox, SendOptions};
+use restante_core::{DeadCause, DeadLetter, ExitReason, Lane, Mailbox, SendOptions};
 use restante_genserver::{
     CallError, Context, GenServer, Init, Message, Next, Reply, Server, ServerRef, Step, start,
 };
 use restante_supervisor::{Backoff, Intensity, Restart, Shutdown, Supervise, Supervisor, SupervisorRef};
-use std::sync::{Arc, Mutex};
+use restante_testkit::{MonitorProbe, assert_conserved};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -200,9 +200,8 @@ impl World {
     }
 
     /// Nothing was lost, over all incarnations.
-    fn law(&self) {
-        let ledger = self.vault.audit().expect("it is idle");
-        assert_eq!(ledger.lost(), 0, "{ledger}");
+    async fn law(&self) {
+        assert_conserved!(self.vault);
     }
 }
 
@@ -245,7 +244,7 @@ async fn queued_messages() {
         settle().await;
         let noted = world.noted().await;
         assert_eq!(noted, [10, 11, 12, 0, 1, 2, 20, 21, 22], "{way:?}");
-        world.law();
+        world.law().await;
     }
 }
 
@@ -276,7 +275,7 @@ async fn a_mailbox_that_is_not_kept() {
             world.tree.restart_child("vault").await.unwrap();
             assert_eq!(world.noted().await, [3]);
         }
-        world.law();
+        world.law().await;
     }
 }
 
@@ -291,7 +290,7 @@ async fn the_message_in_hand_and_its_caller() {
     assert!(matches!(call.await.unwrap(), Err(CallError::Exited(ExitReason::Panic(_)))));
     assert_eq!(world.noted().await, [0_u32; 0], "a new incarnation");
     assert_eq!(world.vault.audit().unwrap().failed, 1);
-    world.law();
+    world.law().await;
     for way in [Way::OneForAll, Way::RestForOne, Way::Stopped] {
         for ends in [true, false] {
             let world = World::new(way, true).await;
@@ -314,7 +313,7 @@ async fn the_message_in_hand_and_its_caller() {
                 assert!(before.elapsed() >= LIMIT, "{way:?}: {:?}", before.elapsed());
             }
             assert_eq!(world.vault.audit().unwrap().failed, u64::from(!ends), "{way:?}");
-            world.law();
+            world.law().await;
         }
     }
 }
@@ -334,7 +333,7 @@ async fn deferred_replies_and_the_state() {
         };
         assert!(fits, "{way:?}: {heard:?}");
         assert!(world.noted().await.is_empty(), "{way:?}");
-        world.law();
+        world.law().await;
     }
 }
 
@@ -351,7 +350,7 @@ async fn what_a_selective_receive_skipped() {
         world.strike(way, || world.vault.cast(Tell::Note(4)).unwrap()).await;
         assert_eq!(call.await.unwrap(), Err(CallError::Exited(ExitReason::Killed)), "{way:?}: at the limit");
         assert_eq!(world.noted().await, [0, 1, 2, 3, 4], "{way:?}");
-        world.law();
+        world.law().await;
     }
 }
 
@@ -372,7 +371,7 @@ async fn timers_and_times_to_live() {
         world.vault.cast(Tell::Note(2)).unwrap();
         world.tree.restart_child("vault").await.unwrap();
         assert_eq!(world.noted().await, [2], "{way:?}");
-        world.law();
+        world.law().await;
     }
 }
 
@@ -382,11 +381,8 @@ async fn timers_and_times_to_live() {
 async fn monitors_and_links() {
     for way in WAYS {
         let world = World::new(way, true).await;
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        for watch in [Watch::Incarnation, Watch::Mailbox] {
-            let heard = Arc::clone(&heard);
-            world.vault.monitor(watch, move |event| heard.lock().unwrap().push((watch, event)));
-        }
+        let mut first = MonitorProbe::of(&world.vault);
+        let mut all = MonitorProbe::of_mailbox(&world.vault);
         let linked = start::<Vault>(Shared::default()).await.unwrap();
         world.vault.cast(Tell::Link(linked.clone())).unwrap();
         world.noted().await;
@@ -395,27 +391,16 @@ async fn monitors_and_links() {
         assert!(!linked.is_alive(), "{way:?}: a link ends with the incarnation");
         let exit = linked.join().await;
         assert_eq!(matches!(exit.reason, ExitReason::Panic(_)), way == Way::Panic);
-        let events: Vec<_> = std::mem::take(&mut *heard.lock().unwrap());
-        let of = |which: Watch| -> Vec<&Event> {
-            events.iter().filter(|(watch, _)| *watch == which).map(|(_, event)| event).collect()
-        };
-        assert!(
-            matches!(of(Watch::Incarnation)[..], [Event::Down(Exit { incarnation: 1, .. })]),
-            "{way:?}: {events:?}"
-        );
-        assert!(
-            matches!(of(Watch::Mailbox)[..], [Event::Down(_), Event::Started { incarnation: 2 }]),
-            "{way:?}: {events:?}"
-        );
+        assert_eq!(first.expect_down().await.incarnation, 1, "{way:?}");
+        all.expect_down().await;
+        assert_eq!(all.expect_started().await, 2, "{way:?}");
         world.tree.terminate_child("vault").await.unwrap();
         world.tree.delete_child("vault").unwrap();
         settle().await;
-        let last: Vec<_> = heard.lock().unwrap().iter().map(|(_, event)| event.clone()).collect();
-        assert!(
-            matches!(last[..], [Event::Down(_), Event::Closed(ExitReason::Shutdown)]),
-            "{way:?}: {last:?}"
-        );
-        world.law();
+        first.expect_nothing(Duration::from_secs(1)).await;
+        all.expect_down().await;
+        assert_eq!(all.expect_closed().await, ExitReason::Shutdown, "{way:?}");
+        world.law().await;
     }
 }
 

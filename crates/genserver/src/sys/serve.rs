@@ -88,11 +88,11 @@ impl<S: GenServer> Context<S> {
     /// Puts the next question to the state, if there is one.
     #[cold]
     #[inline(never)]
-    pub(crate) fn serve_sys(&mut self, state: &mut S) {
+    pub(crate) fn serve_sys(&mut self, state: Option<&mut S>) {
         self.take_up(Phase::Idle, "sys");
         let question = self.cell.runner.wishes().and_then(|wishes| wishes.next_question(self.incarnation()));
-        if let Some(question) = question {
-            // (Under a net of its own: see `state`.)
+        // (Under a net of its own: see `state`. Dropped, it tells its asker that there is no state.)
+        if let (Some(question), Some(state)) = (question, state) {
             question(state);
         }
     }

@@ -196,7 +196,10 @@ impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
     type Output = Result<T, SysError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(Ok(answer)) = Pin::new(&mut self.answer).poll(cx) {
+        if let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(cx) {
+            let answer = answer.unwrap_or_else(|_| {
+                Err(ExitReason::error("there is no state: somebody stands in for the server"))
+            });
             return Poll::Ready(answer.map_err(SysError::Failed));
         }
         let reason = ready!(Pin::new(&mut self.down).poll(cx)).unwrap_or(ExitReason::Killed);

@@ -1,6 +1,7 @@
 //! A server that does as it is told, at the other end of a pipe: so time can be paused, and no port is needed.
 
 use super::*;
+use restante::testkit::Universe;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -122,14 +123,17 @@ async fn a_model_is_asked_and_answers() {
     assert!(!format!("{:?}", ModelError::Open).contains("secret"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_passes_is_asked_again() {
-    let half = Says("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\":".to_owned());
-    let script = [Refuses, Stalls, Closes, Summarises];
-    assert_eq!(outcome(script).await, (Ok(summary()), 4));
-    let script =
-        [half, status("503 Service Unavailable", ""), status("429 Too Many Requests", ""), Summarises];
-    assert_eq!(outcome(script).await, (Ok(summary()), 4));
+/// What failed in between leaves no task behind.
+#[test]
+fn what_passes_is_asked_again() {
+    Universe::new().run(async |_| {
+        let half = Says("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\":".to_owned());
+        let script = [Refuses, Stalls, Closes, Summarises];
+        assert_eq!(outcome(script).await, (Ok(summary()), 4));
+        let script =
+            [half, status("503 Service Unavailable", ""), status("429 Too Many Requests", ""), Summarises];
+        assert_eq!(outcome(script).await, (Ok(summary()), 4));
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,16 +196,20 @@ async fn a_model_that_fails_is_left_alone_and_probed_once() {
     assert_eq!(model.dial.dialled.load(Ordering::Relaxed), 8);
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_more_than_so_many_are_asked_at_the_same_time() {
-    let model = Arc::new(model([Summarises], Policy { concurrency: 3, ..Policy::default() }));
-    let mut asking = tokio::task::JoinSet::new();
-    for n in 0..10 {
-        let model = Arc::clone(&model);
-        asking.spawn(async move { model.summarise(&format!("{n}.txt"), "A text.").await });
-    }
-    while let Some(answer) = asking.join_next().await {
-        assert_eq!(answer.expect("nobody panicked"), Ok(summary()));
-    }
-    assert_eq!(model.dial.at_once_max.load(Ordering::Relaxed), 3);
+/// And of what they were asked over nothing is left: neither a connection nor its task.
+#[test]
+fn no_more_than_so_many_are_asked_at_the_same_time() {
+    Universe::new().run(async |world| {
+        let model = Arc::new(model([Summarises], Policy { concurrency: 3, ..Policy::default() }));
+        let asking: Vec<_> = (0..10)
+            .map(|n| {
+                let model = Arc::clone(&model);
+                world.spawn(async move { model.summarise(&format!("{n}.txt"), "A text.").await })
+            })
+            .collect();
+        for answer in asking {
+            assert_eq!(answer.await.expect("nobody panicked"), Ok(summary()));
+        }
+        assert_eq!(model.dial.at_once_max.load(Ordering::Relaxed), 3);
+    });
 }
