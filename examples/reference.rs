@@ -1,5 +1,5 @@
-//! The reference program: a counter with a call, a cast and a tick each second, supervised. 35 lines at most, without
-//! comments and blanks (`examples/tests/programs.rs` counts them).
+//! The reference program: a counter with a call, a cast and a tick each second, supervised. 35 lines
+//! at most, without comments and blanks (`examples/tests/programs.rs` counts them).
 //!
 //! ```sh
 //! cargo run -p restante-examples --example reference
