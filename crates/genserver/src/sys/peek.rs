@@ -39,12 +39,13 @@ impl<S: GenServer> Sys<'_, S> {
         let mut all = 0_u64;
         let complete = self.look_over(|lane, name, attempts| {
             all += 1;
-            // (In the order of the lanes, but not within one: there what the server has taken comes first.)
-            seen.push(Peeked { lane, name, attempts });
+            // (Senders wait meanwhile: no more is written down than was asked for.)
+            if seen.len() < most {
+                seen.push(Peeked { lane, name, attempts });
+            }
         });
         let queued = self.message_queue_len();
-        let more = if complete { all } else { queued.max(all) } - seen.len().min(most) as u64;
-        seen.truncate(most);
+        let more = if complete { all } else { queued.max(all) } - seen.len() as u64;
         Peek { messages: seen, more, partial: !complete }
     }
 
@@ -52,11 +53,22 @@ impl<S: GenServer> Sys<'_, S> {
     /// `"?"`.
     pub fn frequencies(&self) -> BTreeMap<&'static str, u64> {
         let mut by_name = BTreeMap::new();
+        let mut count = |(name, n): (&'static str, u64)| {
+            if n > 0 {
+                *by_name.entry(name).or_insert(0) += n;
+            }
+        };
+        let mut run = ("", 0);
         let mut all = 0;
         let complete = self.look_over(|_, name, _| {
             all += 1;
-            *by_name.entry(name).or_insert(0) += 1;
+            // (Senders wait meanwhile: of a run of one name the place is looked up once.)
+            if run.0 != name {
+                count(std::mem::replace(&mut run, (name, 0)));
+            }
+            run.1 += 1;
         });
+        count(run);
         let unseen = self.message_queue_len().saturating_sub(all);
         if !complete && unseen > 0 {
             by_name.insert("?", unseen);
