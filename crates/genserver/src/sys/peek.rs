@@ -16,7 +16,8 @@ pub struct Peek {
     /// How many more are queued: beyond what was asked for, and those below.
     pub more: u64,
     /// Whether some could not be looked at: the server has taken them for its present turn, and a handler is on its thread right
-    /// now. (Those of a server on its own thread always can.)
+    /// now. (Of those of a server on its own thread it is at most one of each lane but the one that is in hand. What any
+    /// server has taken from the control lane along with others is not known of at all.)
     pub partial: bool,
 }
 
@@ -46,7 +47,7 @@ impl<S: GenServer> Sys<'_, S> {
         });
         let queued = self.message_queue_len();
         let more = if complete { all } else { queued.max(all) } - seen.len() as u64;
-        Peek { messages: seen, more, partial: !complete }
+        Peek { messages: seen, more, partial: !complete && queued > all }
     }
 
     /// How many of each name are queued, and of those that cannot be looked at (see [`Peek::partial`]) under the name
