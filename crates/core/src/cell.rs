@@ -996,10 +996,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// The next message; `None` when nothing waits.
     #[inline(always)]
     pub fn take(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        self.take_unless(own, 0)
+    }
+
+    /// The same; but where one of these (alarming) bits of the word is found set, nothing is taken that came in after it was.
+    #[inline(always)]
+    pub fn take_unless(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
         if let Some(message) = self.take_calmly(own) {
             return Some(message);
         }
-        self.take_slow(own)
+        self.take_slow(own, alarms)
     }
 
     /// The next message of the batch, if that is sure to be the next of all, without a look at anything that senders write.
@@ -1026,13 +1032,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     #[inline(never)]
-    fn take_slow(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+    fn take_slow(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
         let bits = self.gate.look();
         if own.is_empty() {
             if bits & (word::DATA | word::WAIT) == 0 {
                 return None;
             }
             self.refill(own);
+            if self.gate.bits() & alarms != 0 {
+                return None;
+            }
             // What most refills bring: a batch of plain messages.
             if let Some(message) = self.take_calmly(own) {
                 return Some(message);
@@ -1042,6 +1051,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         loop {
             if self.gate.bits() & word::SIDE != 0 || own.is_empty() {
                 self.refill(own);
+                if self.gate.bits() & alarms != 0 {
+                    return None;
+                }
             }
             let Some(lane) = own.order.next(&own.lanes) else {
                 own.side_pending = false;

@@ -21,8 +21,8 @@ const LEN_MASK: u64 = (1 << LEN) - 1;
 /// elsewhere, or is longer than 4095 bytes, is told as "message".)
 const PTR: u32 = u64::BITS - PHASE - LEN;
 
-/// The word. Written by whoever holds RUN, read by all. (Not one of `sync`'s: it orders nothing, and models need not try
-/// what becomes of it.)
+/// The word. Written by whoever holds RUN, read by all. (Not one of `sync`'s: it orders nothing but the bytes of a name, and
+/// models need not try what becomes of it.)
 pub(crate) struct Hand(AtomicU64);
 
 impl Hand {
@@ -34,7 +34,8 @@ impl Hand {
     /// A callback of this phase has been given what is called so.
     #[inline(always)]
     pub(crate) fn take_up(&self, phase: Phase, name: &'static str) {
-        self.0.store(pack(phase, name), Ordering::Relaxed);
+        // Release pairs with the acquire of whoever reads the name: its bytes may have been written, and leaked, only now.
+        self.0.store(pack(phase, name), Ordering::Release);
     }
 
     /// Nothing is in hand.
@@ -55,7 +56,7 @@ impl Hand {
 
     /// Phase and name; the name is empty where nothing is in hand.
     pub(crate) fn get(&self) -> (Phase, &'static str) {
-        let word = self.0.load(Ordering::Relaxed);
+        let word = self.0.load(Ordering::Acquire);
         (phase_of(word), name_of(word))
     }
 
@@ -158,6 +159,24 @@ mod tests {
         let hand = Hand::new(Phase::Init);
         hand.take_up(Phase::Cast, longer);
         assert_eq!(hand.get(), (Phase::Cast, "message"));
+    }
+
+    /// A name that was made at run time is whole where it is read, on whatever machine. (Under miri: no data race.)
+    #[test]
+    fn a_name_that_was_just_made_is_read_whole() {
+        let hand = Hand::new(Phase::Idle);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                loop {
+                    match hand.name() {
+                        "" => std::thread::yield_now(),
+                        name => return name.len(),
+                    }
+                }
+            });
+            hand.take_up(Phase::Call, Box::leak("made just now".to_owned().into_boxed_str()));
+            assert_eq!(reader.join().expect("it has read"), 13);
+        });
     }
 
     /// Readers on other threads see one of the names that were written, whole.

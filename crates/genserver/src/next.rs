@@ -70,12 +70,12 @@ impl<S: GenServer> Context<S> {
     }
 
     fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
-        let bits = self.cell.gate().bits();
+        let mut bits = self.cell.gate().bits();
         if bits & KILL != 0 {
             return Poll::Ready(Event::Stop(self.cell.doom()));
         }
         if (bits & SYS != 0 || !self.quiet)
-            && let Some(event) = self.poll_unquiet(bits, cx)
+            && let Some(event) = self.poll_unquiet(&mut bits, cx)
         {
             return event;
         }
@@ -107,7 +107,8 @@ impl<S: GenServer> Context<S> {
             if desk.left == 0 {
                 return None;
             }
-            let message = cell.take(own);
+            // What is sent after an operator was heard is not to be handled before the operator is obeyed.
+            let message = cell.take_unless(own, SYS & !bits);
             if message.is_some() {
                 desk.left -= 1;
                 own.in_hand = true;
@@ -126,6 +127,7 @@ impl<S: GenServer> Context<S> {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
+            Some(None) if self.cell.gate().bits() & SYS & !bits != 0 => self.poll_next(cx),
             Some(None) => self.poll_idle(cx),
         }
     }
@@ -133,13 +135,14 @@ impl<S: GenServer> Context<S> {
     /// What comes first where there is more to see to than messages.
     #[cold]
     #[inline(never)]
-    fn poll_unquiet(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
-        if bits & SYS != 0
+    fn poll_unquiet(&mut self, bits: &mut u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+        // First: whose reply the last handler has dropped is not to wait for a suspended server.
+        self.drop_kept(None);
+        if *bits & SYS != 0
             && let Some(event) = self.poll_sys(bits, cx)
         {
             return Some(event);
         }
-        self.drop_kept(None);
         if self.continues {
             self.continues = false;
             self.calm();

@@ -390,8 +390,8 @@ impl<S: GenServer> Seat<S> {
             {
                 // SAFETY: RUN is held, and the loop is not being polled yet.
                 let desk = unsafe { cell.runner.desk() };
-                desk.spans = true;
                 desk.span.as_deref().into_iter().for_each(trace::enter);
+                desk.spans = true;
             }
             let polled = body.as_mut().poll(cx);
             // SAFETY: RUN is held, and the loop is not being polled any more.
@@ -447,7 +447,10 @@ impl<S: GenServer> Seat<S> {
         desk.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, desk, own);
         let span = desk.span.take();
+        // (Where the poll was cut short its span is still open.)
+        let opened = std::mem::take(&mut desk.spans);
         drop_quietly(Clear(|| Self::clear(cell)));
+        drop_quietly(Clear(|| span.as_deref().filter(|_| opened).into_iter().for_each(trace::exit)));
         drop_quietly(span);
         left.clear_away(cell, reason);
         for slot in frame::take_orphans() {
@@ -470,6 +473,10 @@ impl<S: GenServer> Seat<S> {
         let desk = unsafe { cell.runner.desk() };
         let kept = if desk.mid {
             Self::half_done(cell, desk);
+            if cell.gate().bits() & word::HOLD != 0 {
+                // That handler is waited for now: orders need not wake it.
+                cell.gate().change(0, word::HOLD);
+            }
             if desk.listening { word::HALF } else { word::HALF | word::PEND }
         } else if desk.held {
             word::HALF | word::PEND

@@ -39,7 +39,7 @@ pub(crate) fn explore<Fut: Future<Output = ()> + 'static>(
 pub(crate) struct Seen(Arc<Mutex<Vec<u32>>>);
 
 impl Seen {
-    fn push(&self, n: u32) {
+    pub(crate) fn push(&self, n: u32) {
         self.0.lock().unwrap().push(n);
     }
 
@@ -70,9 +70,16 @@ impl Future for Once {
 
 /// A server that writes down what it handles, and misbehaves when told to.
 pub(crate) struct Probe {
-    seen: Seen,
+    pub(crate) seen: Seen,
     kept: Vec<Reply<u32>>,
     peer: Option<ServerRef<Probe>>,
+}
+
+impl Probe {
+    /// What comes after this one, having kept nothing.
+    pub(crate) fn after(old: &Self) -> Self {
+        Self { seen: old.seen.clone(), kept: Vec::new(), peer: None }
+    }
 }
 
 pub(crate) enum Ask {

@@ -1132,3 +1132,98 @@ async fn nothing_is_lost_under_crashes_and_kills() {
         assert_eq!(bench.stats().depth, ledger.queued);
     }
 }
+
+/// Clauses 5.7, 23.4: a reply that was dropped is told of while its server is suspended.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_reply_does_not_wait_for_a_suspended_server() {
+    let mut shop = Shop::closed(InHand::redeliver(1));
+    shop.open();
+    let (entered, go) = (Gate::new(), Gate::new());
+    let call = shop.call(1, What::ForgetAndPass(entered.clone(), go.clone()));
+    entered.pass().await;
+    assert!(shop.bench.sys().suspend());
+    go.open();
+    let told = tokio::time::timeout(LONG, call).await.expect("it is told");
+    assert_eq!(told.unwrap(), Err(CallError::NoReply));
+    assert!(shop.bench.sys().status().suspended);
+    shop.close().await;
+}
+
+/// Clauses 5.12, 23.4: a back-off goes on under a suspension, and each is over when both are: in either order nothing overtakes.
+#[tokio::test(start_paused = true)]
+async fn a_back_off_and_a_suspension_hold_the_same_mailbox() {
+    for resumed_after in [2, 30] {
+        let mut shop = Shop::closed(InHand::redeliver(3).backoff(Duration::from_secs(10)));
+        shop.open();
+        shop.job(1, What::PanicBefore(2));
+        settle().await;
+        assert_eq!(shop.log.take(), ["1@1"]);
+        assert!(shop.bench.sys().suspend());
+        shop.job(2, What::Go);
+        let control = SendOptions::new().lane(Lane::Control);
+        shop.bench.cast_with(job(3, What::Go), control).unwrap();
+        // State verbs come through both.
+        assert!(shop.bench.sys().get_state(|_| ()).await.is_ok());
+        tokio::time::sleep(Duration::from_secs(resumed_after)).await;
+        assert_eq!(shop.log.take(), [""; 0]);
+        assert!(shop.bench.sys().resume());
+        settle().await;
+        if resumed_after < 10 {
+            // The back-off lets the control lane through, as without a suspension.
+            assert_eq!(shop.log.take(), ["3@2"]);
+            assert!(shop.bench.sys().get_state(|_| ()).await.is_ok());
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert_eq!(shop.log.take(), ["1@2", "2@2"]);
+        } else {
+            let mut all = shop.log.take();
+            all.sort_unstable();
+            assert_eq!(all, ["1@2", "2@2", "3@2"]);
+        }
+        assert_eq!(shop.call(4, What::Go).await.unwrap(), Ok(2));
+        shop.close().await;
+    }
+}
+
+/// Clauses 5.12, 23.4: an order to stop comes through a back-off under a suspension; what was put back is still there.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_server_in_a_back_off_can_be_stopped() {
+    let mut shop = Shop::closed(InHand::redeliver(3).backoff(Duration::from_secs(10)));
+    shop.start().await;
+    shop.job(1, What::PanicBefore(2));
+    shop.bench.join().await;
+    shop.start().await;
+    settle().await;
+    assert!(shop.bench.sys().suspend());
+    settle().await;
+    shop.bench.stop(ExitReason::Shutdown, LONG).await.unwrap();
+    assert_eq!(shop.log.take(), ["1@1"]);
+    // The next one is suspended as well; killed at once, it is followed by a third.
+    shop.start().await;
+    assert!(shop.bench.kill());
+    shop.bench.join().await;
+    shop.open();
+    assert!(shop.bench.sys().resume());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(shop.log.take(), ["1@4"]);
+    shop.close().await;
+}
+
+/// Clauses 5.12, 23.1: since when a handler that began in a back-off waits is known.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_waits_in_a_back_off_shows_since_when() {
+    let mut shop = Shop::closed(InHand::redeliver(3).backoff(Duration::from_secs(10)));
+    shop.open();
+    shop.job(1, What::PanicBefore(2));
+    settle().await;
+    let (entered, go) = (Gate::new(), Gate::new());
+    let control = SendOptions::new().lane(Lane::Control);
+    shop.bench.cast_with(job(2, What::Pass(entered.clone(), go.clone())), control).unwrap();
+    entered.pass().await;
+    settle().await;
+    let now = shop.bench.sys().status().in_hand.unwrap();
+    assert!(now.name == "job" && now.since.is_some(), "{now:?}");
+    go.open();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(shop.log.take(), ["1@1", "2@2", "1@2"]);
+    shop.close().await;
+}

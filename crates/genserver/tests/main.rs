@@ -23,6 +23,7 @@ mod stress;
 mod support;
 mod survives;
 mod sys;
+mod sys_attack;
 mod timers;
 mod trace;
 mod untimed;

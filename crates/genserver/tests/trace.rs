@@ -1,6 +1,7 @@
 //! What `tracing` is told of servers, message by message where it is asked to.
 
-use crate::support::{Gate, LONG, Lab, Log, Plan, Tell, echo, listen, pass, settle, tell};
+use crate::support::{Gate, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, listen, pass, settle, tell};
+use restante_genserver::watchdog::Watchdog;
 use restante_genserver::{ExitReason, Next, Server, ServerRef, start};
 use std::cell::RefCell;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
+use tracing::instrument::WithSubscriber;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Instrument, Metadata, Subscriber};
 use tracing_core::span::Current;
@@ -246,4 +248,84 @@ async fn a_traced_server_works_where_nobody_listens() {
     assert!(lab.sys().status().traced);
     let plain = start::<Lab>(Plan::default()).await.unwrap();
     assert!(!plain.sys().status().traced);
+}
+
+/// Clause 23.9: who sends with a subscriber of its own finds the message's span there, and the server is none the worse: a
+/// span's id means nothing to another subscriber.
+#[tokio::test(start_paused = true)]
+async fn a_span_belongs_to_its_senders_subscriber() {
+    let (theirs, ours) = (Scribe::default(), Scribe::default());
+    let _listens = listen(ours.clone());
+    let lab = traced(Plan::default()).await;
+    let caller = async {
+        let spans = [0; 5].map(|_| tracing::info_span!("earlier"));
+        let span = tracing::info_span!("caller");
+        let answer = lab.call(echo(1)).instrument(span).await;
+        drop(spans);
+        answer
+    };
+    assert_eq!(caller.with_subscriber(theirs.clone()).await, Ok(1));
+    assert_eq!((lab.incarnation(), lab.call(echo(2)).await), (1, Ok(2)));
+    let told = theirs.log.take();
+    assert!(told.contains(&"span message ask in caller".to_owned()), "{told:?}");
+    INSIDE.with_borrow(|inside| assert!(inside.is_empty()));
+}
+
+/// Panics when it is woken.
+struct Rough;
+
+impl std::task::Wake for Rough {
+    fn wake(self: Arc<Self>) {
+        panic!("rough waker");
+    }
+}
+
+/// Clause 23.9: a poll that is cut short, outside of the handler's net, ends the span as well.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_is_cut_short_leaves_its_span() {
+    let scribe = Scribe::default();
+    let _listens = listen(scribe.clone());
+    let lab = traced(Plan::default()).await;
+    {
+        let mut call = Box::pin(std::future::IntoFuture::into_future(lab.call(ask(|_, _, reply| {
+            Box::pin(async move {
+                drop(reply);
+                std::future::pending().await
+            })
+        }))));
+        let rough = std::task::Waker::from(Arc::new(Rough));
+        let polled = call.as_mut().poll(&mut std::task::Context::from_waker(&rough));
+        assert!(polled.is_pending());
+        let exit = lab.join().await;
+        assert!(is_panic(&exit.reason, "rough waker"), "{exit}");
+    }
+    assert!(scribe.log.take().contains(&"span message ask in -".to_owned()));
+    INSIDE.with_borrow(|inside| assert!(inside.is_empty(), "{inside:?}"));
+}
+
+/// Row D8, clause 23.9: a watchdog and a trace see the same handler, and neither is in the other's way.
+#[tokio::test]
+async fn a_traced_handler_that_holds_its_worker_is_named() {
+    let scribe = Scribe::default();
+    let _listens = listen(scribe.clone());
+    let lab = traced(Plan::default()).await;
+    let (says, hears) = std::sync::mpsc::channel();
+    let _watchdog = Watchdog::builder()
+        .threshold(Duration::from_millis(5))
+        .on_hold(move |hold| {
+            if hold.server == "traced" {
+                let _ = says.send(hold.message);
+            }
+        })
+        .start()
+        .unwrap();
+    let held = lab.call(ask(move |_, _, reply| {
+        reply.send(u64::from(hears.recv_timeout(LONG) == Ok("ask")));
+        tracing::info!(name = "inside", "handler");
+        Box::pin(async { Ok(Next::go()) })
+    }));
+    assert_eq!(held.timeout(LONG).await, Ok(1));
+    settle().await;
+    assert!(scribe.log.take().contains(&"INFO handler inside in message ask".to_owned()));
+    INSIDE.with_borrow(|inside| assert!(inside.is_empty()));
 }

@@ -87,16 +87,15 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Keeps so many; `None`: none at all. What is kept already stays, as far as there is room.
-    pub(super) fn resized(old: Option<Self>, most: usize) -> Option<Self> {
+    /// Keeps so many; `None`: none at all. What is kept already stays, as far as there is room; the rest comes back.
+    pub(super) fn resized(old: Option<Self>, most: usize) -> (Option<Self>, VecDeque<LogEntry>) {
         let most = most.min(LOG_MAX);
+        let mut gone = old.map(|ring| ring.entries).unwrap_or_default();
         if most == 0 {
-            return None;
+            return (None, gone);
         }
-        let mut entries = old.map(|ring| ring.entries).unwrap_or_default();
-        let surplus = entries.len().saturating_sub(most);
-        entries.drain(..surplus);
-        Some(Self { entries, most })
+        let entries = gone.split_off(gone.len().saturating_sub(most));
+        (Some(Self { entries, most }), gone)
     }
 
     /// The entry that had to go for this one.

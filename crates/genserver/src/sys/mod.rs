@@ -23,6 +23,8 @@ mod error;
 mod log;
 mod peek;
 mod serve;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod state;
 mod status;
 pub(crate) mod trace;

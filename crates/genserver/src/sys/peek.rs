@@ -16,7 +16,8 @@ pub struct Peek {
     /// How many more are queued: beyond what was asked for, and those below.
     pub more: u64,
     /// Whether some could not be looked at: the server has taken them for its present turn, and a handler is on its thread right
-    /// now. (Those of a server on its own thread always can.)
+    /// now. (Of those of a server on its own thread it is at most one of each lane but the one that is in hand. What any
+    /// server has taken from the control lane along with others is not known of at all.)
     pub partial: bool,
 }
 
@@ -39,24 +40,36 @@ impl<S: GenServer> Sys<'_, S> {
         let mut all = 0_u64;
         let complete = self.look_over(|lane, name, attempts| {
             all += 1;
-            // (In the order of the lanes, but not within one: there what the server has taken comes first.)
-            seen.push(Peeked { lane, name, attempts });
+            // (Senders wait meanwhile: no more is written down than was asked for.)
+            if seen.len() < most {
+                seen.push(Peeked { lane, name, attempts });
+            }
         });
         let queued = self.message_queue_len();
-        let more = if complete { all } else { queued.max(all) } - seen.len().min(most) as u64;
-        seen.truncate(most);
-        Peek { messages: seen, more, partial: !complete }
+        let more = if complete { all } else { queued.max(all) } - seen.len() as u64;
+        Peek { messages: seen, more, partial: !complete && queued > all }
     }
 
     /// How many of each name are queued, and of those that cannot be looked at (see [`Peek::partial`]) under the name
     /// `"?"`.
     pub fn frequencies(&self) -> BTreeMap<&'static str, u64> {
         let mut by_name = BTreeMap::new();
+        let mut count = |(name, n): (&'static str, u64)| {
+            if n > 0 {
+                *by_name.entry(name).or_insert(0) += n;
+            }
+        };
+        let mut run = ("", 0);
         let mut all = 0;
         let complete = self.look_over(|_, name, _| {
             all += 1;
-            *by_name.entry(name).or_insert(0) += 1;
+            // (Senders wait meanwhile: of a run of one name the place is looked up once.)
+            if run.0 != name {
+                count(std::mem::replace(&mut run, (name, 0)));
+            }
+            run.1 += 1;
         });
+        count(run);
         let unseen = self.message_queue_len().saturating_sub(all);
         if !complete && unseen > 0 {
             by_name.insert("?", unseen);

@@ -7,7 +7,7 @@ use crate::message::{Message, Order, OrderKind};
 use crate::next::Event;
 use crate::server::GenServer;
 use restante_core::word::{self, CLOSED};
-use restante_core::{ExitReason, Phase};
+use restante_core::{ExitReason, Phase, drop_quietly};
 use std::task::{Context as Cx, Poll};
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ impl<S: GenServer> Context<S> {
     /// SYS is set: what comes of it first. `None`: nothing; what else there is goes on.
     #[cold]
     #[inline(never)]
-    pub(crate) fn poll_sys(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+    pub(crate) fn poll_sys(&mut self, bits: &mut u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
         if !self.cell.desk(|desk| desk.spans) {
             // Spans are entered at the beginning of a poll, and this one began before it was known that there are any.
             cx.waker().wake_by_ref();
@@ -30,14 +30,16 @@ impl<S: GenServer> Context<S> {
         }
         self.tell_done(None);
         let wanted = self.wanted();
-        if wanted.question {
+        // A call that its caller has brought along has begun already: whoever is answered after a suspension is to find
+        // nothing under way.
+        let brought = self.cell.desk(|desk| desk.inline.is_some());
+        if wanted.question && !brought {
             let order = Order { kind: Box::new(OrderKind::Sys), incarnation: self.incarnation() };
             return Some(Poll::Ready(Event::Message(Message::Order(order))));
         }
         self.watched = wanted.watched;
-        // A call that its caller has brought along has begun already; and a closed mailbox is drained, for nobody may be
-        // left to resume it.
-        let stays = wanted.suspended && bits & CLOSED == 0 && !self.cell.desk(|desk| desk.inline.is_some());
+        // (A closed mailbox is drained, for nobody may be left to resume it.)
+        let stays = wanted.suspended && *bits & CLOSED == 0 && !brought;
         if stays && !self.continues {
             return Some(self.poll_suspended());
         }
@@ -50,7 +52,9 @@ impl<S: GenServer> Context<S> {
             // Rule 8 of core's `word`.
             if self.wanted().any() {
                 self.cell.gate().call_for();
+                return self.poll_sys(bits, cx);
             }
+            *bits &= !word::SYS;
         }
         None
     }
@@ -91,9 +95,11 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn serve_sys(&mut self, state: Option<&mut S>) {
         self.take_up(Phase::Idle, "sys");
         let question = self.cell.runner.wishes().and_then(|wishes| wishes.next_question(self.incarnation()));
-        // (Under a net of its own: see `state`. Dropped, it tells its asker that there is no state.)
-        if let (Some(question), Some(state)) = (question, state) {
-            question(state);
+        match (question, state) {
+            // (Under a net of its own: see `state`.)
+            (Some(question), Some(state)) => question(state),
+            // Dropped, it tells its asker that there is no state.
+            (question, _) => drop(drop_quietly(question)),
         }
     }
 

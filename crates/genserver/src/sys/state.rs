@@ -5,14 +5,14 @@
 //! loop has it, and then the answer is there in a moment. So a verb is obeyed exactly when its asker is told so.
 
 use super::{Sys, SysError};
-use crate::call::label;
+use crate::call::{self, label};
 use crate::cycle;
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{block_on_until, may_block};
 use restante_core::{ExitReason, drop_quietly, word};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context as Cx, Poll, ready};
@@ -24,6 +24,9 @@ impl<'a, S: GenServer> Sys<'a, S> {
     ///
     /// # Errors
     /// [`SysError`].
+    ///
+    /// # Panics
+    /// Where it has to wait in a runtime without a time driver, and the limit is not `Duration::MAX`.
     ///
     /// # Cancel safety
     /// Dropping the future takes the question back, unless it is being answered right now.
@@ -39,6 +42,9 @@ impl<'a, S: GenServer> Sys<'a, S> {
     ///
     /// # Errors
     /// [`SysError`].
+    ///
+    /// # Panics
+    /// As [`Sys::get_state`].
     ///
     /// # Cancel safety
     /// As [`Sys::get_state`].
@@ -81,7 +87,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
         let mut asked = Asked::new(self.server, question)?;
         // (One that sits between two messages needs to be polled first, and so a moment.)
         let limit = if self.limit.is_zero() && !asked.is_busy() { AT_ONCE } else { self.limit };
-        match restante_core::timeout::at_most(limit, &mut asked).await {
+        match asked.within(limit).await {
             Some(answer) => answer,
             None => match asked.give_up() {
                 Some(busy) => Err(busy),
@@ -97,6 +103,10 @@ impl<'a, S: GenServer> Sys<'a, S> {
         if !may_block() {
             return Err(SysError::WouldBlock);
         }
+        // (A handler on a thread of its own may block, and then waits as one that awaits does.)
+        let cell = self.cell();
+        let _waiting =
+            cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| SysError::Cycle { path })?;
         let mut asked = Asked::new(self.server, question)?;
         let limit = if self.limit.is_zero() && !asked.is_busy() { AT_ONCE } else { self.limit };
         let answer = block_on_until(&mut asked, Instant::now().checked_add(limit)).or_else(|| {
@@ -146,14 +156,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
             drop_quietly(question);
             return Err(SysError::NotRunning);
         }
-        let incarnation = cell.incarnation();
-        let (tell_down, down) = oneshot::channel();
-        let mut tell_down = Some(tell_down);
-        let monitor = server.monitor(Watch::Incarnation, move |event| {
-            if let (Event::Down(exit), Some(tell)) = (event, tell_down.take()) {
-                let _ = tell.send(exit.reason);
-            }
-        });
+        let (incarnation, monitor, down) = Self::watch(server);
         let (tell, answer) = oneshot::channel();
         let question = move |state: &mut S| {
             let answer = catch_unwind(AssertUnwindSafe(|| question(state)))
@@ -167,6 +170,46 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         let asked = Self { server, number, incarnation, answer, down, monitor, began: Instant::now(), hand };
         server.sys().call_for();
         Ok(asked)
+    }
+
+    /// The present incarnation, and the news of its end.
+    fn watch(server: &ServerRef<S>) -> (u32, MonitorId, oneshot::Receiver<ExitReason>) {
+        let cell = server.handle.cell();
+        loop {
+            let incarnation = cell.incarnation();
+            let (tell, down) = oneshot::channel();
+            let mut tell = Some(tell);
+            let monitor = server.monitor(Watch::Incarnation, move |event| {
+                if let (Event::Down(exit), Some(tell)) = (event, tell.take()) {
+                    let _ = tell.send(exit.reason);
+                }
+            });
+            if cell.incarnation() == incarnation {
+                return (incarnation, monitor, down);
+            }
+            // Another one has begun in between, and which of them the monitor is of, nobody knows. A question to the one
+            // and news of the other would be neither answered nor refused.
+            server.demonitor(monitor);
+        }
+    }
+
+    /// Waits for the answer, at most so long. On a foreign executor the server's runtime keeps the time.
+    async fn within(&mut self, limit: Duration) -> Option<Result<T, SysError>> {
+        let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut *self).poll(cx))).await;
+        if first.is_ready() || limit.is_zero() {
+            return match first {
+                Poll::Ready(answer) => Some(answer),
+                Poll::Pending => None,
+            };
+        }
+        let until = tokio::time::Instant::now().checked_add(limit);
+        let mut sleep = until.and_then(|until| call::timer(until, || self.server.handle.cell().runner.rt()));
+        poll_fn(|cx| match (Pin::new(&mut *self).poll(cx), &mut sleep) {
+            (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
+            (Poll::Pending, Some(sleep)) => sleep.as_mut().poll(cx).map(|()| None),
+            (Poll::Pending, None) => Poll::Pending,
+        })
+        .await
     }
 
     fn is_busy(&self) -> bool {

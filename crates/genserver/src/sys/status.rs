@@ -98,6 +98,9 @@ impl<S: GenServer> Sys<'_, S> {
     /// # Errors
     /// [`SysError`].
     ///
+    /// # Panics
+    /// As [`Sys::get_state`].
+    ///
     /// # Cancel safety
     /// As [`Sys::get_state`].
     pub async fn status_with_state(&self) -> Result<Status, SysError> {

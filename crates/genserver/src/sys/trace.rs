@@ -11,7 +11,7 @@ use super::log::{Moment, Observed};
 use crate::server::GenServer;
 use restante_core::Phase;
 use std::sync::Arc;
-use tracing::Span;
+use tracing::{Span, dispatcher};
 
 /// One step.
 pub(super) fn event<S: GenServer>(mailbox: &str, step: &Observed<'_, S>) {
@@ -42,14 +42,22 @@ pub(super) fn span<S: GenServer>(
     name: &'static str,
     from: Option<&Span>,
 ) -> Option<Box<Span>> {
-    let server = std::any::type_name::<S>();
-    let parent = from.filter(|_| phase == Phase::Call).and_then(Span::id);
-    let span = tracing::info_span!(parent: parent, "message", server, mailbox, incarnation, %phase, name);
+    let make = || {
+        let server = std::any::type_name::<S>();
+        let parent = from.filter(|_| phase == Phase::Call).and_then(Span::id);
+        let span = tracing::info_span!(parent: parent, "message", server, mailbox, incarnation, %phase, name);
+        if phase != Phase::Call {
+            span.follows_from(from.and_then(Span::id));
+        }
+        span
+    };
+    // Made with the sender's subscriber: an id means nothing to another one, which may panic when it is given it.
+    let span = match from.and_then(|from| from.with_subscriber(|(_, theirs)| theirs.clone())) {
+        Some(theirs) => dispatcher::with_default(&theirs, make),
+        None => make(),
+    };
     if span.is_none() {
         return None;
-    }
-    if phase != Phase::Call {
-        span.follows_from(from.and_then(Span::id));
     }
     enter(&span);
     Some(Box::new(span))

@@ -39,8 +39,9 @@ struct List<S: GenServer> {
     traced: bool,
     log: Option<Ring>,
     hooks: Vec<Hook<S>>,
-    /// The hooks are out, being run; and what was removed meanwhile.
-    out: Option<Vec<Arc<str>>>,
+    /// The names of those hooks that are out, being run, and are still wanted when they come back. (Meanwhile `hooks` holds
+    /// those that came after them.)
+    out: Vec<Arc<str>>,
     /// Questions by number, each for one incarnation. As many as askers wait: who stops waiting takes theirs back.
     questions: VecDeque<(u64, u32, Question<S>)>,
     next: u64,
@@ -53,7 +54,7 @@ impl<S: GenServer> Default for Wishes<S> {
             traced: false,
             log: None,
             hooks: Vec::new(),
-            out: None,
+            out: Vec::new(),
             questions: VecDeque::new(),
             next: 0,
         };
@@ -84,6 +85,20 @@ impl Wanted {
     }
 }
 
+impl<S: GenServer> List<S> {
+    /// Those of all hooks, in the order in which they run.
+    fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.out.iter().chain(self.hooks.iter().map(|hook| &hook.name))
+    }
+}
+
+/// What hooks hold is the user's, and two that panic in one drop would end the program.
+fn drop_each<S: GenServer>(hooks: Vec<Hook<S>>) {
+    for hook in hooks {
+        drop_quietly(hook);
+    }
+}
+
 impl<S: GenServer> Wishes<S> {
     fn list(&self) -> MutexGuard<'_, List<S>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,14 +120,11 @@ impl<S: GenServer> Wishes<S> {
 
     pub(super) fn keep_log(&self, entries: usize) {
         let mut list = self.list();
-        let old = list.log.take();
-        if entries == 0 {
-            drop(list);
-            // Reasons hold errors of the user's.
-            drop_quietly(old);
-            return;
-        }
-        list.log = Ring::resized(old, entries);
+        let (kept, gone) = Ring::resized(list.log.take(), entries);
+        list.log = kept;
+        drop(list);
+        // Reasons hold errors of the user's.
+        drop_quietly(gone);
     }
 
     pub(super) fn log(&self) -> Vec<LogEntry> {
@@ -122,15 +134,10 @@ impl<S: GenServer> Wishes<S> {
     pub(super) fn install(&self, name: Arc<str>, run: HookFn<S>) -> bool {
         let hook = Hook { name, run };
         let mut list = self.list();
-        let taken = list.hooks.iter().any(|h| h.name == hook.name);
-        if taken {
+        if list.names().any(|taken| *taken == hook.name) {
             drop(list);
             drop_quietly(hook);
             return false;
-        }
-        if let Some(removed) = &mut list.out {
-            // One of that name may be out right now: it gives way.
-            removed.push(Arc::clone(&hook.name));
         }
         list.hooks.push(hook);
         true
@@ -138,12 +145,12 @@ impl<S: GenServer> Wishes<S> {
 
     pub(super) fn remove(&self, name: &str) -> bool {
         let mut list = self.list();
-        if let Some(removed) = &mut list.out {
-            removed.push(name.into());
+        if let Some(at) = list.out.iter().position(|out| &**out == name) {
+            // It does not come back.
+            list.out.remove(at);
+            return true;
         }
-        let Some(at) = list.hooks.iter().position(|h| &*h.name == name) else {
-            return list.out.is_some();
-        };
+        let Some(at) = list.hooks.iter().position(|h| &*h.name == name) else { return false };
         let hook = list.hooks.remove(at);
         drop(list);
         drop_quietly(hook);
@@ -154,13 +161,12 @@ impl<S: GenServer> Wishes<S> {
         self.trace(false);
         let mut list = self.list();
         let hooks = std::mem::take(&mut list.hooks);
-        if list.out.is_some() {
-            // Those that are out do not come back.
-            list.out = None;
-        }
+        // Those that are out do not come back.
+        list.out.clear();
         let log = list.log.take();
         drop(list);
-        drop_quietly((hooks, log));
+        drop_each(hooks);
+        drop_quietly(log);
     }
 
     pub(super) fn is_suspended(&self) -> bool {
@@ -170,7 +176,7 @@ impl<S: GenServer> Wishes<S> {
     /// What is watched: tracing, entries of the log at most, names of hooks.
     pub(super) fn watched(&self) -> (bool, bool, Vec<Arc<str>>) {
         let list = self.list();
-        (list.traced, list.log.is_some(), list.hooks.iter().map(|h| Arc::clone(&h.name)).collect())
+        (list.traced, list.log.is_some(), list.names().cloned().collect())
     }
 
     /// Adds a question for one incarnation: its number.
@@ -206,7 +212,7 @@ impl<S: GenServer> Wishes<S> {
         Wanted {
             question: list.questions.iter().any(|(_, i, _)| *i == incarnation),
             suspended: list.suspended,
-            watched: list.traced || list.log.is_some() || !list.hooks.is_empty() || list.out.is_some(),
+            watched: list.traced || list.log.is_some() || list.names().next().is_some(),
         }
     }
 
@@ -215,9 +221,7 @@ impl<S: GenServer> Wishes<S> {
         let mut list = self.list();
         let traced = list.traced;
         let hooks = std::mem::take(&mut list.hooks);
-        if !hooks.is_empty() {
-            list.out = Some(Vec::new());
-        }
+        list.out = hooks.iter().map(|hook| Arc::clone(&hook.name)).collect();
         let gone = list.log.as_mut().and_then(|ring| ring.push(entry()));
         drop(list);
         drop_quietly(gone);
@@ -243,21 +247,15 @@ impl<S: GenServer> Wishes<S> {
                 }
             }
         }
-        for at in done.into_iter().rev() {
-            drop_quietly(hooks.remove(at));
-        }
+        // (From the end, so that the places of those before stay what they are.)
+        let done: Vec<_> = done.into_iter().rev().map(|at| hooks.remove(at)).collect();
         let mut list = self.list();
-        let Some(removed) = list.out.take() else {
-            // Nothing is to be watched any more.
-            drop(list);
-            drop_quietly(hooks);
-            return;
-        };
-        let installed = std::mem::take(&mut list.hooks);
-        let (gone, mut kept): (Vec<_>, Vec<_>) = hooks.into_iter().partition(|h| removed.contains(&h.name));
-        kept.extend(installed);
+        let wanted = std::mem::take(&mut list.out);
+        let (mut kept, gone): (Vec<_>, Vec<_>) = hooks.into_iter().partition(|h| wanted.contains(&h.name));
+        kept.append(&mut list.hooks);
         list.hooks = kept;
         drop(list);
-        drop_quietly(gone);
+        drop_each(done);
+        drop_each(gone);
     }
 }
