@@ -84,6 +84,10 @@ impl<S: GenServer> Context<S> {
             self.cell.both(|_, own| own.in_hand = true);
             return Poll::Ready(Event::Message(message));
         }
+        // A caller runs the handler of its call and no more: whatever came meanwhile wakes the task when the caller leaves.
+        if self.quiet && !self.timed && self.cell.desk(|desk| desk.by_caller) {
+            return Poll::Pending;
+        }
         if let Some(extra) = &mut self.extra {
             // Making a tick is user code, and no message is to blame for it.
             self.cell.runner.hand.put_down(Phase::Idle);

@@ -82,6 +82,7 @@ fn has_ended(hears: &Receiver<()>) -> bool {
 
 /// Row D8: all that a server does is done on its thread, the drop of its state included, and nothing on its starter's or its
 /// callers'.
+/// Clause 15.7.
 #[tokio::test]
 async fn a_server_on_its_own_thread_begins_handles_and_ends_there() {
     let places = Arc::new(Mutex::new(Vec::new()));
@@ -153,6 +154,7 @@ async fn what_is_queued_behind_a_blocking_handler_stays_in_the_mailbox() {
 
 /// Row D8, clauses 3.11, 6.10: a handler on a thread of its own calls and sends blockingly: to a server of a runtime, which is
 /// entered there, and to one on another thread.
+/// Clause 15.8.
 #[test]
 fn a_handler_on_its_own_thread_makes_blocking_calls_and_sends() {
     single().block_on(async {
@@ -193,6 +195,7 @@ fn a_blocking_send_from_an_own_thread_waits_for_room() {
 }
 
 /// Clauses 8.1 to 8.3: a handler that blocks waits in the same graph as one that awaits.
+/// Clause 8.3.
 #[test]
 fn a_blocking_call_or_send_to_oneself_is_a_cycle() {
     single().block_on(async {
@@ -243,6 +246,7 @@ fn a_ring_of_blocking_calls_is_refused_to_the_one_that_closes_it() {
 }
 
 /// Clause 6.10: an async server whose handler runs on the stack of a caller that may block is not allowed what that one is.
+/// Clause 15.8.
 #[test]
 fn a_guest_on_an_own_thread_may_not_block() {
     single().block_on(async {
@@ -270,6 +274,7 @@ fn a_guest_on_an_own_thread_may_not_block() {
 }
 
 /// Clauses 5.1, 5.2, 13.2: a crash is one as elsewhere; the next incarnation has the same thread, and what was queued.
+/// Clause 15.7.
 #[test]
 fn after_a_crash_the_next_incarnation_has_the_same_thread() {
     single().block_on(async {
@@ -337,6 +342,7 @@ fn a_handler_on_its_own_thread_awaits_sleeps_and_spawns() {
 }
 
 /// Row D8, clause 1.3: the thread ends when its mailbox is closed and nobody reads it, whoever still holds a reference.
+/// Clause 15.9.
 #[test]
 fn the_thread_ends_with_its_mailbox_and_not_before() {
     single().block_on(async {
@@ -359,6 +365,7 @@ fn the_thread_ends_with_its_mailbox_and_not_before() {
 }
 
 /// Clause 15.3: when the runtime shuts down the server ends as others do, on its own thread; the mailbox can be served again.
+/// Clause 15.10.
 #[test]
 fn a_runtime_that_ends_takes_its_servers_on_other_threads_along() {
     let (first, second) = (single(), single());
@@ -441,6 +448,7 @@ fn servers_of_two_runtimes_share_a_pool() {
 }
 
 /// A start says what the system says when it makes no thread; nothing is left of it.
+/// Clauses 11.1, 15.7.
 #[tokio::test]
 async fn a_thread_that_cannot_be_made_is_a_start_error() {
     let pool = ThreadPool::builder(2).stack_size(1 << 47).build();
@@ -461,6 +469,7 @@ async fn a_thread_that_cannot_be_made_is_a_start_error() {
 }
 
 /// Row D8: two servers that always have work do not keep a third from its turns, on two threads; nor does one on a single one.
+/// Clause 15.12.
 #[test]
 fn servers_with_endless_work_leave_turns_to_others_of_their_pool() {
     fn again(lab: ServerRef<Lab>) -> Tell {
@@ -519,6 +528,7 @@ fn as_many_handlers_block_at_once_as_a_pool_has_threads() {
 }
 
 /// The threads of a pool end when its last handle and the last of its mailboxes have gone.
+/// Clause 15.9.
 #[test]
 fn a_pool_ends_with_its_last_handle_and_its_last_server() {
     single().block_on(async {
@@ -559,6 +569,7 @@ fn shutting_a_pool_down_stops_its_servers_and_ends_its_threads() {
 }
 
 /// A handler that never returns is named, and nobody waits for it; when it does return, its server and its thread end.
+/// Clause 15.11.
 #[test]
 fn shutting_a_pool_down_names_a_server_that_does_not_end() {
     single().block_on(async {

@@ -66,6 +66,7 @@ async fn a_request_is_waited_for_later() {
 
 /// Row G1. OTP `gen_server_SUITE`: `send_request`, its time-outs: after a wait that has found nothing the request is as
 /// good as before.
+/// Clause 6.12.
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_finds_nothing_leaves_the_request() {
     let lab = lab().await;
@@ -96,6 +97,7 @@ async fn a_wait_that_finds_nothing_leaves_the_request() {
 
 /// Row G1. OTP `gen_server_SUITE`: `send_request` (`receive_response`): a time-out there abandons the request; the late
 /// reply goes nowhere, and is counted.
+/// Clause 6.12.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_abandoned_has_a_late_reply() {
     let lab = lab().await;
@@ -326,6 +328,7 @@ async fn a_request_is_delivered_again() {
 }
 
 /// Row G1: a request keeps nothing open: its server drains, answers it, and ends with its last reference.
+/// Clause 6.11.
 #[tokio::test(start_paused = true)]
 async fn a_request_keeps_no_server() {
     let lab = lab().await;
@@ -359,6 +362,7 @@ async fn a_response_that_is_not_taken_is_dropped() {
 }
 
 /// Row G1: between the sender's messages a request keeps its place in its lane.
+/// Clause 6.11.
 #[tokio::test(start_paused = true)]
 async fn requests_keep_their_order() {
     let plan = Plan::default();
@@ -374,6 +378,7 @@ async fn requests_keep_their_order() {
 
 /// Row G1: waiting inside a handler for a server that waits for us ends at once, whichever wait it is; looking does not
 /// wait.
+/// Clause 6.13.
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_closes_a_ring_is_refused_at_once() {
     #[derive(Clone, Copy, Debug)]
@@ -517,6 +522,7 @@ async fn a_multi_call_asks_them_all() {
 
 /// Row G1. OTP `gen_server_SUITE`: `multicall_down`, `multicall_remote` (its time-out): one deadline for all; those who do
 /// not answer are told apart, and keep nobody.
+/// Clause 6.16.
 #[tokio::test(start_paused = true)]
 async fn a_multi_call_has_one_deadline_for_all() {
     let (alive, slow, slower, gone, full) = (lab().await, lab().await, lab().await, lab().await, {
@@ -604,6 +610,7 @@ async fn a_huge_queue_does_not_slow_a_multi_call() {
 }
 
 /// Row G1. OTP `gen_server_SUITE`: `abcast`. Every server has the cast; differs: who refuses it is named, with it.
+/// Clause 6.16.
 #[tokio::test(start_paused = true)]
 async fn a_multi_cast_tells_who_refused() {
     let (one, other, gone) = (lab().await, lab().await, lab().await);
@@ -646,6 +653,7 @@ async fn a_huge_queue_does_not_slow_a_request() {
 }
 
 /// Row G1: a request to a server that callers might run is not run by whoever sends it.
+/// Clause 6.11.
 #[tokio::test(start_paused = true)]
 async fn sending_a_request_runs_no_handler() {
     let lab = lab().await;

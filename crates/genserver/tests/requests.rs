@@ -26,6 +26,7 @@ fn kept(labs: &[ServerRef<Lab>]) -> Requests<usize, u64> {
 
 /// Row G1. OTP `gen_server_SUITE`: `send_request_wait_reqid_collection`. Responses come with their labels in the order in
 /// which they were given, whatever that of the requests was.
+/// Clause 6.14.
 #[tokio::test(start_paused = true)]
 async fn responses_come_in_the_order_of_completion() {
     let labs = labs(4).await;
@@ -55,6 +56,7 @@ async fn responses_come_in_the_order_of_completion() {
 
 /// Row G1. OTP `gen_server_SUITE`: `send_request_wait_reqid_collection`, its time-outs. Several waits share one point in
 /// time; when it has come all that has not been answered stays, and may be answered yet.
+/// Clause 6.14.
 #[tokio::test(start_paused = true)]
 async fn waits_share_a_deadline_and_lose_nothing() {
     let labs = labs(3).await;
@@ -330,6 +332,7 @@ async fn a_collection_is_a_stream() {
 }
 
 /// Row G1: in a handler, requests to servers that wait for ours end as a ring, and the others are waited for.
+/// Clause 6.15.
 #[tokio::test(start_paused = true)]
 async fn a_collection_that_closes_a_ring_ends_only_that() {
     for stream in [false, true] {

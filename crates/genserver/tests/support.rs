@@ -34,7 +34,8 @@ impl Log {
     }
 }
 
-/// Hears what the crate logs on the threads that it is set for: level and message of each event.
+/// Hears what the crate logs on the threads that it is set for: level and message of each event. (But for starts, which are
+/// the beginning of everything: `trace` has them.)
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard(pub(crate) Log);
 
@@ -53,6 +54,9 @@ impl Subscriber for Heard {
         }
         let mut message = Message(String::new());
         event.record(&mut message);
+        if message.0 == "server started" {
+            return;
+        }
         self.0.push(format!("{} {}", event.metadata().level(), message.0));
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {

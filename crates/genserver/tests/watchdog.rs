@@ -57,6 +57,7 @@ async fn holds(lab: &ServerRef<Lab>, runs: CallerRuns, told: &Told) -> Hold {
 
 /// Row D8: it names server and message while the handler holds its worker, and says in the end how long it was; on the
 /// server's task as on its caller's stack.
+/// Clause 15.13.
 #[test]
 fn it_names_who_holds_a_worker_and_says_when_that_is_over() {
     let (_watchdog, told) = watchdog();
@@ -95,6 +96,7 @@ fn it_says_the_end_of_a_hold_that_went_on_after_it_was_told_of() {
 }
 
 /// Awaiting is not holding, nor is blocking on a thread of one's own or in what was said to block.
+/// Clause 15.13.
 #[test]
 fn it_does_not_mind_who_awaits_or_may_block() {
     let (_watchdog, told) = watchdog();
