@@ -69,9 +69,39 @@ fn the_script_crashes_the_server_and_starts_it_again() {
             "answer to ask 1: sum is 0, from incarnation 2",
             "sum is 10",
             "lost 0",
-            "incarnation 2 ended: killed",
-            "started again: incarnation 3",
-            "incarnation 3 stopped: shutdown",
+            "incarnation 3 ended: killed",
+            "started again: incarnation 4",
+            "incarnation 4 terminated: shutdown",
+            "started again: incarnation 5",
+            "incarnation 5 stopped: shutdown",
+        ],
+    );
+}
+
+/// Row G6: what the script shows of `sys`: a server that is halted, looked at, given another state, resumed; traced; asked
+/// while a handler works; and read up on when it has crashed.
+#[test]
+fn the_script_has_an_operator_look_inside() {
+    assert_in_order(
+        &lines(&[], ""),
+        &[
+            "suspended: messages wait",
+            "added 2; the server is suspended, 2 messages wait in the mailbox",
+            "peek: add, add",
+            "state: Counter { sum: 10, ",
+            "replaced: the sum is 39 now",
+            "resumed: 2 messages have waited",
+            "sum is 42",
+            "trace is on",
+            "  trace: message taken: incarnation=2 phase=handle_info name=\"tick\"",
+            "  trace: message taken: incarnation=2 phase=handle_call name=\"ticks\"",
+            "trace is off",
+            "  running, in handle_cast of crash",
+            "state: the server is busy with crash, for ",
+            "incarnation 2 crashed",
+            "  #2 handle_cast crash: taken\n",
+            "  #2 handle_cast crash: failed after ",
+            "statistics: 2 incarnations; ",
         ],
     );
 }
@@ -125,6 +155,86 @@ fn what_it_does_not_understand_is_said_and_passed_over() {
         ],
     );
     assert_eq!(printed.matches("fly").count(), 1, "nothing is read after `quit`");
+}
+
+/// Row G6.
+#[test]
+fn an_operator_who_errs_is_told_so_in_one_line() {
+    let cases = [
+        ("replace", "replace: by what sum? (try `help`)"),
+        ("replace many", "replace: `many` is no number to count with: invalid digit found in string"),
+        (
+            "replace 18446744073709551616",
+            "replace: `18446744073709551616` is no number to count with: number too large to fit in target type",
+        ),
+        ("trace", "trace: on or off? (try `help`)"),
+        ("trace ON", "trace: `ON` is neither `on` nor `off`"),
+        ("trace on off", "too many words: `trace on off` (try `help`)"),
+        ("trace off", "trace: it was off already"),
+        ("log -1", "log: `-1` is no number to count with: invalid digit found in string"),
+        ("log", "log: there is nothing in it, for none is kept (`log N`)"),
+        ("log 99999", "log: the last 10000 steps are kept, which is the most"),
+        ("log", "log: there is nothing in it"),
+        ("log 0", "log: forgotten, and off"),
+        ("peek 3", "unknown command: `peek 3` (try `help`)"),
+        ("peek", "peek: nothing waits"),
+        ("resume", "resume: it is not suspended"),
+        ("suspend", "suspended: messages wait, until `resume`"),
+        ("suspend", "suspend: it is suspended already"),
+        ("wait", "wait: the server is suspended, and does nothing that could end it"),
+        ("terminate", "incarnation 1 terminated: shutdown; no server runs, 0 messages wait in the mailbox"),
+        ("terminate", "terminate: the server is not running"),
+        ("state", "state: no server runs (`start`)"),
+        ("replace 1", "replace: no server runs (`start`)"),
+    ];
+    let input: String = cases.iter().flat_map(|(typed, _)| [*typed, "\n"]).collect();
+    let printed = lines(&["-"], &input);
+    let told: Vec<_> = printed.lines().skip(1).collect();
+    assert_eq!(told, cases.map(|(_, expected)| expected));
+}
+
+/// Row G6: a suspension is the mailbox's: it outlives the server, and what waits there is handled when it ends. (The call
+/// that gave up waits, too, and is passed over.)
+#[test]
+fn a_suspension_outlives_the_server() {
+    let printed =
+        lines(&["-"], "suspend\ncrash\nqueue 12\nget\npeek\nkill\nstart\nresume\nwait\nstart\nget\n");
+    assert_in_order(
+        &printed,
+        &[
+            "the crash waits, too; the server is suspended, 1 messages wait",
+            "13 messages wait",
+            "get: no answer within 500ms: the server is suspended",
+            "peek: crash, add, add, add, add, add, add, add, add, add, and 4 more\n",
+            "incarnation 1 ended: killed",
+            "started again: incarnation 2 over the same mailbox, where 14 messages wait; it is still suspended",
+            "resumed: 14 messages have waited",
+            "incarnation 2 crashed",
+            "sum is 12",
+        ],
+    );
+}
+
+/// Row G6: each step is told once, by name, and before the next command is read; those after `trace off` are not.
+#[test]
+fn a_trace_shows_each_message_and_when_it_was_done() {
+    let printed = lines(&["-"], "trace on\nadd 41\nget\nadd 1\ntrace off\nget\nstatus\n");
+    let steps: Vec<_> =
+        printed.lines().filter(|line| line.starts_with("  trace: ") && !line.contains("tick")).collect();
+    let all = steps.join("\n");
+    assert_eq!(steps.len(), 6, "{printed}");
+    assert_in_order(
+        &all,
+        &[
+            "taken: incarnation=1 phase=handle_cast name=\"add\"",
+            "done: incarnation=1 phase=handle_cast name=\"add\" took=",
+            "taken: incarnation=1 phase=handle_call name=\"sum\"",
+            "done: incarnation=1 phase=handle_call name=\"sum\" took=",
+            "taken: incarnation=1 phase=handle_cast name=\"add\"",
+            "done: incarnation=1 phase=handle_cast name=\"add\" took=",
+        ],
+    );
+    assert_in_order(&printed, &["sum is 41", "trace is off", "sum is 42", "  running\n"]);
 }
 
 #[test]

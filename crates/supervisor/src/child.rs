@@ -6,6 +6,7 @@ use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
+use restante_genserver::sys::InHandNow;
 use restante_genserver::{GenServer, Server, StartError};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -45,6 +46,14 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn type_name(&self) -> &'static str;
     /// Its mailbox as it looks from outside; a supervisor has none.
     fn stats(&self) -> Option<Stats>;
+    /// Whether an operator has suspended it.
+    fn is_suspended(&self) -> bool {
+        false
+    }
+    /// What a callback of it has now.
+    fn in_hand(&self) -> Option<InHandNow> {
+        None
+    }
     /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
     fn audit(&self) -> Option<Ledger>;
     /// The supervisor that it is, if it is one.
@@ -147,6 +156,14 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn stats(&self) -> Option<Stats> {
         Some(self.server.server().stats())
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.server.server().sys().is_suspended()
+    }
+
+    fn in_hand(&self) -> Option<InHandNow> {
+        self.server.server().sys().in_hand()
     }
 
     fn audit(&self) -> Option<Ledger> {

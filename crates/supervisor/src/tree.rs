@@ -17,6 +17,7 @@ use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::{ChildState, SupervisorRef, child_state};
 use restante_core::clock::{self, Instant};
 use restante_core::{Exit, Ledger, Stats};
+use restante_genserver::sys::InHandNow;
 use std::ops::Bound;
 use std::slice;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use std::time::Duration;
 /// With the feature `serde` it implements `Serialize`. The names stay: those of the fields, and
 /// - kinds and states in snake case (`"worker"`, `"one_for_one"`); durations in whole milliseconds (`up_ms`,
 ///   `oldest_age_ms`, `period_ms`); what is not there is `null`;
+/// - `in_hand`: `phase` as text, `name`, `since_ms`;
 /// - `last_exit`: `reason` and `phase` as text, `orderly`, `message`, `incarnation`;
 /// - `mailbox`: `depth`, `capacity`, `weight`, `oldest_age_ms`, `waiting_senders`, and `ledger`, whose names are those of
 ///   [`Ledger`], with `lost`;
@@ -51,6 +53,11 @@ pub struct Tree {
     pub type_name: &'static str,
     /// What it is doing.
     pub state: ChildState,
+    /// Whether it is suspended ([`Sys::suspend`](restante_genserver::Sys::suspend)): it runs, perhaps, and handles nothing.
+    pub suspended: bool,
+    /// What a callback of a worker has now, and for how long it has been waiting there.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize::in_hand"))]
+    pub in_hand: Option<InHandNow>,
     /// Its present incarnation, or its last; 0: none yet.
     pub incarnation: u32,
     /// How often its supervisor has tried to restart it because it had ended by itself.
@@ -193,6 +200,8 @@ impl Row {
             kind: child.kind(),
             type_name: child.type_name(),
             state,
+            suspended: child.is_suspended(),
+            in_hand: child.in_hand(),
             incarnation,
             restarts,
             up: up_since.map(|since| now.saturating_duration_since(since)),

@@ -3,7 +3,7 @@
 use crate::support::{Log, OnInit, Tell, noted, quiet, relentless, slow_worker, worker};
 use restante_core::{ExitReason, Phase};
 use restante_supervisor::{
-    ChildKind, ChildSpec, ChildState, Intensity, Restart, Shutdown, Stage, Strategy, Supervisor,
+    Backoff, ChildKind, ChildSpec, ChildState, Intensity, Restart, Shutdown, Stage, Strategy, Supervisor,
     SupervisorRef, Tree,
 };
 use std::time::Duration;
@@ -105,6 +105,55 @@ async fn a_look_shows_crashes_and_restarts() {
     assert_eq!((&exit.reason, exit.phase), (&ExitReason::error("no luck"), Phase::Cast));
     assert!(exit.message == Some("cast") && exit.incarnation == 2);
     assert_eq!((seen.restarts(), seen.supervisor.unwrap().restarts), (2, 2));
+}
+
+/// Clause 22.1, row G6: a server that is suspended, also when its supervisor has restarted it.
+#[tokio::test(start_paused = true)]
+async fn a_look_shows_who_is_suspended() {
+    let log = Log::new();
+    let (a, sa) = worker("a", &log);
+    let tree = Supervisor::one_for_one().backoff(Backoff::NONE).child(sa).start().await.unwrap();
+    assert!(!tree.tree().children[0].suspended);
+    a.sys().suspend();
+    a.cast(Tell::Note(1)).unwrap();
+    a.kill();
+    let again = seen(&tree, |tree| tree.children[0].incarnation == 2 && tree.children[0].up.is_some()).await;
+    assert!(again.children[0].suspended && !again.suspended);
+    let printed = again.render();
+    assert!(printed.contains("a [Worker] running, suspended, 1 of 1024 queued"), "{printed}");
+    a.sys().resume();
+    assert_eq!(noted(&a).await, [1]);
+    let after = tree.tree();
+    assert!(!after.children[0].suspended && !after.render().contains("suspended"), "{after}");
+}
+
+/// Clause 22.1, row G6: what a handler has; as text only where it has waited for a second.
+#[tokio::test(start_paused = true)]
+async fn a_look_shows_what_a_handler_waits_with() {
+    let log = Log::new();
+    let (a, sa) = worker("a", &log);
+    let tree = Supervisor::one_for_one().child(sa).start().await.unwrap();
+    a.cast(Tell::Sleep(secs(10))).unwrap();
+    let waits = |tree: &Tree| tree.children[0].in_hand.is_some_and(|now| now.since.is_some());
+    let mut seen = seen(&tree, waits).await;
+    let mut now = seen.children[0].in_hand.unwrap();
+    assert_eq!((now.phase, now.name), (Phase::Cast, "cast"));
+    // (How long, is told by a clock that tests cannot pause.)
+    for (since, expected) in [(999, ""), (1000, ", in handle_cast of cast for 1s")] {
+        now.since = Some(Duration::from_millis(since));
+        seen.children[0].in_hand = Some(now);
+        let expected = format!("a [Worker] running{expected}, 0 of 1024 queued");
+        assert!(seen.render().contains(&expected), "{seen}");
+    }
+    #[cfg(feature = "serde")]
+    {
+        let json = serde_json::to_value(&seen).unwrap();
+        let expected = serde_json::json!({"phase": "handle_cast", "name": "cast", "since_ms": 1000});
+        assert_eq!(json["children"][0]["in_hand"], expected);
+        assert_eq!((&json["in_hand"], &json["suspended"]), (&serde_json::Value::Null, &false.into()));
+    }
+    noted(&a).await;
+    assert_eq!(tree.tree().children[0].in_hand, None);
 }
 
 /// Clause 22.2: not for an `init` that hangs, a handler that runs, a start or an end.
@@ -343,7 +392,7 @@ async fn a_tree_serializes_with_the_names_that_are_promised() {
         child,
         json!({
             "id": "a", "name": "a", "kind": "worker", "type_name": "Worker", "state": "stopped",
-            "incarnation": 2, "restarts": 1, "up_ms": null,
+            "suspended": false, "in_hand": null, "incarnation": 2, "restarts": 1, "up_ms": null,
             "last_exit": {
                 "reason": "shutdown", "orderly": true, "phase": "idle", "message": null, "incarnation": 2,
             },

@@ -81,8 +81,8 @@ impl<S: GenServer> Sys<'_, S> {
             mailbox: cell.label(),
             incarnation: cell.incarnation(),
             running,
-            suspended: wishes.is_some_and(super::Wishes::is_suspended),
-            in_hand: cell.runner.in_hand_now_of(cell.gate().bits()).filter(|_| running),
+            suspended: self.is_suspended(),
+            in_hand: self.in_hand().filter(|_| running),
             stats: cell.stats(),
             traced,
             logged,
@@ -90,6 +90,17 @@ impl<S: GenServer> Sys<'_, S> {
             last_exit: cell.last_exit(),
             state: None,
         }
+    }
+
+    /// Whether its handlers are given nothing, until it is resumed: [`Status::suspended`] by itself.
+    pub fn is_suspended(&self) -> bool {
+        self.cell().runner.wishes().is_some_and(super::Wishes::is_suspended)
+    }
+
+    /// What a callback has now: [`Status::in_hand`] by itself.
+    pub fn in_hand(&self) -> Option<InHandNow> {
+        let cell = self.cell();
+        cell.runner.in_hand_now_of(cell.gate().bits()).filter(|_| cell.is_leased())
     }
 
     /// The same, and what the server shows of its state ([`GenServer::format_status`]): a state verb. Where that fails a
@@ -186,7 +197,7 @@ impl fmt::Display for Status {
         })?;
         if let Some(InHandNow { phase, name, since }) = &self.in_hand {
             write!(f, ", in {phase} of {name}")?;
-            if let Some(since) = since {
+            if let Some(since) = since.filter(|since| !since.is_zero()) {
                 write!(f, " for {since:?}")?;
             }
         }

@@ -4,6 +4,7 @@ use super::{SupervisorNode, Tree};
 use crate::supervisor::ChildState;
 use restante_core::Stats;
 use std::fmt;
+use std::time::Duration;
 
 impl Tree {
     /// The tree as text: a line for each node, indented. The wording is for people and may change.
@@ -43,6 +44,14 @@ impl fmt::Display for Line<'_> {
             write!(f, " ({})", flat(name))?;
         }
         write!(f, " [{type_name}] {state}")?;
+        if self.0.suspended {
+            f.write_str(", suspended")?;
+        }
+        if let Some((now, since)) = self.0.in_hand.and_then(|now| Some((now, now.since?)))
+            && since >= LONG
+        {
+            write!(f, ", in {} of {} for {since:?}", now.phase, flat(now.name))?;
+        }
         if let Some(supervisor) = &self.0.supervisor {
             write!(f, "{}", Rules(supervisor))?;
         }
@@ -58,6 +67,9 @@ impl fmt::Display for Line<'_> {
         Ok(())
     }
 }
+
+/// A handler that waits for less is at its usual work.
+const LONG: Duration = Duration::from_secs(1);
 
 /// On one line, whatever it is.
 fn flat(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use crate::intensity::Intensity;
 use restante_core::{Exit, Ledger, Stats};
+use restante_genserver::sys::InHandNow;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -12,6 +13,23 @@ fn whole_ms(duration: Duration) -> u64 {
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 pub(super) fn ms<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     duration.map(whole_ms).serialize(to)
+}
+
+#[derive(Serialize)]
+struct InHandFields {
+    phase: String,
+    name: &'static str,
+    since_ms: Option<u64>,
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+pub(super) fn in_hand<S: Serializer>(in_hand: &Option<InHandNow>, to: S) -> Result<S::Ok, S::Error> {
+    let fields = in_hand.map(|now| InHandFields {
+        phase: now.phase.to_string(),
+        name: now.name,
+        since_ms: now.since.map(whole_ms),
+    });
+    fields.serialize(to)
 }
 
 #[derive(Serialize)]

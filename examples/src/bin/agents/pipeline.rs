@@ -111,6 +111,7 @@ pub(crate) enum RunError {
 mod tests {
     use super::*;
     use crate::files::{Root, Skip, walk};
+    use restante::testkit::{Universe, quiet_panics};
     use std::future::pending;
 
     fn setup() -> Setup {
@@ -128,11 +129,13 @@ mod tests {
         (path, found)
     }
 
-    #[tokio::test]
-    async fn a_file_that_vanishes_before_its_turn_is_named_and_stops_nothing() {
+    /// And nothing is left of the tree: no server, timer, monitor or task.
+    #[test]
+    fn a_file_that_vanishes_before_its_turn_is_named_and_stops_nothing() {
         let (path, found) = folder("vanish");
         std::fs::remove_file(path.join("b.txt")).expect("it is there");
-        let outcome = run(found, Vec::new(), setup(), async || pending().await).await;
+        let outcome =
+            Universe::new().run(async |_| run(found, Vec::new(), setup(), async || pending().await).await);
         let Outcome { results, tally, report } = outcome.expect("the tree lives");
         std::fs::remove_dir_all(path).expect("it is ours");
         let gone = Skipped { name: "b.txt".to_owned(), why: Skip::Removed };
@@ -141,13 +144,30 @@ mod tests {
         assert!(report.is_clean() && tally.lost == 0, "{report}");
     }
 
-    #[tokio::test]
-    async fn what_is_stopped_says_what_it_did_not_finish() {
+    /// Nor of one that was stopped midway.
+    #[test]
+    fn what_is_stopped_says_what_it_did_not_finish() {
         let (path, found) = folder("stop");
-        let outcome = run(found, Vec::new(), setup(), async || Command::Stop).await;
+        let outcome =
+            Universe::new().run(async |_| run(found, Vec::new(), setup(), async || Command::Stop).await);
         let Outcome { results, tally, report } = outcome.expect("the tree lives");
         std::fs::remove_dir_all(path).expect("it is ours");
         assert_eq!((tally.files, results.totals().unfinished), (0, 3));
         assert!(report.is_clean() && tally.lost == 0, "{report}");
+    }
+
+    /// Crashes and kills cost no result, and leave nothing behind.
+    #[test]
+    fn chaos_changes_no_result_and_leaves_nothing() {
+        let _quiet = quiet_panics("chaos: ");
+        let (path, found) = folder("chaos");
+        let rate = "0.5".parse().expect("it is a rate");
+        let setup = Setup { chaos: Chaos { rate, seed: 42 }, kills: true, ..setup() };
+        let outcome =
+            Universe::new().run(async |_| run(found, Vec::new(), setup, async || pending().await).await);
+        let Outcome { results, tally, .. } = outcome.expect("the tree lives");
+        std::fs::remove_dir_all(path).expect("it is ours");
+        assert_eq!((tally.files, results.totals().words, results.totals().unfinished), (3, 6, 0));
+        assert!(tally.lost == 0 && tally.restarts > 0, "{tally:?}");
     }
 }
