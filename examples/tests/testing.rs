@@ -185,7 +185,7 @@ fn the_kit_finds_the_bug() {
     });
     drop(quiet);
     let said = *found.expect_err("the bug is found").downcast::<String>().expect("a text");
-    assert!(said.contains("3 reply: 0 before, 3 now"), "{said}");
+    assert!(said.contains("3 replies: 0 before, 3 now"), "{said}");
 }
 
 /// A cache that crashes loses what it knew, and nobody's question: who waited is told, who is queued is served.

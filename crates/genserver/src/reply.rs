@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 /// its server (a crash, a kill, an error of the handler, the end of the state that kept it), else
 /// [`CallError::NoReply`](crate::CallError::NoReply). Where there are several ([`Reply::again`]), the last one does.
 #[must_use = "a reply that is dropped tells the caller that there will be none"]
-pub struct Reply<T: Send> {
+pub struct Reply<T> {
     slot: SlotPtr,
     value: PhantomData<fn(T)>,
 }
@@ -70,7 +70,7 @@ pub fn late_replies() -> u64 {
     LATE.load(std::sync::atomic::Ordering::Relaxed)
 }
 
-impl<T: Send> Drop for Reply<T> {
+impl<T> Drop for Reply<T> {
     #[inline(always)]
     fn drop(&mut self) {
         drop_unanswered(self.slot);
@@ -85,7 +85,7 @@ fn drop_unanswered(slot: SlotPtr) {
     }
 }
 
-impl<T: Send> fmt::Debug for Reply<T> {
+impl<T> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reply<{}>", std::any::type_name::<T>())
     }

@@ -41,13 +41,13 @@ pub(crate) fn gen_server(options: TokenStream, item: &TokenStream) -> TokenStrea
 
 fn write(server: &Server, options: &Options, errors: &mut Errors) -> Option<TokenStream> {
     let (krate, locals, name) = (&options.krate, &Locals::new(), types::server_name(server.ty())?);
-    let vis = options.vis.clone().unwrap_or_else(|| server.vis());
+    let vis = &options.vis;
     let [call, cast, info] =
         &[Kind::Call, Kind::Cast, Kind::Info].map(|kind| Messages::new(kind, name, server, krate));
     let ident = options.handle.clone().unwrap_or_else(|| format_ident!("{name}Handle"));
-    let messages = [call, cast, info].map(|messages| messages.declare(&vis));
+    let messages = [call, cast, info].map(|messages| messages.declare(vis));
     let callbacks = Callbacks { server, call, cast, info, locals, krate }.write();
-    let handle = Handle { ident, server, call, cast, locals, krate }.write(&vis, errors);
+    let handle = Handle { ident, server, call, cast, locals, krate }.write(vis, errors);
     let spoken = protocol::spoken(server, [call, cast], krate, locals);
     Some(quote!(#(#messages)* #callbacks #handle #spoken))
 }
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn the_expansion_is_what_one_would_write_by_hand() {
         let written = gen_server(
-            quote!(pub),
+            TokenStream::new(),
             &quote! {
                 impl Counter {
                     #[init]

@@ -56,6 +56,7 @@ impl Handle<'_> {
         quote! {
             #doc
             #[allow(dead_code, reason = "written whole, whichever of it is wanted")]
+            #[allow(private_bounds, private_interfaces, unreachable_pub, reason = "no more visible than its module")]
             #vis trait #ident #generics #conditions {
                 #(#declared)*
             }
@@ -66,7 +67,7 @@ impl Handle<'_> {
         }
     }
 
-    /// Of a call `get`: `get`, `get_timeout`, `try_get`, `get_blocking`.
+    /// Of a call `get`: `get`, `get_timeout`, `try_get`, `get_blocking`, `get_request`.
     fn calls(&self, handler: &Handler) -> Vec<Method> {
         const ERRORS: &str = "`CallError`: why there is no reply.";
         let Self { krate, locals: Locals { reply, limit, .. }, ident: own_trait, .. } = self;

@@ -2,10 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{
-    Attribute, Error, FnArg, Ident, Pat, PatIdent, ReceiverKind, ReturnType, Safety, Signature, Type,
-    Visibility,
-};
+use syn::{Attribute, Error, FnArg, Ident, Pat, PatIdent, ReceiverKind, ReturnType, Safety, Signature, Type};
 
 use crate::errors::Errors;
 use crate::mark::{Kind, Mark};
@@ -15,7 +12,6 @@ use crate::types::{self, bare, is_called, is_unit, last, reply_of};
 /// A method that handles something.
 pub(crate) struct Handler {
     pub(crate) mark: Mark,
-    pub(crate) vis: Visibility,
     pub(crate) ident: Ident,
     pub(crate) params: Vec<Param>,
     pub(crate) is_async: bool,
@@ -53,7 +49,6 @@ impl Handler {
     /// Reads a method of `server`; what is wrong with it is told to `errors`.
     pub(crate) fn read(
         mark: Mark,
-        vis: &Visibility,
         attrs: &[Attribute],
         sig: &Signature,
         server: &Type,
@@ -67,7 +62,6 @@ impl Handler {
             attrs.iter().filter(move |attr| attr.path().is_ident(name)).cloned().collect()
         };
         let handler = Self {
-            vis: vis.clone(),
             ident: sig.ident.clone(),
             params,
             is_async: sig.asyncness.is_some(),

@@ -74,7 +74,8 @@ mod types;
 /// | `#[then_continue]`, `#[timeout]` | nothing | as a cast |
 /// | `#[terminate]` | `reason: &ExitReason`, if wanted | nothing, `Result<(), E>` |
 ///
-/// A method is `async` or not. One without a mark is a method like any other.
+/// A method is `async` or not. One without a mark is a method like any other. `#[then_continue]` handles what `Init::then_continue`
+/// and `Next::then_continue` ask for (`continue` is a keyword: no attribute can be called that, but `#[r#continue]`).
 ///
 /// The handle, of a call `get` and a cast `add`:
 ///
@@ -84,6 +85,7 @@ mod types;
 /// | `get_timeout(limit)` | at most so long |
 /// | `try_get()` | replied to at once, or an error |
 /// | `get_blocking()` | from a plain thread |
+/// | `get_request()` | sent now, its reply to be waited for later: a `Request` |
 ///
 /// | cast | |
 /// |---|---|
@@ -92,9 +94,9 @@ mod types;
 /// | `add_timeout(n, limit)` | at most so long |
 /// | `add_blocking(n)` | from a plain thread |
 ///
-/// In its own brackets: a visibility for what is written (`#[gen_server(pub)]`; else it is as visible as the most visible
-/// handler, which has to be at least as visible as the server), `handle = Name` for the trait, and
-/// `crate = "path"` where the framework is not `::restante`.
+/// In its own brackets: a visibility for what is written (`#[gen_server(pub(crate))]`; else it is `pub`, and so seen from where
+/// its module is; never less visible than the server), `handle = Name` for the trait, and `crate = "path"` where the framework
+/// is not `::restante`.
 #[proc_macro_attribute]
 pub fn gen_server(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::gen_server(options.into(), &item.into()).into()

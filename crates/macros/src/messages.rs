@@ -82,10 +82,12 @@ impl<'a> Messages<'a> {
         let doc = line(&format!("The {sort}s of `{}`, by the methods that handle them.", shown(server)));
         quote! {
             #doc
+            #[allow(private_bounds, private_interfaces, unreachable_pub, reason = "no more visible than its module")]
             #vis enum #ident #generics #conditions {
                 #(#variants)*
             }
 
+            #[allow(private_bounds, unreachable_pub, reason = "no more visible than its module")]
             impl #impls #ident #types #conditions {
                 /// What the message is called in reports and traces: the method that handles it.
                 #[inline]

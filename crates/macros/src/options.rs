@@ -5,8 +5,9 @@ use syn::{Ident, LitStr, Path, Result, Token, Visibility, parse_quote};
 
 /// What was asked for, or the defaults.
 pub(crate) struct Options {
-    /// Of the messages and the handle; else they are as visible as the most visible handler.
-    pub(crate) vis: Option<Visibility>,
+    /// Of the messages and the handle. (The compiler wants them to be as visible as the server, whose visibility is not seen
+    /// from its impl: so `pub`, unless told otherwise.)
+    pub(crate) vis: Visibility,
     /// Where the framework is found.
     pub(crate) krate: Path,
     /// The handle's name, where it is not the server's with `Handle` after it.
@@ -15,7 +16,7 @@ pub(crate) struct Options {
 
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut options = Self { vis: None, krate: parse_quote!(::restante), handle: None };
+        let mut options = Self { vis: parse_quote!(pub), krate: parse_quote!(::restante), handle: None };
         while !input.is_empty() {
             options.one(input)?;
             if !input.is_empty() {
@@ -29,7 +30,7 @@ impl Parse for Options {
 impl Options {
     fn one(&mut self, input: ParseStream<'_>) -> Result<()> {
         if input.peek(Token![pub]) {
-            self.vis = Some(input.parse()?);
+            self.vis = input.parse()?;
         } else if input.peek(Token![crate]) {
             input.parse::<Token![crate]>()?;
             input.parse::<Token![=]>()?;

@@ -68,9 +68,7 @@ impl Protocol {
             }
             match Mark::take(&mut method.attrs, errors) {
                 Some(mark) if matches!(mark.kind, Kind::Call | Kind::Cast) => {
-                    let public = parse_quote!(pub);
-                    let read =
-                        Handler::read(mark, &public, &method.attrs, &method.sig, &parse_quote!(Self), errors);
+                    let read = Handler::read(mark, &method.attrs, &method.sig, &parse_quote!(Self), errors);
                     if read.params.iter().any(|param| matches!(param, Param::Context)) {
                         errors.at(
                             &method.sig.inputs,

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, GenericParam, ImplItem, Item, ItemImpl, Result, Type, Visibility, parse_quote};
+use syn::{Attribute, Error, GenericParam, ImplItem, Item, ItemImpl, Result, Type, parse_quote};
 
 use crate::errors::Errors;
 use crate::handler::Handler;
@@ -50,7 +50,7 @@ impl Server {
             let ImplItem::Fn(method) = item else { continue };
             let before = errors.count();
             let Some(mark) = Mark::take(&mut method.attrs, errors) else { continue };
-            let read = Handler::read(mark, &method.vis, &method.attrs, &method.sig, &server, errors);
+            let read = Handler::read(mark, &method.attrs, &method.sig, &server, errors);
             method.attrs.push(prescribed());
             if errors.count() == before { handlers.push(read) } else { wrong.push(read.kind()) }
         }
@@ -73,18 +73,6 @@ impl Server {
 
     pub(crate) fn ty(&self) -> &Type {
         &self.block.self_ty
-    }
-
-    /// As visible as the most visible handler.
-    pub(crate) fn vis(&self) -> Visibility {
-        let rank = |vis: &Visibility| match vis {
-            Visibility::Public(_) => 3,
-            Visibility::Restricted(restricted) if restricted.path.is_ident("crate") => 2,
-            Visibility::Restricted(_) => 1,
-            Visibility::Inherited => 0,
-        };
-        let most = self.handlers.iter().map(|handler| &handler.vis).max_by_key(|vis| rank(vis));
-        most.cloned().unwrap_or(Visibility::Inherited)
     }
 
     fn check_handlers(&self, wrong: &[Kind], errors: &mut Errors) {

@@ -180,7 +180,7 @@ async fn a_call_replies_with_what_its_method_returns() -> Tested {
     Ok(())
 }
 
-/// Row G1: an error in a call's `Result` is the caller's; that of a cast is the server's end.
+/// Row G1, clauses 24.1, 24.2: an error in a call's `Result` is the caller's; that of a cast is the server's end.
 #[tokio::test(start_paused = true)]
 async fn a_call_replies_with_its_error_and_a_cast_ends_by_it() -> Tested {
     let counter = start::<Counter>(42).await?;
@@ -192,7 +192,7 @@ async fn a_call_replies_with_its_error_and_a_cast_ends_by_it() -> Tested {
     Ok(())
 }
 
-/// Row G1: reply and stop, reply and continue.
+/// Row G1, clause 24.3: reply and stop, reply and continue.
 #[tokio::test(start_paused = true)]
 async fn a_call_may_say_what_comes_next() -> Tested {
     let counter = start::<Counter>(2).await?;
@@ -226,7 +226,7 @@ async fn a_reply_may_be_deferred() -> Tested {
     Ok(())
 }
 
-/// Row G1: what a cast may return: a step, and what comes next.
+/// Row G1, clause 24.2: what a cast may return: a step, and what comes next.
 #[tokio::test(start_paused = true)]
 async fn a_cast_may_say_what_comes_next() -> Tested {
     let counter = start::<Counter>(1).await?;
@@ -256,6 +256,52 @@ async fn infos_are_variants_that_timers_and_monitors_make() -> Tested {
     Ok(())
 }
 
+/// Clause 24.4: the first tick comes one period after `init` began, however long that takes, and late handlers do not delay the
+/// next ones.
+#[tokio::test(start_paused = true)]
+async fn ticks_keep_their_rate() -> Tested {
+    struct Metronome(Vec<u128>, tokio::time::Instant);
+    #[gen_server]
+    impl Metronome {
+        #[init]
+        async fn init(pause: &Duration) -> Self {
+            let began = tokio::time::Instant::now();
+            tokio::time::sleep(*pause).await;
+            Self(Vec::new(), began)
+        }
+        #[info(every = "1s")]
+        async fn tick(&mut self) {
+            self.0.push(self.1.elapsed().as_millis());
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        #[call]
+        fn ticks(&self) -> Vec<u128> {
+            self.0.clone()
+        }
+    }
+    let metronome = start::<Metronome>(Duration::from_millis(700)).await?;
+    tokio::time::sleep(Duration::from_millis(2900)).await;
+    assert_eq!(metronome.ticks().await?, [1000, 2000, 3000]);
+    Ok(())
+}
+
+/// Clause 24.5: where nobody replies at once, or nobody has room, that is the answer.
+#[tokio::test(start_paused = true)]
+async fn a_try_form_does_not_wait() -> Tested {
+    let began = tokio::time::Instant::now();
+    let unread = Server::<Counter>::new("unread");
+    assert_eq!(unread.address().try_get().await, Err(CallError::Timeout), "nobody reads");
+    let server = Server::<Counter>::settings().capacity(1).build()?;
+    let counter = server.address();
+    counter.add(1)?;
+    assert!(matches!(counter.try_get().await, Err(CallError::Full | CallError::Timeout)), "no room");
+    server.start(40).await?;
+    assert_eq!(counter.get().await?, 41);
+    assert_eq!(counter.try_get().await?, 41);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    Ok(())
+}
+
 /// Row G1: `terminate` runs, and has the last word.
 #[tokio::test(start_paused = true)]
 async fn terminate_may_fail() -> Tested {
@@ -273,6 +319,23 @@ fn a_plain_thread_has_the_blocking_forms() -> Tested {
     counter.add_blocking(2)?;
     assert_eq!(counter.get_blocking()?, 42);
     assert_eq!(counter.divide_blocking(2, 0)?, Ok(21));
+    Ok(())
+}
+
+/// Row G1: a request is sent at once, in the order of what else is sent, and its reply is there when it is asked for.
+#[tokio::test(start_paused = true)]
+async fn a_request_is_waited_for_later() -> Tested {
+    let counter = start::<Counter>(40).await?;
+    let (first, divided) = (counter.get_request(), counter.divide_request(0, 1));
+    counter.add(2)?;
+    let second = counter.get_request();
+    assert_eq!(counter.get().await?, 42);
+    assert_eq!((second.await?, first.await?, divided.await?), (42, 40, Err(ByNothing)));
+    counter.finish()?;
+    counter.join().await;
+    counter.close(ExitReason::Shutdown);
+    let refused = counter.get_request().await;
+    assert_eq!((refused.is_err(), refused), (true, counter.get().await), "for the same reason as any call");
     Ok(())
 }
 

@@ -318,7 +318,7 @@ mod protocols {
     }
 }
 
-/// Servers of different types stand behind one type of handle.
+/// Clause 24.6: servers of different types stand behind one type of handle; a refused cast gives its message up.
 #[tokio::test(start_paused = true)]
 async fn several_servers_speak_one_protocol() -> Tested {
     use protocols::{AccountRef, Bank, Purse, PurseHandle};
@@ -334,5 +334,89 @@ async fn several_servers_speak_one_protocol() -> Tested {
     assert_eq!(accounts[0].take(8).await?, Err(7));
     assert_eq!(accounts[1].take(8).await?, Ok(()));
     assert_eq!(purse.steal().await?, 7);
+    purse.close(restante::ExitReason::Shutdown);
+    assert!(matches!(accounts[0].deposit(1), Err(restante::SendError::Closed(()))));
+    Ok(())
+}
+
+/// What a newcomer writes first: public servers of methods that are not, beside private ones, without a word on visibility.
+mod visible {
+    #![deny(private_bounds, private_interfaces, unreachable_pub, missing_docs)]
+    use restante::prelude::*;
+
+    /// What only this module knows.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    pub(super) struct Secret(pub(super) u8);
+
+    pub(crate) trait Known {}
+    impl Known for Secret {}
+
+    #[expect(unreachable_pub, reason = "it is public as far as its own author is concerned")]
+    pub struct Open(u8);
+
+    #[gen_server]
+    impl Open {
+        #[init]
+        fn init() -> Self {
+            Self(1)
+        }
+        #[call]
+        fn secret(&self) -> Secret {
+            Secret(self.0)
+        }
+        #[cast]
+        fn set(&mut self, secret: Secret) {
+            self.0 = secret.0;
+        }
+        #[info]
+        fn tick(&mut self, secret: Secret) {
+            self.0 += secret.0;
+        }
+    }
+
+    pub(crate) struct Within<T>(T);
+
+    #[gen_server]
+    impl<T: Known + Copy + Send + Sync + 'static> Within<T> {
+        #[init]
+        fn init(first: &T) -> Self {
+            Self(*first)
+        }
+        #[call]
+        fn get(&self) -> T {
+            self.0
+        }
+    }
+
+    struct Private;
+
+    #[gen_server]
+    impl Private {
+        #[init]
+        fn init() -> Self {
+            Self
+        }
+        #[call]
+        fn get(&self) -> Secret {
+            Secret(3)
+        }
+    }
+
+    /// Two servers of one module have methods of one name, in scope at once.
+    pub(super) async fn sum() -> Result<u8, Box<dyn std::error::Error>> {
+        let (private, within) = (start::<Private>(()).await?, start::<Within<Secret>>(Secret(4)).await?);
+        Ok(private.get().await?.0 + within.get().await?.0)
+    }
+}
+
+/// A server is of whatever visibility, and its messages and its handle are seen as far as it is.
+#[tokio::test]
+async fn a_server_is_public_or_private_without_a_word() -> Tested {
+    use visible::{Open, OpenHandle, OpenInfo, Secret};
+    let open = start::<Open>(()).await?;
+    open.set(Secret(5))?;
+    open.info(OpenInfo::Tick(Secret(2)))?;
+    assert_eq!(open.secret().await?, Secret(7));
+    assert_eq!(visible::sum().await?, 7);
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! What most programs need: `use restante::prelude::*`.
 
-#[cfg(feature = "macros")]
-pub use crate::gen_server;
 pub use crate::monitor::{Event, Watch};
 pub use crate::{
     Address, Exit, ExitReason, Lane, Mailbox, Overflow, Receiver, Recipient, SendError, SendOptions,
@@ -16,3 +14,5 @@ pub use crate::{
     CallError, Context, Every, GenServer, InHand, Init, Message, Next, ReceiveError, Redeliver, Reply,
     Server, ServerRef, StartError, Step, start,
 };
+#[cfg(feature = "macros")]
+pub use crate::{gen_server, protocol};

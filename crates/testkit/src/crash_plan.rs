@@ -82,6 +82,8 @@ pub struct Crashed {
     pub seed: u64,
 }
 
+const COUNTED: &str = "incarnations are counted from 1";
+
 impl CrashPlan {
     /// No crash yet, and a seed for those by chance.
     pub fn seeded(seed: u64) -> Self {
@@ -96,7 +98,12 @@ impl CrashPlan {
     }
 
     /// At the n-th message, counted from 1 over all incarnations.
+    ///
+    /// # Panics
+    /// When `n` is 0: there is no such message.
+    #[track_caller]
     pub fn at_message(self, n: u64, crash: Crash) -> Self {
+        assert!(n > 0, "messages are counted from 1");
         self.rule(When::Message(n), crash)
     }
 
@@ -106,17 +113,32 @@ impl CrashPlan {
     }
 
     /// At any message, with this probability (0 to 1).
+    ///
+    /// # Panics
+    /// When it is none.
+    #[track_caller]
     pub fn by_chance(self, probability: f64, crash: Crash) -> Self {
+        assert!((0.0..=1.0).contains(&probability), "a probability is 0 to 1, not {probability}");
         self.rule(When::Chance(probability), crash)
     }
 
     /// In the `init` of this incarnation, counted from 1.
+    ///
+    /// # Panics
+    /// When it is 0.
+    #[track_caller]
     pub fn in_init(self, incarnation: u32, crash: Crash) -> Self {
+        assert!(incarnation > 0, "{COUNTED}");
         self.rule(When::Init(incarnation), crash)
     }
 
     /// In the `terminate` of this incarnation.
+    ///
+    /// # Panics
+    /// As [`CrashPlan::in_init`].
+    #[track_caller]
     pub fn in_terminate(self, incarnation: u32, crash: Crash) -> Self {
+        assert!(incarnation > 0, "{COUNTED}");
         self.rule(When::Terminate(incarnation), crash)
     }
 
@@ -255,6 +277,7 @@ mod tests {
         assert_eq!(on(Phase::Init, "", 3), Some(Crash::Kill));
     }
 
+    /// Clause 25.3: the same seed and messages, the same crashes.
     #[test]
     fn a_seed_always_crashes_the_same_messages() {
         let plan = |seed| CrashPlan::seeded(seed).by_chance(0.1, Crash::Panic);
@@ -266,6 +289,23 @@ mod tests {
         // Another rule does not change what chance has in store.
         let more = told(&mut plan(7).at_message(1, Crash::Kill), 1000);
         assert!(first.iter().all(|n| more.contains(n)));
+    }
+
+    /// What would never happen, or always, is told when it is asked for.
+    #[test]
+    fn a_plan_that_means_nothing_is_refused() {
+        let said = |plan: fn(CrashPlan) -> CrashPlan| {
+            let refused = std::panic::catch_unwind(|| plan(CrashPlan::new())).expect_err("it is refused");
+            match refused.downcast::<String>() {
+                Ok(text) => *text,
+                Err(text) => (*text.downcast::<&str>().expect("a text")).to_owned(),
+            }
+        };
+        assert_eq!(said(|plan| plan.by_chance(30.0, Crash::Kill)), "a probability is 0 to 1, not 30");
+        assert_eq!(said(|plan| plan.by_chance(f64::NAN, Crash::Kill)), "a probability is 0 to 1, not NaN");
+        assert_eq!(said(|plan| plan.at_message(0, Crash::Kill)), "messages are counted from 1");
+        assert_eq!(said(|plan| plan.in_init(0, Crash::Kill)), COUNTED);
+        assert_eq!(said(|plan| plan.in_terminate(0, Crash::Kill)), COUNTED);
     }
 
     #[test]

@@ -56,7 +56,9 @@ pub fn expect_restart<S: GenServer>(server: &ServerRef<S>, last: u32) -> impl Fu
         match some(DEFAULT_LIMIT, later).await {
             Some(incarnation) => incarnation,
             None => fail(
-                format_args!("{server:?} was expected to be started again, after incarnation {last}"),
+                format_args!(
+                    "{server:?} was expected to be started again within {DEFAULT_LIMIT:?}, after incarnation {last}"
+                ),
                 at,
             ),
         }

@@ -125,7 +125,10 @@ impl MonitorProbe {
         match self.probe.next(self.probe.limit).await.map(take) {
             Some(Ok(value)) => value,
             Some(Err(other)) => fail(format_args!("{what} was expected, this came: {other:?}"), at),
-            None => fail(format_args!("{what} was expected, nothing came"), at),
+            None => {
+                let limit = self.probe.limit;
+                fail(format_args!("{what} was expected within {limit:?}, nothing came"), at)
+            }
         }
     }
 }

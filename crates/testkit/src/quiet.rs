@@ -6,7 +6,10 @@ use std::sync::{Mutex, Once, PoisonError};
 /// The texts of those that are expected, each as often as it was asked for.
 static EXPECTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Panics whose message contains `text` are not printed, on any thread, while what this returns lives. They stay panics.
+/// Panics whose message begins with `text` are not printed, on any thread, while what this returns lives. They stay panics.
+///
+/// (Not those that only mention it: so an assertion that fails and shows what was expected is printed all the same. With an
+/// empty text none is printed, of other tests of the process neither.)
 ///
 /// The first call puts a hook before the process's panic hook, for good; with no text expected it does nothing.
 pub fn quiet_panics(text: impl Into<String>) -> QuietPanics {
@@ -30,7 +33,7 @@ fn is_expected(info: &PanicHookInfo<'_>) -> bool {
     let Some(text) = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)) else {
         return false;
     };
-    EXPECTED.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|expected| text.contains(expected))
+    EXPECTED.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|expected| text.starts_with(expected))
 }
 
 /// Keeps panics out of the output while it lives: see [`quiet_panics`].
@@ -46,5 +49,42 @@ impl Drop for QuietPanics {
         if let Some(at) = expected.iter().position(|text| *text == self.text) {
             expected.swap_remove(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// How many panics of these tests the process's own hook has been told of.
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+
+    fn told(text: &'static str) -> usize {
+        assert!(catch_unwind(|| std::panic::panic_any(text)).is_err(), "it is a panic still");
+        TOLD.load(Ordering::Relaxed)
+    }
+
+    /// Clause 25.4: before the first call nothing is installed, after it the process's hook is told of every panic but those
+    /// that begin as somebody expects at the time. An assertion that shows such a text is none that was expected.
+    #[test]
+    fn the_process_s_own_hook_is_told_of_what_nobody_expects() {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>().is_some_and(|text| text.contains("hush")) {
+                TOLD.fetch_add(1, Ordering::Relaxed);
+            } else {
+                usual(info);
+            }
+        }));
+        assert_eq!(told("hush now"), 1);
+        let (one, two) = (quiet_panics("hush"), quiet_panics("hush"));
+        assert_eq!(told("hush now"), 1);
+        assert_eq!(told("assertion failed: hush"), 2);
+        drop(one);
+        assert_eq!(told("hush now"), 2, "somebody expects it yet");
+        drop(two);
+        assert_eq!(told("hush now"), 3);
     }
 }

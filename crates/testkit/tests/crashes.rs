@@ -98,7 +98,8 @@ fn a_crash_after_the_work_leaves_the_work_done() {
     });
 }
 
-/// A supervised server crashes by chance, and nothing is lost but what was in hand; again with the same seed, the same crashes.
+/// Clause 25.3: a supervised server crashes by chance, and nothing is lost but what was in hand; again with the same seed, the
+/// same crashes.
 #[test]
 fn a_supervised_server_survives_a_storm_and_the_seed_brings_it_again() {
     let _quiet = quiet_panics("injected crash");

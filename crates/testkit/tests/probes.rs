@@ -161,7 +161,7 @@ fn a_monitor_probe_says_what_happened_instead() {
     let alive = fails(async |_| expect_down(&counter().await).await);
     assert!(alive.contains("the end of a server was expected within 3s, nothing came"), "{alive}");
     let alive = fails(async |_| MonitorProbe::of(&counter().await).limit(SECOND).expect_down().await);
-    assert!(alive.contains("the end of an incarnation was expected, nothing came"), "{alive}");
+    assert!(alive.contains("the end of an incarnation was expected within 1s, nothing came"), "{alive}");
     let other = fails(async |_| {
         let server = counter().await;
         let mut life = MonitorProbe::of_mailbox(&server);
@@ -176,5 +176,5 @@ fn a_monitor_probe_says_what_happened_instead() {
     });
     assert!(down.contains("was to crash, but it does not run"), "{down}");
     let stays = fails(async |_| expect_restart(&counter().await, 1).await);
-    assert!(stays.contains("was expected to be started again, after incarnation 1"), "{stays}");
+    assert!(stays.contains("was expected to be started again within 3s, after incarnation 1"), "{stays}");
 }

@@ -12,6 +12,7 @@ async fn stub() -> StubServer<Counter> {
     StubServer::start().await.expect("it starts")
 }
 
+/// Clause 25.2: none of the server's own code runs.
 #[test]
 fn a_stub_answers_as_it_is_told() {
     Universe::new().run(async |world| {
@@ -45,7 +46,7 @@ fn a_stub_answers_as_it_is_told() {
     });
 }
 
-/// What code that holds a `ServerRef` can see of a server, it sees of a stub.
+/// Clause 25.2: what code that holds a `ServerRef` can see of a server, it sees of a stub.
 #[test]
 fn a_stub_has_a_server_s_life() {
     let quiet = quiet_panics("told to");
@@ -88,6 +89,7 @@ fn a_stub_has_a_server_s_life() {
     drop(quiet);
 }
 
+/// Clause 25.2: its mailbox has the bound that it was given, and its casts their order.
 #[test]
 fn a_stub_that_is_held_lets_its_mailbox_fill() {
     Universe::new().run(async |_| {

@@ -13,7 +13,7 @@ fn new() -> Universe {
     Universe::new()
 }
 
-/// Servers end when nobody refers to them any more, with their timers, tasks and links.
+/// Clause 25.1: servers end when nobody refers to them any more, with their timers, tasks and links.
 #[test]
 fn what_ends_by_itself_is_no_leak() {
     new().run(async |world| {
@@ -47,6 +47,7 @@ fn a_universe_has_paused_time_unless_told_otherwise() {
     assert!(began.elapsed() < Duration::from_secs(1 << 10));
 }
 
+/// Clause 25.1: a server is left, and is told by its type and place.
 #[test]
 fn a_server_that_refers_to_itself_is_a_leak() {
     let line = line!() + 2;
@@ -63,6 +64,7 @@ fn a_server_that_refers_to_itself_is_a_leak() {
     assert!(failure(new().allow(Kind::Task).allow_named("Other"), body).contains("server"));
 }
 
+/// Clause 25.1: an unread open mailbox, by its name.
 #[test]
 fn a_mailbox_that_waits_for_its_server_is_a_leak() {
     let body = async |_: &_| {
@@ -75,6 +77,7 @@ fn a_mailbox_that_waits_for_its_server_is_a_leak() {
     new().allow_named("waits").run(body);
 }
 
+/// Clause 25.1: timers.
 #[test]
 fn a_timer_of_a_server_that_may_stay_is_a_leak() {
     let body = async |_: &_| {
@@ -84,10 +87,11 @@ fn a_timer_of_a_server_that_may_stay_is_a_leak() {
         server.cast(Tell::Tick).unwrap();
     };
     let said = failure(new().allow(Kind::Server), body);
-    assert!(said.contains("2 timer: of main::support::Counter, made at"), "{said}");
+    assert!(said.contains("2 timers: of main::support::Counter, made at"), "{said}");
     new().allow(Kind::Server).allow(Kind::Timer).run(body);
 }
 
+/// Clause 25.1: monitors.
 #[test]
 fn a_monitor_that_nobody_takes_down_is_a_leak() {
     let body = async |_: &_| {
@@ -101,6 +105,7 @@ fn a_monitor_that_nobody_takes_down_is_a_leak() {
     assert!(said.contains("1 monitor: on main::support::Counter, made at"), "{said}");
 }
 
+/// Clause 25.1: links, at both ends.
 #[test]
 fn a_link_of_servers_that_may_stay_is_a_leak() {
     let said = failure(new().allow(Kind::Server), async |_| {
@@ -112,7 +117,7 @@ fn a_link_of_servers_that_may_stay_is_a_leak() {
     assert_eq!(said.matches("1 link: of main::support::Counter").count(), 2, "{said}");
 }
 
-/// Whichever limit the caller had: the default, which the sweep keeps; one of its own; none at all.
+/// Clause 25.1: held replies, whichever limit the caller had: the default, which the sweep keeps; one of its own; none at all.
 #[test]
 fn a_reply_that_is_held_is_a_leak() {
     for limit in [None, Some(SECOND), Some(Duration::ZERO)] {
@@ -142,6 +147,7 @@ fn a_reply_that_goes_with_its_server_is_no_leak() {
     });
 }
 
+/// Clause 25.1: tasks.
 #[test]
 fn a_task_that_does_not_end_is_a_leak_and_its_place_is_known() {
     let line = line!() + 2;
@@ -153,6 +159,7 @@ fn a_task_that_does_not_end_is_a_leak_and_its_place_is_known() {
     assert!(said.contains("1 task: not spawned through the world"), "{said}");
 }
 
+/// Clause 25.1: ten seconds, unless told otherwise.
 #[test]
 fn what_takes_its_time_has_until_the_shutdown() {
     let body = async |_: &_| {
@@ -162,7 +169,7 @@ fn what_takes_its_time_has_until_the_shutdown() {
     new().shutdown(31 * SECOND).run(body);
 }
 
-/// What a registry would say of its names.
+/// Clause 25.1: names, as a registry would tell of them.
 #[test]
 fn a_name_that_is_not_given_back_is_a_leak() {
     struct Registered;
@@ -223,4 +230,28 @@ fn universes_beside_each_other_see_their_own_things_only() {
             scope.spawn(run);
         }
     });
+}
+
+/// Who waits for what never comes, and who never rests, are told; time that is paused would stand still for both.
+#[test]
+fn a_test_that_hangs_fails_and_says_what_there_is() {
+    let limit = Duration::from_millis(500);
+    let said = failure(new().limit(limit), async |_| {
+        let server = counter().await;
+        std::future::pending::<()>().await;
+        drop(server);
+    });
+    assert!(
+        said.contains("has not ended after 500ms of real time; there is:\n  - 1 server: main::"),
+        "{said}"
+    );
+    let restless = async |world: &restante_testkit::World| {
+        world.spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    let said = failure(new().limit(limit), restless);
+    assert!(said.contains("1 task: spawned at crates/testkit/tests/universe.rs"), "{said}");
 }

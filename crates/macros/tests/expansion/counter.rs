@@ -55,10 +55,17 @@ impl Counter {
     }
 }
 /// The calls of `Counter`, by the methods that handle them.
+#[allow(
+    private_bounds,
+    private_interfaces,
+    unreachable_pub,
+    reason = "no more visible than its module"
+)]
 pub enum CounterCall {
     /// The count.
     Get(::restante::Reply<u64>),
 }
+#[allow(private_bounds, unreachable_pub, reason = "no more visible than its module")]
 impl CounterCall {
     /// What the message is called in reports and traces: the method that handles it.
     #[inline]
@@ -75,10 +82,17 @@ impl ::core::fmt::Debug for CounterCall {
     }
 }
 /// The casts of `Counter`, by the methods that handle them.
+#[allow(
+    private_bounds,
+    private_interfaces,
+    unreachable_pub,
+    reason = "no more visible than its module"
+)]
 pub enum CounterCast {
     /// Counts on.
     Add(u64),
 }
+#[allow(private_bounds, unreachable_pub, reason = "no more visible than its module")]
 impl CounterCast {
     /// What the message is called in reports and traces: the method that handles it.
     #[inline]
@@ -95,10 +109,17 @@ impl ::core::fmt::Debug for CounterCast {
     }
 }
 /// The infos of `Counter`, by the methods that handle them.
+#[allow(
+    private_bounds,
+    private_interfaces,
+    unreachable_pub,
+    reason = "no more visible than its module"
+)]
 pub enum CounterInfo {
     /// Handled by `tick`.
     Tick,
 }
+#[allow(private_bounds, unreachable_pub, reason = "no more visible than its module")]
 impl CounterInfo {
     /// What the message is called in reports and traces: the method that handles it.
     #[inline]
@@ -180,6 +201,12 @@ impl ::restante::GenServer for Counter {
 }
 /// The calls and casts of `Counter`, as methods of every reference to it.
 #[allow(dead_code, reason = "written whole, whichever of it is wanted")]
+#[allow(
+    private_bounds,
+    private_interfaces,
+    unreachable_pub,
+    reason = "no more visible than its module"
+)]
 pub trait CounterHandle {
     /// The count.
     ///
@@ -231,6 +258,11 @@ pub trait CounterHandle {
     /// # Errors
     /// `CallError`: why there is no reply.
     fn get_blocking(&self) -> ::core::result::Result<u64, ::restante::CallError>;
+    /// [`get`](Self::get), sent now and waited for later.
+    ///
+    /// # Errors
+    /// `CallError`: why there is no reply.
+    fn get_request(&self) -> ::restante::Request<u64>;
     /// Counts on.
     ///
     /// Sent at once or not at all.
@@ -315,6 +347,10 @@ impl CounterHandle for ::restante::ServerRef<Counter> {
     #[inline]
     fn get_blocking(&self) -> ::core::result::Result<u64, ::restante::CallError> {
         ::restante::ServerRef::call_blocking(self, move |reply| CounterCall::Get(reply))
+    }
+    #[inline]
+    fn get_request(&self) -> ::restante::Request<u64> {
+        ::restante::ServerRef::send_request(self, move |reply| CounterCall::Get(reply))
     }
     #[inline]
     fn add(

@@ -15,6 +15,9 @@ impl Counter {
 
     #[cast]
     fn try_get(&mut self) {}
+
+    #[cast]
+    fn get_request(&mut self) {}
 }
 
 fn main() {}

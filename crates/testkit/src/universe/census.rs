@@ -175,7 +175,13 @@ impl fmt::Display for Kind {
 
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.count, self.kind, self.of)
+        let Self { kind, count, of } = self;
+        match (kind, count) {
+            (_, 1) => write!(f, "1 {kind}: {of}"),
+            (Kind::Mailbox, n) => write!(f, "{n} mailboxes: {of}"),
+            (Kind::Reply, n) => write!(f, "{n} replies: {of}"),
+            (_, n) => write!(f, "{n} {kind}s: {of}"),
+        }
     }
 }
 
@@ -222,9 +228,9 @@ mod tests {
         assert_eq!(
             said[4..],
             [
-                "2 reply: held and not sent".to_owned(),
+                "2 replies: held and not sent".to_owned(),
                 format!("1 task: spawned at {at}"),
-                "2 task: not spawned through the world".to_owned(),
+                "2 tasks: not spawned through the world".to_owned(),
             ]
         );
     }

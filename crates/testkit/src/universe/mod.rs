@@ -4,6 +4,7 @@
 //!  run ── body ── wait (servers whose references have gone end, tasks finish) ── census ── leaks? ── fail, with the list
 //! ```
 
+mod alarm;
 mod census;
 mod world;
 
@@ -12,14 +13,20 @@ pub use world::World;
 
 use crate::eventually::{settled, some};
 use crate::failure::{At, fail};
+use alarm::Alarm;
 use census::Allowed;
 use std::fmt;
 use std::panic::Location;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 /// How long what is left over has for its end, unless told otherwise.
 const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// How long the whole may take, unless told otherwise.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a test in a runtime of its own, of one thread and under paused time. When the body has returned, everything that it began
 /// must come to its end by itself: servers nobody refers to any more, tasks, timers, monitors, replies that are owed. What does
@@ -31,6 +38,10 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// assert_eq!(sum, 2);
 /// ```
 ///
+/// A test that hangs fails too, after a minute of real time ([`Universe::limit`]): with a list of what there is, when all wait for
+/// each other, or a server never comes to rest. (Not where a handler keeps the only thread for itself, as by
+/// `std::thread::sleep`: nobody can take it away.)
+///
 /// What is not seen: plain threads, other runtimes, supervisors without children, and what does not come from this framework, but
 /// for tokio's tasks.
 #[derive(Debug, Default)]
@@ -38,6 +49,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 pub struct Universe {
     allowed: Allowed,
     shutdown: Option<Duration>,
+    limit: Option<Duration>,
     real_time: bool,
 }
 
@@ -65,6 +77,12 @@ impl Universe {
         self
     }
 
+    /// How long the whole may take, of real time, paused or not (default 60 s; `Duration::MAX`: as long as it takes).
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Time passes as it does outside: for tests that read files or sockets.
     pub fn real_time(mut self) -> Self {
         self.real_time = true;
@@ -74,7 +92,7 @@ impl Universe {
     /// Runs the test.
     ///
     /// # Panics
-    /// When something is left over at the end; as the body does, if it does; inside another runtime.
+    /// When something is left over at the end, or the end does not come; as the body does, if it does; inside another runtime.
     #[track_caller]
     pub fn run<T>(self, body: impl AsyncFnOnce(&World) -> T) -> T {
         let at = Location::caller();
@@ -83,16 +101,54 @@ impl Universe {
             .start_paused(!self.real_time)
             .build()
             .expect("a runtime can be had");
+        let limit = self.limit.unwrap_or(LIMIT);
+        let (runtime, mut alarm) = (Ends(Some(runtime)), Alarm::after(limit));
         runtime.block_on(async move {
             let world = World::new(self.shutdown.unwrap_or(SHUTDOWN));
-            let value = body(&world).await;
-            world.end(&self.allowed, at).await;
-            value
+            let mut whole = pin!(async {
+                let value = body(&world).await;
+                world.end(&self.allowed, at).await;
+                value
+            });
+            let ended = std::future::poll_fn(|cx| match whole.as_mut().poll(cx) {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                Poll::Pending => alarm.poll_rung(cx).map(|()| None),
+            });
+            match ended.await {
+                Some(value) => value,
+                None => world.hangs(limit, at),
+            }
         })
     }
 }
 
+/// A runtime that waits for its blocking tasks no longer than for anything else.
+struct Ends(Option<Runtime>);
+
+impl Ends {
+    fn block_on<T>(&self, body: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("it is there until it is dropped").block_on(body)
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(SHUTDOWN);
+        }
+    }
+}
+
 impl World {
+    /// The test has not come to its end.
+    fn hangs(&self, limit: Duration, at: At) -> ! {
+        let there = self.census().leaks(&Allowed::default());
+        fail(
+            format_args!("the test has not ended after {limit:?} of real time; there is:{}", List(&there)),
+            at,
+        )
+    }
+
     /// Waits for the end of everything; what has none is a leak.
     async fn end(&self, allowed: &Allowed, at: At) {
         settled().await;
