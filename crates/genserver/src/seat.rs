@@ -185,12 +185,10 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) killed: bool,
     /// The server is suspended: nothing but orders is to wake it.
     pub(crate) held: bool,
-    /// Which handler it was that was last seen half done.
-    half: u64,
-    /// The span of the message in hand, while the server is traced; entered while the loop is polled.
-    pub(crate) span: Option<Box<Span>>,
-    /// This poll leaves the span in the end.
+    /// This poll leaves the span of the message in hand in the end, if it has one.
     pub(crate) spans: bool,
+    /// Which handler it was that was last seen half done (some bits of what tells it from others).
+    half: u32,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
     /// The same in µs (their low bits, which last for longer than a turn).
@@ -325,7 +323,6 @@ pub(crate) fn new_cell<S: GenServer>(
             killed: false,
             held: false,
             half: 0,
-            span: None,
             spans: false,
             began: 0,
             began_us: 0,
@@ -387,17 +384,14 @@ impl<S: GenServer> Seat<S> {
         let _posted =
             watchdog::is_on().then(|| watchdog::post(Some(Arc::clone(cell) as Arc<dyn watchdog::Watched>)));
         Self::poll_as(cell, inline, |body, cx| {
-            {
-                // SAFETY: RUN is held, and the loop is not being polled yet.
-                let desk = unsafe { cell.runner.desk() };
-                desk.span.as_deref().into_iter().for_each(trace::enter);
-                desk.spans = true;
-            }
+            let wishes = cell.runner.wishes();
+            wishes.inspect(|wishes| wishes.with_span(trace::enter));
+            // SAFETY: RUN is held, and the loop is not being polled yet.
+            unsafe { cell.runner.desk() }.spans = true;
             let polled = body.as_mut().poll(cx);
             // SAFETY: RUN is held, and the loop is not being polled any more.
-            let desk = unsafe { cell.runner.desk() };
-            desk.spans = false;
-            desk.span.as_deref().into_iter().for_each(trace::exit);
+            unsafe { cell.runner.desk() }.spans = false;
+            cell.runner.wishes().inspect(|wishes| wishes.with_span(trace::exit));
             polled
         })
     }
@@ -446,7 +440,7 @@ impl<S: GenServer> Seat<S> {
         let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(hand), cell.incarnation());
         desk.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, desk, own);
-        let span = desk.span.take();
+        let span = cell.runner.wishes().and_then(Wishes::take_span);
         // (Where the poll was cut short its span is still open.)
         let opened = std::mem::take(&mut desk.spans);
         drop_quietly(Clear(|| Self::clear(cell)));
@@ -495,9 +489,11 @@ impl<S: GenServer> Seat<S> {
     }
 
     /// A handler goes on later: notes since when, once for each.
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
     #[inline(never)]
     fn half_done(cell: &Arc<Cell<S>>, desk: &mut Desk<S>) {
-        let which = cell.runner.hand.bits() ^ cell.handled_so_far().rotate_left(16);
+        let which = cell.runner.hand.bits() ^ cell.handled_so_far().rotate_left(32);
+        let which = (which ^ which >> 32) as u32;
         if std::mem::replace(&mut desk.half, which) != which {
             cell.runner.half_since.store(clock::coarse_ms_u32(), Ordering::Relaxed);
         }

@@ -113,7 +113,7 @@ impl<S: GenServer> Context<S> {
         if traced {
             let from = message.and_then(|_| self.cell.both(|_, own| own.hand_span().cloned()));
             let span = trace::span::<S>(&self.cell.label(), self.incarnation(), phase, name, from.as_deref());
-            self.cell.desk(|desk| desk.span = span);
+            self.cell.runner.wishes().inspect(|wishes| wishes.put_span(span));
         }
     }
 
@@ -128,7 +128,7 @@ impl<S: GenServer> Context<S> {
             None => Moment::Done { took },
             Some(reason) => Moment::Failed { took, reason: reason.clone() },
         };
-        let span = self.cell.desk(|desk| desk.span.take());
+        let span = self.cell.runner.wishes().and_then(super::Wishes::take_span);
         if let Some(span) = span {
             trace::exit(&span);
         }

@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Span;
 
 /// A question to the state: run once, between two messages.
 pub(super) type Question<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -32,6 +33,8 @@ pub(crate) struct Wishes<S: GenServer> {
     list: Mutex<List<S>>,
     /// As in the list; for senders, who look without the lock.
     traced: AtomicBool,
+    /// The span of the message in hand, while the server is traced. Used by whoever holds RUN, and so by one at a time.
+    span: Mutex<Option<Box<Span>>>,
 }
 
 struct List<S: GenServer> {
@@ -58,7 +61,7 @@ impl<S: GenServer> Default for Wishes<S> {
             questions: VecDeque::new(),
             next: 0,
         };
-        Self { list: Mutex::new(list), traced: AtomicBool::new(false) }
+        Self { list: Mutex::new(list), traced: AtomicBool::new(false), span: Mutex::new(None) }
     }
 }
 
@@ -111,6 +114,25 @@ impl<S: GenServer> Wishes<S> {
     pub(super) fn trace(&self, on: bool) -> bool {
         self.traced.store(on, Ordering::Relaxed);
         std::mem::replace(&mut self.list().traced, on)
+    }
+
+    /// A message has been taken in hand, with this span.
+    pub(super) fn put_span(&self, span: Option<Box<Span>>) {
+        let old = std::mem::replace(&mut *self.span.lock().unwrap_or_else(PoisonError::into_inner), span);
+        drop(old);
+    }
+
+    /// The span of the message in hand, which has none from now on.
+    pub(crate) fn take_span(&self) -> Option<Box<Span>> {
+        self.span.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Lends the span of the message in hand, if it has one; outside the lock.
+    pub(crate) fn with_span(&self, enter_or_exit: fn(&Span)) {
+        if let Some(span) = self.take_span() {
+            enter_or_exit(&span);
+            self.put_span(Some(span));
+        }
     }
 
     /// Whether senders are to say in which span they are.
