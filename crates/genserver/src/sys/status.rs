@@ -1,6 +1,6 @@
 //! What is told of a server without its help.
 
-use super::{Sys, SysError};
+use super::{Sys, SysError, Wishes};
 use crate::seat::Seat;
 use crate::server::GenServer;
 use restante_core::{Exit, Phase, Stats, clock, word};
@@ -13,6 +13,10 @@ use std::time::Duration;
 /// What is told of a server. As text ([`fmt::Display`]): a few lines for people.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing of its own, and may be so or not with any other"
+)]
 pub struct Status {
     /// The server's type.
     pub server: &'static str,
@@ -74,7 +78,7 @@ impl<S: GenServer> Sys<'_, S> {
     pub fn status(&self) -> Status {
         let cell = self.cell();
         let wishes = cell.runner.wishes();
-        let (traced, logged, hooks) = wishes.map_or((false, false, Vec::new()), |wishes| wishes.watched());
+        let (traced, logged, hooks) = wishes.map_or((false, false, Vec::new()), Wishes::watched);
         let running = cell.is_leased();
         Status {
             server: std::any::type_name::<S>(),
@@ -94,7 +98,7 @@ impl<S: GenServer> Sys<'_, S> {
 
     /// Whether its handlers are given nothing, until it is resumed: [`Status::suspended`] by itself.
     pub fn is_suspended(&self) -> bool {
-        self.cell().runner.wishes().is_some_and(super::Wishes::is_suspended)
+        self.cell().runner.wishes().is_some_and(Wishes::is_suspended)
     }
 
     /// What a callback has now: [`Status::in_hand`] by itself.

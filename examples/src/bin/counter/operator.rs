@@ -38,17 +38,19 @@ impl<W: Write> Session<'_, W> {
     }
 
     fn suspend(&mut self) -> io::Result<()> {
-        match self.sys().suspend() {
-            true => writeln!(self.out, "suspended: messages wait, until `resume`"),
-            false => writeln!(self.out, "suspend: it is suspended already"),
+        if self.sys().suspend() {
+            writeln!(self.out, "suspended: messages wait, until `resume`")
+        } else {
+            writeln!(self.out, "suspend: it is suspended already")
         }
     }
 
     fn resume(&mut self) -> io::Result<()> {
         let waiting = self.sys().message_queue_len();
-        match self.sys().resume() {
-            true => writeln!(self.out, "resumed: {waiting} messages have waited"),
-            false => writeln!(self.out, "resume: it is not suspended"),
+        if self.sys().resume() {
+            writeln!(self.out, "resumed: {waiting} messages have waited")
+        } else {
+            writeln!(self.out, "resume: it is not suspended")
         }
     }
 
