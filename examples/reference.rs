@@ -1,5 +1,6 @@
-//! The reference program: a counter with a call, a cast and a tick each second, supervised. 35
-//! lines at most, without comments and blanks (`examples/tests/programs.rs` counts them).
+//! The reference program: a counter with a call, a cast and a tick each second, supervised with
+//! back-off and a limit, 3 restarts in 5 s. 35 lines at most, without comments and blanks
+//! (`examples/tests/programs.rs` counts them).
 //!
 //! ```sh
 //! cargo run -p restante-examples --example reference
@@ -36,7 +37,7 @@ impl Counter {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::<Counter>::new("counter");
-    let counter = server.address(); // it can be sent to already: what comes now waits
+    let counter = server.address(); // can be sent to: what comes now waits for its server
     let tree = Supervisor::one_for_one().backoff(Backoff::default());
     let tree = tree.intensity(3, Duration::from_secs(5)).child(server.child(40)).start().await?;
     counter.add(2)?;

@@ -160,7 +160,7 @@ fn the_crates_stand_on_the_parts_that_were_asked_for() {
     let all = crates();
     let libraries: BTreeSet<String> =
         ["core", "genserver"].iter().flat_map(|folder| dependencies(&all[*folder])).collect();
-    for part in ["tokio", "uuid", "futures", "tracing", "thiserror"] {
+    for part in ["tokio", "uuid", "futures", "tracing", "thiserror", "crossbeam-channel"] {
         assert!(libraries.contains(part), "nothing uses {part}");
     }
     let workspace = entries(&read(&root().join("Cargo.toml")), |table| table == "workspace.dependencies");

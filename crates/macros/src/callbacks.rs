@@ -1,14 +1,15 @@
 //! The impl of `GenServer`: a `match` for each sort of message, each arm one call of the method that handles it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
+use syn::spanned::Spanned;
 use syn::{Ident, Path};
 
 use crate::handler::{Handler, Locals, Param, Returns};
 use crate::mark::Kind;
 use crate::messages::Messages;
 use crate::server::Server;
-use crate::types;
+use crate::types::{self, located};
 
 /// What the impl is written from.
 pub(crate) struct Callbacks<'a> {
@@ -26,7 +27,10 @@ impl Callbacks<'_> {
         let (impls, _, conditions) = server.block.generics.split_for_impl();
         let (ty, init) = (server.ty(), server.of(Kind::Init).next()?);
         let (call, cast, info) = (self.call.ty(), self.cast.ty(), self.info.ty());
+        let lent = init.args().map(|(_, ty)| ty.span()).next().unwrap_or_else(Span::call_site);
         let (args, init) = self.init(init);
+        // (A type that others may not see is told where it stands.)
+        let args = located(quote!(type Args = #args;), lent);
         let methods = [
             self.handle(self.call),
             self.handle(self.cast),
@@ -38,7 +42,7 @@ impl Callbacks<'_> {
         let names = [self.call, self.cast, self.info].map(|messages| self.name(messages));
         Some(quote! {
             impl #impls #krate::GenServer for #ty #conditions {
-                type Args = #args;
+                #args
                 type Call = #call;
                 type Cast = #cast;
                 type Info = #info;

@@ -53,8 +53,12 @@ impl Handle<'_> {
         let done = methods
             .iter()
             .map(|Method { cfgs, signature, body, .. }| quote!(#cfgs #[inline] #signature { #body }));
+        let has_calls = self.call.handlers().next().is_some();
+        let of_calls = line("A `Call<'_, _, T, _>` is awaited, and gives a `Result<T, CallError>`.");
+        let of_calls = has_calls.then(|| quote!(#[doc = ""] #of_calls));
         quote! {
             #doc
+            #of_calls
             #[allow(dead_code, reason = "written whole, whichever of it is wanted")]
             #[allow(private_bounds, private_interfaces, unreachable_pub, reason = "no more visible than its module")]
             #vis trait #ident #generics #conditions {

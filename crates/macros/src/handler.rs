@@ -330,6 +330,20 @@ fn says_what_next(ty: &Type) -> bool {
     is_called(ty, "Next") || is_called(ty, "Step") || result_of_next()
 }
 
+/// A `Result` whose error is a text.
+fn fails_with_text(ty: &Type) -> bool {
+    let Some(syn::PathArguments::AngleBracketed(args)) =
+        last(ty).filter(|segment| segment.ident == "Result").map(|segment| &segment.arguments)
+    else {
+        return false;
+    };
+    match args.args.iter().nth(1) {
+        Some(syn::GenericArgument::Type(Type::Reference(reference))) => is_called(&reference.elem, "str"),
+        Some(syn::GenericArgument::Type(error)) => is_called(error, "String"),
+        _ => false,
+    }
+}
+
 /// What is plainly none of the things that a method of this kind returns. (The rest is the compiler's to say.)
 fn no_outcome(kind: Kind, ty: &Type) -> Option<String> {
     const PLAIN: [&str; 18] = [
@@ -342,7 +356,11 @@ fn no_outcome(kind: Kind, ty: &Type) -> Option<String> {
         _ => false,
     };
     if !plain {
-        return None;
+        return fails_with_text(ty).then(|| {
+            "an error that ends a server is an `ExitReason`, or any `std::error::Error`: of a text, \
+             `ExitReason::error(text)` makes one"
+                .into()
+        });
     }
     Some(match kind {
         Kind::Init => INIT.into(),

@@ -4,8 +4,9 @@
 //! The first is implemented by `gen_server` for handlers that are marked with `protocol = Name`: so a handler that is missing
 //! or differs is the compiler's to tell.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
+use syn::spanned::Spanned;
 use syn::{Error, Ident, ItemTrait, Path, Result, TraitItem, parse_quote};
 
 use crate::errors::Errors;
@@ -14,7 +15,7 @@ use crate::mark::{Kind, Mark};
 use crate::messages::{Messages, line};
 use crate::options::Options;
 use crate::server::Server;
-use crate::types::shown;
+use crate::types::{located, shown};
 
 /// Writes a protocol.
 pub(crate) fn protocol(options: TokenStream, item: &TokenStream) -> TokenStream {
@@ -259,7 +260,8 @@ pub(crate) fn spoken(
             let Some(path) = &handler.mark.protocol else { continue };
             let signature = maker(handler, krate, locals);
             let message = of.message(handler, (of.kind == Kind::Call).then_some(&locals.reply));
-            let method = quote!(#signature { #message });
+            // (Where it is not as the protocol declares it, the handler is to be looked at.)
+            let method = located(quote!(#signature { #message }), handler.ident.span());
             let key = |path: &Path| shown(path.to_token_stream());
             match protocols.iter_mut().find(|(known, _)| key(known) == key(path)) {
                 Some((_, methods)) => methods.extend(method),
@@ -271,6 +273,12 @@ pub(crate) fn spoken(
     let ty = server.ty();
     protocols
         .iter()
-        .map(|(path, methods)| quote!(impl #impls #path for #ty #conditions { #methods }))
+        .map(|(path, methods)| {
+            // (Where one is missing, the protocol.)
+            let header = located(quote!(impl #impls #path for #ty #conditions), path.span());
+            let mut body = Group::new(Delimiter::Brace, methods.clone());
+            body.set_span(path.span().resolved_at(Span::call_site()));
+            quote!(#header #body)
+        })
         .collect()
 }

@@ -3,7 +3,7 @@
 //! Only names are seen here, not what they stand for. So nothing is concluded from a name that the compiler could
 //! contradict without saying so; where it is wrong, it is a compile error.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
     Error, GenericArgument, Ident, PathArguments, PathSegment, Result, ReturnType, Type, TypeReference,
@@ -185,6 +185,20 @@ pub(crate) fn without_self(tokens: TokenStream, server: &Type) -> TokenStream {
         }
     }
     out
+}
+
+/// The tokens, all of which are said to stand at this place: what is wrong with them is told there.
+pub(crate) fn located(tokens: TokenStream, at: Span) -> TokenStream {
+    let place = |mut token: TokenTree| {
+        if let TokenTree::Group(group) = &token {
+            let mut inner = Group::new(group.delimiter(), located(group.stream(), at));
+            inner.set_span(group.span());
+            token = TokenTree::Group(inner);
+        }
+        token.set_span(token.span().located_at(at));
+        token
+    };
+    tokens.into_iter().map(place).collect()
 }
 
 /// Whether the name occurs in these tokens.

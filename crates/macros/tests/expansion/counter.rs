@@ -200,6 +200,8 @@ impl ::restante::GenServer for Counter {
     }
 }
 /// The calls and casts of `Counter`, as methods of every reference to it.
+///
+/// A `Call<'_, _, T, _>` is awaited, and gives a `Result<T, CallError>`.
 #[allow(dead_code, reason = "written whole, whichever of it is wanted")]
 #[allow(
     private_bounds,
