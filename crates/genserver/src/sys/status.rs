@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// What is told of a server. As text ([`fmt::Display`]): a few lines for people.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is told by itself")]
 #[non_exhaustive]
 pub struct Status {
     /// The server's type.
@@ -74,7 +75,7 @@ impl<S: GenServer> Sys<'_, S> {
     pub fn status(&self) -> Status {
         let cell = self.cell();
         let wishes = cell.runner.wishes();
-        let (traced, logged, hooks) = wishes.map_or((false, false, Vec::new()), |wishes| wishes.watched());
+        let (traced, logged, hooks) = wishes.map_or((false, false, Vec::new()), super::Wishes::watched);
         let running = cell.is_leased();
         Status {
             server: std::any::type_name::<S>(),
