@@ -34,7 +34,7 @@ async fn stuck(capacity: usize) -> (ServerRef<Lab>, Plan, Gate) {
     (lab, plan, go)
 }
 
-/// Row G6, clause 23.2. OTP gen_server_SUITE: `get_state`.
+/// Row G6, clause 23.2. OTP `gen_server_SUITE`: `get_state`.
 #[tokio::test(start_paused = true)]
 async fn a_closure_looks_at_the_state_between_two_messages() {
     let (lab, _) = lab().await;
@@ -47,7 +47,7 @@ async fn a_closure_looks_at_the_state_between_two_messages() {
     assert_eq!(lab.sys().get_state(|lab| lab.total).await, Ok(42));
 }
 
-/// Row G6, clause 23.3. OTP gen_server_SUITE: `replace_state`.
+/// Row G6, clause 23.3. OTP `gen_server_SUITE`: `replace_state`.
 #[tokio::test(start_paused = true)]
 async fn a_closure_replaces_the_state() {
     let (lab, plan) = lab().await;
@@ -79,7 +79,7 @@ async fn a_closure_replaces_the_state() {
     assert_eq!(lab.incarnation(), 1);
 }
 
-/// Row G6, clause 23.2. OTP sys_SUITE: `suspend` (state is served while suspended).
+/// Row G6, clause 23.2. OTP `sys_SUITE`: `suspend` (state is served while suspended).
 #[tokio::test(start_paused = true)]
 async fn state_verbs_are_obeyed_while_suspended() {
     let (lab, plan) = lab().await;
@@ -92,7 +92,7 @@ async fn state_verbs_are_obeyed_while_suspended() {
     assert_eq!(lab.call(Ask::Total).await, Ok(9));
 }
 
-/// Row G6, clause 23.4. OTP sys_SUITE: `suspend`; Elixir's GenServer: a suspended server answers no calls.
+/// Row G6, clause 23.4. OTP `sys_SUITE`: `suspend`; Elixir's `GenServer`: a suspended server answers no calls.
 #[tokio::test(start_paused = true)]
 async fn a_suspended_server_handles_nothing_until_it_is_resumed() {
     let (lab, plan) = lab().await;
@@ -177,7 +177,7 @@ async fn a_suspended_server_can_be_ended() {
     assert_eq!(linked.join().await.reason, ExitReason::error("failed"));
 }
 
-/// Clause 23.4. OTP sys_SUITE: `terminate`; the order does not wait for `resume`.
+/// Clause 23.4. OTP `sys_SUITE`: `terminate`; the order does not wait for `resume`.
 #[tokio::test(start_paused = true)]
 async fn terminate_ends_a_server_suspended_or_not() {
     for suspended in [false, true] {
@@ -419,7 +419,7 @@ fn mailbox_verbs_do_not_wait_for_a_blocking_handler() {
     assert_eq!(rt.block_on(async { lab.sys().get_state_blocking(|_| ()) }), Err(SysError::WouldBlock));
 }
 
-/// Row G6, D8, clause 23.6. OTP sys_SUITE: `log`: a ring of the last N, off again, readable when the server has crashed.
+/// Row G6, D8, clause 23.6. OTP `sys_SUITE`: `log`: a ring of the last N, off again, readable when the server has crashed.
 #[tokio::test(start_paused = true)]
 async fn the_log_keeps_the_last_few_steps() {
     let server = Server::<Lab>::new("logged");
@@ -485,7 +485,7 @@ async fn every_callback_is_a_step() {
     );
 }
 
-/// Row G6, clause 23.6. OTP sys_SUITE: `install`: hooks are told of each step, and are removed by hand, by their own word
+/// Row G6, clause 23.6. OTP `sys_SUITE`: `install`: hooks are told of each step, and are removed by hand, by their own word
 /// and when they panic.
 #[tokio::test(start_paused = true)]
 async fn hooks_come_and_go_at_run_time() {
@@ -512,7 +512,7 @@ async fn hooks_come_and_go_at_run_time() {
     lab.call(echo(2)).await.unwrap();
     settle().await;
     assert_eq!(plan.log.take(), ["tell true", "twice", "1", "twice", "ask true", "2"]);
-    assert_eq!(sys.status().hooks.iter().map(|n| n.to_string()).collect::<Vec<_>>(), ["names"]);
+    assert_eq!(sys.status().hooks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["names"]);
     assert!(sys.remove("names"));
     assert!(!sys.remove("names"));
     lab.call(echo(3)).await.unwrap();
@@ -552,7 +552,7 @@ async fn hooks_may_change_the_hooks() {
     assert_eq!((plan.log.take(), lab.sys().status().hooks.len()), (Vec::new(), 0));
 }
 
-/// Row G6. OTP sys_SUITE: `stats`: messages in and handled; ours are always on.
+/// Row G6. OTP `sys_SUITE`: `stats`: messages in and handled; ours are always on.
 #[tokio::test(start_paused = true)]
 async fn statistics_are_always_on() {
     let (lab, _) = lab().await;
@@ -602,7 +602,7 @@ impl GenServer for Safe {
     }
 }
 
-/// Row G6, clause 23.7. OTP gen_server_SUITE: `format_status`, and its cases of a callback that fails: never the raw data.
+/// Row G6, clause 23.7. OTP `gen_server_SUITE`: `format_status`, and its cases of a callback that fails: never the raw data.
 #[tokio::test(start_paused = true)]
 async fn a_status_shows_what_the_server_allows() {
     for (how, shown) in [
@@ -622,7 +622,7 @@ async fn a_status_shows_what_the_server_allows() {
     assert!(lab.sys().status_with_state().await.unwrap().state.unwrap().ends_with("Lab"));
 }
 
-/// Clause 23.1. OTP sys_SUITE: `get_status`, as text.
+/// Clause 23.1. OTP `sys_SUITE`: `get_status`, as text.
 #[tokio::test(start_paused = true)]
 async fn a_status_can_be_read() {
     let server = Server::<Lab>::new("worker 7");

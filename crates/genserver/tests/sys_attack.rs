@@ -142,15 +142,10 @@ fn a_runtime_that_ends_refuses_what_is_asked_of_its_servers() {
             lab.sys().suspend();
         }
         let other = single();
-        let asks = other.block_on(async {
-            let asker = lab.clone();
-            let asks =
-                tokio::spawn(
-                    async move { asker.sys().timeout(Duration::MAX).get_state(|lab| lab.total).await },
-                );
-            settle().await;
-            asks
-        });
+        let asker = lab.clone();
+        let asks =
+            other.spawn(async move { asker.sys().timeout(Duration::MAX).get_state(|lab| lab.total).await });
+        other.block_on(settle());
         rt.shutdown_background();
         let got = other.block_on(asks).unwrap();
         assert_eq!(got, Err(SysError::Exited(ExitReason::Killed)));
@@ -305,15 +300,16 @@ fn a_storm_of_operators_leaves_nothing_behind() {
 /// One thing that an operator does.
 fn operate(lab: &ServerRef<Lab>, seed: u64, step: u64) {
     let dice = (seed * 1_000_003 + step).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    let more = dice / 16;
     let sys = lab.sys().timeout(Duration::from_millis(5));
-    let name = format!("hook {}", dice % 3);
+    let name = format!("hook {}", more % 3);
     match dice % 16 {
         0 | 1 => drop(sys.suspend()),
         2..=4 => drop(sys.resume()),
-        5 => drop(sys.trace(dice.is_multiple_of(2))),
-        6 => sys.keep_log(usize::try_from(dice % 4).unwrap()),
+        5 => drop(sys.trace(more.is_multiple_of(2))),
+        6 => sys.keep_log(usize::try_from(more % 4).unwrap()),
         7 => drop(sys.install(name, move |_| {
-            assert!(dice % 5 != 0, "a hook that panics");
+            assert!(!more.is_multiple_of(5), "a hook that panics");
             ControlFlow::Continue(())
         })),
         8 => drop(sys.remove(&name)),
@@ -333,7 +329,7 @@ fn operate(lab: &ServerRef<Lab>, seed: u64, step: u64) {
             assert_eq!(replaced.is_ok(), applied.load(Ordering::SeqCst), "{replaced:?}");
         }
         13 => drop(lab.cast(Tell::Boom)),
-        14 if dice % 4 == 0 => drop(lab.kill()),
+        14 if more.is_multiple_of(4) => drop(lab.kill()),
         _ => match lab.call_blocking_timeout(Duration::from_millis(5), echo(3)) {
             Ok(3) | Err(CallError::Timeout | CallError::Full | CallError::Exited(_)) => {}
             other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use crate::support::{Gate, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, list
 use restante_genserver::watchdog::Watchdog;
 use restante_genserver::{ExitReason, Next, Server, ServerRef, start};
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +19,11 @@ use tracing_core::span::Current;
 struct Scribe {
     log: Log,
     next: Arc<AtomicU64>,
-    spans: Arc<Mutex<Vec<(&'static str, String, &'static Metadata<'static>)>>>,
+    spans: Arc<Mutex<Vec<Called>>>,
 }
+
+/// A span: its name, that of its message if it is a message's, and what else is known of it.
+type Called = (&'static str, String, &'static Metadata<'static>);
 
 thread_local! {
     static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
@@ -35,9 +38,9 @@ struct Fields {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.all.push_str(&format!("{}={value:?} ", field.name()));
+        let _ = write!(self.all, "{}={value:?} ", field.name());
         match field.name() {
-            "name" => self.name = format!("{value:?}").trim_matches('"').to_owned(),
+            "name" => format!("{value:?}").trim_matches('"').clone_into(&mut self.name),
             "message" => self.message = format!("{value:?}"),
             _ => {}
         }

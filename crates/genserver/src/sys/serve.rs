@@ -72,7 +72,7 @@ impl<S: GenServer> Context<S> {
         let cell = &self.cell;
         let order = cell.both(|desk, own| {
             desk.held = true;
-            let order = cell.take_order_where(own, |message| message.is_order_to_stop());
+            let order = cell.take_order_where(own, Message::is_order_to_stop);
             own.in_hand = order.is_some();
             order
         });

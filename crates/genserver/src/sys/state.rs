@@ -19,7 +19,7 @@ use std::task::{Context as Cx, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-impl<'a, S: GenServer> Sys<'a, S> {
+impl<S: GenServer> Sys<'_, S> {
     /// Looks at the state, between two messages.
     ///
     /// # Errors
