@@ -12,7 +12,6 @@ use std::time::Duration;
 
 /// What is told of a server. As text ([`fmt::Display`]): a few lines for people.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is told by itself")]
 #[non_exhaustive]
 #[expect(
     clippy::struct_excessive_bools,
