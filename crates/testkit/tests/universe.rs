@@ -232,7 +232,7 @@ fn universes_beside_each_other_see_their_own_things_only() {
     });
 }
 
-/// Who waits for what never comes, and who never rests, are told; time that is paused would stand still for both.
+/// Clause 25.5: who waits for what never comes, and who never rests, are told; time that is paused would stand still for both.
 #[test]
 fn a_test_that_hangs_fails_and_says_what_there_is() {
     let limit = Duration::from_millis(500);

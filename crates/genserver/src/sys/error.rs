@@ -23,7 +23,8 @@ pub enum SysError {
     /// The server ended before it came to it.
     #[error("the server ended: {0}")]
     Exited(ExitReason),
-    /// The closure failed, or panicked; the state is what it was.
+    /// The closure failed, or panicked; the state is what it was. (So too, without having run, where a test kit's stand-in
+    /// that has no state plays the server.)
     #[error("the function failed, and the state is what it was: {0}")]
     Failed(ExitReason),
     /// The asker is waited for, through others, by the server it asks (or is it).
