@@ -11,7 +11,7 @@
 //!   mailbox. Where the handler under way does not end in time they say [`SysError::Busy`], and then have not run and
 //!   never will.
 //!
-//! What has been asked lies with the mailbox ([`Wishes`]), not with the incarnation: a server that is suspended, traced or
+//! What has been asked lies with the mailbox, not with the incarnation: a server that is suspended, traced or
 //! watched stays so when it crashes and is started again, and its log can be read when it has ended.
 //!
 //! How the loop hears of it: a bit of the state word (SYS, rule 8 of core's `word`), which stays set while anything is to
