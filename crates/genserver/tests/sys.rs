@@ -177,7 +177,7 @@ async fn a_suspended_server_can_be_ended() {
     assert_eq!(linked.join().await.reason, ExitReason::error("failed"));
 }
 
-/// Clause 23.4. OTP `sys_SUITE`: `terminate`; the order does not wait for `resume`.
+/// Clause 23.4. OTP `sys_SUITE`: `special_process`, its end; the order does not wait for `resume`.
 #[tokio::test(start_paused = true)]
 async fn terminate_ends_a_server_suspended_or_not() {
     for suspended in [false, true] {
@@ -622,7 +622,7 @@ async fn a_status_shows_what_the_server_allows() {
     assert!(lab.sys().status_with_state().await.unwrap().state.unwrap().ends_with("Lab"));
 }
 
-/// Clause 23.1. OTP `sys_SUITE`: `get_status`, as text.
+/// Clause 23.1. What OTP has in `sys:get_status`, as text.
 #[tokio::test(start_paused = true)]
 async fn a_status_can_be_read() {
     let server = Server::<Lab>::new("worker 7");

@@ -142,8 +142,8 @@ async fn a_life_is_told_step_by_step() {
     );
 }
 
-/// Row G6, clause 23.9: a call's span is a child of its caller's, a cast's follows from its sender's; events inside a handler
-/// are inside its span, also after an await, and between two polls nobody is inside it.
+/// Row G6, clause 23.9. OTP `sys_SUITE`: `trace`, and more: a call's span is a child of its caller's, a cast's follows from its
+/// sender's; events inside a handler are inside its span, also after an await, and between two polls nobody is inside it.
 #[tokio::test(start_paused = true)]
 async fn messages_run_in_spans() {
     let scribe = Scribe::default();
