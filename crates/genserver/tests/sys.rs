@@ -602,7 +602,7 @@ impl GenServer for Safe {
     }
 }
 
-/// Row G6, clause 23.7. OTP `gen_server_SUITE`: `format_status`, and its cases of a callback that fails: never the raw data.
+/// Row G6, clause 23.7. OTP `gen_server_SUITE`: `call_format_status`, `crash_in_format_status`: never the raw data.
 #[tokio::test(start_paused = true)]
 async fn a_status_shows_what_the_server_allows() {
     for (how, shown) in [
