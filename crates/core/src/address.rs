@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// Messages of one sender in one lane arrive in the order in which they were sent. Nothing is promised between senders
 /// or between lanes, but that higher lanes are read first.
 pub struct Address<M: Send + 'static> {
-    handle: Handle<M, Parked>,
+    pub(crate) handle: Handle<M, Parked>,
 }
 
 impl<M: Send + 'static> Address<M> {

@@ -7,6 +7,7 @@
 //!
 //! Long because the two halves of one protocol (push, take) are best read side by side.
 
+use crate::addressable::{self, OnClose};
 use crate::clock::{self, Instant};
 use crate::counters::{Fate, Ledger, Stats};
 use crate::dead_letter::{DeadCause, DeadLetter};
@@ -25,7 +26,7 @@ use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 use tracing::Span;
@@ -87,6 +88,8 @@ struct Cold {
     events: u64,
     untold: VecDeque<(u64, Event)>,
     links: Links,
+    /// Who is told first when the mailbox closes.
+    on_close: Vec<Weak<dyn OnClose>>,
     last_exit: Option<Exit>,
     /// Why the present incarnation is to be killed.
     doom: Option<ExitReason>,
@@ -1470,8 +1473,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut g = self.gate.lock();
         let mut after = After::default();
         // Together with the lease: nobody is to slip in between.
+        let mut told_first = Vec::new();
         if let Some(exit) = exit.as_ref().filter(|_| close && g.bits() & word::CLOSED == 0) {
-            after.wakers = self.close_locked(&mut g, exit.reason.clone());
+            (after.wakers, told_first) = self.close_locked(&mut g, exit.reason.clone());
         }
         if g.bits() & word::WAIT != 0 {
             // Rule 5 of `word`: nobody may be there to give room back for a long time.
@@ -1507,6 +1511,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(g);
         drop_quietly(old);
         drop(parked);
+        if let Some(exit) = &exit {
+            addressable::tell_first(told_first, &exit.reason);
+        }
         self.afterwards(after);
         if let Some(exit) = exit {
             let id = self.link_id();
@@ -1572,7 +1579,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if g.bits() & word::CLOSED != 0 {
             return false;
         }
-        let wakers = self.close_locked(&mut g, reason);
+        let (wakers, told_first) = self.close_locked(&mut g, reason.clone());
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
@@ -1583,6 +1590,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let parked = if owes { g.take_parked() } else { None };
         let leased = g.bits() & word::LEASED != 0;
         drop(g);
+        addressable::tell_first(told_first, &reason);
         if owes {
             self.wake(parked);
         }
@@ -1593,14 +1601,41 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         true
     }
 
-    /// An open mailbox takes nothing any more; the wakers of those who waited for room.
-    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> Vec<Waker> {
+    /// An open mailbox takes nothing any more; the wakers of those who waited for room, and who is to be told before them.
+    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> (Vec<Waker>, Vec<Weak<dyn OnClose>>) {
         g.set(word::CLOSED);
         self.nobody_waits(g);
         if reason != ExitReason::Normal || g.cold.is_some() {
             g.cold().closed = Some(reason);
         }
-        g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default()
+        let told_first = g.cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close)).unwrap_or_default();
+        (g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default(), told_first)
+    }
+
+    /// Has `whom` told of the closing before anybody else hears of it. False, and nobody will be told: it is closed.
+    pub fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
+        let mut g = self.gate.lock();
+        let open = g.bits() & word::CLOSED == 0;
+        // (Dropped under the lock where it is closed: a weak reference frees memory at most.)
+        if open {
+            g.cold().on_close.push(whom);
+        }
+        open
+    }
+
+    /// The opposite; false when it was not to be told.
+    pub fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+        let mut g = self.gate.lock();
+        let Some(cold) = g.cold.as_mut() else { return false };
+        match cold.on_close.iter().position(|other| Weak::ptr_eq(other, whom)) {
+            Some(at) => {
+                let gone = cold.on_close.swap_remove(at);
+                drop(g);
+                drop(gone);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end. False when somebody

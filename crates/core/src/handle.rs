@@ -1,4 +1,6 @@
 //! Handles: what keeps a mailbox open. The last one to go closes it.
+//!
+//! One `unsafe` block, for registries: a handle that was made without a count gives up its memory without giving one back.
 
 use crate::cell::{MailCell, Parked, Runner};
 use crate::exit::ExitReason;
@@ -31,6 +33,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Handle<M, X> {
     pub fn another(cell: &Arc<MailCell<M, X>>) -> Self {
         cell.add_handle();
         Self(Arc::clone(cell))
+    }
+
+    /// A handle that does not count, to be read while somebody else keeps an eye on the mailbox. Ends in
+    /// [`Handle::drop_uncounted`]: its `Drop` would take another's count.
+    pub fn uncounted(cell: &Arc<MailCell<M, X>>) -> Self {
+        Self(Arc::clone(cell))
+    }
+
+    /// The end of a handle that does not count: the memory's only.
+    pub fn drop_uncounted(self) {
+        let this = std::mem::ManuallyDrop::new(self);
+        #[expect(unsafe_code, reason = "out of a type with a `Drop` nothing can be moved otherwise")]
+        // SAFETY: `this` is neither used again nor dropped: the one field moves out once.
+        let memory = unsafe { std::ptr::read(&raw const this.0) };
+        drop(memory);
     }
 
     /// A handle to a cell that is known, unless the last one has gone.

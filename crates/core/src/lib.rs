@@ -19,6 +19,8 @@
 
 mod address;
 #[doc(hidden)]
+pub mod addressable;
+#[doc(hidden)]
 pub mod cell;
 pub mod clock;
 mod counters;
@@ -53,6 +55,7 @@ mod waiters;
 pub mod word;
 
 pub use address::{Address, WeakAddress};
+pub use addressable::Addressable;
 pub use counters::{Fate, Ledger, Stats};
 pub use dead_letter::{DeadCause, DeadLetter};
 pub use error::{Closed, LeaseError, SendError, SettingsError, TryReceiveError};

@@ -6,6 +6,7 @@ use crate::message::{Message, Order, OrderKind};
 use crate::reply::Reply;
 use crate::seat::{Cell, Seat, ServerHandle};
 use crate::server::GenServer;
+use restante_core::addressable::{Addressable, OnClose};
 use restante_core::handle::{Handle, WeakHandle};
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{Reserving, Sending, send_blocking_as};
@@ -419,6 +420,40 @@ impl<S: GenServer> ServerRef<S> {
     /// Whether both refer to the same server.
     pub fn same_server(&self, other: &Self) -> bool {
         Arc::ptr_eq(self.handle.cell(), other.handle.cell())
+    }
+}
+
+impl<S: GenServer> Addressable for ServerRef<S> {
+    fn mailbox_id(&self) -> Uuid {
+        self.id()
+    }
+    #[inline(always)]
+    fn has_closed(&self) -> bool {
+        self.is_closed()
+    }
+    fn why_closed(&self) -> Option<ExitReason> {
+        self.handle.closed_reason()
+    }
+    fn close_mailbox(&self, reason: ExitReason) -> bool {
+        self.close(reason)
+    }
+    fn label(&self) -> String {
+        label(self.handle.cell()).to_string()
+    }
+    fn counted(&self) -> Option<Self> {
+        Self::upgrade(self.handle.cell())
+    }
+    fn uncounted(&self) -> Self {
+        Self::new(Handle::uncounted(self.handle.cell()))
+    }
+    fn drop_uncounted(self) {
+        self.handle.drop_uncounted();
+    }
+    fn tell_first(&self, whom: std::sync::Weak<dyn OnClose>) -> bool {
+        self.handle.cell().tell_first(whom)
+    }
+    fn tell_no_more(&self, whom: &std::sync::Weak<dyn OnClose>) -> bool {
+        self.handle.cell().tell_no_more(whom)
     }
 }
 

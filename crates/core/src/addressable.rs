@@ -1,0 +1,161 @@
+//! What can be put under a name: whatever refers to one mailbox, whoever reads it.
+//!
+//! The ground for registries. A registry holds the memory of a mailbox and not its life: what it lends is an uncounted
+//! reference ([`Lent`]), which costs a reader no count, and it is told of a closing before anybody else is ([`OnClose`]),
+//! so that a name is free again by the time a monitor fires.
+//!
+//! What deliberately does not live here: names.
+
+use crate::address::Address;
+use crate::exit::{ExitReason, drop_quietly};
+use crate::handle::Handle;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Weak;
+use uuid::Uuid;
+
+/// Whatever refers to one mailbox: an [`Address`], a server's reference.
+///
+/// Not meant to be implemented by users; its methods are for registries and may change in any release. (What a user wants
+/// of them, the references have as their own.)
+pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
+    /// The mailbox's id.
+    #[doc(hidden)]
+    fn mailbox_id(&self) -> Uuid;
+
+    /// Whether the mailbox takes nothing any more.
+    #[doc(hidden)]
+    fn has_closed(&self) -> bool;
+
+    /// Why it closed; `None` while it is open.
+    #[doc(hidden)]
+    fn why_closed(&self) -> Option<ExitReason>;
+
+    /// Closes the mailbox; false when it was closed already.
+    #[doc(hidden)]
+    fn close_mailbox(&self, reason: ExitReason) -> bool;
+
+    /// The name that it was given for people, else a type's.
+    #[doc(hidden)]
+    fn label(&self) -> String;
+
+    /// A reference that counts, unless the last one has gone.
+    #[doc(hidden)]
+    fn counted(&self) -> Option<Self>;
+
+    /// A reference that does not count. It must end in [`Addressable::drop_uncounted`], and in no `Drop`: [`Lent`] sees
+    /// to that.
+    #[doc(hidden)]
+    fn uncounted(&self) -> Self;
+
+    /// Drops a reference without giving back a count: the memory's only.
+    #[doc(hidden)]
+    fn drop_uncounted(self);
+
+    /// Has somebody told of the closing before anybody else is. False, and nobody will be told: it is closed.
+    #[doc(hidden)]
+    fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
+
+    /// The opposite; false when it was not to be told.
+    #[doc(hidden)]
+    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool;
+}
+
+/// Is told that a mailbox has closed, by whoever closed it, once and before links, monitors and waiting senders are. It may
+/// take short locks, and must neither wait nor close a mailbox.
+pub trait OnClose: Send + Sync {
+    /// Closed, for this reason.
+    fn on_close(&self, reason: &ExitReason);
+}
+
+/// Tells those who asked to be told first. A panic of one stays with it.
+pub(crate) fn tell_first(whom: Vec<Weak<dyn OnClose>>, reason: &ExitReason) {
+    for one in whom.iter().filter_map(Weak::upgrade) {
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one.on_close(reason)));
+        if let Err(payload) = told {
+            let panic = ExitReason::from_panic(payload);
+            tracing::error!(reason = %panic, "whoever was told first of a mailbox's end panicked");
+        }
+        // (It may be the last reference to it.)
+        drop_quietly(one);
+    }
+}
+
+/// A reference that does not keep its mailbox open, and is read without a count: for a registry's entries.
+///
+/// What is cloned out of it counts again. Should the mailbox close meanwhile, the clone is one to a closed mailbox.
+pub struct Lent<R: Addressable>(Option<R>);
+
+impl<R: Addressable> Lent<R> {
+    /// Lends this mailbox.
+    pub fn new(of: &R) -> Self {
+        Self(Some(of.uncounted()))
+    }
+}
+
+impl<R: Addressable> Deref for Lent<R> {
+    type Target = R;
+    #[inline(always)]
+    fn deref(&self) -> &R {
+        self.0.as_ref().expect("it is taken out in its drop only")
+    }
+}
+
+impl<R: Addressable> Drop for Lent<R> {
+    fn drop(&mut self) {
+        if let Some(reference) = self.0.take() {
+            // (The last memory of a mailbox: its settings may hold closures of the user's.)
+            drop_quietly(Memory(Some(reference)));
+        }
+    }
+}
+
+struct Memory<R: Addressable>(Option<R>);
+
+impl<R: Addressable> Drop for Memory<R> {
+    fn drop(&mut self) {
+        if let Some(reference) = self.0.take() {
+            reference.drop_uncounted();
+        }
+    }
+}
+
+impl<R: Addressable> fmt::Debug for Lent<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lent({:?})", self.0)
+    }
+}
+
+impl<M: Send + 'static> Addressable for Address<M> {
+    fn mailbox_id(&self) -> Uuid {
+        self.id()
+    }
+    #[inline(always)]
+    fn has_closed(&self) -> bool {
+        self.is_closed()
+    }
+    fn why_closed(&self) -> Option<ExitReason> {
+        self.closed_reason()
+    }
+    fn close_mailbox(&self, reason: ExitReason) -> bool {
+        self.handle.cell().close(reason)
+    }
+    fn label(&self) -> String {
+        self.handle.label()
+    }
+    fn counted(&self) -> Option<Self> {
+        Handle::upgrade(self.handle.cell()).map(Self::new)
+    }
+    fn uncounted(&self) -> Self {
+        Self::new(Handle::uncounted(self.handle.cell()))
+    }
+    fn drop_uncounted(self) {
+        self.handle.drop_uncounted();
+    }
+    fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
+        self.handle.cell().tell_first(whom)
+    }
+    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+        self.handle.cell().tell_no_more(whom)
+    }
+}

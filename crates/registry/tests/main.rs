@@ -1,0 +1,1 @@
+//! The public behaviour of the registry, a module per topic.
