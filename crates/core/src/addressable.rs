@@ -58,7 +58,13 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
 
     /// The opposite; false when it was not to be told.
     #[doc(hidden)]
-    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool;
+    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+        self.tell_no_more_at(whom.as_ptr().cast::<()>().addr())
+    }
+
+    /// The same, by the address of who was to be told.
+    #[doc(hidden)]
+    fn tell_no_more_at(&self, whom: usize) -> bool;
 }
 
 /// Is told that a mailbox has closed, by whoever closed it, once and before links, monitors and waiting senders are. It may
@@ -155,7 +161,7 @@ impl<M: Send + 'static> Addressable for Address<M> {
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
         self.handle.cell().tell_first(whom)
     }
-    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+    fn tell_no_more_at(&self, whom: usize) -> bool {
         self.handle.cell().tell_no_more(whom)
     }
 }

@@ -1623,11 +1623,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         open
     }
 
-    /// The opposite; false when it was not to be told.
-    pub fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+    /// The opposite, by the address of who was to be told; false when it was not.
+    pub fn tell_no_more(&self, whom: usize) -> bool {
         let mut g = self.gate.lock();
         let Some(cold) = g.cold.as_mut() else { return false };
-        match cold.on_close.iter().position(|other| Weak::ptr_eq(other, whom)) {
+        match cold.on_close.iter().position(|other| other.as_ptr().cast::<()>().addr() == whom) {
             Some(at) => {
                 let gone = cold.on_close.swap_remove(at);
                 drop(g);
