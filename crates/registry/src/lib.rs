@@ -1,3 +1,42 @@
 //! A registry gives mailboxes names; an actor admits the writes, reads are lock-free.
 //!
 //! What deliberately does not live here: servers, supervision, flow control, queues on disk or on engines.
+
+mod actor;
+mod admission;
+mod background;
+mod books;
+mod change;
+mod changes;
+mod consistency;
+mod create;
+mod creation;
+mod ending;
+mod error;
+mod grant;
+mod history;
+mod lookup;
+mod name_text;
+mod record;
+mod register;
+mod registry;
+mod scopes;
+mod secondary;
+mod snapshot;
+mod sync;
+
+pub use actor::{ActorArgs, Command, RegistryActor};
+pub use admission::{
+    Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER, MAX_CONCURRENT_CREATES, Overloaded,
+};
+pub use change::{Change, Sizes, What};
+pub use changes::{Changes, Followed};
+pub use consistency::{Consistency, Repaired};
+pub use create::{Creation, DEFAULT_CREATE_TIMEOUT, Entry};
+pub use ending::{Ending, Outcome};
+pub use error::{CreateError, RegisterError};
+pub use lookup::{LookupError, NotFound, SendToError, Whom};
+pub use name_text::{InvalidName, NameText};
+pub use registry::{DEFAULT_HISTORY, DEFAULT_QUEUE, Registry, RegistryBuilder, RegistryReport};
+pub use secondary::{Holder, SecondaryKey};
+pub use snapshot::Snapshot;

@@ -12,7 +12,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use restante_core::addressable::{Lent, OnClose};
-use restante_core::{Addressable, ExitReason, drop_quietly};
+use restante_core::{Addressable, ExitReason, Reaper, drop_quietly};
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub(crate) trait Held: Any + Send + Sync {
     fn keep(&self) -> Option<Box<dyn Any + Send + Sync>>;
     fn label(&self) -> String;
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
-    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool;
+    fn tell_no_more_at(&self, whom: usize);
 }
 
 impl<R: Addressable> Held for Lent<R> {
@@ -57,20 +57,20 @@ impl<R: Addressable> Held for Lent<R> {
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
         R::tell_first(self, whom)
     }
-    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
-        R::tell_no_more(self, whom)
+    fn tell_no_more_at(&self, whom: usize) {
+        R::tell_no_more_at(self, whom);
     }
 }
 
 /// One mailbox in a registry. The mailbox lies at its end, so that a record is one allocation.
-pub(crate) struct Record<H: ?Sized = dyn Held> {
+pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     pub(crate) id: Uuid,
     /// Whose.
     books: Weak<Books>,
     /// It is not in the index any more, or will not come in.
     gone: AtomicBool,
     labels: ArcSwapOption<Labels>,
-    hold: Mutex<Option<Box<Hold>>>,
+    hold: Mutex<Hold>,
     pub(crate) mailbox: H,
 }
 
@@ -83,14 +83,25 @@ pub(crate) struct Labels {
 }
 
 /// What goes when the mailbox goes.
+enum Hold {
+    /// Nothing: as with most.
+    Empty,
+    Some(Box<Owned>),
+    /// It went so.
+    Ended(Box<Ending>),
+}
+
 #[derive(Default)]
-struct Hold {
+struct Owned {
     /// A reference, where the registration keeps the mailbox open.
     kept: Option<Box<dyn Any + Send + Sync>>,
     /// In the order in which they came; they go in the opposite one.
     resources: Vec<Resource>,
     watchers: Vec<oneshot::Sender<Ending>>,
 }
+
+/// The record has ended already.
+struct TooLate;
 
 /// Something that an entry owns.
 pub(crate) enum Resource {
@@ -103,15 +114,14 @@ pub(crate) enum Resource {
 impl<R: Addressable> Record<Lent<R>> {
     /// A record that is in no index yet. `None`: the mailbox has closed.
     ///
-    /// From now on the mailbox tells it of its closing: whoever does not put it into an index calls
-    /// [`Record::forsake`].
+    /// From now on the mailbox tells it of its closing, until it is dropped.
     pub(crate) fn new(of: &R, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>> {
         let this = Arc::new(Record {
             id,
             books: Arc::downgrade(books),
             gone: AtomicBool::new(false),
             labels: ArcSwapOption::empty(),
-            hold: Mutex::new(None),
+            hold: Mutex::new(Hold::Empty),
             mailbox: Lent::new(of),
         });
         let weak = Arc::downgrade(&this);
@@ -157,42 +167,139 @@ impl Record {
     /// Keeps the mailbox open until the record goes. False: the last reference has gone already, or the record has.
     pub(crate) fn keep(&self) -> bool {
         let Some(kept) = self.mailbox.keep() else { return false };
-        self.with_hold(|hold| hold.kept = Some(kept)).is_ok()
+        let mut kept = Some(kept);
+        // (What is not taken is dropped here, after the lock.)
+        let taken = self.with_owned(|owned| {
+            owned.kept.is_some() || {
+                owned.kept = kept.take();
+                true
+            }
+        });
+        drop(kept);
+        taken.is_ok()
     }
 
-    /// Gives it something to own; given back where it is too late.
+    /// The opposite.
+    pub(crate) fn keep_no_more(&self) {
+        let kept = self.with_owned(|owned| owned.kept.take());
+        drop_quietly(kept.ok());
+    }
+
+    /// Gives it something to own; given back where it has ended.
     pub(crate) fn own(&self, resource: Resource) -> Result<(), Resource> {
         let mut resource = Some(resource);
-        let taken = self.with_hold(|hold| hold.resources.extend(resource.take()));
-        match (taken, resource) {
-            (Err(TooLate), Some(resource)) => Err(resource),
-            _ => Ok(()),
-        }
+        let _ = self.with_owned(|owned| owned.resources.extend(resource.take()));
+        resource.map_or(Ok(()), Err)
     }
 
-    /// Will be told how it ended; `None`: it has ended already.
-    pub(crate) fn watch(&self) -> Option<oneshot::Receiver<Ending>> {
+    /// Will be told how it ended; `Err`: it has ended already.
+    pub(crate) fn watch(&self) -> Result<oneshot::Receiver<Ending>, Ending> {
         let (tell, told) = oneshot::channel();
-        self.with_hold(|hold| {
+        let watched = self.with_owned(|owned| {
             // Those who do not wait any more make room; amortised, since the list doubles before it is looked through.
-            if hold.watchers.len() == hold.watchers.capacity() {
-                hold.watchers.retain(|w| !w.is_closed());
+            if owned.watchers.len() == owned.watchers.capacity() {
+                owned.watchers.retain(|w| !w.is_closed());
             }
-            hold.watchers.push(tell);
-        })
-        .ok()
-        .map(|()| told)
+            owned.watchers.push(tell);
+        });
+        match (watched, self.ending()) {
+            (Err(TooLate), Some(ending)) => Err(ending),
+            _ => Ok(told),
+        }
     }
 
     /// How it ended; `None`: it has not.
     pub(crate) fn ending(&self) -> Option<Ending> {
         match &*lock(&self.hold) {
-            Hold::Ended(ending) => Some(ending.clone()),
-            _ => None,
+            Hold::Ended(ending) => Some((**ending).clone()),
+            Hold::Empty | Hold::Some(_) => None,
         }
     }
 
-    fn with_hold<T>(&self, f: impl FnOnce(&mut Held) -> T) -> Result<T, TooLate> {
-        todo!()
+    fn with_owned<T>(&self, f: impl FnOnce(&mut Owned) -> T) -> Result<T, TooLate> {
+        let mut hold = lock(&self.hold);
+        if let Hold::Empty = *hold {
+            *hold = Hold::Some(Box::default());
+        }
+        match &mut *hold {
+            Hold::Some(owned) => Ok(f(owned)),
+            Hold::Empty | Hold::Ended(_) => Err(TooLate),
+        }
+    }
+
+    /// It is in no index any more: tells the watchers, drops what it owns, and hands clean-up over. Outside of any lock. False:
+    /// that has been done.
+    pub(crate) fn end(&self, ending: &Ending, reaper: &Reaper) -> bool {
+        let owned = {
+            let mut hold = lock(&self.hold);
+            match &*hold {
+                Hold::Ended(_) => return false,
+                Hold::Empty | Hold::Some(_) => {
+                    std::mem::replace(&mut *hold, Hold::Ended(Box::new(ending.clone())))
+                }
+            }
+        };
+        let Hold::Some(owned) = owned else { return true };
+        let Owned { kept, resources, watchers } = *owned;
+        for watcher in watchers {
+            // (Nobody waits any more: all right.)
+            let _ = watcher.send(ending.clone());
+        }
+        for resource in resources.into_iter().rev() {
+            resource.end(ending, reaper);
+        }
+        if let Some(reason) = drop_quietly(kept) {
+            tracing::error!(%reason, "the drop of a registered mailbox panicked");
+        }
+        true
+    }
+}
+
+impl Resource {
+    pub(crate) fn value(value: impl Send + 'static) -> Self {
+        Resource::Value(Box::new(value))
+    }
+
+    pub(crate) fn cleanup<F>(make: impl FnOnce(Ending) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Resource::Cleanup(Box::new(move |ending| Box::pin(make(ending))))
+    }
+
+    pub(crate) fn end(self, ending: &Ending, reaper: &Reaper) {
+        match self {
+            Resource::Value(value) => {
+                if let Some(reason) = drop_quietly(value) {
+                    tracing::error!(%reason, "what a registered mailbox owned panicked in its drop");
+                }
+            }
+            Resource::Cleanup(make) => {
+                let ending = ending.clone();
+                // Made there, not here: it is the user's code.
+                reaper.hand_over(async move { make(ending).await });
+            }
+        }
+    }
+}
+
+/// The mailbox has closed, and nobody else has heard of it yet.
+impl<H: Held> OnClose for Record<H> {
+    fn on_close(&self, reason: &ExitReason) {
+        if let Some(books) = self.books.upgrade() {
+            books.mailbox_closed(self.id, reason);
+        }
+    }
+}
+
+impl<H: ?Sized + Held> Drop for Record<H> {
+    fn drop(&mut self) {
+        self.mailbox.tell_no_more_at(std::ptr::from_ref(self).cast::<()>().addr());
+    }
+}
+
+impl<H: ?Sized + Held> fmt::Debug for Record<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({})", self.id)
     }
 }
