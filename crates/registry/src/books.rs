@@ -427,6 +427,17 @@ impl Books {
         })
     }
 
+    /// Takes a mailbox out and closes it. False: it is not in.
+    pub(crate) fn destroy(&self, id: Uuid, reason: ExitReason, by: By) -> bool {
+        match self.remove(id, Outcome::Destroyed, &reason, by) {
+            Some(record) => {
+                record.mailbox.close(reason);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// From the one who closed it, before anybody else is told.
     pub(crate) fn mailbox_closed(&self, id: Uuid, reason: &ExitReason) {
         self.remove(id, Outcome::Closed, reason, None);
@@ -456,7 +467,11 @@ impl Books {
     }
 
     /// Drops the records that have gone and nobody reads any more; how many are left.
-    pub(crate) fn dig(&self) -> usize {
+    pub(crate) fn compact(&self) -> usize {
+        // What the maps keep of removed entries goes when their buckets are walked by a writer.
+        self.ids.retain_sync(|_, _| true);
+        self.names.retain_sync(|_, _| true);
+        self.keys.retain_sync(|_, _| true);
         let (buried, left) = {
             let mut ledger = lock(&self.writers);
             let all = std::mem::take(&mut ledger.graves);

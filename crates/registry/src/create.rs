@@ -85,12 +85,16 @@ impl Registry {
     /// A creation without a name, to be told more.
     #[track_caller]
     pub fn creation(&self) -> Creation<'_> {
+        self.creation_by(Location::caller())
+    }
+
+    pub(crate) fn creation_by(&self, by: Where) -> Creation<'_> {
         Creation {
             registry: self,
             labels: Ok(Vec::new()),
             dowry: Dowry::default(),
             limit: DEFAULT_CREATE_TIMEOUT,
-            by: Location::caller(),
+            by,
         }
     }
 
@@ -249,7 +253,9 @@ impl<'a> Creation<'a> {
             };
             let work = work(reservation, make, limit, tell);
             // (The registry's end drops it; whoever waits is told that nobody will answer.)
-            Box::pin(async move { drop(cancel.run_until_cancelled_owned(work).await) })
+            Box::pin(async move {
+                let _ = cancel.run_until_cancelled_owned(work).await;
+            })
         });
         Ok((job, told))
     }

@@ -139,19 +139,22 @@ pub enum SendToError<T> {
 }
 
 impl Registry {
-    /// The mailbox of this name or id, for keeps: a reference like any other, which keeps the mailbox open. Never one that has
-    /// closed before the look-up began.
+    /// The mailbox of this name or id, for keeps: a reference like any other, which keeps the mailbox open. Never one that is
+    /// closed.
     ///
     /// # Errors
     /// [`LookupError`].
     pub fn whereis<'a, R: Addressable>(&self, whom: impl Into<Whom<'a>>) -> Result<R, LookupError> {
         let whom = whom.into();
-        // The last reference may be going just now: then it has closed.
-        self.with(whom, R::counted)?.ok_or_else(|| self.0.books.explain::<R>(whom, Missing::Closing))
+        // It may be closing just now, or the last reference be going, which is the same.
+        let kept = self.with(whom, |mailbox: &R| mailbox.counted().filter(|mailbox| !mailbox.has_closed()))?;
+        kept.ok_or_else(|| self.0.books.explain::<R>(whom, Missing::Closing))
     }
 
     /// Lends the mailbox of this name or id to a synchronous closure. The fastest way: no reference is counted, so
     /// readers on several cores don't wait for each other's cache lines.
+    ///
+    /// A mailbox whose end anybody has been told of is not lent; one that closes just now may be, and refuses what it is sent.
     ///
     /// The closure may do what it likes, send and write to this registry included; it should be short, since memory
     /// of what others take out meanwhile is kept until it returns. What it clones counts like any reference.
@@ -275,8 +278,9 @@ impl Books {
         f: impl FnOnce(&R) -> T,
     ) -> Result<T, Missing> {
         let found = self.record(whom, |record| match record.lend::<R>() {
-            Some(mailbox) if !mailbox.has_closed() => Ok(f(mailbox)),
-            Some(_) => Err(Missing::Closing),
+            // (Whether it has closed is not looked at, which would cost a cache line: whoever closes it takes it out before
+            // anybody is told. One that closes just now it meets as it would a moment later.)
+            Some(mailbox) => Ok(f(mailbox)),
             None => Err(Missing::OtherType(record.mailbox.type_name())),
         });
         found.unwrap_or(Err(Missing::Nobody))

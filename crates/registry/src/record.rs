@@ -192,6 +192,14 @@ impl Record {
         resource.map_or(Ok(()), Err)
     }
 
+    /// The same, made only where it is not too late; else how the record ended.
+    pub(crate) fn own_with(&self, make: impl FnOnce() -> Option<Resource>) -> Result<(), Ending> {
+        match self.with_owned(|owned| owned.resources.extend(make())) {
+            Ok(()) => Ok(()),
+            Err(TooLate) => self.ending().map_or(Ok(()), Err),
+        }
+    }
+
     /// Will be told how it ended; `Err`: it has ended already.
     pub(crate) fn watch(&self) -> Result<oneshot::Receiver<Ending>, Ending> {
         let (tell, told) = oneshot::channel();

@@ -203,14 +203,7 @@ impl Registry {
     /// Idempotent under concurrency: of those who destroy it at once, one does.
     #[track_caller]
     pub fn destroy(&self, id: Uuid, reason: ExitReason) -> bool {
-        let by = Some(Location::caller());
-        match self.0.books.remove(id, Outcome::Destroyed, &reason, by) {
-            Some(record) => {
-                record.mailbox.close(reason);
-                true
-            }
-            None => false,
-        }
+        self.0.books.destroy(id, reason, Some(Location::caller()))
     }
 }
 
