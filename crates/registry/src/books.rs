@@ -200,6 +200,7 @@ impl Section<'_> {
             self.books.mailboxes.fetch_sub(1, Ordering::Relaxed);
             self.note(record.id, What::Destroyed(ending.clone()), before);
         }
+        self.books.removals.fetch_add(1, Ordering::Release);
         self.ledger.graves.push_back(Arc::clone(record));
         self.ended.push((Arc::clone(record), ending));
         true

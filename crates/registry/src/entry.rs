@@ -43,9 +43,10 @@ pub struct EntryEnded<T> {
 impl Registry {
     /// The entry of this name, id, or text of an id; `None`: there is none whose mailbox is open.
     pub fn entry<'a>(&self, whom: impl Into<Whom<'a>>) -> Option<EntryRef> {
-        let books = &self.0.books;
-        let record = books.record(whom.into(), Arc::clone)?;
-        (!record.mailbox.has_closed()).then(|| EntryRef { record, books: Arc::clone(books) })
+        let record = self.record(whom.into(), Arc::clone)?;
+        let books = record.books()?;
+        let open = !record.mailbox.has_closed();
+        open.then_some(EntryRef { record, books })
     }
 
     /// The entry of this secondary key.

@@ -147,7 +147,8 @@ impl Registry {
     pub fn whereis<'a, R: Addressable>(&self, whom: impl Into<Whom<'a>>) -> Result<R, LookupError> {
         let whom = whom.into();
         // It may be closing just now, or the last reference be going, which is the same.
-        let kept = self.with(whom, |mailbox: &R| mailbox.counted().filter(|mailbox| !mailbox.has_closed()))?;
+        let kept =
+            self.with(whom, |mailbox: &R| mailbox.counted().filter(|mailbox| !mailbox.has_closed()))?;
         kept.ok_or_else(|| self.0.books.explain::<R>(whom, Missing::Closing))
     }
 
@@ -168,7 +169,7 @@ impl Registry {
         f: impl FnOnce(&R) -> T,
     ) -> Result<T, LookupError> {
         let whom = whom.into();
-        self.0.books.with(whom, f).map_err(|missing| self.0.books.explain::<R>(whom, missing))
+        self.look(whom, f).map_err(|missing| self.0.books.explain::<R>(whom, missing))
     }
 
     /// The same where the reason of a failure is not wanted, which is much cheaper to find out: `None` is all of them.
@@ -178,15 +179,12 @@ impl Registry {
         whom: impl Into<Whom<'a>>,
         f: impl FnOnce(&R) -> T,
     ) -> Option<T> {
-        self.0.books.with(whom.into(), f).ok()
+        self.look(whom.into(), f).ok()
     }
 
     /// The id of the mailbox of this name or id, whatever its type; `None`: there is none that is open.
     pub fn id_of<'a>(&self, whom: impl Into<Whom<'a>>) -> Option<Uuid> {
-        self.0
-            .books
-            .record(whom.into(), |record| (!record.mailbox.has_closed()).then_some(record.id))
-            .flatten()
+        self.record(whom.into(), |record| (!record.mailbox.has_closed()).then_some(record.id)).flatten()
     }
 
     /// Whether there is one.
@@ -234,6 +232,39 @@ impl Registry {
         }
     }
 
+    /// Here, and where nobody is found here, in what this is nested in.
+    #[inline(always)]
+    fn look<R: Addressable, T>(&self, whom: Whom<'_>, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
+        let found = self.record(whom, |record| match record.lend::<R>() {
+            // (Whether it has closed is not looked at, which would cost a cache line: whoever closes it takes it out before
+            // anybody is told. One that closes just now it meets as it would a moment later.)
+            Some(mailbox) => Ok(f(mailbox)),
+            None => Err(Missing::OtherType(record.mailbox.type_name())),
+        });
+        found.unwrap_or(Err(Missing::Nobody))
+    }
+
+    /// The record under a name or id, open or not.
+    #[inline(always)]
+    pub(crate) fn record<T>(&self, whom: Whom<'_>, f: impl FnOnce(&Arc<Record>) -> T) -> Option<T> {
+        let mut f = Some(f);
+        let found = self.0.books.record(whom, |record| f.take().map(|f| f(record))).flatten();
+        match (found, f) {
+            (None, Some(f)) => self.record_above(whom, f),
+            (found, _) => found,
+        }
+    }
+
+    #[cold]
+    fn record_above<T>(&self, whom: Whom<'_>, f: impl FnOnce(&Arc<Record>) -> T) -> Option<T> {
+        self.parent()?.record(whom, f)
+    }
+
+    /// Why nobody is here.
+    pub(crate) fn explain_absence<R>(&self, name: &str) -> LookupError {
+        self.0.books.explain::<R>(Whom::Text(name), Missing::Nobody)
+    }
+
     /// How large it is: of one instant each, mailboxes and names by themselves.
     pub fn sizes(&self) -> Sizes {
         self.0.books.sizes()
@@ -269,21 +300,6 @@ impl Books {
     #[cold]
     fn record_by_text<T>(&self, text: &str, f: impl FnOnce(&Arc<Record>) -> T) -> Option<T> {
         self.find_id(Uuid::try_parse(text).ok()?, f)
-    }
-
-    #[inline(always)]
-    pub(crate) fn with<R: Addressable, T>(
-        &self,
-        whom: Whom<'_>,
-        f: impl FnOnce(&R) -> T,
-    ) -> Result<T, Missing> {
-        let found = self.record(whom, |record| match record.lend::<R>() {
-            // (Whether it has closed is not looked at, which would cost a cache line: whoever closes it takes it out before
-            // anybody is told. One that closes just now it meets as it would a moment later.)
-            Some(mailbox) => Ok(f(mailbox)),
-            None => Err(Missing::OtherType(record.mailbox.type_name())),
-        });
-        found.unwrap_or(Err(Missing::Nobody))
     }
 
     #[cold]

@@ -136,6 +136,11 @@ impl Record {
         (&self.mailbox as &dyn Any).downcast_ref::<Lent<R>>().map(|lent| &**lent)
     }
 
+    /// Whose record it is; `None`: they have gone.
+    pub(crate) fn books(&self) -> Option<Arc<Books>> {
+        self.books.upgrade()
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }

@@ -35,10 +35,8 @@ impl Registry {
         name: impl Into<Arc<str>>,
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
-        let ask = NameText::new(name)
-            .map_err(RegisterError::from)
-            .and_then(|name| self.addition(mailbox, vec![Label::Name(name)], by));
-        async move { self.add(ask?).await }
+        let addition = self.registration(mailbox, name, by);
+        async move { self.add(addition?).await }
     }
 
     /// The same from a plain thread.
@@ -51,8 +49,7 @@ impl Registry {
         mailbox: &R,
         name: impl Into<Arc<str>>,
     ) -> Result<(), RegisterError> {
-        let ask = self.addition(mailbox, vec![Label::Name(NameText::new(name)?)], Location::caller())?;
-        self.add_blocking(ask)
+        self.add_blocking(self.registration(mailbox, name, Location::caller())?)
     }
 
     /// Puts a name on the mailbox of this id, which is in the registry.
@@ -233,6 +230,15 @@ impl Registry {
         Record::new(mailbox, id, &self.0.books).ok_or(RegisterError::MailboxDoesNotExist(id))
     }
 
+    pub(crate) fn registration<R: Addressable>(
+        &self,
+        mailbox: &R,
+        name: impl Into<Arc<str>>,
+        by: Where,
+    ) -> Result<Addition, RegisterError> {
+        self.addition(mailbox, vec![Label::Name(NameText::new(name)?)], by)
+    }
+
     fn addition<R: Addressable>(
         &self,
         mailbox: &R,
@@ -242,7 +248,7 @@ impl Registry {
         Ok(Addition::Entry { record: self.newcomer(mailbox)?, labels, by })
     }
 
-    async fn add(&self, addition: Addition) -> Result<(), RegisterError> {
+    pub(crate) async fn add(&self, addition: Addition) -> Result<(), RegisterError> {
         self.ask(|reply| addition.into_ask(reply)).await??.accept();
         Ok(())
     }

@@ -4,8 +4,9 @@ use crate::actor::{ActorArgs, RegistryActor};
 use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER};
 use crate::background;
 use crate::books::Books;
+use crate::scope::Tenants;
 use crate::scopes;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::{ExitReason, Reaper};
 use restante_genserver::{Overflow, Server, ServerRef, Sys};
 use restante_supervisor::{Restart, Supervise, Supervisor, SupervisorRef};
@@ -45,6 +46,9 @@ pub(crate) struct Inner {
     /// Numbers them.
     pub(crate) creations: AtomicU64,
     pub(crate) parent: Option<Registry>,
+    pub(crate) tenants: Mutex<Tenants>,
+    /// How it was made: for those that are made like it.
+    pub(crate) settings: RegistryBuilder,
     tree: SupervisorRef,
 }
 
@@ -123,11 +127,13 @@ impl RegistryBuilder {
     /// # Panics
     /// When the thread of the shared runtime can't be started, where that is needed.
     pub fn start(self) -> Registry {
-        let runtime = self.runtime.or_else(|| Handle::try_current().ok()).unwrap_or_else(background::runtime);
+        let runtime =
+            self.runtime.clone().or_else(|| Handle::try_current().ok()).unwrap_or_else(background::runtime);
         let max = self
             .max_concurrent_creates
             .or_else(Admission::from_environment)
             .unwrap_or(DEFAULT_MAX_CONCURRENT_CREATES);
+        let settings = RegistryBuilder { parent: None, runtime: Some(runtime.clone()), ..self.clone() };
         let reaper = Reaper::new(runtime.clone());
         let books = Arc::new(Books::new(Arc::clone(&self.name), self.history, reaper));
         let server = Server::<RegistryActor>::settings()
@@ -163,6 +169,8 @@ impl RegistryBuilder {
             cancel: CancellationToken::new(),
             creations: AtomicU64::new(1),
             parent: self.parent,
+            tenants: Mutex::default(),
+            settings,
             tree,
         }));
         if !self.private {
