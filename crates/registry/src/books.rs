@@ -26,13 +26,13 @@ use crate::consistency::Repaired;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
 use crate::history::History;
+use crate::index::HashIndex;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use foldhash::fast::RandomState;
 use restante_core::{ExitReason, Reaper, clock, drop_quietly};
-use scc::HashIndex;
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
@@ -70,13 +70,6 @@ struct Ledger {
     ended: Option<ExitReason>,
 }
 
-/// A mailbox that is in.
-pub(crate) struct Inserted {
-    pub(crate) record: Arc<Record>,
-    /// It was not before.
-    pub(crate) fresh: bool,
-}
-
 /// How many graves are looked at after a section.
 const GRAVES: usize = 4;
 
@@ -104,11 +97,7 @@ impl Section<'_> {
     /// Whether a label is free for this creation, or for nobody's. A holder that has closed is taken out, were whoever closed it
     /// never to come.
     fn make_free(&mut self, label: &Label, creation: Option<u64>) -> Result<(), RegisterError> {
-        let record = match label {
-            Label::Name(name) => self.books.find_name(name, Arc::clone),
-            Label::Key(key) => self.books.find_key(key.kind, &key.key, Arc::clone),
-        };
-        let holder = match record {
+        let holder = match self.books.holder(label) {
             Some(record) if record.mailbox.has_closed() => {
                 self.take_out(&record, Outcome::Closed, closed_reason(&record));
                 None
@@ -128,10 +117,10 @@ impl Section<'_> {
     }
 
     /// Has the mailbox in the index: this record, or the one that was there.
-    fn bring_in(&mut self, record: &Arc<Record>) -> Result<Inserted, RegisterError> {
+    fn bring_in(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
         if let Some(known) = self.books.find_id(record.id, Arc::clone) {
             if !known.mailbox.has_closed() {
-                return Ok(Inserted { record: known, fresh: false });
+                return Ok(known);
             }
             self.take_out(&known, Outcome::Closed, closed_reason(&known));
         }
@@ -144,7 +133,7 @@ impl Section<'_> {
         let _ = self.books.ids.insert_sync(record.id, Arc::clone(record));
         self.books.mailboxes.fetch_add(1, Ordering::Relaxed);
         self.note(record.id, What::Created, before);
-        Ok(Inserted { record: Arc::clone(record), fresh: true })
+        Ok(Arc::clone(record))
     }
 
     /// Puts free labels on a mailbox that is in.
@@ -293,6 +282,13 @@ impl Books {
         self.keys.peek_with(&KeyRef { kind, key }, |_, record| f(record))
     }
 
+    fn holder(&self, label: &Label) -> Option<Arc<Record>> {
+        match label {
+            Label::Name(name) => self.find_name(name, Arc::clone),
+            Label::Key(key) => self.find_key(key.kind, &key.key, Arc::clone),
+        }
+    }
+
     /// Every mailbox that is in from the beginning of the walk to its end, once; of those that come or go meanwhile, some.
     /// False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
@@ -307,46 +303,63 @@ impl Books {
 
 /// Writes: a section each.
 impl Books {
-    /// A mailbox comes in, under these labels: all or nothing.
+    /// A mailbox comes in, under these labels: all or nothing. The record that is in for it, which has counted the grant.
     pub(crate) fn insert(
         &self,
         record: &Arc<Record>,
         labels: &[Label],
         creation: Option<u64>,
         by: By,
-    ) -> Result<Inserted, RegisterError> {
+    ) -> Result<Arc<Record>, RegisterError> {
         self.write(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
-            let inserted = section.bring_in(record)?;
+            let record = section.bring_in(record)?;
+            record.grant();
             for label in labels {
                 if creation.is_some() {
                     section.ledger.reserved.remove(label);
                 }
-                section.put_on(&inserted.record, label);
+                section.put_on(&record, label);
             }
-            Ok(inserted)
+            Ok(record)
         })
     }
 
-    /// One label more for a mailbox that is in.
-    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<(), RegisterError> {
+    /// One label more for a mailbox that is in; its record, which has counted the grant.
+    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Arc<Record>, RegisterError> {
         self.write(by, |section| {
             let record = section.known(id)?;
             section.make_free(label, None)?;
+            record.grant();
             section.put_on(&record, label);
-            Ok(())
+            Ok(record)
         })
+    }
+
+    /// Takes a grant back: its labels, and with the last one the mailbox.
+    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
+        self.write(None, |section| {
+            // (It may have gone, and its labels be on another.)
+            if record.is_gone() {
+                return;
+            }
+            if record.take_back() {
+                section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
+                return;
+            }
+            for label in labels {
+                if self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record)) {
+                    section.take_off(record, label, None);
+                }
+            }
+        });
     }
 
     /// Takes a label off; where an id is named, only from that mailbox. False: nobody has it, or another.
     pub(crate) fn remove_label(&self, label: &Label, of: Option<Uuid>, by: By) -> bool {
         self.write(by, |section| {
-            let holder = match label {
-                Label::Name(name) => self.find_name(name, Arc::clone),
-                Label::Key(key) => self.find_key(key.kind, &key.key, Arc::clone),
-            };
-            match holder.filter(|record| of.is_none_or(|id| id == record.id)) {
+            match self.holder(label).filter(|record| of.is_none_or(|id| id == record.id)) {
                 Some(record) => {
                     section.take_off(&record, label, None);
                     true
@@ -410,6 +423,7 @@ impl Books {
     }
 
     /// How many names and keys creations hold.
+    #[cfg(test)]
     pub(crate) fn reserved(&self) -> usize {
         lock(&self.writers).reserved.len()
     }

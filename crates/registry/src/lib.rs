@@ -17,6 +17,7 @@ mod entry;
 mod error;
 mod grant;
 mod history;
+mod index;
 mod look;
 mod lookup;
 mod name;
@@ -25,9 +26,12 @@ mod record;
 mod register;
 mod registry;
 mod retry;
+mod rt;
 mod scope;
 mod scopes;
 mod secondary;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod snapshot;
 mod sync;
 

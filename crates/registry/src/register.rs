@@ -223,10 +223,7 @@ impl Registry {
 
     fn newcomer<R: Addressable>(&self, mailbox: &R) -> Result<Arc<Record>, RegisterError> {
         let id = mailbox.mailbox_id();
-        // (Where it is in already, that is what the books go by.)
-        if let Some(known) = self.0.books.find_id(id, Arc::clone) {
-            return Ok(known);
-        }
+        // (Where it is in already, the books go by what they have; that may be taken out until then, so this is a fresh one.)
         Record::new(mailbox, id, &self.0.books).ok_or(RegisterError::MailboxDoesNotExist(id))
     }
 

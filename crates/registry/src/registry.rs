@@ -4,6 +4,7 @@ use crate::actor::{ActorArgs, RegistryActor};
 use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER};
 use crate::background;
 use crate::books::Books;
+use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -189,7 +190,7 @@ const RESTART_PERIOD: Duration = Duration::from_secs(5);
 fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
     let guard = EndsBooks(books);
-    runtime.spawn(async move {
+    rt::spawn(runtime, async move {
         let guard = guard;
         match tree.start().await {
             Ok(()) => {
