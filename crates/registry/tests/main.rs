@@ -1,4 +1,6 @@
 //! The public behaviour of the registry, a module per topic.
 
 mod names;
+mod properties;
+mod statics;
 mod support;

@@ -1,18 +1,12 @@
 //! Names: putting them on, looking them up, and when they are free again.
 
-use crate::support::{Ask, Counter, Idle};
+use crate::support::{Ask, Counter, Idle, counts as sizes};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{ServerRef, start};
-use restante_registry::{Holder, InvalidName, LookupError, Outcome, RegisterError, Registry, Sizes};
+use restante_registry::{Holder, InvalidName, LookupError, Outcome, RegisterError, Registry};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
-
-fn sizes(mailboxes: u64, names: u64) -> Sizes {
-    let mut sizes = Sizes::default();
-    (sizes.mailboxes, sizes.names) = (mailboxes, names);
-    sizes
-}
 
 /// Row B1: a mailbox has an id from the beginning, and no name.
 #[tokio::test]
