@@ -275,7 +275,10 @@ impl Registry {
                 self.overloaded(self.0.admission.refuse(active, self.queued()))
             }
             CallError::WouldBlock => RegisterError::WouldBlock,
-            CallError::Exited(reason) => RegisterError::ActorDied(reason),
+            // (Whoever ends a registry ends its books before its actor.)
+            CallError::Exited(reason) => {
+                self.ended().map_or(RegisterError::ActorDied(reason), RegisterError::Ended)
+            }
             _ => RegisterError::Ended(self.ended().unwrap_or(ExitReason::NoProcess)),
         }
     }
