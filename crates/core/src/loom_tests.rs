@@ -800,17 +800,18 @@ fn loom_tell_first_and_close() {
         let (_mailbox, a) = mailbox(8);
         let (early, weak) = told();
         assert!(a.tell_first(weak));
-        let closers = [a.clone(), a.clone()].map(|a| {
-            let early = Arc::clone(&early);
-            thread::spawn(move || {
-                let closed = a.close_mailbox(ExitReason::Killed);
-                assert!(!closed || early.0.load(SeqCst) == 1, "told by the one who closed it");
-                closed
-            })
-        });
+        let close = |a: &Address<u32>, early: &Told| {
+            let closed = a.close_mailbox(ExitReason::Killed);
+            assert!(!closed || early.0.load(SeqCst) == 1, "told by the one who closed it");
+            closed
+        };
+        let closer = {
+            let (a, early) = (a.clone(), Arc::clone(&early));
+            thread::spawn(move || close(&a, &early))
+        };
         let (late, weak) = told();
         let accepted = a.tell_first(weak);
-        let closed = closers.map(|c| c.join().expect("close"));
+        let closed = [close(&a, &early), closer.join().expect("close")];
         assert_eq!(closed.into_iter().filter(|c| *c).count(), 1);
         assert_eq!((early.0.load(SeqCst), late.0.load(SeqCst)), (1, usize::from(accepted)));
     });

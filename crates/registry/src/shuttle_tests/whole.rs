@@ -143,6 +143,8 @@ fn shuttle_the_actor_is_killed_beside_a_creation_and_a_registration() {
             let (registry, at) = (registry.clone(), two.1.clone());
             spawn(async move { for_a_while(async { registry.register(&at, "z").await }).await })
         };
+        // (One that is killed before it was ever up did not start, and its registry has ended.)
+        registry.insert(&two.1).await.unwrap();
         registry.actor().kill();
         yield_now().await;
         registry.actor().kill();
@@ -162,6 +164,7 @@ fn shuttle_the_actor_is_killed_beside_a_creation_and_a_registration() {
         while gone.is_none() && registry.contains("z") {
             yield_now().await;
         }
+        assert_eq!(registry.unregister("z"), matches!(gone, Some(Ok(()))));
         // (The second kill may still be on its way.)
         loop {
             match registry.register(&two.1, "z").await {
