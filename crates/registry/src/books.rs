@@ -409,11 +409,6 @@ impl Books {
         lock(&self.writers).reserved.contains_key(&Label::Name(name.clone()))
     }
 
-    /// How many names and keys creations hold.
-    pub(crate) fn reserved(&self) -> usize {
-        lock(&self.writers).reserved.len()
-    }
-
     /// Takes a mailbox out. `None`: it is not in, or not any more.
     pub(crate) fn remove(
         &self,
