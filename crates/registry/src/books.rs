@@ -32,7 +32,7 @@ use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use foldhash::fast::RandomState;
 use restante_core::{ExitReason, Reaper, clock, drop_quietly};
-use scc::HashIndex;
+use scc::{Guard, HashIndex};
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
@@ -293,15 +293,15 @@ impl Books {
         self.keys.peek_with(&KeyRef { kind, key }, |_, record| f(record))
     }
 
-    /// Every mailbox that is in from the beginning of the walk to its end, once; of those that come or go meanwhile, some.
-    /// False: `f` said to stop.
+    /// Every mailbox that is in from the beginning of the walk to its end, more than once where the map grows meanwhile; of
+    /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
-        self.ids.iter_sync(|_, record| f(record))
+        self.ids.iter(&Guard::new()).all(|(_, record)| f(record))
     }
 
     /// The same of names.
     pub(crate) fn each_name(&self, mut f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
-        self.names.iter_sync(|name, record| f(name, record))
+        self.names.iter(&Guard::new()).all(|(name, record)| f(name, record))
     }
 }
 
@@ -500,11 +500,12 @@ impl Books {
             });
             for (name, id) in orphans {
                 let before = self.sizes();
-                self.names.remove_sync(&*name);
-                self.named.fetch_sub(1, Ordering::Relaxed);
-                self.removals.fetch_add(1, Ordering::Release);
-                section.note(id, What::Unregistered(name, None), before);
-                repaired.removed += 1;
+                if self.names.remove_sync(&*name) {
+                    self.named.fetch_sub(1, Ordering::Relaxed);
+                    self.removals.fetch_add(1, Ordering::Release);
+                    section.note(id, What::Unregistered(name, None), before);
+                    repaired.removed += 1;
+                }
             }
             for (name, record) in lost {
                 let before = self.sizes();
