@@ -179,7 +179,9 @@ mod tests {
                 match random.u8(..40) {
                     0 => {
                         boxes[who] = None;
-                        model.values_mut().for_each(|of_group| drop(of_group.remove(&member.id())));
+                        for of_group in model.values_mut() {
+                            of_group.remove(&member.id());
+                        }
                     }
                     1..25 => {
                         let joined = groups.join(group, member);

@@ -17,11 +17,11 @@ use uuid::Uuid;
 /// ```
 /// use restante_core::Mailbox;
 /// use restante_registry::Member;
-/// let (mailbox, address) = Mailbox::<u32>::new();
-/// let member = Member::address(&address);
+/// let mailbox = Mailbox::<u32>::new();
+/// let member = Member::address(&mailbox.address());
 /// member.try_send(7).expect("it has room");
-/// assert_eq!(member.id(), address.id());
-/// drop((mailbox, address));
+/// assert_eq!(member.id(), mailbox.id());
+/// drop(mailbox);
 /// assert!(member.is_closed(), "the last reference has gone");
 /// ```
 pub struct Member<T> {
@@ -92,8 +92,8 @@ impl<T: Send + 'static> Member<T> {
     /// use restante_core::{Mailbox, SendError};
     /// use restante_registry::Member;
     /// enum Desk { News(String), Close }
-    /// let (mailbox, desk) = Mailbox::<Desk>::new();
-    /// let member = Member::new(&desk, |desk, news: String, options| {
+    /// let mailbox = Mailbox::<Desk>::new();
+    /// let member = Member::new(&mailbox.address(), |desk, news: String, options| {
     ///     desk.try_send_with(Desk::News(news), options).map_err(|refused| {
     ///         refused.map(|back| match back {
     ///             Desk::News(news) => news,
@@ -102,7 +102,6 @@ impl<T: Send + 'static> Member<T> {
     ///     })
     /// });
     /// member.try_send("rain".to_owned()).expect("it has room");
-    /// # drop(mailbox);
     /// ```
     pub fn new<R: Addressable>(
         reference: &R,

@@ -56,9 +56,9 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> GroupName for K {}
 /// ```
 /// use restante_core::Mailbox;
 /// use restante_registry::{Groups, Member};
-/// let (mailbox, worker) = Mailbox::<u32>::new();
+/// let mailbox = Mailbox::<u32>::new();
 /// let workers = Groups::<u32>::new();
-/// workers.join("thumbnails", &Member::address(&worker))?;
+/// workers.join("thumbnails", &Member::address(&mailbox.address()))?;
 /// assert_eq!(workers.count("thumbnails"), 1);
 /// workers.send("thumbnails", 7).expect("somebody has room");
 /// mailbox.close();
@@ -201,10 +201,10 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
     /// let groups = Groups::<u32>::new();
     /// let (now, mut monitor) = groups.monitor("workers");
     /// assert!(now.is_empty());
-    /// let (_mailbox, address) = Mailbox::<u32>::new();
-    /// groups.join("workers", &Member::address(&address)).expect("it is open");
+    /// let mailbox = Mailbox::<u32>::new();
+    /// groups.join("workers", &Member::address(&mailbox.address())).expect("it is open");
     /// let event = monitor.try_next().expect("somebody joined").expect("nothing was missed");
-    /// assert_eq!((&event.change, event.ids()), (&Change::Joined, vec![address.id()]));
+    /// assert_eq!((&event.change, event.ids()), (&Change::Joined, vec![mailbox.id()]));
     /// ```
     pub fn monitor(&self, group: impl Into<K>) -> (Vec<Member<T>>, GroupMonitor<T, K>) {
         GroupMonitor::new(&self.scope, group.into())
