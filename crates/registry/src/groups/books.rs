@@ -7,7 +7,7 @@ use super::current::Current;
 use super::member::Member;
 use super::roll::Roll;
 use super::scope::{GroupName, Tie};
-use scc::{Guard, HashIndex};
+use scc::HashIndex;
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -144,15 +144,6 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
         let place = of_group.and_then(|places| places.iter_mut().find(|place| **place == from));
         *place.expect("whoever is in a list has its place recorded") = to;
     }
-}
-
-/// All groups, without a lock: each as it was at some instant during the look. A group that did not change meanwhile is there
-/// exactly once and as it is.
-pub(super) fn all<T: Send + 'static, K: GroupName>(table: &Table<T, K>) -> HashMap<K, Roll<T>> {
-    let guard = Guard::new();
-    let rolls = table.iter(&guard).map(|(name, known)| (name.clone(), known.roll.with(Roll::clone)));
-    // (Into a map: while the table grows an entry may be met twice.)
-    rolls.filter(|(_, roll)| roll.len() > 0).collect()
 }
 
 #[cfg(all(test, not(shuttle)))]

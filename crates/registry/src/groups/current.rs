@@ -7,6 +7,12 @@ use scc::{AtomicShared, Guard, Shared, Tag};
 #[cfg(not(shuttle))]
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+/// A value that is kept, with a count.
+#[cfg(not(shuttle))]
+pub(super) type Counted<V> = Shared<V>;
+#[cfg(shuttle)]
+pub(super) type Counted<V> = std::sync::Arc<V>;
+
 /// The value as it is now.
 #[cfg(not(shuttle))]
 #[derive(Debug)]
@@ -27,6 +33,12 @@ impl<V: Send + Sync + 'static> Current<V> {
         read(now.as_ref().expect("there is always a value: `set` replaces it in one step"))
     }
 
+    /// Keeps it.
+    pub(super) fn counted(&self) -> Counted<V> {
+        let guard = Guard::new();
+        self.0.get_shared(Acquire, &guard).expect("there is always a value: `set` replaces it in one step")
+    }
+
     /// Replaces it. The old one is dropped once nobody can be reading it, by whoever notices.
     pub(super) fn set(&self, value: V) {
         drop(self.0.swap((Some(Shared::new(value)), Tag::None), Release));
@@ -44,8 +56,11 @@ impl<V: Send + Sync + 'static> Current<V> {
     }
 
     pub(super) fn with<R>(&self, read: impl FnOnce(&V) -> R) -> R {
-        let now = std::sync::Arc::clone(&self.0.lock().expect("nothing panics under it"));
-        read(&now)
+        read(&self.counted())
+    }
+
+    pub(super) fn counted(&self) -> Counted<V> {
+        std::sync::Arc::clone(&self.0.lock().expect("nothing panics under it"))
     }
 
     pub(super) fn set(&self, value: V) {

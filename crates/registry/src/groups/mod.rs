@@ -25,12 +25,14 @@ mod roll;
 mod scope;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
+mod snapshot;
 mod sync;
 
 pub use broadcast::{Published, Refused};
 pub use feed::Missed;
 pub use member::Member;
-pub use monitor::{Change, GroupEvent, GroupMonitor, ScopeMonitor, ScopeSnapshot};
+pub use monitor::{Change, GroupEvent, GroupMonitor, ScopeMonitor};
 pub use pick::{GroupSendError, Picker};
 pub use roll::Members;
 pub use scope::{DEFAULT_MONITOR_CAPACITY, GroupName, Groups, JoinError, NotJoined};
+pub use snapshot::ScopeSnapshot;

@@ -1,18 +1,14 @@
 //! Monitors of groups: who is there now, and from then on who joins and who leaves.
 
-use super::books::all;
 use super::feed::{Feed, Missed};
 use super::member::Member;
-use super::roll::Roll;
 use super::scope::{GroupName, Scope, State};
+use super::snapshot::{Changes, ScopeSnapshot};
 use restante_core::ExitReason;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// All groups of a scope at one instant, with their members.
-pub type ScopeSnapshot<T, K = Arc<str>> = HashMap<K, Vec<Member<T>>>;
 
 /// Something that happened to a group: one operation, all its members in one event.
 #[non_exhaustive]
@@ -215,7 +211,7 @@ impl<T: Send + 'static, K: GroupName> GroupMonitor<T, K> {
             self.0.catch_up(state);
             self.0.group.as_ref().and_then(|group| scope.roll(group))
         });
-        roll.iter().flat_map(Roll::iter).cloned().collect()
+        roll.iter().flat_map(|roll| roll.iter()).cloned().collect()
     }
 
     /// The number of the last operation that this monitor knows of.
@@ -270,11 +266,11 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
         let scope = Arc::clone(&self.0.scope);
         let Some(feed) = self.0.feed.clone() else {
             // (Taken down: nobody writes down for it what changes during a look.)
-            return members_of(scope.locked(|_, _| all(&scope.table)));
+            return scope.locked(|_, _| ScopeSnapshot::look(&scope.table));
         };
         let before = scope.locked(|_, _| feed.next());
         // A group that does not change from here on is read as it is, and any other is in the feed.
-        let mut rolls = all(&scope.table);
+        let looked = ScopeSnapshot::look(&scope.table);
         let changes = scope.locked(|state, _| {
             self.0.catch_up(state);
             match feed.since(before) {
@@ -283,22 +279,11 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
                     Changes::These(events, now)
                 }
                 // More happened than the feed holds: once more, and nobody writes meanwhile.
-                None => Changes::TooMany(all(&scope.table)),
+                None => Changes::TooMany(ScopeSnapshot::look(&scope.table)),
             }
         });
         // (Not under the lock: what is replaced may be the last to remember a mailbox.)
-        match changes {
-            Changes::TooMany(all) => rolls = all,
-            Changes::These(events, now) => {
-                for (event, roll) in events.iter().zip::<Vec<_>>(now) {
-                    match roll {
-                        Some(roll) => drop(rolls.insert(event.group.clone(), roll)),
-                        None => drop(rolls.remove(&event.group)),
-                    }
-                }
-            }
-        }
-        members_of(rolls)
+        looked.with(changes)
     }
 
     /// The number of the last operation that this monitor knows of.
@@ -312,18 +297,6 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
     pub fn demonitor(&mut self) -> bool {
         self.0.demonitor()
     }
-}
-
-/// What happened while a monitor looked at all groups.
-enum Changes<T, K> {
-    /// These events, after each of which the group is now so.
-    These(Vec<Arc<GroupEvent<T, K>>>, Vec<Option<Roll<T>>>),
-    /// More than was kept: so all groups are now.
-    TooMany(HashMap<K, Roll<T>>),
-}
-
-fn members_of<T, K: GroupName>(rolls: HashMap<K, Roll<T>>) -> ScopeSnapshot<T, K> {
-    rolls.into_iter().map(|(group, roll)| (group, roll.iter().cloned().collect())).collect()
 }
 
 impl<T: Send + 'static, K: GroupName + fmt::Debug> fmt::Debug for GroupMonitor<T, K> {

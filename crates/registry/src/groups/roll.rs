@@ -74,29 +74,33 @@ impl<T> fmt::Debug for Roll<T> {
     }
 }
 
-/// The members of a group at one instant, lent ([`Groups::with_members`](super::Groups::with_members)). A member that joined
+/// The members of a group at one instant, lent by [`Groups::with_members`](crate::Groups::with_members) or by a
+/// [`ScopeSnapshot`](crate::ScopeSnapshot). A member that joined
 /// several times is there several times; in no particular order.
-pub struct Members<'a, T>(pub(super) &'a Roll<T>);
+pub struct Members<'a, T>(
+    /// `None`: there is no such group.
+    pub(super) Option<&'a Roll<T>>,
+);
 
 impl<'a, T> Members<'a, T> {
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.map_or(0, Roll::len)
     }
 
     /// Whether there is nobody: then the group does not exist.
     pub fn is_empty(&self) -> bool {
-        self.0.len() == 0
+        self.len() == 0
     }
 
     /// One of them.
     pub fn get(&self, at: usize) -> Option<&'a Member<T>> {
-        self.0.get(at)
+        self.0?.get(at)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &'a Member<T>> + use<'a, T> {
-        self.0.iter()
+        self.0.into_iter().flat_map(Roll::iter)
     }
 }
 
@@ -110,7 +114,7 @@ impl<T> Copy for Members<'_, T> {}
 
 impl<T> fmt::Debug for Members<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

@@ -1,9 +1,11 @@
 //! A scope of groups: joining, leaving, reading.
 
 use super::books::{Books, Places, Table};
+use super::current::Counted;
 use super::member::Member;
-use super::monitor::{Change, Events, Feeds, GroupEvent, GroupMonitor, ScopeMonitor, ScopeSnapshot};
+use super::monitor::{Change, Events, Feeds, GroupEvent, GroupMonitor, ScopeMonitor};
 use super::roll::{Members, Roll};
+use super::snapshot::ScopeSnapshot;
 use super::sync::Lock;
 use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
@@ -165,8 +167,8 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
     {
         let guard = Guard::new();
         match self.scope.table.peek(group, &guard) {
-            Some(known) => known.roll.with(|roll| read(Members(roll))),
-            None => read(Members(&Roll::new())),
+            Some(known) => known.roll.with(|roll| read(Members(Some(roll)))),
+            None => read(Members(None)),
         }
     }
 
@@ -245,7 +247,7 @@ pub(super) struct Scope<T: Send + 'static, K: GroupName> {
 
 /// What writers share.
 pub(super) struct State<T: Send + 'static, K: GroupName> {
-    books: Books<T, K>,
+    pub(super) books: Books<T, K>,
     pub(super) feeds: Feeds<T, K>,
     pub(super) sequence: u64,
 }
@@ -282,8 +284,8 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     }
 
     /// A group's list now.
-    pub(super) fn roll(&self, group: &K) -> Option<Roll<T>> {
-        let roll = self.table.peek_with(group, |_, known| known.roll.with(Roll::clone))?;
+    pub(super) fn roll(&self, group: &K) -> Option<Counted<Roll<T>>> {
+        let roll = self.table.peek_with(group, |_, known| known.roll.counted())?;
         Some(roll).filter(|roll| roll.len() > 0)
     }
 

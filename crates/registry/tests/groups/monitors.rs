@@ -2,7 +2,7 @@
 
 use super::{ids, member};
 use restante_core::ExitReason;
-use restante_registry::{Change, GroupEvent, GroupMonitor, Groups, Missed, ScopeMonitor};
+use restante_registry::{Change, GroupEvent, GroupMonitor, Groups, Missed, ScopeMonitor, ScopeSnapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -70,7 +70,7 @@ fn a_monitor_of_a_scope_hears_of_all_groups() {
     let groups = Groups::<u32>::new();
     let ((one_mailbox, one), (_mailbox, two)) = (member(), member());
     let (before, mut monitor) = groups.monitor_scope();
-    assert_eq!((before, monitor.sequence()), (HashMap::new(), 0));
+    assert_eq!((before.len(), before.is_empty(), monitor.sequence()), (0, true, 0));
     groups.join("a", &one).unwrap();
     groups.join_many("b", &[one.clone(), two.clone()]).unwrap();
     groups.leave("b", &two).unwrap();
@@ -109,8 +109,11 @@ fn a_monitor_of_a_scope_begins_with_all_groups() {
     groups.leave("gone", &two).unwrap();
     for _ in 0..2 {
         let (now, mut monitor) = groups.monitor_scope();
-        assert_eq!(now.keys().map(|name| &**name).collect::<Vec<_>>(), ["one"]);
-        assert_eq!(ids(&now["one"]), ids(&[one.clone(), two.clone()]));
+        assert_eq!(now.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["one"]);
+        assert_eq!(
+            ids(&now.members("one").iter().cloned().collect::<Vec<_>>()),
+            ids(&[one.clone(), two.clone()])
+        );
         assert_eq!(told_of_all(&mut monitor), []);
         assert!(monitor.demonitor());
     }
@@ -217,11 +220,9 @@ fn apply(state: &mut HashMap<String, HashMap<Uuid, usize>>, event: &GroupEvent<u
     state.retain(|_, of_group| !of_group.is_empty());
 }
 
-fn state_of(
-    snapshot: HashMap<Arc<str>, Vec<restante_registry::Member<u32>>>,
-) -> HashMap<String, HashMap<Uuid, usize>> {
+fn state_of(snapshot: &ScopeSnapshot<u32>) -> HashMap<String, HashMap<Uuid, usize>> {
     let mut state: HashMap<String, HashMap<Uuid, usize>> = HashMap::new();
-    for (group, members) in snapshot {
+    for (group, members) in snapshot.iter() {
         let of_group = state.entry(group.to_string()).or_default();
         members.iter().for_each(|member| *of_group.entry(member.id()).or_default() += 1);
     }
@@ -268,7 +269,7 @@ fn a_monitor_knows_the_truth(capacity: usize) {
             })
             .collect();
         let (now, mut monitor) = groups.monitor_scope();
-        let mut state = state_of(now);
+        let mut state = state_of(&now);
         let mut last = monitor.sequence();
         let mut done = false;
         while !done {
@@ -281,13 +282,13 @@ fn a_monitor_knows_the_truth(capacity: usize) {
                         apply(&mut state, &event);
                     }
                     Err(Missed { .. }) => {
-                        state = state_of(monitor.snapshot());
+                        state = state_of(&monitor.snapshot());
                         last = monitor.sequence();
                     }
                 }
             }
         }
-        assert_eq!(state, state_of(groups.monitor_scope().0));
+        assert_eq!(state, state_of(&groups.monitor_scope().0));
         let boxes: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
         drop(boxes);
         assert_eq!(groups.which_groups().len(), 0);
