@@ -108,7 +108,9 @@ fn each_publishers_order_is_kept_with_each_subscriber() {
             })
         })
         .collect();
-    publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+    for publisher in publishers {
+        publisher.join().unwrap();
+    }
     for mailbox in &boxes {
         let all = received(mailbox);
         for publisher in 0..2 {

@@ -3,6 +3,7 @@
 use super::member;
 use restante_registry::{Groups, Member};
 use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
 
 const GROUPS: usize = 10_000;
 const SYNCS: usize = 2_000;
@@ -37,7 +38,7 @@ fn no_join_stalls_while_a_herd_of_monitors_syncs() {
     loop {
         groups.join("herd", &one).unwrap();
         groups.leave("herd", &one).unwrap();
-        if herd.iter().all(|herd| herd.is_finished()) {
+        if herd.iter().all(JoinHandle::is_finished) {
             break;
         }
         std::thread::yield_now();
@@ -70,7 +71,9 @@ async fn two_thousand_monitors_hear_of_one_join() {
 fn a_group_may_be_large() {
     let groups = Groups::<u32>::new();
     let (boxes, all): (Vec<_>, Vec<_>) = (0..20_000).map(|_| member()).unzip();
-    all.iter().for_each(|one| groups.join("large", one).unwrap());
+    for one in &all {
+        groups.join("large", one).unwrap();
+    }
     assert_eq!(groups.count("large"), all.len());
     assert_eq!(groups.broadcast("large", 1).delivered, all.len());
     all[..10_000].iter().for_each(|one| groups.leave("large", one).unwrap());

@@ -112,7 +112,9 @@ fn what_another_thread_has_done_is_seen() {
             one_mailbox.close();
             assert_eq!(members(&groups, "two"), NOBODY);
             let (mailboxes, joined): (Vec<_>, Vec<_>) = [member(), member()].into_iter().unzip();
-            joined.iter().for_each(|joined| groups.join("two", joined).unwrap());
+            for joined in &joined {
+                groups.join("two", joined).unwrap();
+            }
             (mailboxes, joined)
         };
         std::thread::spawn(run)
@@ -299,7 +301,9 @@ fn a_reader_never_sees_half_of_an_operation() {
             assert_eq!(seen.iter().filter(|id| **id == one.id()).count(), seen.len() / 2);
         }
     }
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     assert_eq!(members(&groups, "pairs"), [stays.id()]);
     drop(mailboxes);
 }

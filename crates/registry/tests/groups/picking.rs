@@ -45,7 +45,9 @@ fn members_are_picked_by_chance() {
     assert_eq!(drawn, draw(Picker::seeded(7)));
     assert_ne!(drawn, draw(Picker::seeded(8)));
     let mut times: HashMap<_, usize> = HashMap::new();
-    drawn.iter().for_each(|id| *times.entry(*id).or_default() += 1);
+    for id in drawn {
+        *times.entry(id).or_default() += 1;
+    }
     assert!(times.len() == 4 && times.values().all(|times| (60..140).contains(times)), "{times:?}");
     let in_turn = draw(Picker::round_robin());
     assert_eq!(in_turn[..4], in_turn[4..8]);
