@@ -4,6 +4,7 @@ use restante_core::Mailbox;
 use restante_registry::{Groups, Member};
 use uuid::Uuid;
 
+mod attack;
 mod herd;
 mod membership;
 mod monitors;

@@ -192,6 +192,7 @@ mod tests {
                     expected.retain(|_, times| *times > 0);
                     assert_eq!(&seen, expected);
                     assert_eq!(groups.which_groups().contains(&group), !seen.is_empty());
+                    assert_eq!(groups.scope.table.contains(&group), !seen.is_empty());
                 }
             }
         }

@@ -72,9 +72,9 @@ impl<E: Clone> Feed<E> {
     /// The cursor moves when the future is done, and not before.
     pub(super) async fn wait(&self, cursor: &mut u64) -> Result<E, Missed> {
         loop {
-            let mut rung = std::pin::pin!(self.bell.notified());
-            // Listen first, then look: or the event could come in between.
-            rung.as_mut().enable();
+            // Listen first, then look: or the event could come in between. (Who rings reaches all that have been made by then,
+            // polled or not.)
+            let rung = self.bell.notified();
             if let Some(read) = self.read(cursor) {
                 return read;
             }

@@ -10,7 +10,7 @@
 
 use super::*;
 use crate::Topics;
-use restante_core::{ExitReason, Mailbox};
+use restante_core::Mailbox;
 use shuttle::thread;
 use std::collections::HashMap;
 use std::sync::Arc;
