@@ -1,1 +1,3 @@
 //! The public behaviour of the registry, a module per topic.
+
+mod keys;
