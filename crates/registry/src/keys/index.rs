@@ -112,14 +112,14 @@ impl<Q: Hash + Eq + 'static, T: 'static> Index<Q, T> {
         Q: Clone,
     {
         let guard = Guard::new();
-        match self.map.peek(key, &guard).and_then(|cell| Some((cell, cell.group(&guard)?))) {
-            Some((cell, group)) => cell.put(Some(group.with(number, what))),
-            None => {
-                let cell = Arc::new(Cell(AtomicShared::new(Group::one(number, what))));
-                let added = self.map.insert_sync(key.clone(), cell);
-                debug_assert!(added.is_ok(), "an emptied cell has left the map under the same lock");
-            }
+        if let Some(cell) = self.map.peek(key, &guard)
+            && let Some(group) = cell.group(&guard)
+        {
+            return cell.put(Some(group.with(number, what)));
         }
+        let cell = Arc::new(Cell(AtomicShared::new(Group::one(number, what))));
+        let added = self.map.insert_sync(key.clone(), cell);
+        debug_assert!(added.is_ok(), "an emptied cell has left the map under the same lock");
     }
 
     /// Another in the place of the one with this number.

@@ -93,10 +93,14 @@ struct Line {
     waiting: VecDeque<(u64, Option<Waker>)>,
 }
 
-/// What came of leaving, to be dropped when the mutex is let go.
-struct Left<K> {
-    wake: Option<Waker>,
-    _gone: (Option<K>, Option<Waker>),
+/// What came of leaving, to be seen to when the mutex has been let go.
+enum Left<K> {
+    /// It held the lock, and somebody holds it now: who is to be woken.
+    HandedOver(Option<Waker>),
+    /// It held the lock, and nobody does now: the key, to be dropped.
+    Free(Option<K>),
+    /// It stood in line: its waker, to be dropped.
+    Line(Option<Waker>),
 }
 
 impl<K: Hash + Eq + Clone> Lines<K> {
@@ -141,19 +145,17 @@ impl<K: Hash + Eq> Lines<K> {
 
     /// It holds no longer, or waits no longer.
     fn leave(&mut self, key: &K, number: u64) -> Left<K> {
-        let mut left = Left { wake: None, _gone: (None, None) };
-        let Some(line) = self.lines.get_mut(key) else { return left };
+        let Some(line) = self.lines.get_mut(key) else { return Left::Free(None) };
         if line.holder != number {
-            if let Ok(at) = line.waiting.binary_search_by_key(&number, |(number, _)| *number) {
-                left._gone.1 = line.waiting.remove(at).and_then(|(_, waker)| waker);
-            }
-        } else if let Some((next, waker)) = line.waiting.pop_front() {
-            line.holder = next;
-            left.wake = waker;
-        } else {
-            left._gone.0 = self.lines.remove_entry(key).map(|(key, _)| key);
+            let at = line.waiting.binary_search_by_key(&number, |(number, _)| *number);
+            let place = at.ok().and_then(|at| line.waiting.remove(at));
+            return Left::Line(place.and_then(|(_, waker)| waker));
         }
-        left
+        if let Some((next, waker)) = line.waiting.pop_front() {
+            line.holder = next;
+            return Left::HandedOver(waker);
+        }
+        Left::Free(self.lines.remove_entry(key).map(|(key, _)| key))
     }
 }
 
@@ -166,9 +168,13 @@ struct Place<K: Hash + Eq> {
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
+        // (The mutex is let go at the end of this line.)
         let left = self.locks.lines.lock().leave(&self.key, self.number);
-        if let Some(waker) = left.wake {
-            waker.wake();
+        match left {
+            Left::HandedOver(Some(waker)) => waker.wake(),
+            Left::HandedOver(None) => {}
+            Left::Free(key) => drop(key),
+            Left::Line(waker) => drop(waker),
         }
     }
 }

@@ -113,6 +113,6 @@ where
             .field("key", &self.claim.key)
             .field("holder", &self.holder_id())
             .field("number", &self.number())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
