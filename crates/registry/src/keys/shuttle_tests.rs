@@ -91,7 +91,7 @@ fn shuttle_lock_cancel_unlock() {
     });
 }
 
-/// Row B7: register × close × lookup. Who knows that the mailbox has closed sees nothing of it; in the end nothing is left.
+/// Row B5: register × close × lookup. Who knows that the mailbox has closed sees nothing of it; in the end nothing is left.
 #[test]
 fn shuttle_register_close_lookup() {
     explore(|| {
@@ -151,7 +151,7 @@ fn shuttle_unregister_register_close() {
     });
 }
 
-/// Row B2: update × update × lookup: no update is lost, what is there is found, and its value never goes back.
+/// Row F1: update × update × lookup: no update is lost, what is there is found, and its value never goes back.
 #[test]
 fn shuttle_update_lookup() {
     explore(|| {
@@ -174,7 +174,7 @@ fn shuttle_update_lookup() {
     });
 }
 
-/// Row B4: a snapshot and the events after it make the present; who waits for them is woken.
+/// Row B10: a snapshot and the events after it make the present; who waits for them is woken.
 #[test]
 fn shuttle_snapshot_follow() {
     explore(|| {

@@ -424,3 +424,41 @@ where
         wake.into_iter().for_each(Waker::wake);
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::super::Keys;
+    use restante_core::Mailbox;
+
+    /// Case `links and unlinks on register/unregister`: a mailbox is watched exactly as long as it holds something.
+    #[test]
+    fn a_holder_is_watched_while_it_holds_something() {
+        let (mailbox, other) = (Mailbox::<()>::new(), Mailbox::<()>::new());
+        let me = mailbox.address();
+        let keys: Keys<&str, ()> = Keys::unique();
+        let watched = || keys.shared.table().watches.len();
+        keys.register(&me, "hello", ()).expect("it is free");
+        keys.register(&me, "world", ()).expect("it is free");
+        assert_eq!(watched(), 1);
+        keys.register(&other.address(), "hello", ()).expect_err("it is taken");
+        assert_eq!(watched(), 1, "who was refused is not watched");
+        keys.unregister(&"hello", &me);
+        assert_eq!(watched(), 1);
+        keys.unregister(&"world", &me);
+        assert_eq!(watched(), 0);
+        keys.register(&me, "hello", ()).expect("it is free");
+        mailbox.close();
+        assert_eq!((watched(), keys.shared.table().nodes.len()), (0, 0));
+    }
+
+    /// The house rule: those who listen no more are let go, also where nothing happens any more.
+    #[test]
+    fn dropped_listeners_are_let_go() {
+        let keys: Keys<&str, ()> = Keys::unique();
+        for _ in 0..3 {
+            drop(keys.listen(1));
+        }
+        let _listener = keys.listen(1);
+        assert_eq!(keys.shared.table().ears.len(), 1);
+    }
+}

@@ -2,11 +2,11 @@
 
 use super::{mailbox, seen};
 use restante_core::Address;
-use restante_registry::keys::{KeyKind, Keys};
+use restante_registry::keys::{Entry, KeyKind, Keys, Registration};
 
 type Topics = Keys<&'static str, u32>;
 
-/// Case "counts the number of keys in a registry".
+/// Case `counts the number of keys in a registry`.
 #[test]
 fn each_registration_of_a_key_counts() {
     let (_m, me) = mailbox();
@@ -16,7 +16,7 @@ fn each_registration_of_a_key_counts() {
     assert_eq!((keys.count(), keys.kind()), (2, KeyKind::Duplicate));
 }
 
-/// Case "has duplicate registrations".
+/// Case `has duplicate registrations`.
 #[test]
 fn a_holder_may_have_a_key_more_than_once() {
     let (_m, me) = mailbox();
@@ -28,7 +28,7 @@ fn a_holder_may_have_a_key_more_than_once() {
     assert_eq!(keys.keys_of(&me), ["hello", "hello", "world"]);
 }
 
-/// Case "has duplicate registrations across processes".
+/// Case `has duplicate registrations across processes`.
 #[test]
 fn many_may_have_a_key() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -43,7 +43,7 @@ fn many_may_have_a_key() {
     assert!(keys.whereis::<Address<u32>, _>("hello").unwrap().same_mailbox(&other));
 }
 
-/// Case "dispatches to multiple keys in serial". (There is no parallel dispatch: see `Keys::dispatch`.)
+/// Case `dispatches to multiple keys in serial`. (There is no parallel dispatch: see `Keys::dispatch`.)
 #[test]
 fn dispatch_hands_over_all_of_a_key_in_one_call() {
     let ((m, me), (n, other)) = (mailbox(), mailbox());
@@ -53,7 +53,7 @@ fn dispatch_hands_over_all_of_a_key_in_one_call() {
     keys.register(&other, "hello", 2).unwrap();
     keys.register(&me, "world", 3).unwrap();
     let mut calls = 0;
-    let mut send = |entries: &[restante_registry::keys::Entry<&'static str, u32>]| {
+    let mut send = |entries: &[Entry<&'static str, u32>]| {
         calls += 1;
         for entry in entries {
             entry.lent::<Address<u32>>().unwrap().try_send(*entry.value()).unwrap();
@@ -67,7 +67,7 @@ fn dispatch_hands_over_all_of_a_key_in_one_call() {
     assert_eq!(calls, 2);
 }
 
-/// Cases "unregisters by key", "unregisters with no entries".
+/// Cases `unregisters by key`, `unregisters with no entries`.
 #[test]
 fn unregistering_a_key_takes_all_of_its_holder_and_nothing_of_others() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -93,13 +93,13 @@ fn a_registration_is_ended_by_itself() {
     assert!(registrations[1].unregister() && !registrations[1].unregister());
     assert!(!registrations[1].is_registered() && registrations[2].is_registered());
     assert_eq!(keys.values_of(&"hello", &me), [0, 2]);
-    let numbers: Vec<_> = registrations.iter().map(|one| one.number()).collect();
+    let numbers: Vec<_> = registrations.iter().map(Registration::number).collect();
     assert_eq!(numbers, [1, 2, 3]);
-    let left: Vec<_> = keys.registrations_of(&"hello", &me).iter().map(|one| one.number()).collect();
+    let left: Vec<_> = keys.registrations_of(&"hello", &me).iter().map(Registration::number).collect();
     assert_eq!(left, [1, 3]);
 }
 
-/// Case "update_value is not supported": here it is, and keeps the order.
+/// Case `update_value is not supported`: here it is, and keeps the order.
 #[test]
 fn a_duplicate_registration_is_updated_by_itself() {
     let (_m, me) = mailbox();
@@ -108,11 +108,11 @@ fn a_duplicate_registration_is_updated_by_itself() {
     assert_eq!(registrations[1].update_value(|n| n + 10), Ok((11, 1)));
     assert_eq!(keys.update_value(&"hello", &me, |n| n + 20), Ok((20, 0)), "the first");
     assert_eq!(keys.values_of(&"hello", &me), [20, 11, 2]);
-    assert_eq!(keys.lookup("hello").iter().map(|entry| entry.number()).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(keys.lookup("hello").iter().map(Entry::number).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
-/// Cases "supports match patterns", "supports guards", "count_match supports match patterns", "count_match supports guard
-/// conditions".
+/// Cases `supports match patterns`, `supports guards`, `count_match supports match patterns`,
+/// `count_match supports guard conditions`.
 #[test]
 fn predicates_pick_among_the_registrations_of_a_key() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -124,7 +124,7 @@ fn predicates_pick_among_the_registrations_of_a_key() {
     assert_eq!([0, 1, 2].map(|least| keys.count_match("hello", |n| *n > least)), [2, 1, 0]);
 }
 
-/// Case "uses exact complex keys in lookup and match".
+/// Case `uses exact complex keys in lookup and match`.
 #[test]
 fn a_key_is_what_it_is_and_no_pattern() {
     let (_m, me) = mailbox();
@@ -135,7 +135,7 @@ fn a_key_is_what_it_is_and_no_pattern() {
     assert_eq!(keys.count_match(&(None, "topic"), |_| true), 1);
 }
 
-/// Cases "unregister_match supports patterns", "unregister_match supports guards".
+/// Cases `unregister_match supports patterns`, `unregister_match supports guards`.
 #[test]
 fn unregistering_by_value_leaves_the_others() {
     let (_m, me) = mailbox();
@@ -150,7 +150,7 @@ fn unregistering_by_value_leaves_the_others() {
     assert_eq!((keys.count(), keys.lookup("hello").len()), (0, 0));
 }
 
-/// Cases "select all", "select allows multiple specs", "count_select supports match specs".
+/// Cases `select all`, `select allows multiple specs`, `count_select supports match specs`.
 #[test]
 fn select_sees_each_registration_once() {
     let (_m, me) = mailbox();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Names = Keys<&'static str, u32>;
 
-/// Case "clean up registry on process crash".
+/// Case `clean up registry on process crash`.
 #[test]
 fn a_closed_mailbox_leaves_nothing_in_the_registry() {
     let ((m, me), (_n, other)) = (mailbox(), mailbox());
@@ -26,7 +26,7 @@ fn a_closed_mailbox_leaves_nothing_in_the_registry() {
     assert_eq!(keys.register(&me, "late", 3).unwrap_err(), RegisterError::HolderClosed);
 }
 
-/// Row B5: a registration is memory, not life.
+/// Row B10: a registration is memory, not life.
 #[test]
 fn a_registration_keeps_no_mailbox_open() {
     let keys = Names::unique();
@@ -39,7 +39,7 @@ fn a_registration_keeps_no_mailbox_open() {
     assert!(entry.lent::<Address<u32>>().unwrap().try_send(1).is_err());
 }
 
-/// Row B5: and what one gets out of an entry is life.
+/// Row B10: and what one gets out of an entry is life.
 #[test]
 fn a_holder_that_was_looked_up_counts() {
     let keys = Names::unique();
@@ -52,7 +52,7 @@ fn a_holder_that_was_looked_up_counts() {
     assert_eq!(keys.count(), 0);
 }
 
-/// Row B7: names survive a restart of their server.
+/// Row G5: keys survive a restart of their server.
 #[tokio::test]
 async fn a_registration_outlives_the_incarnations_of_its_server() {
     quiet();
@@ -73,11 +73,14 @@ async fn a_registration_outlives_the_incarnations_of_its_server() {
     assert_eq!(registration.update_value(|n| n + 1), Ok((2, 1)));
 }
 
-/// Row B7: keys are free again before monitors of the final end fire, however it comes about.
+/// How a server's end comes about.
+type End = fn(&ServerRef<Clerk>);
+
+/// Row B5: keys are free again before monitors of the final end fire, however it comes about.
 #[tokio::test]
 async fn a_key_is_free_before_monitors_hear_of_the_end() {
     quiet();
-    let ends: [(&str, fn(&ServerRef<Clerk>)); 5] = [
+    let ends: [(&str, End); 5] = [
         ("panic", |clerk| clerk.cast(Tell::Panic).unwrap()),
         ("stop", |clerk| clerk.cast(Tell::Stop(ExitReason::Normal)).unwrap()),
         ("error", |clerk| clerk.cast(Tell::Stop(ExitReason::error("no"))).unwrap()),
@@ -112,7 +115,7 @@ async fn a_key_is_free_before_monitors_hear_of_the_end() {
     }
 }
 
-/// Row B7: and before those hear who wait to send.
+/// Row B5: and before those hear who wait to send.
 #[tokio::test]
 async fn a_key_is_free_before_waiting_senders_hear_of_the_end() {
     let mailbox = Mailbox::<u32>::with(Mailbox::settings().capacity(1)).unwrap();
@@ -167,7 +170,7 @@ fn values_are_dropped_at_once() {
     assert_eq!(dropped(), 0);
 }
 
-/// Failure mode 16: a value's drop closes a mailbox, whose end comes to the registry that drops it.
+/// A value's drop closes a mailbox, whose end comes to the registry that drops it.
 #[test]
 fn a_value_may_be_the_last_to_hold_a_mailbox() {
     let keys: Keys<&str, Option<Address<u32>>> = Keys::unique();

@@ -32,7 +32,7 @@ fn line(seq: u64, kind: &str, key: &'static str, value: u32) -> (u64, String, &'
     (seq, kind.to_owned(), key, value)
 }
 
-/// Case "allows listeners". Row B4: of a removal at its holder's end too, with the reason.
+/// Case `allows listeners`. Row B10: of a removal at its holder's end too, with the reason.
 #[test]
 fn listeners_hear_of_all_that_happens_in_order() {
     let ((_m, me), (n, other)) = (mailbox(), mailbox());
@@ -57,7 +57,7 @@ fn listeners_hear_of_all_that_happens_in_order() {
     assert_eq!(heard(&mut second), expected);
 }
 
-/// Row B4: the moment of the snapshot is the moment in which the listener begins.
+/// Row B10: the moment of the snapshot is the moment in which the listener begins.
 #[test]
 fn a_snapshot_is_followed_without_a_gap() {
     let ((_m, me), (n, other)) = (mailbox(), mailbox());
@@ -71,7 +71,7 @@ fn a_snapshot_is_followed_without_a_gap() {
     assert_eq!(heard(&mut listener), [line(3, "normal", "b", 2)]);
 }
 
-/// Row B4, row E2: who is too slow loses the oldest, is told how many, and can begin anew.
+/// Row B10: who is too slow loses the oldest, is told how many, and can begin anew.
 #[test]
 fn a_slow_listener_is_told_what_it_missed() {
     let (_m, me) = mailbox();

@@ -39,7 +39,7 @@ async fn holder(
     (task, unlock)
 }
 
-/// Case "does not lock when using different keys". Nor does a registration lock anything.
+/// Case `does not lock when using different keys`. Nor does a registration lock anything.
 #[tokio::test]
 async fn different_keys_have_different_locks() {
     let (_m, me) = super::mailbox();
@@ -53,7 +53,7 @@ async fn different_keys_have_different_locks() {
     assert_eq!(keys.locked(), 0);
 }
 
-/// Case "locks when using the same key".
+/// Case `locks when using the same key`.
 #[tokio::test]
 async fn the_same_key_is_held_by_one_at_a_time() {
     let keys = Locks::duplicate();
@@ -66,7 +66,7 @@ async fn the_same_key_is_held_by_one_at_a_time() {
     assert_eq!(keys.locked(), 0);
 }
 
-/// Case "locks when the one holding the lock raises".
+/// Case `locks when the one holding the lock raises`.
 #[tokio::test]
 async fn a_panic_frees_the_lock() {
     quiet();
@@ -80,7 +80,7 @@ async fn a_panic_frees_the_lock() {
     drop(keys.lock(&"ok").await);
 }
 
-/// Case "locks when the one holding the lock terminates": an aborted task.
+/// Case `locks when the one holding the lock terminates`: an aborted task.
 #[tokio::test]
 async fn an_aborted_task_frees_the_lock() {
     let keys = Locks::unique();
@@ -92,7 +92,7 @@ async fn an_aborted_task_frees_the_lock() {
     assert_eq!(keys.locked(), 0);
 }
 
-/// Case "locks when the one holding the lock terminates": a killed server, in the middle of a handler.
+/// Case `locks when the one holding the lock terminates`: a killed server, in the middle of a handler.
 #[tokio::test]
 async fn a_killed_server_frees_the_lock() {
     let keys = Locks::unique();
@@ -106,7 +106,7 @@ async fn a_killed_server_frees_the_lock() {
     assert_eq!(keys.locked(), 0);
 }
 
-/// Case "locks when the one waiting for the lock terminates".
+/// Case `locks when the one waiting for the lock terminates`.
 #[tokio::test]
 async fn a_dead_waiter_is_skipped() {
     let keys = Locks::unique();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 type Names = Keys<&'static str, u32>;
 
-/// Case "counts 0 keys in an empty registry", "empty list for empty registry".
+/// Case `counts 0 keys in an empty registry`, `empty list for empty registry`.
 #[test]
 fn an_empty_registry_counts_and_shows_nothing() {
     let keys = Names::unique();
@@ -19,7 +19,7 @@ fn an_empty_registry_counts_and_shows_nothing() {
     assert!(keys.lookup("hello").is_empty());
 }
 
-/// Case "counts the number of keys in a registry".
+/// Case `counts the number of keys in a registry`.
 #[test]
 fn each_registration_counts() {
     let (_m, me) = mailbox();
@@ -29,7 +29,7 @@ fn each_registration_counts() {
     assert_eq!(keys.count(), 2);
 }
 
-/// Case "has unique registrations".
+/// Case `has unique registrations`.
 #[test]
 fn a_unique_key_is_taken_for_its_own_holder_too() {
     let (_m, me) = mailbox();
@@ -46,7 +46,7 @@ fn a_unique_key_is_taken_for_its_own_holder_too() {
     assert_eq!(keys.keys_of(&me), ["hello", "world"]);
 }
 
-/// Case "has unique registrations across processes".
+/// Case `has unique registrations across processes`.
 #[test]
 fn who_comes_second_is_told_who_holds_the_key() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -59,7 +59,7 @@ fn who_comes_second_is_told_who_holds_the_key() {
     assert_eq!(seen(&keys.lookup("hello")), [(other.id(), 1)]);
 }
 
-/// Cases "doesn't grow ets on already_registered", "doesn't grow ets on already_registered across processes".
+/// Cases `doesn't grow ets on already_registered`, `doesn't grow ets on already_registered across processes`.
 #[test]
 fn a_refusal_leaves_nothing_behind() {
     let ((_m, me), (n, other)) = (mailbox(), mailbox());
@@ -80,7 +80,7 @@ fn a_refusal_leaves_nothing_behind() {
 /// Takes over a key as soon as its holder has closed: before the registry itself has heard of it.
 struct Heir {
     keys: Names,
-    heir: Address<u32>,
+    next: Address<u32>,
     seen: Mutex<Vec<Result<(), RegisterError>>>,
 }
 
@@ -88,17 +88,17 @@ impl OnClose for Heir {
     fn on_close(&self, _: &ExitReason) {
         assert!(self.keys.lookup("hello").is_empty(), "a closed holder is not shown");
         assert_eq!(self.keys.count(), 2, "the registry has not heard of it yet");
-        let taken = self.keys.register(&self.heir, "hello", 2).map(drop);
+        let taken = self.keys.register(&self.next, "hello", 2).map(drop);
         self.seen.lock().unwrap().push(taken);
     }
 }
 
-/// Case "has unique registrations even if partition is delayed": a stale holder is replaced at once.
+/// Case `has unique registrations even if partition is delayed`: a stale holder is replaced at once.
 #[test]
 fn a_closed_holder_is_replaced_before_the_registry_has_heard_of_it() {
-    let ((m, holder), (_n, heir)) = (mailbox(), mailbox());
+    let ((m, holder), (_n, next)) = (mailbox(), mailbox());
     let keys = Names::unique();
-    let heir = Arc::new(Heir { keys: keys.clone(), heir, seen: Mutex::default() });
+    let heir = Arc::new(Heir { keys: keys.clone(), next, seen: Mutex::default() });
     let told: Weak<Heir> = Arc::downgrade(&heir);
     // Told before the registry, which asks to be told later.
     assert!(holder.tell_first(told));
@@ -107,14 +107,14 @@ fn a_closed_holder_is_replaced_before_the_registry_has_heard_of_it() {
     let mut listener = keys.listen(8);
     m.close();
     assert_eq!(*heir.seen.lock().unwrap(), [Ok(())]);
-    assert_eq!(seen(&keys.lookup("hello")), [(heir.heir.id(), 2)]);
-    assert_eq!((keys.count(), keys.keys_of(&heir.heir)), (1, vec!["hello"]));
+    assert_eq!(seen(&keys.lookup("hello")), [(heir.next.id(), 2)]);
+    assert_eq!((keys.count(), keys.keys_of(&heir.next)), (1, vec!["hello"]));
     let told: Vec<_> = std::iter::from_fn(|| listener.try_next()).map(|event| format!("{event:?}")).collect();
     let kinds: Vec<_> = told.iter().map(|event| event.split('(').next().unwrap()).collect();
     assert_eq!(kinds, ["Unregistered", "Registered", "Unregistered"], "{told:?}");
 }
 
-/// Cases "supports match patterns", "supports guard conditions".
+/// Cases `supports match patterns`, `supports guard conditions`.
 #[test]
 fn a_look_up_takes_a_predicate() {
     let (_m, me) = mailbox();
@@ -125,7 +125,7 @@ fn a_look_up_takes_a_predicate() {
     assert!(keys.lookup_match("world", |_| true).is_empty());
 }
 
-/// Cases "count_match supports match patterns", "count_match supports guard conditions".
+/// Cases `count_match supports match patterns`, `count_match supports guard conditions`.
 #[test]
 fn a_count_takes_a_predicate() {
     let (_m, me) = mailbox();
@@ -136,7 +136,7 @@ fn a_count_takes_a_predicate() {
     assert_eq!(keys.count_match("world", |_| true), 0);
 }
 
-/// Cases "unregister_match supports patterns", "unregister_match supports guards".
+/// Cases `unregister_match supports patterns`, `unregister_match supports guards`.
 #[test]
 fn unregistering_takes_a_predicate() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -149,7 +149,7 @@ fn unregistering_takes_a_predicate() {
     assert!(keys.lookup("hello").is_empty());
 }
 
-/// Case "compares using ===": by `Eq`, and whatever borrows alike finds it.
+/// Case `compares using ===`: by `Eq`, and whatever borrows alike finds it.
 #[test]
 fn keys_are_compared_with_eq() {
     let (_m, me) = mailbox();
@@ -160,7 +160,7 @@ fn keys_are_compared_with_eq() {
     assert_eq!((keys.value_of("1"), keys.value_of("1.0"), keys.value_of("")), (Some(1), Some(2), None));
 }
 
-/// Case "updates current process value".
+/// Case `updates current process value`.
 #[test]
 fn only_the_holder_updates_and_else_the_function_is_not_called() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -180,7 +180,7 @@ fn only_the_holder_updates_and_else_the_function_is_not_called() {
     assert_eq!(registration.update_value(raise), Err(NotRegistered));
 }
 
-/// Case "dispatches to a single key".
+/// Case `dispatches to a single key`.
 #[test]
 fn dispatch_is_not_called_for_nobody() {
     let (m, me) = mailbox();
@@ -198,7 +198,7 @@ fn dispatch_is_not_called_for_nobody() {
     assert_eq!(m.receiver().unwrap().try_receive(), Ok(5));
 }
 
-/// Row F6: what a caller does to himself hurts nobody else.
+/// Row G5: what a caller does to himself hurts nobody else.
 #[test]
 fn a_panic_in_a_closure_is_the_callers_alone() {
     super::quiet();
@@ -217,7 +217,7 @@ fn a_panic_in_a_closure_is_the_callers_alone() {
     assert_eq!(keys.unregister(&"hello", &me), 1);
 }
 
-/// Cases "unregisters process by key", "unregisters with no entries".
+/// Cases `unregisters process by key`, `unregisters with no entries`.
 #[test]
 fn unregistering_is_always_fine() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -233,7 +233,7 @@ fn unregistering_is_always_fine() {
     assert_eq!(keys.register(&other, "hello", 3).map(|registration| registration.value()), Ok(Some(3)));
 }
 
-/// Case "via callbacks": a key names a server, by its own type.
+/// Case `via callbacks`: a key names a server, by its own type.
 #[tokio::test]
 async fn a_key_leads_to_its_server_without_a_cast() {
     let clerk = start::<Clerk>(()).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_key_leads_to_its_server_without_a_cast() {
     assert_eq!(refused, RegisterError::KeyTaken { holder: clerk.id() });
 }
 
-/// Cases "select all", "select supports full match specs", "select supports guard conditions".
+/// Cases `select all`, `select supports full match specs`, `select supports guard conditions`.
 #[test]
 fn select_picks_and_shapes() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -262,7 +262,7 @@ fn select_picks_and_shapes() {
     assert_eq!(keys.select(|entry| (*entry.value() > 1).then(|| *entry.key())), ["two", "three"]);
 }
 
-/// Cases "count_select supports match specs", "count_select supports guard conditions".
+/// Cases `count_select supports match specs`, `count_select supports guard conditions`.
 #[test]
 fn count_select_counts_what_is_such() {
     let (_m, me) = mailbox();
