@@ -35,7 +35,7 @@ use uuid::Uuid;
 /// use restante_registry::keys::Keys;
 ///
 /// let rooms: Keys<&str, u32> = Keys::duplicate();
-/// let (ada, bea) = (Mailbox::new(), Mailbox::new());
+/// let (ada, bea) = (Mailbox::<String>::new(), Mailbox::<String>::new());
 /// rooms.register(&ada.address(), "lobby", 1)?;
 /// rooms.register(&bea.address(), "lobby", 2)?;
 ///
