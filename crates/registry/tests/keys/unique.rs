@@ -80,6 +80,7 @@ fn a_refusal_leaves_nothing_behind() {
 /// Takes over a key as soon as its holder has closed: before the registry itself has heard of it.
 struct Heir {
     keys: Names,
+    closing: Address<u32>,
     next: Address<u32>,
     seen: Mutex<Vec<Result<(), RegisterError>>>,
 }
@@ -88,6 +89,8 @@ impl OnClose for Heir {
     fn on_close(&self, _: &ExitReason) {
         assert!(self.keys.lookup("hello").is_empty(), "a closed holder is not shown");
         assert_eq!(self.keys.count(), 2, "the registry has not heard of it yet");
+        let late = self.keys.register(&self.closing, "late", 3).map(drop);
+        assert_eq!(late, Err(RegisterError::HolderClosed));
         let taken = self.keys.register(&self.next, "hello", 2).map(drop);
         self.seen.lock().unwrap().push(taken);
     }
@@ -98,7 +101,7 @@ impl OnClose for Heir {
 fn a_closed_holder_is_replaced_before_the_registry_has_heard_of_it() {
     let ((m, holder), (_n, next)) = (mailbox(), mailbox());
     let keys = Names::unique();
-    let heir = Arc::new(Heir { keys: keys.clone(), next, seen: Mutex::default() });
+    let heir = Arc::new(Heir { keys: keys.clone(), closing: holder.clone(), next, seen: Mutex::default() });
     let told: Weak<Heir> = Arc::downgrade(&heir);
     // Told before the registry, which asks to be told later.
     assert!(holder.tell_first(told));
