@@ -23,6 +23,7 @@ mod error;
 mod grant;
 mod groups;
 mod history;
+pub mod keys;
 mod look;
 mod lookup;
 mod name;

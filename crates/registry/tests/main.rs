@@ -1,6 +1,7 @@
 //! The public behaviour of the registry, a module per topic.
 
 mod groups;
+mod keys;
 mod names;
 mod support;
 mod topics;
