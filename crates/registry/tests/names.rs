@@ -15,6 +15,7 @@ fn sizes(mailboxes: u64, names: u64) -> Sizes {
 }
 
 /// Row B1: a mailbox has an id from the beginning, and no name.
+/// Clause 26.4.
 #[tokio::test]
 async fn a_mailbox_without_a_name_is_reached_by_its_id() {
     let registry = Registry::start();
@@ -29,6 +30,7 @@ async fn a_mailbox_without_a_name_is_reached_by_its_id() {
 }
 
 /// Row B2: all or nothing; several names a mailbox, one mailbox a name.
+/// Clause 26.2.
 #[tokio::test]
 async fn names_are_put_on_and_taken_off() {
     let registry = Registry::start();
@@ -65,6 +67,7 @@ async fn names_are_put_on_and_taken_off() {
 }
 
 /// Row B3: absent, of another type, and closed are three errors.
+/// Clause 26.6.
 #[tokio::test]
 async fn a_failed_look_up_says_why() {
     let registry = Registry::builder().name("here").start();
@@ -90,6 +93,7 @@ async fn a_failed_look_up_says_why() {
 }
 
 /// Rows 14 and 15 of the failure modes: a name is free before anybody hears of the end.
+/// Clause 26.1.
 #[tokio::test]
 async fn a_name_is_free_again_before_a_monitor_fires() {
     let registry = Registry::start();

@@ -37,6 +37,7 @@ fn subscribers_of_a_topic_get_what_is_published_to_it() {
 }
 
 /// Rows G5, D4: a publisher never waits, and nothing is dropped in silence.
+/// Clause 29.5.
 #[test]
 fn a_full_subscriber_is_reported_with_the_message_and_holds_nobody_up() {
     let topics = Topics::<u32>::new();
@@ -90,6 +91,7 @@ fn an_end_unsubscribes() {
 }
 
 /// Rows G5, D1: two publishers, two subscribers: the order of each publisher is kept with each subscriber.
+/// Clause 29.5.
 #[test]
 fn each_publishers_order_is_kept_with_each_subscriber() {
     let topics = Topics::<(u8, u32)>::new();

@@ -22,6 +22,7 @@ fn a_group_is_there_from_its_first_join_to_its_last_leave() {
 }
 
 /// Row G5. `pg_SUITE:single`, its first half.
+/// Clause 29.1.
 #[test]
 fn who_joins_three_times_has_to_leave_three_times() {
     let groups = Groups::<u32>::new();
@@ -51,6 +52,7 @@ fn an_end_takes_one_of_two_out() {
 }
 
 /// Row G5. `pg_SUITE:errors` and `process_owner_check`: who cannot be a member spoils the whole join.
+/// Clause 29.2.
 #[test]
 fn who_has_closed_cannot_join_and_nobody_joins_with_it() {
     let groups = Groups::<u32>::new();
@@ -244,6 +246,7 @@ fn a_membership_does_not_keep_a_mailbox_open() {
 }
 
 /// Row G5. Whoever hears of the end, by a monitor, finds the group without it.
+/// Clause 29.2.
 #[test]
 fn memberships_are_over_before_monitors_of_the_end_fire() {
     let groups = Groups::<u32>::new();
@@ -277,6 +280,7 @@ fn a_groups_name_may_be_of_any_type() {
 }
 
 /// Row G5. While others come and go, a reader sees whole lists: a pair that joins and leaves at once is there or is not.
+/// Clause 29.3.
 #[test]
 fn a_reader_never_sees_half_of_an_operation() {
     let groups = Groups::<u32>::new();

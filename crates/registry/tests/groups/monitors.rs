@@ -157,6 +157,7 @@ fn one_may_monitor_several_groups_and_the_scope() {
 }
 
 /// Row G5. `pg_SUITE:forced_sync`: who has lost the thread is told how much is missing, and takes a new snapshot.
+/// Clause 29.4.
 #[test]
 fn a_monitor_that_lags_is_told_how_many_it_missed_and_starts_afresh() {
     let groups = Groups::<u32>::with_monitor_capacity(4);
@@ -294,6 +295,7 @@ fn a_monitor_knows_the_truth(capacity: usize) {
 }
 
 /// Row G5: see above.
+/// Clause 29.4.
 #[test]
 fn a_snapshot_and_what_follows_are_the_whole_truth() {
     a_monitor_knows_the_truth(1_000_000);

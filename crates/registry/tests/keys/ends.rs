@@ -53,6 +53,7 @@ fn a_holder_that_was_looked_up_counts() {
 }
 
 /// Row G5: keys survive a restart of their server.
+/// Clause 30.1.
 #[tokio::test]
 async fn a_registration_outlives_the_incarnations_of_its_server() {
     quiet();
@@ -77,6 +78,7 @@ async fn a_registration_outlives_the_incarnations_of_its_server() {
 type End = fn(&ServerRef<Clerk>);
 
 /// Row B5: keys are free again before monitors of the final end fire, however it comes about.
+/// Clause 30.1.
 #[tokio::test]
 async fn a_key_is_free_before_monitors_hear_of_the_end() {
     quiet();

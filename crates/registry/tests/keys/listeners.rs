@@ -33,6 +33,7 @@ fn line(seq: u64, kind: &str, key: &'static str, value: u32) -> (u64, String, &'
 }
 
 /// Case `allows listeners`. Row B10: of a removal at its holder's end too, with the reason.
+/// Clause 30.5.
 #[test]
 fn listeners_hear_of_all_that_happens_in_order() {
     let ((_m, me), (n, other)) = (mailbox(), mailbox());
@@ -58,6 +59,7 @@ fn listeners_hear_of_all_that_happens_in_order() {
 }
 
 /// Row B10: the moment of the snapshot is the moment in which the listener begins.
+/// Clause 30.5.
 #[test]
 fn a_snapshot_is_followed_without_a_gap() {
     let ((_m, me), (n, other)) = (mailbox(), mailbox());

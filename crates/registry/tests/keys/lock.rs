@@ -107,6 +107,7 @@ async fn a_killed_server_frees_the_lock() {
 }
 
 /// Case `locks when the one waiting for the lock terminates`.
+/// Clause 30.6.
 #[tokio::test]
 async fn a_dead_waiter_is_skipped() {
     let keys = Locks::unique();
@@ -128,6 +129,7 @@ async fn a_dead_waiter_is_skipped() {
 }
 
 /// First come, first served: nobody overtakes.
+/// Clause 30.6.
 #[tokio::test]
 async fn waiters_are_served_in_the_order_in_which_they_came() {
     let keys = Locks::unique();

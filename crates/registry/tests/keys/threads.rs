@@ -10,6 +10,7 @@ use std::thread;
 const ROUNDS: u32 = 2_000;
 
 /// Row F1: what is there all the while is always found, whatever is written meanwhile.
+/// Clause 30.3.
 #[test]
 fn a_registration_that_stays_is_always_found() {
     let keys: Keys<u32, u32> = Keys::duplicate();

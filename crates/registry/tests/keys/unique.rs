@@ -47,6 +47,7 @@ fn a_unique_key_is_taken_for_its_own_holder_too() {
 }
 
 /// Case `has unique registrations across processes`.
+/// Clause 30.2.
 #[test]
 fn who_comes_second_is_told_who_holds_the_key() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
@@ -97,6 +98,7 @@ impl OnClose for Heir {
 }
 
 /// Case `has unique registrations even if partition is delayed`: a stale holder is replaced at once.
+/// Clause 30.2.
 #[test]
 fn a_closed_holder_is_replaced_before_the_registry_has_heard_of_it() {
     let ((m, holder), (_n, next)) = (mailbox(), mailbox());
@@ -164,6 +166,7 @@ fn keys_are_compared_with_eq() {
 }
 
 /// Case `updates current process value`.
+/// Clause 30.4.
 #[test]
 fn only_the_holder_updates_and_else_the_function_is_not_called() {
     let ((_m, me), (_n, other)) = (mailbox(), mailbox());
