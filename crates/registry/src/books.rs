@@ -26,7 +26,7 @@ use crate::consistency::Repaired;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
 use crate::history::History;
-use crate::index::HashIndex;
+use crate::index::{HashIndex, walk};
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
@@ -289,15 +289,15 @@ impl Books {
         }
     }
 
-    /// Every mailbox that is in from the beginning of the walk to its end, once; of those that come or go meanwhile, some.
-    /// False: `f` said to stop.
+    /// Every mailbox that is in from the beginning of the walk to its end, more than once where the map grows meanwhile; of
+    /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
-        self.ids.iter_sync(|_, record| f(record))
+        walk(&self.ids, |_, record| f(record))
     }
 
     /// The same of names.
-    pub(crate) fn each_name(&self, mut f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
-        self.names.iter_sync(|name, record| f(name, record))
+    pub(crate) fn each_name(&self, f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
+        walk(&self.names, f)
     }
 }
 
@@ -507,22 +507,22 @@ impl Books {
                 return;
             }
             // (Whatever put the index wrong may not have counted.)
-            let mut names = 0;
-            self.each_name(|_, _| {
-                names += 1;
-                true
-            });
-            self.named.store(names, Ordering::Relaxed);
+            self.named.store(self.names.len() as u64, Ordering::Relaxed);
             for (name, record) in orphaned {
                 let before = self.sizes();
-                self.names.remove_sync(&*name);
-                self.named.fetch_sub(1, Ordering::Relaxed);
-                self.removals.fetch_add(1, Ordering::Release);
-                section.note(record.id, What::Unregistered(name, None), before);
-                section.ledger.graves.push_back(record);
-                repaired.removed += 1;
+                if self.names.remove_sync(&*name) {
+                    self.named.fetch_sub(1, Ordering::Relaxed);
+                    self.removals.fetch_add(1, Ordering::Release);
+                    section.note(record.id, What::Unregistered(name, None), before);
+                    section.ledger.graves.push_back(record);
+                    repaired.removed += 1;
+                }
             }
             for (name, record) in missing {
+                // (Walked over twice, where the map has just grown.)
+                if !self.is_missing(&name, &record) {
+                    continue;
+                }
                 let before = self.sizes();
                 if self.names.insert_sync(name.clone(), Arc::clone(&record)).is_ok() {
                     self.named.fetch_add(1, Ordering::Relaxed);

@@ -76,6 +76,7 @@ impl Books {
         found.orphaned_names.sort_unstable();
         found.orphaned_names.dedup();
         found.missing_names.sort_unstable();
+        found.missing_names.dedup();
         found
     }
 
@@ -107,7 +108,7 @@ impl Books {
         self.leads_to(name, record) && !self.has(record, name)
     }
 
-    fn is_missing(&self, name: &NameText, record: &Arc<Record>) -> bool {
+    pub(crate) fn is_missing(&self, name: &NameText, record: &Arc<Record>) -> bool {
         self.has(record, name) && !self.leads_to(name, record)
     }
 

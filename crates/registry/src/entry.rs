@@ -9,6 +9,7 @@ use crate::record::{Record, Resource};
 use crate::registry::Registry;
 use crate::secondary::SecondaryKey;
 use restante_core::{Addressable, ExitReason};
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -77,8 +78,10 @@ impl Registry {
             }
             true
         });
+        // (The walk may come to one twice, while the map grows.)
+        let mut seen = HashSet::with_capacity_and_hasher(all.len(), foldhash::fast::RandomState::default());
         // (After the walk: `which` is the user's code.)
-        all.retain(|entry| which(entry));
+        all.retain(|entry| seen.insert(entry.record.id) && which(entry));
         all
     }
 

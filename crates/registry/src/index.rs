@@ -6,9 +6,21 @@
 
 #[cfg(not(shuttle))]
 pub(crate) use scc::HashIndex;
+#[cfg(not(shuttle))]
+use std::hash::{BuildHasher, Hash};
 
 #[cfg(shuttle)]
-pub(crate) use stand_in::HashIndex;
+pub(crate) use stand_in::{HashIndex, walk};
+
+/// Every entry that is in from the beginning of the walk to its end, more than once where the map grows meanwhile; of those
+/// that come or go, some. No lock. False: `f` said to stop.
+#[cfg(not(shuttle))]
+pub(crate) fn walk<K: Clone + Eq + Hash, V: Clone, S: BuildHasher>(
+    index: &HashIndex<K, V, S>,
+    mut f: impl FnMut(&K, &V) -> bool,
+) -> bool {
+    index.iter(&scc::Guard::new()).all(|(key, value)| f(key, value))
+}
 
 #[cfg(shuttle)]
 mod stand_in {
@@ -66,25 +78,29 @@ mod stand_in {
             removed.is_some()
         }
 
-        /// Of those that come or go meanwhile some are met, as chance will have it.
-        pub(crate) fn iter_sync(&self, mut f: impl FnMut(&K, &V) -> bool) -> bool {
-            let mut walked: Vec<K> = Vec::new();
-            loop {
-                let next = {
-                    let entries = self.entries();
-                    entries.iter().find(|(k, _)| !walked.contains(k)).cloned()
-                };
-                let Some((key, value)) = next else { return true };
-                // (It may be gone by now, and be met all the same, as one that was read from its bucket just before.)
-                if (thread_rng().gen_bool(0.5) || self.find(&key).is_some()) && !f(&key, &value) {
-                    return false;
-                }
-                walked.push(key);
-            }
+        pub(crate) fn len(&self) -> usize {
+            self.entries().len()
         }
 
         pub(crate) fn retain_sync(&self, mut f: impl FnMut(&K, &V) -> bool) {
             self.entries().retain(|(k, v)| f(k, v));
+        }
+    }
+
+    /// Of those that come or go meanwhile some are met, as chance will have it.
+    pub(crate) fn walk<K: Eq + Hash + Clone, V: Clone, S>(
+        index: &HashIndex<K, V, S>,
+        mut f: impl FnMut(&K, &V) -> bool,
+    ) -> bool {
+        let mut walked: Vec<K> = Vec::new();
+        loop {
+            let next = index.entries().iter().find(|(k, _)| !walked.contains(k)).cloned();
+            let Some((key, value)) = next else { return true };
+            // (It may be gone by now, and be met all the same, as one that was read from its bucket just before.)
+            if (thread_rng().gen_bool(0.5) || index.find(&key).is_some()) && !f(&key, &value) {
+                return false;
+            }
+            walked.push(key);
         }
     }
 }

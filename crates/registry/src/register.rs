@@ -39,19 +39,6 @@ impl Registry {
         async move { self.add(addition?).await }
     }
 
-    /// The same from a plain thread.
-    ///
-    /// # Errors
-    /// As [`Registry::register`], and [`RegisterError::WouldBlock`] inside a runtime.
-    #[track_caller]
-    pub fn register_blocking<R: Addressable>(
-        &self,
-        mailbox: &R,
-        name: impl Into<Arc<str>>,
-    ) -> Result<(), RegisterError> {
-        self.add_blocking(self.registration(mailbox, name, Location::caller())?)
-    }
-
     /// Puts a name on the mailbox of this id, which is in the registry.
     ///
     /// # Errors
@@ -236,7 +223,7 @@ impl Registry {
         self.addition(mailbox, vec![Label::Name(NameText::new(name)?)], by)
     }
 
-    fn addition<R: Addressable>(
+    pub(crate) fn addition<R: Addressable>(
         &self,
         mailbox: &R,
         labels: Vec<Label>,
@@ -250,7 +237,7 @@ impl Registry {
         Ok(())
     }
 
-    fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
+    pub(crate) fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
         let asked = self.0.actor.call_blocking(|reply| Command(addition.into_ask(reply)));
         asked.map_err(|error| self.refused(error))??.accept();
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// Row B1: a mailbox has an id from the beginning, and no name.
+/// Clause 26.4.
 #[tokio::test]
 async fn a_mailbox_without_a_name_is_reached_by_its_id() {
     let registry = Registry::start();
@@ -23,6 +24,7 @@ async fn a_mailbox_without_a_name_is_reached_by_its_id() {
 }
 
 /// Row B2: all or nothing; several names a mailbox, one mailbox a name.
+/// Clause 26.2.
 #[tokio::test]
 async fn names_are_put_on_and_taken_off() {
     let registry = Registry::start();
@@ -59,6 +61,7 @@ async fn names_are_put_on_and_taken_off() {
 }
 
 /// Row B3: absent, of another type, and closed are three errors.
+/// Clause 26.6.
 #[tokio::test]
 async fn a_failed_look_up_says_why() {
     let registry = Registry::builder().name("here").start();
@@ -84,6 +87,7 @@ async fn a_failed_look_up_says_why() {
 }
 
 /// Rows 14 and 15 of the failure modes: a name is free before anybody hears of the end.
+/// Clause 26.1.
 #[tokio::test]
 async fn a_name_is_free_again_before_a_monitor_fires() {
     let registry = Registry::start();
@@ -118,5 +122,16 @@ async fn the_last_reference_takes_the_names_along() {
     registry.register(&mailbox.address(), "box").await.unwrap();
     assert!(registry.contains("box"));
     drop(mailbox);
+    assert_eq!(registry.sizes(), sizes(0, 0));
+}
+
+/// Row B5: a server that nobody restarts takes its names along when it crashes.
+#[tokio::test]
+async fn a_crash_for_good_frees_the_names() {
+    let registry = Registry::start();
+    let counter = start::<Counter>(1).await.unwrap();
+    registry.register(&counter, "counter").await.unwrap();
+    assert!(counter.call(Ask::Crash).await.is_err());
+    counter.join().await;
     assert_eq!(registry.sizes(), sizes(0, 0));
 }

@@ -222,7 +222,7 @@ impl Bench {
                 known.is_in |= known.open;
             }
             Op::UnregisterAll(_) => {
-                assert_eq!(registry.unregister_all(id), std::mem::take(&mut known.names).len())
+                assert_eq!(registry.unregister_all(id), std::mem::take(&mut known.names).len());
             }
             Op::Destroy(_) => {
                 known.open &= !known.is_in;
@@ -396,7 +396,9 @@ fn write(registry: &Registry, slots: &Shared, random: &mut fastrand::Rng, runtim
             assert!(!closed || at.is_closed());
         }
         4 => {
-            drop(registry.creation().name(name).key("k", key).run_blocking(async { Ok::<_, Infallible>(at) }))
+            drop(
+                registry.creation().name(name).key("k", key).run_blocking(async { Ok::<_, Infallible>(at) }),
+            );
         }
         5 => runtime.block_on(async {
             let never = pending::<Result<Address<u8>, Infallible>>();
@@ -414,7 +416,7 @@ fn write(registry: &Registry, slots: &Shared, random: &mut fastrand::Rng, runtim
         12 => drop(registry.remove(id)),
         13 => {
             let mailbox = slots[slot].lock().unwrap().take();
-            if let Some(mailbox) = mailbox.filter(|mailbox| mailbox.close()) {
+            if let Some(mailbox) = mailbox.filter(Mailbox::close) {
                 assert_eq!(registry.find(mailbox.id(), Address::<u8>::id), None, "free when it returns");
             }
         }
@@ -473,7 +475,10 @@ fn readers_find_all_right_at_every_instant() {
     const STEPS: usize = 100;
     let seed: u64 =
         std::env::var("RESTANTE_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("RESTANTE_SEED={seed}");
+    #[expect(clippy::print_stdout, reason = "a failed run is repeated by its seed")]
+    {
+        println!("RESTANTE_SEED={seed}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut quiet = 0;
     for case in 0..CASES {
@@ -503,7 +508,9 @@ fn readers_find_all_right_at_every_instant() {
             for reader in readers {
                 quiet += reader.join().expect("the readers found all right");
             }
-            written.into_iter().for_each(|w| w.expect("the writers found all right"));
+            for writer in written {
+                writer.expect("the writers found all right");
+            }
         });
         while registry.capacity().active_creates > 0 {
             std::thread::yield_now();
