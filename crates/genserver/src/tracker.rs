@@ -174,9 +174,9 @@ impl std::fmt::Debug for Tracker {
     }
 }
 
-/// Whether any runtime is tracked.
+/// Whether any runtime is tracked: whether it is worth making what could be.
 #[inline(always)]
-fn is_on() -> bool {
+pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed) != 0
 }
 

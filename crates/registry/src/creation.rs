@@ -207,7 +207,8 @@ fn commit<R: Addressable, E>(
     match reservation.commit(&record) {
         Ok(inserted) => {
             dowry.give_to(&inserted.record, &books);
-            let granted = Granted::inserted(&books, &inserted, std::mem::take(&mut reservation.labels));
+            let labels = std::mem::take(&mut reservation.labels);
+            let granted = Granted::inserted(&books, &inserted, labels, reservation.by);
             Ok(Created { granted, mailbox })
         }
         Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(&mailbox)),

@@ -1,6 +1,6 @@
 //! An addition on its way to whoever asked for it: undone, unless it is accepted.
 
-use crate::books::{Books, Inserted};
+use crate::books::{Books, By, Inserted};
 use crate::ending::Outcome;
 use crate::secondary::Label;
 use restante_core::ExitReason;
@@ -12,28 +12,31 @@ use uuid::Uuid;
 pub(crate) struct Granted {
     books: Arc<Books>,
     id: Uuid,
+    labels: Vec<Label>,
+    by: By,
     undo: Undo,
 }
 
 enum Undo {
     Nothing,
-    Labels(Vec<Label>),
+    Labels,
     Entry,
 }
 
 impl Granted {
-    pub(crate) fn inserted(books: &Arc<Books>, inserted: &Inserted, labels: Vec<Label>) -> Self {
-        let undo = if inserted.fresh { Undo::Entry } else { Undo::Labels(labels) };
-        Self { books: Arc::clone(books), id: inserted.record.id, undo }
+    pub(crate) fn inserted(books: &Arc<Books>, inserted: &Inserted, labels: Vec<Label>, by: By) -> Self {
+        let undo = if inserted.fresh { Undo::Entry } else { Undo::Labels };
+        Self { books: Arc::clone(books), id: inserted.record.id, labels, by, undo }
     }
 
-    pub(crate) fn label(books: &Arc<Books>, id: Uuid, label: Label) -> Self {
-        Self { books: Arc::clone(books), id, undo: Undo::Labels(vec![label]) }
+    pub(crate) fn label(books: &Arc<Books>, id: Uuid, label: Label, by: By) -> Self {
+        Self { books: Arc::clone(books), id, labels: vec![label], by, undo: Undo::Labels }
     }
 
     /// It has come to whoever asked.
     pub(crate) fn accept(mut self) {
         self.undo = Undo::Nothing;
+        self.books.track(self.id, &self.labels, self.by);
     }
 }
 
@@ -42,9 +45,9 @@ impl Drop for Granted {
         match std::mem::replace(&mut self.undo, Undo::Nothing) {
             Undo::Nothing => {}
             Undo::Entry => drop(self.books.remove(self.id, Outcome::Abandoned, &ExitReason::Normal, None)),
-            Undo::Labels(labels) => {
-                for label in labels {
-                    self.books.remove_label(&label, Some(self.id), None);
+            Undo::Labels => {
+                for label in &self.labels {
+                    self.books.remove_label(label, Some(self.id), None);
                 }
             }
         }

@@ -30,6 +30,7 @@ mod scopes;
 mod secondary;
 mod snapshot;
 mod sync;
+mod tracked;
 
 pub use actor::{ActorArgs, Command, RegistryActor};
 pub use admission::{
