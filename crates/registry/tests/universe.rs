@@ -9,9 +9,10 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// For registries that live in other runtimes, whose answers paused time would not wait for.
+/// For registries that live in other runtimes, whose answers paused time would not wait for. (As long as the watch over calls takes to see that
+/// nobody waits any more, and some.)
 fn real_time() -> Universe {
-    Universe::new().real_time().shutdown(Duration::from_millis(50))
+    Universe::new().real_time().shutdown(Duration::from_secs(1))
 }
 
 /// What the universe says when this is left over.
