@@ -100,7 +100,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (registry, over) = (registry.clone(), Arc::clone(&over));
         move || Latencies::measure(&registry, &over)
     });
-
     println!("{SESSIONS} sessions at once, {slow:?} each, {LIMIT} at a time");
     let began = Instant::now();
     let (start_told, mut starting) = mpsc::channel(SESSIONS);
