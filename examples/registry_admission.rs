@@ -132,7 +132,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let latencies = reader.join().map_err(|_| "the reader panicked")?;
 
     starts.sort_unstable();
-    for wave in starts.chunk_by(|one, next| *next - *one < slow / 2) {
+    for wave in starts.chunk_by(|one, next| next.saturating_sub(*one) < slow / 2) {
         println!("a wave: {} started, from {:?} to {:?}", wave.len(), wave[0], wave[wave.len() - 1]);
     }
     let Latencies { found, longest, .. } = latencies;

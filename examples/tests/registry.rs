@@ -1,4 +1,5 @@
 //! The code of `docs/guide/registry.md`. The page quotes from here, and a test sees to it that it goes on doing so.
+#![expect(clippy::print_stdout, reason = "the page prints")]
 
 use restante::prelude::*;
 use restante::registry::{Followed, InScope, LookupError, RegisterError, Retry, Signal};
@@ -11,6 +12,8 @@ use tokio::sync::mpsc;
 type Done = Result<(), Box<dyn Error>>;
 
 const COUNTER: Name<Counter> = Name::new("counter");
+/// Which it is not.
+const OF_STRINGS: MailboxName<String> = MailboxName::new("counter");
 
 struct Counter(u64);
 
@@ -55,8 +58,7 @@ async fn a_typed_name_knows_what_it_leads_to() -> Done {
     COUNTER.of(&registry).with(|counter| counter.add(2))??;
     assert_eq!(COUNTER.of(&registry).whereis()?.get().await?, 42);
 
-    const OTHER: MailboxName<String> = MailboxName::new("counter");
-    for found in [OTHER, MailboxName::new("cuonter")].map(|name| name.of(&registry).whereis()) {
+    for found in [OF_STRINGS, MailboxName::new("cuonter")].map(|name| name.of(&registry).whereis()) {
         match found {
             Err(LookupError::WrongType { found, .. }) => println!("it is a {found}"),
             Err(LookupError::NotFound(why)) => println!("did you mean {:?}?", why.nearest),

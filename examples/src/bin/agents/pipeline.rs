@@ -164,6 +164,22 @@ mod tests {
         assert!(report.is_clean() && names.is_clean() && tally.lost == 0, "{report}");
     }
 
+    /// Their tools and files have the same names, each in a registry of its own.
+    #[test]
+    fn two_runs_at_once_do_not_meet() {
+        let (path, found) = folder("two");
+        let (one, other) = Universe::new().run(async |_| {
+            let run = || run(found.clone(), Vec::new(), setup(), async || pending().await);
+            tokio::join!(run(), run())
+        });
+        std::fs::remove_dir_all(path).expect("it is ours");
+        for outcome in [one, other] {
+            let Outcome { results, names, .. } = outcome.expect("the tree lives");
+            assert_eq!((results.totals().words, results.totals().unfinished), (6, 0));
+            assert!(names.is_clean(), "{names:?}");
+        }
+    }
+
     /// Crashes and kills cost no result, and leave nothing behind.
     #[test]
     fn chaos_changes_no_result_and_leaves_nothing() {
