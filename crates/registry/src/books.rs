@@ -31,6 +31,7 @@ use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::tracked::TrackedNames;
 use foldhash::fast::RandomState;
 use restante_core::{ExitReason, Reaper, clock, drop_quietly};
 use std::collections::{HashMap, VecDeque};
@@ -68,6 +69,8 @@ struct Ledger {
     graves: VecDeque<Arc<Record>>,
     /// No creation and no mailbox comes in any more.
     ended: Option<ExitReason>,
+    /// What test kits look at; empty elsewhere.
+    tracked: TrackedNames,
 }
 
 /// How many graves are looked at after a section.
@@ -160,6 +163,10 @@ impl Section<'_> {
         match label {
             Label::Name(name) => {
                 self.books.names.remove_sync(&**name);
+                // (Asked first: a name that is not there would be hashed.)
+                if !self.ledger.tracked.is_empty() {
+                    self.ledger.tracked.remove(name);
+                }
                 self.books.named.fetch_sub(1, Ordering::Relaxed);
                 // Release: whoever reads the new count finds the name gone.
                 self.books.removals.fetch_add(1, Ordering::Release);
@@ -225,6 +232,7 @@ impl Books {
                 reserved: HashMap::new(),
                 graves: VecDeque::new(),
                 ended: None,
+                tracked: TrackedNames::new(),
             }),
             changed: Notify::new(),
             reaper,
@@ -536,6 +544,11 @@ impl Books {
             }
         });
         repaired
+    }
+
+    /// The names that are tracked, under the lock.
+    pub(crate) fn with_tracked<T>(&self, f: impl FnOnce(&mut TrackedNames) -> T) -> T {
+        f(&mut lock(&self.writers).tracked)
     }
 
     /// A look at the history, under the lock.

@@ -207,7 +207,8 @@ fn commit<R: Addressable, E>(
     match reservation.commit(&record) {
         Ok(record) => {
             dowry.give_to(&record, &books);
-            let granted = Granted::new(&books, record, std::mem::take(&mut reservation.labels));
+            let labels = std::mem::take(&mut reservation.labels);
+            let granted = Granted::new(&books, record, labels, reservation.by);
             Ok(Created { granted, mailbox })
         }
         Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(&mailbox)),

@@ -1,6 +1,6 @@
 //! An addition on its way to whoever asked for it: undone, unless it is accepted.
 
-use crate::books::Books;
+use crate::books::{Books, By};
 use crate::record::Record;
 use crate::secondary::Label;
 use std::sync::Arc;
@@ -13,17 +13,20 @@ pub(crate) struct Granted {
     record: Arc<Record>,
     /// `None`: it has been accepted.
     labels: Option<Vec<Label>>,
+    by: By,
 }
 
 impl Granted {
     /// The record has counted it ([`Record::grant`]).
-    pub(crate) fn new(books: &Arc<Books>, record: Arc<Record>, labels: Vec<Label>) -> Self {
-        Self { books: Arc::clone(books), record, labels: Some(labels) }
+    pub(crate) fn new(books: &Arc<Books>, record: Arc<Record>, labels: Vec<Label>, by: By) -> Self {
+        Self { books: Arc::clone(books), record, labels: Some(labels), by }
     }
 
     /// It has come to whoever asked.
     pub(crate) fn accept(mut self) {
-        self.labels = None;
+        if let Some(labels) = self.labels.take() {
+            self.books.track(self.record.id, &labels, self.by);
+        }
     }
 }
 

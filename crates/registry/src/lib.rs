@@ -42,6 +42,7 @@ mod shuttle_tests;
 mod snapshot;
 mod sync;
 mod topic;
+mod tracked;
 
 pub use actor::{ActorArgs, Command, RegistryActor};
 pub use admission::{

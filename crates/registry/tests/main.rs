@@ -7,3 +7,4 @@ mod properties;
 mod statics;
 mod support;
 mod topics;
+mod universe;
