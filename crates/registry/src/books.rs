@@ -25,7 +25,7 @@ use crate::change::{Change, Sizes, What};
 use crate::consistency::Repaired;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
-use crate::history::History;
+use crate::history::{At, History};
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
@@ -70,12 +70,8 @@ struct Ledger {
     ended: Option<ExitReason>,
 }
 
-/// A mailbox that is in.
-pub(crate) struct Inserted {
-    pub(crate) record: Arc<Record>,
-    /// It was not before.
-    pub(crate) fresh: bool,
-}
+/// A mailbox that is in; it has been noted that a grant of it is on its way.
+pub(crate) struct Inserted(pub(crate) Arc<Record>);
 
 /// How many graves are looked at after a section.
 const GRAVES: usize = 4;
@@ -104,11 +100,7 @@ impl Section<'_> {
     /// Whether a label is free for this creation, or for nobody's. A holder that has closed is taken out, were whoever closed it
     /// never to come.
     fn make_free(&mut self, label: &Label, creation: Option<u64>) -> Result<(), RegisterError> {
-        let record = match label {
-            Label::Name(name) => self.books.find_name(name, Arc::clone),
-            Label::Key(key) => self.books.find_key(key.kind, &key.key, Arc::clone),
-        };
-        let holder = match record {
+        let holder = match self.books.holder(label) {
             Some(record) if record.mailbox.has_closed() => {
                 self.take_out(&record, Outcome::Closed, closed_reason(&record));
                 None
@@ -128,10 +120,10 @@ impl Section<'_> {
     }
 
     /// Has the mailbox in the index: this record, or the one that was there.
-    fn bring_in(&mut self, record: &Arc<Record>) -> Result<Inserted, RegisterError> {
+    fn bring_in(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
         if let Some(known) = self.books.find_id(record.id, Arc::clone) {
             if !known.mailbox.has_closed() {
-                return Ok(Inserted { record: known, fresh: false });
+                return Ok(known);
             }
             self.take_out(&known, Outcome::Closed, closed_reason(&known));
         }
@@ -144,7 +136,7 @@ impl Section<'_> {
         let _ = self.books.ids.insert_sync(record.id, Arc::clone(record));
         self.books.mailboxes.fetch_add(1, Ordering::Relaxed);
         self.note(record.id, What::Created, before);
-        Ok(Inserted { record: Arc::clone(record), fresh: true })
+        Ok(Arc::clone(record))
     }
 
     /// Puts free labels on a mailbox that is in.
@@ -252,9 +244,13 @@ impl Books {
         let result = f(&mut section);
         let Section { out, ended, .. } = section;
         let changed = ledger.history.next() != first;
-        let to_trace: Vec<Change> = match ledger.history.since(first) {
-            Some(changes) if traced && changed => changes.cloned().collect(),
-            _ => Vec::new(),
+        let to_trace: Vec<Change> = if traced && changed {
+            // (Of many changes in one section some may have fallen out of a short history already.)
+            let fallen = out.iter().filter(|change| change.seq >= first);
+            let kept_from = out.last().map_or(first, |change| first.max(change.seq + 1));
+            fallen.chain(ledger.history.since(kept_from).into_iter().flatten()).cloned().collect()
+        } else {
+            Vec::new()
         };
         let buried = bury(&mut ledger.graves);
         drop(ledger);
@@ -318,41 +314,58 @@ impl Books {
         self.write(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
-            let inserted = section.bring_in(record)?;
+            let record = section.bring_in(record)?;
             for label in labels {
                 if creation.is_some() {
                     section.ledger.reserved.remove(label);
                 }
-                section.put_on(&inserted.record, label);
+                section.put_on(&record, label);
             }
-            Ok(inserted)
+            record.grant();
+            Ok(Inserted(record))
         })
     }
 
     /// One label more for a mailbox that is in.
-    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<(), RegisterError> {
+    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Inserted, RegisterError> {
         self.write(by, |section| {
             let record = section.known(id)?;
             section.make_free(label, None)?;
             section.put_on(&record, label);
-            Ok(())
+            record.grant();
+            Ok(Inserted(record))
         })
     }
 
-    /// Takes a label off; where an id is named, only from that mailbox. False: nobody has it, or another.
-    pub(crate) fn remove_label(&self, label: &Label, of: Option<Uuid>, by: By) -> bool {
-        self.write(by, |section| {
-            let holder = match label {
-                Label::Name(name) => self.find_name(name, Arc::clone),
-                Label::Key(key) => self.find_key(key.kind, &key.key, Arc::clone),
-            };
-            match holder.filter(|record| of.is_none_or(|id| id == record.id)) {
-                Some(record) => {
-                    section.take_off(&record, label, None);
-                    true
-                }
-                None => false,
+    /// Takes back a grant that nobody took: its labels; the mailbox too, unless others want it.
+    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
+        self.write(None, |section| {
+            if record.grant_given_up() {
+                section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
+                return;
             }
+            // (Where the record has gone out meanwhile, none is its any more.)
+            let its = |label: &&Label| self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
+            labels.iter().filter(its).for_each(|label| section.take_off(record, label, None));
+        });
+    }
+
+    /// The record that has this label.
+    fn holder(&self, label: &Label) -> Option<Arc<Record>> {
+        match label {
+            Label::Name(name) => self.find_name(name, Arc::clone),
+            Label::Key(key) => self.find_key(key.kind, &key.key, Arc::clone),
+        }
+    }
+
+    /// Takes a label off. False: nobody has it.
+    pub(crate) fn remove_label(&self, label: &Label, by: By) -> bool {
+        self.write(by, |section| match self.holder(label) {
+            Some(record) => {
+                section.take_off(&record, label, None);
+                true
+            }
+            None => false,
         })
     }
 
@@ -369,12 +382,15 @@ impl Books {
     /// Metadata is nobody's way to a mailbox: no change of the registry's.
     pub(crate) fn set_metadata(
         &self,
-        id: Uuid,
+        record: &Record,
         key: String,
         value: Option<String>,
     ) -> Result<(), RegisterError> {
         self.write(None, |section| {
-            let record = section.known(id)?;
+            section.check_open()?;
+            if record.is_gone() || record.mailbox.has_closed() {
+                return Err(RegisterError::MailboxDoesNotExist(record.id));
+            }
             record.relabel(|labels| match value {
                 Some(value) => labels.metadata.insert(key, value),
                 None => labels.metadata.remove(&key),
@@ -414,29 +430,17 @@ impl Books {
         lock(&self.writers).reserved.len()
     }
 
-    /// Takes a mailbox out. `None`: it is not in, or not any more.
-    pub(crate) fn remove(
-        &self,
-        id: Uuid,
-        outcome: Outcome,
-        reason: &ExitReason,
-        by: By,
-    ) -> Option<Arc<Record>> {
+    /// Takes a mailbox out; where it is destroyed, closes it. False: it is not in, or not any more.
+    pub(crate) fn remove(&self, id: Uuid, outcome: Outcome, reason: &ExitReason, by: By) -> bool {
         self.write(by, |section| {
-            let record = self.find_id(id, Arc::clone)?;
-            section.take_out(&record, outcome, reason.clone()).then_some(record)
+            let known = self.find_id(id, Arc::clone);
+            known.is_some_and(|record| section.take_out(&record, outcome, reason.clone()))
         })
     }
 
-    /// Takes a mailbox out and closes it. False: it is not in.
-    pub(crate) fn destroy(&self, id: Uuid, reason: ExitReason, by: By) -> bool {
-        match self.remove(id, Outcome::Destroyed, &reason, by) {
-            Some(record) => {
-                record.mailbox.close(reason);
-                true
-            }
-            None => false,
-        }
+    /// Takes this one out and closes its mailbox. False: it has gone out already.
+    pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: &ExitReason, by: By) -> bool {
+        self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason.clone()))
     }
 
     /// From the one who closed it, before anybody else is told.
@@ -457,7 +461,9 @@ impl Books {
             ids.push(record.id);
             true
         });
-        ids.iter().for_each(|id| drop(self.remove(*id, Outcome::RegistryEnded, reason, None)));
+        ids.iter().for_each(|id| {
+            self.remove(*id, Outcome::RegistryEnded, reason, None);
+        });
         self.changed.notify_waiters();
         ended
     }
@@ -521,6 +527,13 @@ impl Books {
             }
         });
         repaired
+    }
+
+    /// What somebody who follows comes to next, and whether nothing will ever come after it: of one instant.
+    pub(crate) fn read(&self, place: &mut u64) -> (At, bool) {
+        let ledger = lock(&self.writers);
+        let over = ledger.ended.is_some() && self.sizes().mailboxes == 0;
+        (ledger.history.read(place), over)
     }
 
     /// A look at the history, under the lock.

@@ -5,10 +5,10 @@
 //! the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
 use crate::books::Books;
-use crate::ending::Ending;
+use crate::ending::{Ending, Outcome};
 use crate::name_text::NameText;
 use crate::secondary::SecondaryKey;
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use restante_core::addressable::{Lent, OnClose};
@@ -32,6 +32,8 @@ pub(crate) trait Held: Any + Send + Sync {
     fn label(&self) -> String;
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
     fn tell_no_more_at(&self, whom: usize);
+    /// A record of it that is in no index. `None`: it has closed.
+    fn record(&self, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>>;
 }
 
 impl<R: Addressable> Held for Lent<R> {
@@ -60,6 +62,9 @@ impl<R: Addressable> Held for Lent<R> {
     fn tell_no_more_at(&self, whom: usize) {
         R::tell_no_more_at(self, whom);
     }
+    fn record(&self, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>> {
+        Record::new(&**self, id, books)
+    }
 }
 
 /// One mailbox in a registry. The mailbox lies at its end, so that a record is one allocation.
@@ -69,10 +74,16 @@ pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     books: Weak<Books>,
     /// It is not in the index any more, or will not come in.
     gone: AtomicBool,
+    /// How many grants of it are on their way to whoever asked ([`crate::grant`]), and whether one has ever arrived
+    /// ([`ARRIVED`]).
+    grants: AtomicU32,
     labels: ArcSwapOption<Labels>,
     hold: Mutex<Hold>,
     pub(crate) mailbox: H,
 }
+
+/// A grant of a record has arrived: the record stays, whatever becomes of other grants.
+const ARRIVED: u32 = 1 << 31;
 
 /// Under what a mailbox is found. The truth; the indexes are made from it.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +131,7 @@ impl<R: Addressable> Record<Lent<R>> {
             id,
             books: Arc::downgrade(books),
             gone: AtomicBool::new(false),
+            grants: AtomicU32::new(0),
             labels: ArcSwapOption::empty(),
             hold: Mutex::new(Hold::Empty),
             mailbox: Lent::new(of),
@@ -148,6 +160,27 @@ impl Record {
     /// Under the writers' lock. False when it was gone before.
     pub(crate) fn set_gone(&self) -> bool {
         !self.gone.swap(true, Ordering::AcqRel)
+    }
+
+    /// Under the writers' lock: a grant of it sets out.
+    pub(crate) fn grant(&self) {
+        self.grants.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A grant has arrived. (One step: nobody sees it neither on its way nor there.)
+    pub(crate) fn grant_arrived(&self) {
+        let arrived = |grants: u32| Some((grants - 1) | ARRIVED);
+        let _ = self.grants.fetch_update(Ordering::Relaxed, Ordering::Relaxed, arrived);
+    }
+
+    /// Under the writers' lock: nobody took a grant. True: none has arrived, and no other is on its way.
+    pub(crate) fn grant_given_up(&self) -> bool {
+        self.grants.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    /// A new record of the same mailbox, to come in where this one has gone out. `None`: the mailbox has closed.
+    pub(crate) fn again(&self, books: &Arc<Books>) -> Option<Arc<Record>> {
+        self.mailbox.record(self.id, books)
     }
 
     /// A look at what it is found under.
@@ -240,8 +273,8 @@ impl Record {
         }
     }
 
-    /// It is in no index any more: tells the watchers, drops what it owns, and hands clean-up over. Outside of any lock. False:
-    /// that has been done.
+    /// It is in no index any more: tells the watchers, drops what it owns, hands clean-up over, and closes the mailbox where it
+    /// was destroyed. Outside of any lock. False: that has been done.
     pub(crate) fn end(&self, ending: &Ending, reaper: &Reaper) -> bool {
         let owned = {
             let mut hold = lock(&self.hold);
@@ -252,7 +285,10 @@ impl Record {
                 }
             }
         };
-        let Hold::Some(owned) = owned else { return true };
+        let Hold::Some(owned) = owned else {
+            self.close_if_destroyed(ending);
+            return true;
+        };
         let Owned { kept, resources, watchers } = *owned;
         for watcher in watchers {
             // (Nobody waits any more: all right.)
@@ -261,10 +297,20 @@ impl Record {
         for resource in resources.into_iter().rev() {
             resource.end(ending, reaper);
         }
+        self.close_if_destroyed(ending);
         if let Some(reason) = drop_quietly(kept) {
             tracing::error!(%reason, "the drop of a registered mailbox panicked");
         }
         true
+    }
+}
+
+impl Record {
+    /// Before the reference goes that the entry keeps, which may be the last: the mailbox closes for the reason that was given.
+    fn close_if_destroyed(&self, ending: &Ending) {
+        if ending.outcome == Outcome::Destroyed {
+            self.mailbox.close(ending.reason.clone());
+        }
     }
 }
 
