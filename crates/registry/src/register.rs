@@ -170,9 +170,9 @@ impl Registry {
     /// Takes a name off its mailbox, which stays in the registry. False: nobody has it.
     #[track_caller]
     pub fn unregister(&self, name: &str) -> bool {
+        let by = Location::caller();
         // (What is no name, nobody has.)
-        NameText::new(name)
-            .is_ok_and(|name| self.0.books.remove_label(&Label::Name(name), Some(Location::caller())))
+        NameText::new(name).is_ok_and(|name| self.0.books.remove_label(&Label::Name(name), Some(by)))
     }
 
     /// Takes all its names off a mailbox, which stays in the registry: how many it had.

@@ -9,7 +9,7 @@ use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::{ExitReason, Reaper};
 use restante_genserver::{Overflow, Server, ServerRef, Sys};
-use restante_supervisor::{Restart, Supervise, Supervisor, SupervisorRef};
+use restante_supervisor::{Backoff, Restart, Supervise, Supervisor, SupervisorRef};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -148,6 +148,8 @@ impl RegistryBuilder {
         let tree = Supervisor::one_for_one()
             .name(format!("{} supervisor", self.name))
             .intensity(RESTARTS, RESTART_PERIOD)
+            // It keeps nothing that could be broken when it begins again; whoever waits for it is not to wait longer.
+            .backoff(Backoff::NONE)
             .child(child)
             .build()
             .expect("one child has no twin");
@@ -159,7 +161,7 @@ impl RegistryBuilder {
         );
         let tasks = TaskTracker::new();
         tasks.close();
-        begin(&runtime, tree.clone(), Arc::clone(&books));
+        begin(&runtime, tree.clone(), EndsBooks { books: Arc::clone(&books), actor: actor.clone() });
         let registry = Registry(Arc::new(Inner {
             books,
             admission: Arc::new(Admission::new(max, self.retry_after)),
@@ -186,9 +188,8 @@ const RESTARTS: u32 = 100;
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts the tree in its runtime, and tells the books when it has ended.
-fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
+fn begin(runtime: &Handle, tree: SupervisorRef, guard: EndsBooks) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
-    let guard = EndsBooks(books);
     runtime.spawn(async move {
         let guard = guard;
         match tree.start().await {
@@ -202,13 +203,18 @@ fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
 }
 
 /// Ends the books when the tree ends, or the task that would tell of it does with its runtime.
-struct EndsBooks(Arc<Books>);
+struct EndsBooks {
+    books: Arc<Books>,
+    actor: ServerRef<RegistryActor>,
+}
 
 impl EndsBooks {
     fn end(&self, reason: &ExitReason) {
-        if self.0.end(reason) && !reason.is_orderly() {
-            tracing::error!(registry = &*self.0.name, %reason, critical = true, "a registry has ended: it answers no more");
+        if self.books.end(reason) && !reason.is_orderly() {
+            tracing::error!(registry = &*self.books.name, %reason, critical = true, "a registry has ended: it answers no more");
         }
+        // Its supervisor has closed it, unless it never came to begin: nobody is to wait for it.
+        self.actor.close(reason.clone());
     }
 }
 

@@ -1,7 +1,11 @@
 //! The public behaviour of the registry, a module per topic.
 
 mod admission;
+mod anywhere;
 mod exits;
 mod heard;
+mod lifetimes;
+mod looking;
 mod names;
+mod scopes;
 mod support;
