@@ -105,13 +105,11 @@ impl Admission {
     /// What the environment says, if it says a number.
     pub(crate) fn from_environment() -> Option<usize> {
         let text = std::env::var(MAX_CONCURRENT_CREATES).ok()?;
-        match text.trim().parse() {
-            Ok(max) => Some(max),
-            Err(_) => {
-                tracing::warn!(variable = MAX_CONCURRENT_CREATES, value = text, "not a number: ignored");
-                None
-            }
+        let max = text.trim().parse().ok();
+        if max.is_none() {
+            tracing::warn!(variable = MAX_CONCURRENT_CREATES, value = text, "not a number: ignored");
         }
+        max
     }
 
     pub(crate) fn max(&self) -> usize {

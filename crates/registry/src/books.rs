@@ -32,7 +32,7 @@ use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use foldhash::fast::RandomState;
 use restante_core::{ExitReason, Reaper, clock, drop_quietly};
-use scc::HashIndex;
+use scc::{Guard, HashIndex};
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
@@ -289,15 +289,15 @@ impl Books {
         self.keys.peek_with(&KeyRef { kind, key }, |_, record| f(record))
     }
 
-    /// Every mailbox that is in from the beginning of the walk to its end, once; of those that come or go meanwhile, some.
-    /// False: `f` said to stop.
+    /// Every mailbox that is in from the beginning of the walk to its end, more than once where the map grows meanwhile; of
+    /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
-        self.ids.iter_sync(|_, record| f(record))
+        self.ids.iter(&Guard::new()).all(|(_, record)| f(record))
     }
 
     /// The same of names.
     pub(crate) fn each_name(&self, mut f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
-        self.names.iter_sync(|name, record| f(name, record))
+        self.names.iter(&Guard::new()).all(|(name, record)| f(name, record))
     }
 }
 
@@ -425,27 +425,22 @@ impl Books {
         lock(&self.writers).reserved.contains_key(&Label::Name(name.clone()))
     }
 
-    /// How many names and keys creations hold.
-    pub(crate) fn reserved(&self) -> usize {
-        lock(&self.writers).reserved.len()
-    }
-
     /// Takes a mailbox out; where it is destroyed, closes it. False: it is not in, or not any more.
-    pub(crate) fn remove(&self, id: Uuid, outcome: Outcome, reason: &ExitReason, by: By) -> bool {
+    pub(crate) fn remove(&self, id: Uuid, outcome: Outcome, reason: ExitReason, by: By) -> bool {
         self.write(by, |section| {
             let known = self.find_id(id, Arc::clone);
-            known.is_some_and(|record| section.take_out(&record, outcome, reason.clone()))
+            known.is_some_and(|record| section.take_out(&record, outcome, reason))
         })
     }
 
     /// Takes this one out and closes its mailbox. False: it has gone out already.
-    pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: &ExitReason, by: By) -> bool {
-        self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason.clone()))
+    pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: ExitReason, by: By) -> bool {
+        self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason))
     }
 
     /// From the one who closed it, before anybody else is told.
     pub(crate) fn mailbox_closed(&self, id: Uuid, reason: &ExitReason) {
-        self.remove(id, Outcome::Closed, reason, None);
+        self.remove(id, Outcome::Closed, reason.clone(), None);
     }
 
     /// Nothing comes in any more, and what is in goes. False: it has ended already.
@@ -462,7 +457,7 @@ impl Books {
             true
         });
         ids.iter().for_each(|id| {
-            self.remove(*id, Outcome::RegistryEnded, reason, None);
+            self.remove(*id, Outcome::RegistryEnded, reason.clone(), None);
         });
         self.changed.notify_waiters();
         ended
@@ -511,11 +506,12 @@ impl Books {
             });
             for (name, id) in orphans {
                 let before = self.sizes();
-                self.names.remove_sync(&*name);
-                self.named.fetch_sub(1, Ordering::Relaxed);
-                self.removals.fetch_add(1, Ordering::Release);
-                section.note(id, What::Unregistered(name, None), before);
-                repaired.removed += 1;
+                if self.names.remove_sync(&*name) {
+                    self.named.fetch_sub(1, Ordering::Relaxed);
+                    self.removals.fetch_add(1, Ordering::Release);
+                    section.note(id, What::Unregistered(name, None), before);
+                    repaired.removed += 1;
+                }
             }
             for (name, record) in lost {
                 let before = self.sizes();

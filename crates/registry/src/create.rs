@@ -106,11 +106,11 @@ impl Registry {
     /// # Cancel safety
     /// As [`Creation::run`].
     #[track_caller]
-    pub fn create<'a, R, T, E, F>(
-        &'a self,
+    pub fn create<R, T, E, F>(
+        &self,
         name: impl Into<Arc<str>>,
         make: F,
-    ) -> impl Future<Output = Result<R, CreateError<E>>> + Send + 'a
+    ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
     where
         R: Addressable,
         T: Into<Entry<R>> + Send + 'static,
@@ -121,7 +121,7 @@ impl Registry {
     }
 }
 
-impl<'a> Creation<'a> {
+impl Creation<'_> {
     /// Under this name; several are possible. It is held while the creation is under way, and nobody finds it.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.labels = self.labels.and_then(|mut labels| {

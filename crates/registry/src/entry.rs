@@ -9,6 +9,7 @@ use crate::record::{Record, Resource};
 use crate::registry::Registry;
 use crate::secondary::SecondaryKey;
 use restante_core::{Addressable, ExitReason};
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -80,8 +81,10 @@ impl Registry {
             }
             true
         });
+        // (The walk may come to one twice, while the map grows.)
+        let mut seen = HashSet::with_capacity_and_hasher(all.len(), foldhash::fast::RandomState::default());
         // (After the walk: `which` is the user's code.)
-        all.retain(|entry| which(entry));
+        all.retain(|entry| seen.insert(entry.record.id) && which(entry));
         all
     }
 
@@ -202,7 +205,7 @@ impl EntryRef {
     /// Takes it out and closes the mailbox: see [`Registry::destroy`]. False: it has ended already.
     #[track_caller]
     pub fn destroy(&self, reason: ExitReason) -> bool {
-        self.books.destroy_record(&self.record, &reason, Some(std::panic::Location::caller()))
+        self.books.destroy_record(&self.record, reason, Some(std::panic::Location::caller()))
     }
 }
 

@@ -9,8 +9,7 @@ use crate::name_text::NameText;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::scopes;
-use restante_core::{Addressable, SendError};
-use restante_genserver::{GenServer, ServerRef};
+use restante_core::Addressable;
 use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
@@ -126,18 +125,6 @@ impl fmt::Display for NotFound {
 
 impl std::error::Error for NotFound {}
 
-/// Why a message did not go to whom it was meant for; the message comes back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendToError<T> {
-    /// Nobody was found.
-    #[error("{0}")]
-    Lookup(#[source] LookupError, T),
-    /// The mailbox did not take it.
-    #[error(transparent)]
-    Send(#[from] SendError<T>),
-}
-
 impl Registry {
     /// The mailbox of this name or id, for keeps: a reference like any other, which keeps the mailbox open. Never one that is
     /// closed.
@@ -161,7 +148,8 @@ impl Registry {
     /// of what others take out meanwhile is kept until it returns. What it clones counts like any reference.
     ///
     /// # Errors
-    /// [`LookupError`]; the closure has not run then.
+    /// [`LookupError`]; the closure has not run then. Finding out why takes a short lock and compares names:
+    /// [`Registry::find`] does not.
     #[inline]
     pub fn with<'a, R: Addressable, T>(
         &self,
@@ -190,46 +178,6 @@ impl Registry {
     /// Whether there is one.
     pub fn contains<'a>(&self, whom: impl Into<Whom<'a>>) -> bool {
         self.id_of(whom).is_some()
-    }
-
-    /// Sends a cast to the server of this name or id, at once or not at all: look-up and cast in one.
-    ///
-    /// # Errors
-    /// [`SendToError`], with the message.
-    #[inline]
-    pub fn cast<'a, S: GenServer>(
-        &self,
-        whom: impl Into<Whom<'a>>,
-        cast: S::Cast,
-    ) -> Result<(), SendToError<S::Cast>> {
-        let mut cast = Some(cast);
-        let sent = self.with(whom, |server: &ServerRef<S>| cast.take().map(|cast| server.cast(cast)));
-        match (sent, cast) {
-            (Ok(Some(sent)), _) => sent.map_err(SendToError::Send),
-            (Err(error), Some(cast)) => Err(SendToError::Lookup(error, cast)),
-            // (It is taken by the closure, and the closure runs where there is no error.)
-            (Ok(None), _) | (Err(_), None) => Ok(()),
-        }
-    }
-
-    /// Sends a message to the mailbox of this name or id, at once or not at all.
-    ///
-    /// # Errors
-    /// [`SendToError`], with the message.
-    pub fn send<'a, M: Send + 'static>(
-        &self,
-        whom: impl Into<Whom<'a>>,
-        message: M,
-    ) -> Result<(), SendToError<M>> {
-        let mut message = Some(message);
-        let sent = self.with(whom, |address: &restante_core::Address<M>| {
-            message.take().map(|message| address.try_send(message))
-        });
-        match (sent, message) {
-            (Ok(Some(sent)), _) => sent.map_err(SendToError::Send),
-            (Err(error), Some(message)) => Err(SendToError::Lookup(error, message)),
-            (Ok(None), _) | (Err(_), None) => Ok(()),
-        }
     }
 
     /// Here, and where nobody is found here, in what this is nested in.

@@ -1,7 +1,8 @@
 //! Typed names: constants that lead to a mailbox without a cast.
 
+use crate::by_name::SendToError;
 use crate::error::RegisterError;
-use crate::lookup::{LookupError, SendToError};
+use crate::lookup::LookupError;
 use crate::registry::Registry;
 use restante_core::{Address, Addressable};
 use restante_genserver::{GenServer, ServerRef};

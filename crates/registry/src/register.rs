@@ -39,19 +39,6 @@ impl Registry {
         async move { self.add(addition?).await }
     }
 
-    /// The same from a plain thread.
-    ///
-    /// # Errors
-    /// As [`Registry::register`], and [`RegisterError::WouldBlock`] inside a runtime.
-    #[track_caller]
-    pub fn register_blocking<R: Addressable>(
-        &self,
-        mailbox: &R,
-        name: impl Into<Arc<str>>,
-    ) -> Result<(), RegisterError> {
-        self.add_blocking(self.registration(mailbox, name, Location::caller())?)
-    }
-
     /// Puts a name on the mailbox of this id, which is in the registry.
     ///
     /// # Errors
@@ -190,7 +177,7 @@ impl Registry {
     /// Takes a mailbox out of the registry, with its names and keys and what its entry owns; it lives on. False: it is not in.
     #[track_caller]
     pub fn remove(&self, id: Uuid) -> bool {
-        self.0.books.remove(id, Outcome::Removed, &ExitReason::Normal, Some(Location::caller()))
+        self.0.books.remove(id, Outcome::Removed, ExitReason::Normal, Some(Location::caller()))
     }
 
     /// Takes a mailbox out of the registry and closes it: its names and keys first, so that nobody finds a name whose mailbox
@@ -200,7 +187,7 @@ impl Registry {
     /// Idempotent under concurrency: of those who destroy it at once, one does.
     #[track_caller]
     pub fn destroy(&self, id: Uuid, reason: ExitReason) -> bool {
-        self.0.books.remove(id, Outcome::Destroyed, &reason, Some(Location::caller()))
+        self.0.books.remove(id, Outcome::Destroyed, reason, Some(Location::caller()))
     }
 }
 
@@ -239,7 +226,7 @@ impl Registry {
         self.addition(mailbox, vec![Label::Name(NameText::new(name)?)], by)
     }
 
-    fn addition<R: Addressable>(
+    pub(crate) fn addition<R: Addressable>(
         &self,
         mailbox: &R,
         labels: Vec<Label>,
@@ -253,7 +240,7 @@ impl Registry {
         Ok(())
     }
 
-    fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
+    pub(crate) fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
         let asked = self.0.actor.call_blocking(|reply| Command(addition.into_ask(reply)));
         asked.map_err(|error| self.refused(error))??.accept();
         Ok(())

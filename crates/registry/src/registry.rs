@@ -30,7 +30,7 @@ pub const DEFAULT_HISTORY: usize = 1024;
 ///
 /// A name leads to a mailbox, not to the process before it: it stays over restarts, and is free again when the mailbox closes,
 /// before anybody hears of that. It never keeps a mailbox open unless it is asked to
-/// ([`Registration::keep_open`](crate::Creation::keep_open)).
+/// ([`EntryRef::keep_open`](crate::EntryRef::keep_open)).
 #[derive(Clone)]
 pub struct Registry(pub(crate) Arc<Inner>);
 

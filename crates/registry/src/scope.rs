@@ -73,18 +73,25 @@ impl Registry {
 
     /// The registry of one tenant of this one: the same for the same name while anybody has a handle to it. Isolated; with
     /// places for creations of its own.
+    #[must_use]
     pub fn tenant(&self, tenant: &str) -> Self {
-        let mut tenants = lock(&self.0.tenants);
-        if let Some(inner) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return Self(inner);
+        let known = |tenants: &Tenants| tenants.get(tenant).and_then(Weak::upgrade).map(Self);
+        if let Some(registry) = known(&lock(&self.0.tenants)) {
+            return registry;
         }
-        tenants.retain(|_, registry| registry.strong_count() > 0);
+        // Begun outside of the lock; where two begin one at once, the first to come back stays.
         let mut builder = self.0.settings.clone().name(format!("{} / {tenant}", self.name()));
         builder.parent = None;
         builder.private = true;
-        let registry = builder.start();
-        tenants.insert(tenant.into(), Arc::downgrade(&registry.0));
-        registry
+        let fresh = builder.start();
+        let mut tenants = lock(&self.0.tenants);
+        let first = known(&tenants);
+        if first.is_none() {
+            tenants.retain(|_, registry| registry.strong_count() > 0);
+            tenants.insert(tenant.into(), Arc::downgrade(&fresh.0));
+        }
+        drop(tenants);
+        first.unwrap_or(fresh)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::books::Books;
 use crate::change::{Change, Sizes, What};
-use crate::history::SNAPSHOT_MAX;
+use crate::history::{History, SNAPSHOT_MAX};
 use crate::name_text::NameText;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -91,7 +91,7 @@ struct Taking<'a>(&'a Books);
 
 impl Drop for Taking<'_> {
     fn drop(&mut self) {
-        self.0.with_history(|history, out| history.taken(out));
+        self.0.with_history(History::taken);
     }
 }
 

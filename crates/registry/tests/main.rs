@@ -3,9 +3,12 @@
 mod admission;
 mod anywhere;
 mod exits;
+mod groups;
 mod heard;
+mod keys;
 mod lifetimes;
 mod looking;
 mod names;
 mod scopes;
 mod support;
+mod topics;
