@@ -36,7 +36,7 @@ fn slow(
 }
 
 #[track_caller]
-fn refusal<R: std::fmt::Debug, E: std::fmt::Debug>(result: Result<R, CreateError<E>>) -> Overloaded {
+fn refusal<R: std::fmt::Debug, E: std::fmt::Debug>(result: &Result<R, CreateError<E>>) -> Overloaded {
     *result.as_ref().unwrap_err().overloaded().unwrap_or_else(|| panic!("not a refusal: {result:?}"))
 }
 
@@ -96,7 +96,7 @@ async fn two_hundred_creates_at_once_fill_the_places_and_the_rest_is_refused_at_
     assert_eq!(*starts.lock().unwrap(), vec![began; 100], "who is refused is not polled");
     assert!(done.iter().all(|(_, after)| *after == SLOW), "{done:?}");
     for (result, after) in refused {
-        let overloaded = refusal(result);
+        let overloaded = refusal(&result);
         assert_eq!((overloaded.active, overloaded.max), (100, 100));
         assert_eq!((overloaded.retry_after, after), (Duration::from_secs(5), Duration::ZERO));
     }
@@ -184,7 +184,7 @@ async fn capacity_tells_how_much_there_is_to_do() {
         assert_eq!((now.active_creates, now.load_percentage), (active, load));
         assert_eq!((now.retry_after.as_millis(), now.can_accept_more), (wait_ms, active < 4));
     }
-    let overloaded = refusal(registry.create("c5", slow(&starts, SLOW)).await);
+    let overloaded = refusal(&registry.create("c5", slow(&starts, SLOW)).await);
     assert_eq!((overloaded.active, overloaded.max), (4, 4));
     let created = join_all(running).await;
     let failed = registry.create("c6", async { Err::<Address<u8>, _>("no") }).await;
@@ -201,7 +201,7 @@ async fn capacity_tells_how_much_there_is_to_do() {
 async fn the_limit_is_changed_at_run_time() {
     let registry = Registry::builder().max_concurrent_creates(0).start();
     let starts = Starts::default();
-    let overloaded = refusal(registry.create("c", slow(&starts, SLOW)).await);
+    let overloaded = refusal(&registry.create("c", slow(&starts, SLOW)).await);
     assert_eq!((overloaded.active, overloaded.max), (0, 0));
     assert!(!registry.capacity().can_accept_more);
     assert_eq!(registry.set_max_concurrent_creates(2), 0);
@@ -211,7 +211,7 @@ async fn the_limit_is_changed_at_run_time() {
     }
     assert_eq!(registry.set_max_concurrent_creates(1), 2);
     assert_eq!(registry.capacity().load_percentage, 200);
-    assert_eq!(refusal(registry.create("c", slow(&starts, SLOW)).await).active, 2);
+    assert_eq!(refusal(&registry.create("c", slow(&starts, SLOW)).await).active, 2);
     assert!(join_all(two).await.iter().all(Result::is_ok));
     drop(registry.create("c", slow(&starts, SLOW)).await.unwrap());
     nothing_left(&registry).await;
@@ -247,7 +247,7 @@ async fn a_full_queue_is_overload() {
     let refused = registry.register(&boxes[4], "last").await.unwrap_err();
     let RegisterError::Overloaded(overloaded) = refused else { panic!("{refused}") };
     assert_eq!((overloaded.queued, overloaded.active, overloaded.max), (3, 0, 10));
-    let overloaded = refusal(registry.create("last", slow(&Starts::default(), SLOW)).await);
+    let overloaded = refusal(&registry.create("last", slow(&Starts::default(), SLOW)).await);
     assert_eq!((overloaded.queued, began.elapsed()), (3, Duration::ZERO));
     let capacity = registry.capacity();
     assert_eq!((capacity.active_creates, capacity.total_refusals), (0, 2));
@@ -269,7 +269,7 @@ async fn a_retry_honours_the_delay_and_gives_up() {
         async { Ok::<_, Infallible>(mailbox()) }
     };
     let retry = Retry::default().attempts(3).jitter(0.0);
-    let given_up = refusal(registry.create_with_retry("c", retry, make).await);
+    let given_up = refusal(&registry.create_with_retry("c", retry, make).await);
     assert_eq!((given_up.max, tries.load(Ordering::Relaxed)), (0, 3));
     assert_eq!(began.elapsed(), Duration::from_secs(14));
     registry.set_max_concurrent_creates(1);
@@ -295,7 +295,7 @@ async fn the_limit_and_refusals_are_told_to_tracing() {
     registry.set_max_concurrent_creates(0);
     let info = heard.take_at(Level::INFO);
     assert_eq!(["old", "max"].map(|field| info[0].get(field)), ["1", "0"]);
-    refusal(registry.create("c", slow(&Starts::default(), SLOW)).await);
+    refusal(&registry.create("c", slow(&Starts::default(), SLOW)).await);
     let warnings = heard.take_at(Level::WARN);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(warnings[0].get("registry"), "told");

@@ -1,7 +1,7 @@
 //! Where a registry begins and ends, and who may call it from where.
 
 use crate::heard::Heard;
-use crate::support::{AGES, Counter, free_again, mailbox, nothing_left, sizes};
+use crate::support::{AGES, Counter, free_again, made, mailbox, nothing_left, sizes};
 use futures::FutureExt;
 use futures::executor::block_on;
 use restante_core::{Address, ExitReason};
@@ -13,10 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use tokio::runtime::{Builder, Runtime};
 use tracing::Level;
-
-async fn made() -> Result<Address<u8>, Infallible> {
-    Ok(mailbox())
-}
 
 /// A registry that works: by every way in.
 async fn works(registry: &Registry, name: &str) {

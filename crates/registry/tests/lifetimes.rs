@@ -38,6 +38,9 @@ impl Drop for Bomb {
     }
 }
 
+/// Drops a reference somewhere.
+type LetGo = dyn Fn(Address<u8>);
+
 async fn watched(entry: &EntryRef) -> (Outcome, ExitReason) {
     match entry.closed().await {
         Signal::Closed(ending) => (ending.outcome, ending.reason),
@@ -69,8 +72,7 @@ async fn owner(registry: &Registry) -> (ServerRef<Counter>, Log) {
 #[tokio::test]
 async fn what_an_entry_owns_goes_with_it_however_it_ends() {
     let why = || ExitReason::shutdown_with("why");
-    type End = (&'static str, Outcome, ExitReason);
-    let ends: [End; 6] = [
+    let ends = [
         ("last reference", Outcome::Closed, ExitReason::Normal),
         ("for good", Outcome::Closed, why()),
         ("destroy", Outcome::Destroyed, why()),
@@ -116,8 +118,8 @@ async fn channels_close_and_tasks_stop() {
     let alive = Arc::new(());
     let held = Arc::clone(&alive);
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
-        let _held = held;
         std::future::pending::<()>().await;
+        drop(held);
     }));
     let made = async { Ok::<_, Infallible>(Entry::new(mailbox()).own(tell).own(task)) };
     let created: Address<u8> = registry.create("x", made).await.unwrap();
@@ -169,7 +171,7 @@ fn clean_up_runs_at_home_wherever_the_last_reference_goes() {
         assert!(unwound.is_err());
     };
     let thread = |address: Address<u8>| std::thread::spawn(move || drop(address)).join().unwrap();
-    let places: [(&str, &dyn Fn(Address<u8>)); 4] =
+    let places: [(&str, &LetGo); 4] =
         [("here", &drop), ("thread", &thread), ("runtime", &away), ("unwinding", &unwinding)];
     for (place, let_go) in places {
         let (tell, told) = std::sync::mpsc::channel();

@@ -51,7 +51,7 @@ async fn every_mutation_is_a_change() {
     let expected =
         ["create", "register", "add_key", "register", "unregister", "remove_key", "unregister", "destroy"];
     assert_eq!(operations(&told), expected);
-    assert_eq!(told.iter().map(|change| change.seq).collect::<Vec<_>>(), Vec::from_iter(1..=8));
+    assert_eq!(told.iter().map(|change| change.seq).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     assert!(told.iter().all(|change| change.id == kept.id()));
     let by = told[1].by.expect("it is known");
     assert_eq!((by.file(), by.line()), (file!(), line));

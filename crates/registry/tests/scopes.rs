@@ -2,7 +2,7 @@
 
 use crate::support::{AGES, Counter, mailbox, nothing_left, sizes};
 use restante_core::{Address, ExitReason};
-use restante_genserver::start;
+use restante_genserver::{ServerRef, start};
 use restante_registry::{Entry, InScope, LookupError, MailboxName, Name, NotFound, Outcome, Registry};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ async fn a_scope_is_entered_and_left() {
                     tokio::task::yield_now().await;
                     assert!(Registry::current().is(&inner), "after a pause as well");
                     absent(COUNTER.whereis());
-                    let sync = outer.enter_sync(|| COUNTER.with(|found| found.id()));
+                    let sync = outer.enter_sync(|| COUNTER.with(ServerRef::id));
                     assert_eq!(sync.unwrap(), counter.id());
                     assert!(Registry::current().is(&inner));
                 })
@@ -43,7 +43,7 @@ async fn a_scope_is_entered_and_left() {
             assert!(Registry::current().is(&outer));
             COUNTER.cast(2).unwrap();
             assert_eq!(COUNTER.whereis().unwrap().id(), counter.id());
-            assert_eq!(COUNTER.of(&outer).with(|found| found.id()).unwrap(), counter.id());
+            assert_eq!(COUNTER.of(&outer).with(ServerRef::id).unwrap(), counter.id());
             assert!(COUNTER.unregister() && !COUNTER.unregister());
         })
         .await;

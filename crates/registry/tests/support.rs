@@ -5,6 +5,7 @@ use restante_genserver::{Context, GenServer, Init, Next, Reply, Step};
 use restante_registry::{LookupError, Registry, Sizes};
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Adds up.
@@ -13,8 +14,6 @@ pub(crate) struct Counter(u64);
 
 pub(crate) enum Ask {
     Get(Reply<u64>),
-    /// Panics.
-    Crash(Reply<()>),
 }
 
 impl GenServer for Counter {
@@ -30,7 +29,6 @@ impl GenServer for Counter {
     async fn handle_call(&mut self, call: Ask, _: &mut Context<Self>) -> Step {
         match call {
             Ask::Get(reply) => drop(reply.send(self.0)),
-            Ask::Crash(_) => panic!("as told"),
         }
         Ok(Next::go())
     }
@@ -67,6 +65,18 @@ pub(crate) const AGES: Duration = Duration::from_secs(3600);
 /// A mailbox without a server, as its only reference.
 pub(crate) fn mailbox() -> Address<u8> {
     Mailbox::new().address()
+}
+
+/// Makes one, when it is polled.
+pub(crate) fn made() -> impl Future<Output = Result<Address<u8>, Infallible>> + Send + Unpin + 'static {
+    futures::future::lazy(|_| Ok(mailbox()))
+}
+
+/// Makes nothing, and holds this until it is dropped.
+pub(crate) async fn never(held: Arc<()>) -> Result<Address<u8>, Infallible> {
+    let never = std::future::pending().await;
+    drop(held);
+    never
 }
 
 pub(crate) fn sizes(mailboxes: u64, names: u64) -> Sizes {
