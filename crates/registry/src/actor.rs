@@ -5,7 +5,7 @@
 //! it. No command waits for anything, so the actor cannot be ended in the middle of one.
 
 use crate::books::Books;
-use crate::creation::{Job, Running};
+use crate::creation::{Queued, Running};
 use crate::error::RegisterError;
 use crate::grant::Granted;
 use crate::record::Record;
@@ -32,7 +32,7 @@ pub(crate) enum Ask {
     /// A label more.
     AddLabel { id: Uuid, label: Label, by: Where, reply: Reply<Answer> },
     /// A creation begins.
-    Begin { job: Box<Job>, reply: Reply<Result<Running, RegisterError>> },
+    Begin { job: Queued, reply: Reply<Result<Running, RegisterError>> },
 }
 
 pub(crate) type Where = &'static Location<'static>;
@@ -81,7 +81,9 @@ impl GenServer for RegistryActor {
                 reply.send(added.map(|record| Granted::new(&self.books, record, vec![label], Some(by))));
             }
             Ask::Begin { job, reply } => {
-                reply.send(job.begin());
+                if let Some(job) = job.take() {
+                    reply.send(job.begin());
+                }
             }
         }
         Ok(Next::go())
@@ -94,8 +96,14 @@ impl GenServer for RegistryActor {
 
 impl RegistryActor {
     fn insert(&self, Newcomer { record, labels }: Newcomer, by: Where) -> Answer {
-        let record = self.books.insert(&record, &labels, None, Some(by))?;
-        Ok(Granted::new(&self.books, record, labels, Some(by)))
+        let mut inserted = self.books.insert(&record, &labels, None, Some(by));
+        if let Err(RegisterError::MailboxDoesNotExist(_)) = inserted {
+            // The record was in when the command was given, and has been taken out since; the mailbox may be open.
+            if let Some(record) = record.again(&self.books) {
+                inserted = self.books.insert(&record, &labels, None, Some(by));
+            }
+        }
+        Ok(Granted::new(&self.books, inserted?, labels, Some(by)))
     }
 }
 

@@ -50,9 +50,9 @@ pub struct Capacity {
     pub retry_after: Duration,
     /// Of the creations that succeeded, a moving average over about the last 16; `None`: none has.
     pub average_create_time: Option<Duration>,
-    /// Creations that ended, well or not, since the registry began.
+    /// Creations that began and ended, well or not, since the registry began.
     pub total_creates: u64,
-    /// Those of them that did not succeed. (Who was refused did not begin.)
+    /// Those of them that did not succeed. (Who was refused, or gave up before the registry's actor came to it, did not begin.)
     pub total_failures: u64,
     /// Refusals since the registry began.
     pub total_refusals: u64,
@@ -77,7 +77,16 @@ pub(crate) struct Admission {
 pub(crate) struct Place {
     of: Arc<Admission>,
     since: Instant,
-    succeeded: bool,
+    used: Used,
+}
+
+/// What for a place was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Used {
+    /// Nothing: whoever took it was refused by the queue, or gave up while he waited in it.
+    No,
+    Begun,
+    Succeeded,
 }
 
 impl Admission {
@@ -120,7 +129,7 @@ impl Admission {
             (active < max).then_some(active + 1)
         });
         match taken {
-            Ok(_) => Ok(Place { of: Arc::clone(self), since: clock::now(), succeeded: false }),
+            Ok(_) => Ok(Place { of: Arc::clone(self), since: clock::now(), used: Used::No }),
             Err(active) => Err(self.refuse(active, queued)),
         }
     }
@@ -153,15 +162,18 @@ impl Admission {
         }
     }
 
-    fn leave(&self, took: Duration, succeeded: bool) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
-        if succeeded {
+    fn leave(&self, took: Duration, used: Used) {
+        if used != Used::No {
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+        if used == Used::Begun {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        if used == Used::Succeeded {
             let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
             // (Two at once may lose one of the two: an average.)
             let old = self.average.load(Ordering::Relaxed);
             self.average.store(averaged(old, took), Ordering::Relaxed);
-        } else {
-            self.failures.fetch_add(1, Ordering::Relaxed);
         }
         self.active.fetch_sub(1, Ordering::Relaxed);
     }
@@ -192,15 +204,20 @@ fn averaged(old: u64, new: u64) -> u64 {
 }
 
 impl Place {
+    /// The actor has come to the creation.
+    pub(crate) fn begun(&mut self) {
+        self.used = Used::Begun;
+    }
+
     /// It was used well.
     pub(crate) fn succeeded(&mut self) {
-        self.succeeded = true;
+        self.used = Used::Succeeded;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.of.leave(self.since.elapsed(), self.succeeded);
+        self.of.leave(self.since.elapsed(), self.used);
     }
 }
 
@@ -233,12 +250,15 @@ mod tests {
     #[test]
     fn a_place_is_free_again_however_it_is_dropped() {
         let places = Arc::new(Admission::new(2, DEFAULT_RETRY_AFTER));
-        let first = places.admit(0).unwrap();
+        let mut first = places.admit(0).unwrap();
         let mut second = places.admit(0).unwrap();
         let refused = places.admit(7).unwrap_err();
         assert_eq!((refused.active, refused.max, refused.queued), (2, 2, 7));
+        first.begun();
         second.succeeded();
         drop((first, second));
+        // One that nobody began with is no creation.
+        drop(places.admit(0).unwrap());
         let capacity = places.capacity(0);
         assert_eq!((capacity.active_creates, capacity.total_creates), (0, 2));
         assert_eq!((capacity.total_failures, capacity.total_refusals), (1, 1));

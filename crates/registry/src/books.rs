@@ -25,7 +25,7 @@ use crate::change::{Change, Sizes, What};
 use crate::consistency::Repaired;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
-use crate::history::History;
+use crate::history::{At, History};
 use crate::index::{HashIndex, walk};
 use crate::name_text::NameText;
 use crate::record::Record;
@@ -249,9 +249,13 @@ impl Books {
         let result = f(&mut section);
         let Section { out, ended, .. } = section;
         let changed = ledger.history.next() != first;
-        let to_trace: Vec<Change> = match ledger.history.since(first) {
-            Some(changes) if traced && changed => changes.cloned().collect(),
-            _ => Vec::new(),
+        let to_trace: Vec<Change> = if traced && changed {
+            // (Of many changes in one section some may have fallen out of a short history already.)
+            let fallen = out.iter().filter(|change| change.seq >= first);
+            let kept_from = out.last().map_or(first, |change| first.max(change.seq + 1));
+            fallen.chain(ledger.history.since(kept_from).into_iter().flatten()).cloned().collect()
+        } else {
+            Vec::new()
         };
         let buried = bury(&mut ledger.graves);
         drop(ledger);
@@ -345,10 +349,9 @@ impl Books {
         })
     }
 
-    /// Takes a grant back: its labels, and with the last one the mailbox.
+    /// Takes back a grant that nobody took: its labels; and with the last grant the mailbox.
     pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
         self.write(None, |section| {
-            // (It may have gone, and its labels be on another.)
             if record.is_gone() {
                 return;
             }
@@ -356,24 +359,20 @@ impl Books {
                 section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
                 return;
             }
-            for label in labels {
-                if self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record)) {
-                    section.take_off(record, label, None);
-                }
-            }
+            // (What was taken off meanwhile may be another's.)
+            let its = |label: &&Label| self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
+            labels.iter().filter(its).for_each(|label| section.take_off(record, label, None));
         });
     }
 
-    /// Takes a label off; where an id is named, only from that mailbox. False: nobody has it, or another.
-    pub(crate) fn remove_label(&self, label: &Label, of: Option<Uuid>, by: By) -> bool {
-        self.write(by, |section| {
-            match self.holder(label).filter(|record| of.is_none_or(|id| id == record.id)) {
-                Some(record) => {
-                    section.take_off(&record, label, None);
-                    true
-                }
-                None => false,
+    /// Takes a label off. False: nobody has it.
+    pub(crate) fn remove_label(&self, label: &Label, by: By) -> bool {
+        self.write(by, |section| match self.holder(label) {
+            Some(record) => {
+                section.take_off(&record, label, None);
+                true
             }
+            None => false,
         })
     }
 
@@ -390,12 +389,15 @@ impl Books {
     /// Metadata is nobody's way to a mailbox: no change of the registry's.
     pub(crate) fn set_metadata(
         &self,
-        id: Uuid,
+        record: &Record,
         key: String,
         value: Option<String>,
     ) -> Result<(), RegisterError> {
         self.write(None, |section| {
-            let record = section.known(id)?;
+            section.check_open()?;
+            if record.is_gone() || record.mailbox.has_closed() {
+                return Err(RegisterError::MailboxDoesNotExist(record.id));
+            }
             record.relabel(|labels| match value {
                 Some(value) => labels.metadata.insert(key, value),
                 None => labels.metadata.remove(&key),
@@ -436,34 +438,22 @@ impl Books {
         lock(&self.writers).reserved.len()
     }
 
-    /// Takes a mailbox out. `None`: it is not in, or not any more.
-    pub(crate) fn remove(
-        &self,
-        id: Uuid,
-        outcome: Outcome,
-        reason: &ExitReason,
-        by: By,
-    ) -> Option<Arc<Record>> {
+    /// Takes a mailbox out; where it is destroyed, closes it. False: it is not in, or not any more.
+    pub(crate) fn remove(&self, id: Uuid, outcome: Outcome, reason: ExitReason, by: By) -> bool {
         self.write(by, |section| {
-            let record = self.find_id(id, Arc::clone)?;
-            section.take_out(&record, outcome, reason.clone()).then_some(record)
+            let known = self.find_id(id, Arc::clone);
+            known.is_some_and(|record| section.take_out(&record, outcome, reason))
         })
     }
 
-    /// Takes a mailbox out and closes it. False: it is not in.
-    pub(crate) fn destroy(&self, id: Uuid, reason: ExitReason, by: By) -> bool {
-        match self.remove(id, Outcome::Destroyed, &reason, by) {
-            Some(record) => {
-                record.mailbox.close(reason);
-                true
-            }
-            None => false,
-        }
+    /// Takes this one out and closes its mailbox. False: it has gone out already.
+    pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: ExitReason, by: By) -> bool {
+        self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason))
     }
 
     /// From the one who closed it, before anybody else is told.
     pub(crate) fn mailbox_closed(&self, id: Uuid, reason: &ExitReason) {
-        self.remove(id, Outcome::Closed, reason, None);
+        self.remove(id, Outcome::Closed, reason.clone(), None);
     }
 
     /// Nothing comes in any more, and what is in goes. False: it has ended already.
@@ -479,7 +469,9 @@ impl Books {
             ids.push(record.id);
             true
         });
-        ids.iter().for_each(|id| drop(self.remove(*id, Outcome::RegistryEnded, reason, None)));
+        ids.iter().for_each(|id| {
+            self.remove(*id, Outcome::RegistryEnded, reason.clone(), None);
+        });
         self.changed.notify_waiters();
         ended
     }
@@ -549,6 +541,13 @@ impl Books {
     /// The names that are tracked, under the lock.
     pub(crate) fn with_tracked<T>(&self, f: impl FnOnce(&mut TrackedNames) -> T) -> T {
         f(&mut lock(&self.writers).tracked)
+    }
+
+    /// What somebody who follows comes to next, and whether nothing will ever come after it: of one instant.
+    pub(crate) fn read(&self, place: &mut u64) -> (At, bool) {
+        let ledger = lock(&self.writers);
+        let over = ledger.ended.is_some() && self.sizes().mailboxes == 0;
+        (ledger.history.read(place), over)
     }
 
     /// A look at the history, under the lock.

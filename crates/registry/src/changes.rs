@@ -36,11 +36,7 @@ impl Changes {
 
     /// The next change, if there is one already.
     pub fn try_next(&mut self) -> Option<Followed> {
-        // (Asked first: what came in between is in the history by then.)
-        let over = self.books.ended().is_some() && self.books.sizes().mailboxes == 0;
-        let mut next = self.next;
-        let at = self.books.with_history(|history, _| history.read(&mut next));
-        self.next = next;
+        let (at, over) = self.books.read(&mut self.next);
         match at {
             At::Next(change) => Some(Followed::Change(change)),
             At::Missed(count) => Some(Followed::Missed(count)),

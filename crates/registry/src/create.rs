@@ -1,7 +1,7 @@
 //! Slow creation as one asks for it: under which names, with what, for how long.
 
 use crate::actor::{Ask, Command, Where};
-use crate::creation::{Created, Dowry, Job, Made, Reservation, Running, work};
+use crate::creation::{Created, Dowry, Job, Made, Queued, Reservation, Running, work};
 use crate::ending::Ending;
 use crate::error::{CreateError, RegisterError};
 use crate::name_text::{InvalidName, NameText};
@@ -196,8 +196,9 @@ impl Creation<'_> {
     {
         let registry = self.registry;
         let (job, told) = self.job(make)?;
-        let job = Box::new(job);
+        let (job, takes_back) = Queued::new(job);
         let running = registry.ask(|reply| Ask::Begin { job, reply }).await.and_then(|begun| begun)?;
+        drop(takes_back);
         let told = told.await;
         answer(running, told)
     }
@@ -218,8 +219,9 @@ impl Creation<'_> {
         }
         let registry = self.registry;
         let (job, told) = self.job(make)?;
-        let job = Box::new(job);
+        let (job, takes_back) = Queued::new(job);
         let asked = registry.0.actor.call_blocking(|reply| Command(Ask::Begin { job, reply }));
+        drop(takes_back);
         let running = asked.map_err(|error| registry.refused(error))??;
         let told = told.blocking_recv();
         answer(running, told)

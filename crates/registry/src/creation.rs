@@ -8,7 +8,8 @@
 //! ```
 //!
 //! - *place*: [`crate::admission::Place`], taken by the caller; refused at once where there is none.
-//! - *queued*: a command in the actor's mailbox. A caller who gives up takes the command back with its call.
+//! - *queued*: a command in the actor's mailbox. A caller who gives up takes out of it what it was about ([`Queued`]), place
+//!   and future; the actor passes over the rest.
 //! - *held*: the actor has reserved the names ([`Reservation`]) and begun the task. A caller who gives up aborts the task.
 //! - *committed*: the task has put the mailbox into the books. One section: no instant between held and there.
 //! - *taken*: the caller has what was created. Where it has gone meanwhile, the entry is taken out again ([`Created`]
@@ -24,6 +25,7 @@ use crate::grant::Granted;
 use crate::record::{Record, Resource};
 use crate::rt::{self, AbortHandle};
 use crate::secondary::Label;
+use crate::sync::{Mutex, lock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use restante_core::{Addressable, ExitReason, drop_quietly, timeout::at_most};
@@ -52,6 +54,9 @@ impl Reservation {
     }
 
     pub(crate) fn hold(&mut self) -> Result<(), RegisterError> {
+        if let Some(place) = &mut self.place {
+            place.begun();
+        }
         self.books.reserve(&self.labels, self.number, self.by)?;
         self.held = true;
         Ok(())
@@ -97,9 +102,41 @@ impl Job {
 
     /// Holds the names and begins the task.
     pub(crate) fn begin(mut self) -> Result<Running, RegisterError> {
-        self.reservation.hold()?;
+        if let Err(refused) = self.reservation.hold() {
+            // It may panic in its drop, which is nothing to the actor.
+            if let Some(reason) = drop_quietly(self.work) {
+                tracing::error!(%reason, "a creation panicked in its drop");
+            }
+            return Err(refused);
+        }
         let work = (self.work)(self.reservation);
         Ok(Running(rt::spawn_in(&self.tasks, work, &self.runtime)))
+    }
+}
+
+/// A creation in the queue: whoever comes first takes it out, the actor to begin it or the caller who gives up.
+pub(crate) struct Queued(Arc<Mutex<Option<Job>>>);
+
+/// The caller's end of it. Dropped, it takes the creation back, if it has not begun.
+pub(crate) struct TakesBack(Arc<Mutex<Option<Job>>>);
+
+impl Queued {
+    pub(crate) fn new(job: Job) -> (Self, TakesBack) {
+        let job = Arc::new(Mutex::new(Some(job)));
+        (Self(Arc::clone(&job)), TakesBack(job))
+    }
+
+    /// `None`: the caller has gone.
+    pub(crate) fn take(self) -> Option<Job> {
+        lock(&self.0).take()
+    }
+}
+
+impl Drop for TakesBack {
+    fn drop(&mut self) {
+        // (Dropped after the lock: it is the user's.)
+        let job = lock(&self.0).take();
+        drop_quietly(job);
     }
 }
 
@@ -136,7 +173,7 @@ impl Dowry {
         }
         for (key, value) in self.metadata {
             // (An entry that has ended has none.)
-            let _ = books.set_metadata(record.id, key, Some(value));
+            let _ = books.set_metadata(record, key, Some(value));
         }
         for resource in self.resources {
             if let Err(resource) = record.own(resource) {

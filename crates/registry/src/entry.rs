@@ -53,8 +53,11 @@ impl Registry {
     /// The entry of this secondary key.
     pub fn entry_by_key(&self, kind: &str, key: &str) -> Option<EntryRef> {
         let books = &self.0.books;
-        let record = books.find_key(kind, key, Arc::clone)?;
-        (!record.mailbox.has_closed()).then(|| EntryRef { record, books: Arc::clone(books) })
+        match books.find_key(kind, key, Arc::clone) {
+            Some(record) if record.mailbox.has_closed() => None,
+            Some(record) => Some(EntryRef { record, books: Arc::clone(books) }),
+            None => self.parent()?.entry_by_key(kind, key),
+        }
     }
 
     /// The names of the mailbox of this id, in the order in which it got them; none where there is no such mailbox.
@@ -132,7 +135,7 @@ impl EntryRef {
     /// # Errors
     /// [`RegisterError::MailboxDoesNotExist`]: it has ended. [`RegisterError::Ended`]: the registry has.
     pub fn set_metadata(&self, key: impl Into<String>, value: Option<String>) -> Result<(), RegisterError> {
-        self.books.set_metadata(self.record.id, key.into(), value)
+        self.books.set_metadata(&self.record, key.into(), value)
     }
 
     /// Has the entry own this too: dropped when it ends, after what came later.
@@ -202,7 +205,7 @@ impl EntryRef {
     /// Takes it out and closes the mailbox: see [`Registry::destroy`]. False: it has ended already.
     #[track_caller]
     pub fn destroy(&self, reason: ExitReason) -> bool {
-        self.books.destroy(self.record.id, reason, Some(std::panic::Location::caller()))
+        self.books.destroy_record(&self.record, reason, Some(std::panic::Location::caller()))
     }
 }
 

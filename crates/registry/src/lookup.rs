@@ -136,7 +136,7 @@ impl Registry {
         // It may be closing just now, or the last reference be going, which is the same.
         let kept =
             self.with(whom, |mailbox: &R| mailbox.counted().filter(|mailbox| !mailbox.has_closed()))?;
-        kept.ok_or_else(|| self.0.books.explain::<R>(whom, Missing::Closing))
+        kept.ok_or_else(|| self.explain::<R>(whom, Missing::Closing))
     }
 
     /// Lends the mailbox of this name or id to a synchronous closure. The fastest way: no reference is counted, so
@@ -177,7 +177,7 @@ impl Registry {
         f: impl FnOnce(&R) -> T,
     ) -> Result<T, LookupError> {
         let whom = whom.into();
-        self.look(whom, f).map_err(|missing| self.0.books.explain::<R>(whom, missing))
+        self.look(whom, f).map_err(|missing| self.explain::<R>(whom, missing))
     }
 
     /// The same where the reason of a failure is not wanted, which is much cheaper to find out: `None` is all of them.
@@ -230,7 +230,19 @@ impl Registry {
 
     /// Why nobody is here.
     pub(crate) fn explain_absence<R>(&self, name: &str) -> LookupError {
-        self.0.books.explain::<R>(Whom::Text(name), Missing::Nobody)
+        self.explain::<R>(Whom::Text(name), Missing::Nobody)
+    }
+
+    /// Here, and where nothing is known here, in what this is nested in.
+    #[cold]
+    #[inline(never)]
+    fn explain<R>(&self, whom: Whom<'_>, missing: Missing) -> LookupError {
+        let here = self.0.books.explain::<R>(whom, missing);
+        let (LookupError::NotFound(_), Some(parent)) = (&here, self.parent()) else { return here };
+        match parent.explain::<R>(whom, missing) {
+            closed @ LookupError::Closed { .. } => closed,
+            _ => here,
+        }
     }
 
     /// How large it is: of one instant each, mailboxes and names by themselves.

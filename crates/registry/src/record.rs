@@ -5,7 +5,7 @@
 //! the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
 use crate::books::Books;
-use crate::ending::Ending;
+use crate::ending::{Ending, Outcome};
 use crate::name_text::NameText;
 use crate::secondary::SecondaryKey;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
@@ -32,6 +32,8 @@ pub(crate) trait Held: Any + Send + Sync {
     fn label(&self) -> String;
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
     fn tell_no_more_at(&self, whom: usize);
+    /// A record of it that is in no index. `None`: it has closed.
+    fn record(&self, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>>;
 }
 
 impl<R: Addressable> Held for Lent<R> {
@@ -59,6 +61,9 @@ impl<R: Addressable> Held for Lent<R> {
     }
     fn tell_no_more_at(&self, whom: usize) {
         R::tell_no_more_at(self, whom);
+    }
+    fn record(&self, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>> {
+        Record::new(&**self, id, books)
     }
 }
 
@@ -163,6 +168,11 @@ impl Record {
         self.grants.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
+    /// A new record of the same mailbox, to come in where this one has gone out. `None`: the mailbox has closed.
+    pub(crate) fn again(&self, books: &Arc<Books>) -> Option<Arc<Record>> {
+        self.mailbox.record(self.id, books)
+    }
+
     /// A look at what it is found under.
     pub(crate) fn labels(&self) -> Option<Arc<Labels>> {
         self.labels.load_full()
@@ -253,8 +263,8 @@ impl Record {
         }
     }
 
-    /// It is in no index any more: tells the watchers, drops what it owns, and hands clean-up over. Outside of any lock. False:
-    /// that has been done.
+    /// It is in no index any more: tells the watchers, drops what it owns, hands clean-up over, and closes the mailbox where it
+    /// was destroyed. Outside of any lock. False: that has been done.
     pub(crate) fn end(&self, ending: &Ending, reaper: &Reaper) -> bool {
         let owned = {
             let mut hold = lock(&self.hold);
@@ -265,7 +275,10 @@ impl Record {
                 }
             }
         };
-        let Hold::Some(owned) = owned else { return true };
+        let Hold::Some(owned) = owned else {
+            self.close_if_destroyed(ending);
+            return true;
+        };
         let Owned { kept, resources, watchers } = *owned;
         for watcher in watchers {
             // (Nobody waits any more: all right.)
@@ -274,10 +287,20 @@ impl Record {
         for resource in resources.into_iter().rev() {
             resource.end(ending, reaper);
         }
+        self.close_if_destroyed(ending);
         if let Some(reason) = drop_quietly(kept) {
             tracing::error!(%reason, "the drop of a registered mailbox panicked");
         }
         true
+    }
+}
+
+impl Record {
+    /// Before the reference goes that the entry keeps, which may be the last: the mailbox closes for the reason that was given.
+    fn close_if_destroyed(&self, ending: &Ending) {
+        if ending.outcome == Outcome::Destroyed {
+            self.mailbox.close(ending.reason.clone());
+        }
     }
 }
 

@@ -157,9 +157,9 @@ impl Registry {
     /// Takes a name off its mailbox, which stays in the registry. False: nobody has it.
     #[track_caller]
     pub fn unregister(&self, name: &str) -> bool {
+        let by = Location::caller();
         // (What is no name, nobody has.)
-        NameText::new(name)
-            .is_ok_and(|name| self.0.books.remove_label(&Label::Name(name), None, Some(Location::caller())))
+        NameText::new(name).is_ok_and(|name| self.0.books.remove_label(&Label::Name(name), Some(by)))
     }
 
     /// Takes all its names off a mailbox, which stays in the registry: how many it had.
@@ -171,13 +171,13 @@ impl Registry {
     /// Takes a secondary key off its mailbox. False: nobody has it.
     #[track_caller]
     pub fn remove_key(&self, kind: &'static str, key: &str) -> bool {
-        self.0.books.remove_label(&Label::Key(SecondaryKey::new(kind, key)), None, Some(Location::caller()))
+        self.0.books.remove_label(&Label::Key(SecondaryKey::new(kind, key)), Some(Location::caller()))
     }
 
     /// Takes a mailbox out of the registry, with its names and keys and what its entry owns; it lives on. False: it is not in.
     #[track_caller]
     pub fn remove(&self, id: Uuid) -> bool {
-        self.0.books.remove(id, Outcome::Removed, &ExitReason::Normal, Some(Location::caller())).is_some()
+        self.0.books.remove(id, Outcome::Removed, ExitReason::Normal, Some(Location::caller()))
     }
 
     /// Takes a mailbox out of the registry and closes it: its names and keys first, so that nobody finds a name whose mailbox
@@ -187,7 +187,7 @@ impl Registry {
     /// Idempotent under concurrency: of those who destroy it at once, one does.
     #[track_caller]
     pub fn destroy(&self, id: Uuid, reason: ExitReason) -> bool {
-        self.0.books.destroy(id, reason, Some(Location::caller()))
+        self.0.books.remove(id, Outcome::Destroyed, reason, Some(Location::caller()))
     }
 }
 
@@ -262,10 +262,11 @@ impl Registry {
                 self.overloaded(self.0.admission.refuse(active, self.queued()))
             }
             CallError::WouldBlock => RegisterError::WouldBlock,
-            // (Whoever ends a registry ends its books before its actor.)
-            CallError::Exited(reason) => {
-                self.ended().map_or(RegisterError::ActorDied(reason), RegisterError::Ended)
+            // (With the registry's end, or in the middle of a command.)
+            CallError::Exited(reason) if !self.0.actor.is_closed() && self.ended().is_none() => {
+                RegisterError::ActorDied(reason)
             }
+            CallError::Exited(reason) => RegisterError::Ended(self.ended().unwrap_or(reason)),
             _ => RegisterError::Ended(self.ended().unwrap_or(ExitReason::NoProcess)),
         }
     }

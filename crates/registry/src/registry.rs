@@ -149,7 +149,8 @@ impl RegistryBuilder {
         let tree = Supervisor::one_for_one()
             .name(format!("{} supervisor", self.name))
             .intensity(RESTARTS, RESTART_PERIOD)
-            .backoff(Backoff::new(LEAST_PAUSE, LONGEST_PAUSE))
+            // It keeps nothing that could be broken when it begins again; whoever waits for it is not to wait longer.
+            .backoff(Backoff::NONE)
             .child(child)
             .build()
             .expect("one child has no twin");
@@ -161,7 +162,7 @@ impl RegistryBuilder {
         );
         let tasks = TaskTracker::new();
         tasks.close();
-        begin(&runtime, tree.clone(), Arc::clone(&books));
+        begin(&runtime, tree.clone(), EndsBooks { books: Arc::clone(&books), actor: actor.clone() });
         let registry = Registry(Arc::new(Inner {
             books,
             admission: Arc::new(Admission::new(max, self.retry_after)),
@@ -187,15 +188,9 @@ const RESTARTS: u32 = 100;
 /// ... within so long.
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
-/// Before all but the first of them in a row there is a pause, ...
-const LEAST_PAUSE: Duration = Duration::from_millis(1);
-/// ... which is short beside the time that callers wait, however often the actor has died: beginning costs next to nothing.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-
 /// Starts the tree in its runtime, and tells the books when it has ended.
-fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
+fn begin(runtime: &Handle, tree: SupervisorRef, guard: EndsBooks) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
-    let guard = EndsBooks(books);
     rt::spawn(runtime, async move {
         let guard = guard;
         match tree.start().await {
@@ -209,13 +204,18 @@ fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
 }
 
 /// Ends the books when the tree ends, or the task that would tell of it does with its runtime.
-struct EndsBooks(Arc<Books>);
+struct EndsBooks {
+    books: Arc<Books>,
+    actor: ServerRef<RegistryActor>,
+}
 
 impl EndsBooks {
     fn end(&self, reason: &ExitReason) {
-        if self.0.end(reason) && !reason.is_orderly() {
-            tracing::error!(registry = &*self.0.name, %reason, critical = true, "a registry has ended: it answers no more");
+        if self.books.end(reason) && !reason.is_orderly() {
+            tracing::error!(registry = &*self.books.name, %reason, critical = true, "a registry has ended: it answers no more");
         }
+        // Its supervisor has closed it, unless it never came to begin: nobody is to wait for it.
+        self.actor.close(reason.clone());
     }
 }
 

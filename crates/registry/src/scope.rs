@@ -32,15 +32,12 @@ impl Registry {
         Self::with_current(Self::clone)
     }
 
-    /// Lends it: cheaper by a count.
+    /// Lends it: outside of all scopes cheaper by a count.
     pub fn with_current<T>(f: impl FnOnce(&Self) -> T) -> T {
-        let mut f = Some(f);
-        let scoped = SCOPE.try_with(|registry| f.take().map(|f| f(registry)));
-        match (scoped, f) {
-            (Ok(Some(result)), _) => result,
-            (_, Some(f)) => f(Self::global()),
-            // (It is taken where the scope is there, and that is the case above.)
-            (_, None) => unreachable!("the scope was there"),
+        // (A clone: while a task-local value is lent, `f` could enter no other scope.)
+        match SCOPE.try_with(Self::clone) {
+            Ok(registry) => f(&registry),
+            Err(_) => f(Self::global()),
         }
     }
 

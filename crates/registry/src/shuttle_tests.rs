@@ -55,7 +55,7 @@ fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Grante
     let id = at.id();
     let record = Record::new(at, id, books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
     let record = books.insert(&record, labels, None, None)?;
-    Ok(Granted::new(books, record, labels.to_vec()))
+    Ok(Granted::new(books, record, labels.to_vec(), None))
 }
 
 fn register(books: &Arc<Books>, at: &Address<u32>, text: &str) -> Result<(), RegisterError> {

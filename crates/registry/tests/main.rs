@@ -1,9 +1,16 @@
 //! The public behaviour of the registry, a module per topic.
 
+mod admission;
+mod anywhere;
+mod exits;
 mod groups;
+mod heard;
 mod keys;
+mod lifetimes;
+mod looking;
 mod names;
 mod properties;
+mod scopes;
 mod statics;
 mod support;
 mod topics;

@@ -125,7 +125,7 @@ async fn a_name_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
     assert_eq!(repair(&books), (count(0, 0, 1), vec![]));
     assert_eq!(books.find_name("mine", |record| record.id), Some(at.id()));
     assert_eq!(record.labels().unwrap().names, ["other"]);
-    assert!(books.remove(other.id(), Outcome::Removed, &ExitReason::Normal, None).is_some());
+    assert!(books.remove(other.id(), Outcome::Removed, ExitReason::Normal, None));
     assert_eq!(books.sizes(), Sizes { mailboxes: 1, names: 1 });
 }
 

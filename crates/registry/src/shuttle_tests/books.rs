@@ -127,7 +127,7 @@ fn shuttle_close_and_close() {
         let mut told = record.watch().unwrap();
         let destroyers = ["one", "two"].map(|who| {
             let books = Arc::clone(&books);
-            run(move || books.destroy(id, ExitReason::shutdown_with(who), None))
+            run(move || books.remove(id, Outcome::Destroyed, ExitReason::shutdown_with(who), None))
         });
         let closer = run(move || at.close_mailbox(ExitReason::shutdown_with("three")));
         // The last reference, where nobody else has one any more.
@@ -146,7 +146,7 @@ fn shuttle_close_and_close() {
         assert_eq!(dropped.load(SeqCst), 1);
         assert!(record.mailbox.has_closed());
         assert!(record.own(Resource::value(Dropped(dropped))).is_err());
-        assert!(!books.destroy(id, ExitReason::Normal, None));
+        assert!(!books.remove(id, Outcome::Destroyed, ExitReason::Normal, None));
         settled(&books);
     });
 }
@@ -193,7 +193,7 @@ fn shuttle_two_names_of_one_mailbox_and_a_caller_who_goes() {
             let books = Arc::clone(&books);
             let label = Label::Key(SecondaryKey::new("k", "1"));
             move || match books.add_label(id, &label, None) {
-                Ok(record) => Granted::new(&books, record, vec![label]).accept(),
+                Ok(record) => Granted::new(&books, record, vec![label], None).accept(),
                 Err(error) => assert_eq!(error, RegisterError::MailboxDoesNotExist(id)),
             }
         });
@@ -208,7 +208,7 @@ fn shuttle_two_names_of_one_mailbox_and_a_caller_who_goes() {
         settled(&books);
         drop(ask(&books, &at, &[name("z")]));
         assert_eq!(books.sizes().names, 1);
-        assert!(books.remove(id, Outcome::Removed, &ExitReason::Normal, None).is_some());
+        assert!(books.remove(id, Outcome::Removed, ExitReason::Normal, None));
         let both = [ask(&books, &at, &[name("x")]), ask(&books, &at, &[name("y")])];
         let both = both.map(|granted| run(move || drop(granted)));
         let _: [(); 2] = both.map(|b| b.join().unwrap());
@@ -313,7 +313,7 @@ fn follow_beside_writers(history: usize) {
     let one = run({
         let (books, at_a) = (Arc::clone(&books), at_a.clone());
         move || {
-            books.remove_label(&name("x"), None, None);
+            books.remove_label(&name("x"), None);
             // (Unless it has closed.)
             let _ = register(&books, &at_a, "y");
         }

@@ -1,0 +1,210 @@
+//! Where a registry begins and ends, and who may call it from where.
+
+use crate::heard::Heard;
+use crate::support::{AGES, Counter, free_again, made, mailbox, nothing_left, sizes};
+use futures::FutureExt;
+use futures::executor::block_on;
+use restante_core::{Address, ExitReason};
+use restante_genserver::start;
+use restante_registry::{CreateError, LookupError, Outcome, RegisterError, Registry};
+use restante_testkit::eventually;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use tokio::runtime::{Builder, Runtime};
+use tracing::Level;
+
+/// A registry that works: by every way in.
+async fn works(registry: &Registry, name: &str) {
+    let kept = mailbox();
+    registry.register(&kept, name).await.unwrap();
+    assert_eq!(registry.id_of(name), Some(kept.id()));
+    drop(kept);
+    let created: Address<u8> = registry.create(name, made()).await.unwrap();
+    assert_eq!(registry.id_of(name), Some(created.id()));
+    drop(created);
+    assert!(!registry.contains(name));
+}
+
+static LAZY: LazyLock<Registry> = LazyLock::new(Registry::start);
+
+/// Row F5: inside either kind of runtime, outside of any, on a plain thread, in a lazy static, the global one.
+#[test]
+fn a_registry_begins_anywhere() {
+    let works = |registry: &Registry| {
+        block_on(works(registry, "x"));
+        assert_eq!(registry.sizes(), sizes(0, 0));
+        registry.clone()
+    };
+    let outside = works(&Registry::start());
+    let on_thread = std::thread::spawn(move || works(&Registry::start())).join().unwrap();
+    let lazy = works(&LAZY);
+    for runtime in [Builder::new_current_thread().enable_all().build().unwrap(), Runtime::new().unwrap()] {
+        let inside = runtime.block_on(async {
+            let registry = Registry::start();
+            self::works(&registry, "x").await;
+            self::works(&outside, "x").await;
+            self::works(Registry::global(), "anywhere").await;
+            registry
+        });
+        drop(runtime);
+        assert!(inside.ended().is_some(), "it was in that runtime");
+    }
+    for registry in [outside, on_thread, lazy] {
+        works(&registry);
+    }
+}
+
+/// Row F5: the lazy static is first asked for inside a runtime, which ends. (The registry with it: a static that is to live
+/// longer is told its runtime, as the global one is.)
+#[test]
+fn the_global_registry_outlives_the_runtime_that_asked_for_it_first() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(works(Registry::global(), "outlives"));
+    drop(runtime);
+    assert_eq!(Registry::global().ended(), None);
+    block_on(works(Registry::global(), "outlives"));
+}
+
+/// Row F7: a plain thread waits by itself; inside a runtime it is told not to, and nothing has happened.
+#[test]
+fn plain_threads_may_wait() {
+    let registry = Registry::start();
+    let kept = mailbox();
+    assert_eq!(registry.register_blocking(&kept, "kept"), Ok(()));
+    let taken = registry.register_blocking(&kept, "kept");
+    assert!(matches!(taken, Err(RegisterError::NameAlreadyExists { .. })), "{taken:?}");
+    let created: Address<u8> = registry.creation().name("x").run_blocking(made()).unwrap();
+    assert_eq!(registry.id_of("x"), Some(created.id()));
+    let failed = registry.creation().run_blocking(async { Err::<Address<u8>, _>("no") });
+    assert_eq!(failed.unwrap_err(), CreateError::Failed("no"));
+    let server = registry.creation().name("server").run_blocking(start::<Counter>(1)).unwrap();
+    assert_eq!(registry.sizes(), sizes(3, 3));
+    drop(server);
+    let before = registry.capacity();
+    Runtime::new().unwrap().block_on(async {
+        assert_eq!(registry.register_blocking(&kept, "y"), Err(RegisterError::WouldBlock));
+        let polled = Arc::new(AtomicBool::new(false));
+        let note = Arc::clone(&polled);
+        let refused = registry.creation().name("y").run_blocking(async move {
+            note.store(true, Ordering::Relaxed);
+            made().await
+        });
+        assert_eq!(refused.unwrap_err(), CreateError::Refused(RegisterError::WouldBlock));
+        assert!(!polled.load(Ordering::Relaxed));
+    });
+    assert_eq!((registry.capacity(), registry.contains("y")), (before, false));
+}
+
+/// Row F5: its runtime ends: whoever waits is told, whoever comes later is told at once, and looking up says so.
+#[test]
+fn a_registry_whose_runtime_has_gone_says_so_at_once() {
+    for multi in [false, true] {
+        let mut kind = if multi { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+        let runtime = kind.enable_all().build().unwrap();
+        let registry = Registry::builder().runtime(runtime.handle().clone()).start();
+        let kept = mailbox();
+        runtime.block_on(registry.register(&kept, "kept")).unwrap();
+        let entry = registry.entry("kept").unwrap();
+        registry.sys().suspend();
+        let mut waits = Box::pin(registry.register(&kept, "waits"));
+        assert!(waits.as_mut().now_or_never().is_none());
+        let mut creation = Box::pin(registry.create("creation", made()));
+        assert!(creation.as_mut().now_or_never().is_none());
+        runtime.shutdown_background();
+        let ended = |result: Result<(), RegisterError>| match result {
+            Err(RegisterError::Ended(reason)) => assert!(!reason.is_orderly(), "{reason}"),
+            other => panic!("{other:?}"),
+        };
+        let created = |result: Result<Address<u8>, CreateError<Infallible>>| match result {
+            Err(CreateError::Refused(error)) => ended(Err(error)),
+            other => panic!("{other:?}"),
+        };
+        // (A runtime of several threads ends in its own time.)
+        ended(block_on(waits));
+        created(block_on(creation));
+        while registry.ended().is_none() {
+            std::thread::yield_now();
+        }
+        for _ in 0..3 {
+            ended(registry.register(&kept, "later").now_or_never().expect("at once"));
+            ended(registry.register_id(kept.id(), "later").now_or_never().expect("at once"));
+            created(registry.create("later", made()).now_or_never().expect("at once"));
+            ended(registry.register_blocking(&kept, "later"));
+            created(registry.creation().name("later").run_blocking(made()));
+        }
+        assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
+        assert!(matches!(registry.whereis::<Address<u8>>("kept"), Err(LookupError::Closed { ending, .. })
+            if ending.outcome == Outcome::RegistryEnded));
+        assert!(!kept.is_closed() && entry.ending().is_some());
+        assert!(!registry.unregister("kept") && !registry.remove(kept.id()));
+    }
+}
+
+/// Begun on a runtime that has gone already.
+#[test]
+fn a_registry_on_a_runtime_that_has_gone_has_ended_from_the_beginning() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let registry = Registry::builder().runtime(handle).start();
+    assert!(registry.ended().is_some());
+    let refused = registry.register(&mailbox(), "x").now_or_never().expect("at once");
+    assert!(matches!(refused, Err(RegisterError::Ended(_))), "{refused:?}");
+}
+
+/// The actor dies now, and is up again when this returns; false: the registry has ended.
+async fn kill_actor(registry: &Registry) -> bool {
+    let before = registry.actor().incarnation();
+    eventually(AGES, || registry.actor().kill() || registry.ended().is_some()).await;
+    let again = || registry.actor().incarnation() > before && registry.actor().is_alive();
+    eventually(AGES, || again() || registry.ended().is_some()).await;
+    registry.ended().is_none()
+}
+
+/// Row F5: over the surviving books, as often as its supervisor allows.
+#[tokio::test]
+async fn an_actor_that_dies_is_restarted_over_the_books() {
+    let (heard, _guard) = Heard::listen();
+    let registry = Registry::start();
+    let kept = mailbox();
+    registry.register(&kept, "kept").await.unwrap();
+    for i in 0..50 {
+        assert!(kill_actor(&registry).await, "{i}");
+        assert_eq!(registry.id_of("kept"), Some(kept.id()));
+    }
+    works(&registry, "x").await;
+    let told = heard.take_at(Level::ERROR);
+    assert_eq!(told.len(), 50, "each is told of");
+    assert_eq!(told[49].get("incarnation"), "51");
+    free_again(&registry, "x").await;
+    drop(kept);
+    nothing_left(&registry).await;
+}
+
+/// Row F5: more often than its supervisor allows: that is told as critical, and nobody hangs.
+#[tokio::test]
+async fn an_actor_that_dies_too_often_is_the_end() {
+    let (heard, _guard) = Heard::listen();
+    let registry = Registry::start();
+    let kept = mailbox();
+    registry.register(&kept, "kept").await.unwrap();
+    let mut killed = 0;
+    while kill_actor(&registry).await {
+        killed += 1;
+        assert!(killed <= 200, "it goes on and on");
+    }
+    assert_eq!(killed, 100);
+    let critical: Vec<_> =
+        heard.take_at(Level::ERROR).into_iter().filter(|line| line.get("critical") == "true").collect();
+    assert_eq!(critical.len(), 1, "{critical:?}");
+    let refused = registry.register(&kept, "later").now_or_never().expect("at once").unwrap_err();
+    assert!(matches!(&refused, RegisterError::Ended(reason) if !reason.is_orderly()), "{refused}");
+    let refused = registry.create("later", made()).now_or_never().expect("at once").unwrap_err();
+    assert!(matches!(refused, CreateError::Refused(RegisterError::Ended(_))), "{refused}");
+    assert!(!kept.is_closed() && !registry.contains("kept"));
+    let report = registry.shutdown(AGES).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_ne!(registry.ended(), Some(ExitReason::Shutdown), "why it ended stays");
+    nothing_left(&registry).await;
+}
