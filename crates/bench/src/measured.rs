@@ -13,6 +13,10 @@ pub(crate) struct Measured {
     pub(crate) bytes_per_actor: Option<f64>,
     pub(crate) bytes_per_message: Option<f64>,
     pub(crate) allocs_per_op: Option<f64>,
+    /// Of a thread that reads: the 99.9th percentile of its look-ups, in ns, with nothing else going on.
+    pub(crate) readers_idle_ns: Option<f64>,
+    /// The same during what was measured.
+    pub(crate) readers_meanwhile_ns: Option<f64>,
 }
 
 /// Takes the time, and the allocations of all threads where they are counted.

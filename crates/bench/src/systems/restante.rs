@@ -11,7 +11,7 @@ use restante_supervisor::{Backoff, DynamicRef, DynamicSupervisor, Intensity, Sup
 use crate::{
     latch::Latch,
     measured::{Measured, Stopwatch},
-    supervised::{Case, Crash, Dynamic, Supervised},
+    supervised::{Case, Crash, Dynamic, Lacking, Supervised},
     system::{Behaviour, Start, System, Target, Then},
     workload::{CAPACITY, Workload},
 };
@@ -69,6 +69,8 @@ impl System for Restante {
     type Ref<B: Behaviour<Self>> = ServerRef<Host<B>>;
     type Supervised = ServerRef<Patient>;
     type Dynamic = Family;
+    // SEAM: its registry comes here, and `directory` and `registry` below.
+    type Directory = Lacking;
 
     async fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> Self::Ref<B> {
         let settings = Server::<Host<B>>::settings();
