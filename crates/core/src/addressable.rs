@@ -46,6 +46,7 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
     /// A reference that does not count. It must end in [`Addressable::drop_uncounted`], and in no `Drop`: [`Lent`] sees
     /// to that.
     #[doc(hidden)]
+    #[must_use]
     fn uncounted(&self) -> Self;
 
     /// Drops a reference without giving back a count: the memory's only.
@@ -58,7 +59,13 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
 
     /// The opposite; false when it was not to be told.
     #[doc(hidden)]
-    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool;
+    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+        self.tell_no_more_at(whom.as_ptr().cast::<()>().addr())
+    }
+
+    /// The same, by the address of who was to be told.
+    #[doc(hidden)]
+    fn tell_no_more_at(&self, whom: usize) -> bool;
 }
 
 /// Is told that a mailbox has closed, by whoever closed it, once and before links, monitors and waiting senders are. It may
@@ -68,16 +75,24 @@ pub trait OnClose: Send + Sync {
     fn on_close(&self, reason: &ExitReason);
 }
 
-/// Tells those who asked to be told first. A panic of one stays with it.
-pub(crate) fn tell_first(whom: Vec<Weak<dyn OnClose>>, reason: &ExitReason) {
-    for one in whom.iter().filter_map(Weak::upgrade) {
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one.on_close(reason)));
-        if let Err(payload) = told {
-            let panic = ExitReason::from_panic(payload);
-            tracing::error!(reason = %panic, "whoever was told first of a mailbox's end panicked");
+/// Those who asked to be told first, and what they are told.
+pub(crate) struct ToldFirst {
+    pub(crate) whom: Vec<Weak<dyn OnClose>>,
+    pub(crate) reason: ExitReason,
+}
+
+impl ToldFirst {
+    /// Tells them, outside of any lock. A panic of one stays with it.
+    pub(crate) fn tell(self) {
+        for one in self.whom.iter().filter_map(Weak::upgrade) {
+            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one.on_close(&self.reason)));
+            if let Err(payload) = told {
+                let reason = ExitReason::from_panic(payload);
+                tracing::error!(%reason, "whoever was told first of a mailbox's end panicked");
+            }
+            // (It may be the last reference to it.)
+            drop_quietly(one);
         }
-        // (It may be the last reference to it.)
-        drop_quietly(one);
     }
 }
 
@@ -155,7 +170,7 @@ impl<M: Send + 'static> Addressable for Address<M> {
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
         self.handle.cell().tell_first(whom)
     }
-    fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+    fn tell_no_more_at(&self, whom: usize) -> bool {
         self.handle.cell().tell_no_more(whom)
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Long because the two halves of one protocol (push, take) are best read side by side.
 
-use crate::addressable::{self, OnClose};
+use crate::addressable::{OnClose, ToldFirst};
 use crate::clock::{self, Instant};
 use crate::counters::{Fate, Ledger, Stats};
 use crate::dead_letter::{DeadCause, DeadLetter};
@@ -1473,7 +1473,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut g = self.gate.lock();
         let mut after = After::default();
         // Together with the lease: nobody is to slip in between.
-        let mut told_first = Vec::new();
+        let mut told_first = None;
         if let Some(exit) = exit.as_ref().filter(|_| close && g.bits() & word::CLOSED == 0) {
             (after.wakers, told_first) = self.close_locked(&mut g, exit.reason.clone());
         }
@@ -1511,9 +1511,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(g);
         drop_quietly(old);
         drop(parked);
-        if let Some(exit) = &exit {
-            addressable::tell_first(told_first, &exit.reason);
-        }
+        told_first.into_iter().for_each(ToldFirst::tell);
         self.afterwards(after);
         if let Some(exit) = exit {
             let id = self.link_id();
@@ -1579,7 +1577,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if g.bits() & word::CLOSED != 0 {
             return false;
         }
-        let (wakers, told_first) = self.close_locked(&mut g, reason.clone());
+        let (wakers, told_first) = self.close_locked(&mut g, reason);
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
@@ -1590,7 +1588,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let parked = if owes { g.take_parked() } else { None };
         let leased = g.bits() & word::LEASED != 0;
         drop(g);
-        addressable::tell_first(told_first, &reason);
+        told_first.into_iter().for_each(ToldFirst::tell);
         if owes {
             self.wake(parked);
         }
@@ -1601,14 +1599,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         true
     }
 
-    /// An open mailbox takes nothing any more; the wakers of those who waited for room, and who is to be told before them.
-    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> (Vec<Waker>, Vec<Weak<dyn OnClose>>) {
+    /// An open mailbox takes nothing any more: the wakers of those who waited for room, and who is to be told before them.
+    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> (Vec<Waker>, Option<ToldFirst>) {
         g.set(word::CLOSED);
         self.nobody_waits(g);
+        let whom = g.cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close)).unwrap_or_default();
+        let told_first = (!whom.is_empty()).then(|| ToldFirst { whom, reason: reason.clone() });
         if reason != ExitReason::Normal || g.cold.is_some() {
             g.cold().closed = Some(reason);
         }
-        let told_first = g.cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close)).unwrap_or_default();
         (g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default(), told_first)
     }
 
@@ -1623,11 +1622,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         open
     }
 
-    /// The opposite; false when it was not to be told.
-    pub fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
+    /// The opposite, by the address of who was to be told; false when it was not.
+    pub fn tell_no_more(&self, whom: usize) -> bool {
         let mut g = self.gate.lock();
         let Some(cold) = g.cold.as_mut() else { return false };
-        match cold.on_close.iter().position(|other| Weak::ptr_eq(other, whom)) {
+        match cold.on_close.iter().position(|other| other.as_ptr().cast::<()>().addr() == whom) {
             Some(at) => {
                 let gone = cold.on_close.swap_remove(at);
                 drop(g);

@@ -1,4 +1,4 @@
-//! The state word: who may touch what, and who must be told. Core's one room with `unsafe`.
+//! The state word: who may touch what, and who must be told. Core's room with `unsafe` (but for one block in `handle`).
 //!
 //! A mailbox has two halves. What senders touch ([`Gate::lock`]) lies behind the LOCK bit; what the reader touches
 //! lies behind the RUN bit. Both bits, and everything that decides whether a wake-up is due, share one atomic

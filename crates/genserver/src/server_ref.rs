@@ -452,7 +452,7 @@ impl<S: GenServer> Addressable for ServerRef<S> {
     fn tell_first(&self, whom: std::sync::Weak<dyn OnClose>) -> bool {
         self.handle.cell().tell_first(whom)
     }
-    fn tell_no_more(&self, whom: &std::sync::Weak<dyn OnClose>) -> bool {
+    fn tell_no_more_at(&self, whom: usize) -> bool {
         self.handle.cell().tell_no_more(whom)
     }
 }

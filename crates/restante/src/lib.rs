@@ -56,6 +56,7 @@
 //! - **In hand at a crash**: dropped, delivered again or dead-lettered, by [`ServerSettings::in_hand`] and [`Redeliver`].
 //! - **Selective receive** inside a handler, with a time limit and marks: [`Context::receive`].
 //! - **Supervisors**: strategies, limits, back-off, children that come and go, [a tree to look at](Tree), [`task`]s.
+//! - **Names** ([`Registry`], [`Name`]): read without locks, written under admission control; groups, topics, keys: [`registry`].
 //! - **Ends**: [`ServerRef::stop`], [`ServerRef::kill`], [`ServerRef::monitor`], [`link`]; each has an [`ExitReason`].
 //! - **Plain threads**: [`ServerRef::call_blocking`], [`ServerRef::send_blocking`]. A queue without a server: [`Mailbox`].
 //! - **Counted**: [`Ledger`] says how each message ended; nothing is lost silently.
@@ -68,18 +69,21 @@
 //! | `genserver` | `restante-genserver`: servers, calls, timers, selective receive | yes |
 //! | `macros` | `restante-macros`: [`gen_server`] and [`protocol`], which write what one would by hand | yes |
 //! | `supervisor` | `restante-supervisor`: restarts over the same mailbox, trees, tasks | yes |
+//! | `registry` | `restante-registry`: names, scopes, groups, topics, keys | yes |
 //! | `signal`, `serde`, `testkit` | `SupervisorRef::run`, which obeys SIGTERM and ctrl-c; `Serialize` for `Tree`; `restante-testkit` | no |
 
 pub use restante_core::{
-    Accept, Address, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit, ExitReason, Fate, Lane,
-    LeaseError, Ledger, Mailbox, MailboxBuilder, Overflow, PanicInfo, Phase, RateLimit, Reaper, Receiver,
-    Recipient, SendError, SendOptions, SendPermit, Settings, SettingsError, Stats, TryReceiveError,
-    WeakAddress, Weigh, install_panic_hook, monitor,
+    Accept, Address, Addressable, Closed, Coalesce, DEFAULT_CAPACITY, DeadCause, DeadLetter, Exit,
+    ExitReason, Fate, Lane, LeaseError, Ledger, Mailbox, MailboxBuilder, Overflow, PanicInfo, Phase,
+    RateLimit, Reaper, Receiver, Recipient, SendError, SendOptions, SendPermit, Settings, SettingsError,
+    Stats, TryReceiveError, WeakAddress, Weigh, install_panic_hook, monitor,
 };
 #[cfg(feature = "genserver")]
 pub use restante_genserver::*;
 #[cfg(feature = "macros")]
 pub use restante_macros::{gen_server, protocol};
+#[cfg(feature = "registry")]
+pub use restante_registry::{self as registry, MailboxName, Name, Registry};
 #[cfg(feature = "supervisor")]
 pub use restante_supervisor::*;
 #[cfg(feature = "testkit")]

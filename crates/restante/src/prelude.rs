@@ -14,5 +14,7 @@ pub use crate::{
     CallError, Context, Every, GenServer, InHand, Init, Message, Next, ReceiveError, Redeliver, Reply,
     Server, ServerRef, StartError, Step, start,
 };
+#[cfg(feature = "registry")]
+pub use crate::{MailboxName, Name, Registry};
 #[cfg(feature = "macros")]
 pub use crate::{gen_server, protocol};

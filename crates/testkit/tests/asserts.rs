@@ -85,6 +85,30 @@ fn what_comes_about_by_itself_is_waited_for_in_paused_time() {
     assert!(said.contains("did not within 1s"), "{said}");
 }
 
+/// Time that is paused runs out at once for whoever lives by the wall clock.
+#[test]
+fn what_a_plain_thread_brings_about_is_waited_for_in_real_time() {
+    Universe::new().run(async |_| {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let set = done.clone();
+        let thread = std::thread::spawn(move || {
+            released.recv().unwrap();
+            set.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let began = tokio::time::Instant::now();
+        eventually(SECOND, || {
+            if began.elapsed() >= SECOND {
+                // The clock that is paused has run out: only now the thread goes on.
+                let _ = release.send(());
+            }
+            done.load(std::sync::atomic::Ordering::Relaxed)
+        })
+        .await;
+        thread.join().unwrap();
+    });
+}
+
 /// A rule of ours that takes `now`, table by table.
 #[test]
 fn a_fake_clock_drives_a_rule() {

@@ -1,0 +1,129 @@
+//! The registry's actor: what adds to the books comes by it, one after the other.
+//!
+//! It keeps nothing but a way to the books, which outlive it: a new incarnation goes on over the same ones, with the commands
+//! that wait in its mailbox. What takes long runs beside it, in a task of its own ([`crate::creation`]), which also outlives
+//! it. No command waits for anything, so the actor cannot be ended in the middle of one.
+
+use crate::books::Books;
+use crate::creation::{Job, Running};
+use crate::error::RegisterError;
+use crate::grant::Granted;
+use crate::record::Record;
+use crate::secondary::Label;
+use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Step};
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The actor of a registry, as a server among others: to be looked at by `sys`.
+pub struct RegistryActor {
+    books: Arc<Books>,
+}
+
+/// What the actor is asked.
+pub struct Command(pub(crate) Ask);
+
+pub(crate) enum Ask {
+    /// A mailbox comes in.
+    Insert { newcomer: Newcomer, by: Where, reply: Reply<Answer> },
+    /// Many do; an answer each, in their order.
+    InsertMany { newcomers: Vec<Newcomer>, by: Where, reply: Reply<Vec<Answer>> },
+    /// A label more.
+    AddLabel { id: Uuid, label: Label, by: Where, reply: Reply<Answer> },
+    /// A creation begins.
+    Begin { job: Box<Job>, reply: Reply<Result<Running, RegisterError>> },
+}
+
+pub(crate) type Where = &'static Location<'static>;
+pub(crate) type Answer = Result<Granted, RegisterError>;
+
+pub(crate) struct Newcomer {
+    pub(crate) record: Arc<Record>,
+    pub(crate) labels: Vec<Label>,
+}
+
+/// What the actor is made with.
+pub struct ActorArgs(pub(crate) Arc<Books>);
+
+impl GenServer for RegistryActor {
+    type Args = ActorArgs;
+    type Call = Command;
+    type Cast = ();
+    type Info = ();
+
+    async fn init(args: &ActorArgs, ctx: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        let books = Arc::clone(&args.0);
+        let incarnation = ctx.incarnation();
+        if incarnation > 1 {
+            let sizes = books.sizes();
+            tracing::error!(registry = &*books.name, incarnation, %sizes, "a registry's actor died: it goes on over its books");
+            let found = books.validate();
+            if !found.is_consistent() {
+                let repaired = books.repair();
+                tracing::error!(registry = &*books.name, ?found, ?repaired, "the books were inconsistent");
+            }
+        }
+        Ok(Init::ok(Self { books }))
+    }
+
+    async fn handle_call(&mut self, call: Command, _: &mut Context<Self>) -> Step {
+        // (An answer that nobody waits for any more is dropped, and undoes itself.)
+        match call.0 {
+            Ask::Insert { newcomer, by, reply } => {
+                reply.send(self.insert(newcomer, by));
+            }
+            Ask::InsertMany { newcomers, by, reply } => {
+                reply.send(newcomers.into_iter().map(|newcomer| self.insert(newcomer, by)).collect());
+            }
+            Ask::AddLabel { id, label, by, reply } => {
+                let added = self.books.add_label(id, &label, Some(by));
+                reply.send(added.map(|()| Granted::label(&self.books, id, label)));
+            }
+            Ask::Begin { job, reply } => {
+                reply.send(job.begin());
+            }
+        }
+        Ok(Next::go())
+    }
+
+    fn call_name(call: &Command) -> &'static str {
+        call.0.name()
+    }
+}
+
+impl RegistryActor {
+    fn insert(&self, Newcomer { record, labels }: Newcomer, by: Where) -> Answer {
+        let inserted = self.books.insert(&record, &labels, None, Some(by))?;
+        Ok(Granted::inserted(&self.books, &inserted, labels))
+    }
+}
+
+impl Ask {
+    fn name(&self) -> &'static str {
+        match self {
+            Ask::Insert { .. } => "insert",
+            Ask::InsertMany { .. } => "insert_many",
+            Ask::AddLabel { .. } => "add_label",
+            Ask::Begin { .. } => "begin",
+        }
+    }
+}
+
+impl fmt::Debug for RegistryActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryActor({})", self.books.name)
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Command({})", self.0.name())
+    }
+}
+
+impl fmt::Debug for ActorArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActorArgs({})", self.0.name)
+    }
+}

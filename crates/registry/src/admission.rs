@@ -1,0 +1,268 @@
+//! Who may create: a number of places, taken before anything is queued.
+//!
+//! A place is an atomic step in the caller's hands, so a refusal comes at once and never waits for the actor that it is to
+//! protect.
+
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use restante_core::clock::{self, Instant};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many creations may be under way, unless told otherwise.
+pub const DEFAULT_MAX_CONCURRENT_CREATES: usize = 100;
+/// The environment's say in it.
+pub const MAX_CONCURRENT_CREATES: &str = "RESTANTE_MAX_CONCURRENT_CREATES";
+/// What is suggested to whoever is refused.
+pub const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Too much is under way: a normal answer, to be asked again after a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{active} of {max} creations are under way and {queued} commands wait: to be tried again after {retry_after:?}"
+)]
+#[non_exhaustive]
+pub struct Overloaded {
+    /// Creations under way.
+    pub active: usize,
+    /// How many may be.
+    pub max: usize,
+    /// Commands that wait for the registry's actor.
+    pub queued: usize,
+    /// After how long to try again.
+    pub retry_after: Duration,
+}
+
+/// How much a registry has to do: a look that waits for nobody.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Capacity {
+    /// Whether a creation would be admitted now.
+    pub can_accept_more: bool,
+    /// Creations under way.
+    pub active_creates: usize,
+    /// How many may be.
+    pub max_concurrent: usize,
+    /// The one in percent of the other: 0 to 100, or more after the limit was lowered.
+    pub load_percentage: u32,
+    /// How long somebody considerate would wait before the next creation: nothing up to a load of 50 %, and what
+    /// [`Overloaded`] says at 100 %.
+    pub retry_after: Duration,
+    /// Of the creations that succeeded, a moving average over about the last 16; `None`: none has.
+    pub average_create_time: Option<Duration>,
+    /// Creations that ended, well or not, since the registry began.
+    pub total_creates: u64,
+    /// Those of them that did not succeed. (Who was refused did not begin.)
+    pub total_failures: u64,
+    /// Refusals since the registry began.
+    pub total_refusals: u64,
+    /// Commands that wait for the registry's actor.
+    pub queued: usize,
+}
+
+/// The places.
+pub(crate) struct Admission {
+    active: AtomicUsize,
+    max: AtomicUsize,
+    ended: AtomicU64,
+    failures: AtomicU64,
+    refusals: AtomicU64,
+    /// Nanoseconds; 0: none.
+    average: AtomicU64,
+    /// At a load of 100 %.
+    retry_after: Duration,
+}
+
+/// A place. However it is dropped, it is free again.
+pub(crate) struct Place {
+    of: Arc<Admission>,
+    since: Instant,
+    succeeded: bool,
+}
+
+impl Admission {
+    pub(crate) fn new(max: usize, retry_after: Duration) -> Self {
+        Self {
+            active: AtomicUsize::new(0),
+            max: AtomicUsize::new(max),
+            ended: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+            average: AtomicU64::new(0),
+            retry_after,
+        }
+    }
+
+    /// What the environment says, if it says a number.
+    pub(crate) fn from_environment() -> Option<usize> {
+        let text = std::env::var(MAX_CONCURRENT_CREATES).ok()?;
+        let max = text.trim().parse().ok();
+        if max.is_none() {
+            tracing::warn!(variable = MAX_CONCURRENT_CREATES, value = text, "not a number: ignored");
+        }
+        max
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// From now on: those that are under way stay.
+    pub(crate) fn set_max(&self, max: usize) -> usize {
+        self.max.swap(max, Ordering::Relaxed)
+    }
+
+    /// Takes a place, or none.
+    pub(crate) fn admit(self: &Arc<Self>, queued: usize) -> Result<Place, Overloaded> {
+        let max = self.max();
+        // Nothing is published by the count: relaxed.
+        let taken = self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |active| {
+            (active < max).then_some(active + 1)
+        });
+        match taken {
+            Ok(_) => Ok(Place { of: Arc::clone(self), since: clock::now(), succeeded: false }),
+            Err(active) => Err(self.refuse(active, queued)),
+        }
+    }
+
+    /// A refusal, counted.
+    pub(crate) fn refuse(&self, active: usize, queued: usize) -> Overloaded {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        Overloaded { active, max: self.max(), queued, retry_after: self.retry_after }
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn capacity(&self, queued: usize) -> Capacity {
+        let (active, max) = (self.active(), self.max());
+        let load = load_percentage(active, max);
+        let average = self.average.load(Ordering::Relaxed);
+        Capacity {
+            can_accept_more: active < max,
+            active_creates: active,
+            max_concurrent: max,
+            load_percentage: load,
+            retry_after: suggested(load, self.retry_after),
+            average_create_time: (average > 0).then(|| Duration::from_nanos(average)),
+            total_creates: self.ended.load(Ordering::Relaxed),
+            total_failures: self.failures.load(Ordering::Relaxed),
+            total_refusals: self.refusals.load(Ordering::Relaxed),
+            queued,
+        }
+    }
+
+    fn leave(&self, took: Duration, succeeded: bool) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        if succeeded {
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+            // (Two at once may lose one of the two: an average.)
+            let old = self.average.load(Ordering::Relaxed);
+            self.average.store(averaged(old, took), Ordering::Relaxed);
+        } else {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn load_percentage(active: usize, max: usize) -> u32 {
+    match max {
+        0 => 100,
+        _ => u32::try_from(active.saturating_mul(100) / max).unwrap_or(u32::MAX),
+    }
+}
+
+/// The source's steps: 0, 100, 500, 2000 and 5000 ms at loads of up to 50, 75, 90, 99 and 100 %, in proportion where
+/// `full` is not 5 s.
+fn suggested(load: u32, full: Duration) -> Duration {
+    match load {
+        0..=50 => Duration::ZERO,
+        51..=75 => full / 50,
+        76..=90 => full / 10,
+        91..=99 => full * 2 / 5,
+        _ => full,
+    }
+}
+
+/// A moving average: one part in 16 is new.
+fn averaged(old: u64, new: u64) -> u64 {
+    if old == 0 { new } else { (old - old / 16).saturating_add(new / 16).max(1) }
+}
+
+impl Place {
+    /// It was used well.
+    pub(crate) fn succeeded(&mut self) {
+        self.succeeded = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.leave(self.since.elapsed(), self.succeeded);
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
+    }
+}
+
+impl fmt::Display for Capacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} creations ({} %)", self.active_creates, self.max_concurrent, self.load_percentage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row F3: the steps of the source.
+    #[test]
+    fn the_suggested_delay_grows_with_the_load() {
+        let ms = |load| suggested(load, DEFAULT_RETRY_AFTER).as_millis();
+        assert_eq!(
+            [0, 50, 51, 75, 76, 90, 91, 99, 100, 250].map(ms),
+            [0, 0, 100, 100, 500, 500, 2000, 2000, 5000, 5000]
+        );
+    }
+
+    #[test]
+    fn a_place_is_free_again_however_it_is_dropped() {
+        let places = Arc::new(Admission::new(2, DEFAULT_RETRY_AFTER));
+        let first = places.admit(0).unwrap();
+        let mut second = places.admit(0).unwrap();
+        let refused = places.admit(7).unwrap_err();
+        assert_eq!((refused.active, refused.max, refused.queued), (2, 2, 7));
+        second.succeeded();
+        drop((first, second));
+        let capacity = places.capacity(0);
+        assert_eq!((capacity.active_creates, capacity.total_creates), (0, 2));
+        assert_eq!((capacity.total_failures, capacity.total_refusals), (1, 1));
+        assert!(capacity.average_create_time.is_some());
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_lets_be_what_is_under_way() {
+        let places = Arc::new(Admission::new(2, DEFAULT_RETRY_AFTER));
+        let both = [places.admit(0).unwrap(), places.admit(0).unwrap()];
+        assert_eq!(places.set_max(1), 2);
+        assert_eq!(places.capacity(0).load_percentage, 200);
+        assert!(places.admit(0).is_err());
+        drop(both);
+        assert!(places.admit(0).is_ok());
+        places.set_max(0);
+        assert_eq!(places.capacity(0).load_percentage, 100);
+        assert!(places.admit(0).is_err());
+    }
+
+    #[test]
+    fn an_average_follows() {
+        assert_eq!(averaged(0, 5), 5);
+        let settled = (0..200).fold(1600, |old, _| averaged(old, 160_000));
+        assert!((150_000..=160_000).contains(&settled), "{settled}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Additions from plain threads. Inside a runtime they answer [`RegisterError::WouldBlock`] and do nothing.
+//! (A slow creation has its own: [`Creation::run_blocking`](crate::Creation::run_blocking).)
+
+use crate::error::RegisterError;
+use crate::register::Addition;
+use crate::registry::Registry;
+use crate::secondary::{Label, SecondaryKey};
+use restante_core::{Addressable, Mailbox, Settings};
+use std::panic::Location;
+use std::sync::Arc;
+use uuid::Uuid;
+
+impl Registry {
+    /// [`Registry::register`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Registry::register`], and [`RegisterError::WouldBlock`] inside a runtime.
+    #[track_caller]
+    pub fn register_blocking<R: Addressable>(
+        &self,
+        mailbox: &R,
+        name: impl Into<Arc<str>>,
+    ) -> Result<(), RegisterError> {
+        self.add_blocking(self.registration(mailbox, name, Location::caller())?)
+    }
+
+    /// [`Registry::insert`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Registry::register_blocking`].
+    #[track_caller]
+    pub fn insert_blocking<R: Addressable>(&self, mailbox: &R) -> Result<(), RegisterError> {
+        self.add_blocking(self.addition(mailbox, Vec::new(), Location::caller())?)
+    }
+
+    /// [`Registry::create_mailbox`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Registry::create_mailbox`] and [`Registry::register_blocking`].
+    ///
+    /// # Panics
+    /// As [`Registry::create_mailbox`].
+    #[track_caller]
+    pub fn create_mailbox_blocking<M: Send + 'static>(
+        &self,
+        settings: Settings<M>,
+    ) -> Result<Mailbox<M>, RegisterError> {
+        let mailbox = Mailbox::with(settings).expect("the settings make a mailbox");
+        let mut place = self.admit()?;
+        self.insert_blocking(&mailbox.address())?;
+        place.succeeded();
+        Ok(mailbox)
+    }
+
+    /// [`Registry::add_key`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Registry::add_key`] and [`Registry::register_blocking`].
+    #[track_caller]
+    pub fn add_key_blocking(
+        &self,
+        id: Uuid,
+        kind: &'static str,
+        key: impl Into<Arc<str>>,
+    ) -> Result<(), RegisterError> {
+        let label = Label::Key(SecondaryKey::new(kind, key));
+        self.add_blocking(Addition::Label { id, label, by: Location::caller() })
+    }
+}

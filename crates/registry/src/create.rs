@@ -1,0 +1,279 @@
+//! Slow creation as one asks for it: under which names, with what, for how long.
+
+use crate::actor::{Ask, Command, Where};
+use crate::creation::{Created, Dowry, Job, Made, Reservation, Running, work};
+use crate::ending::Ending;
+use crate::error::{CreateError, RegisterError};
+use crate::name_text::{InvalidName, NameText};
+use crate::record::Resource;
+use crate::registry::Registry;
+use crate::secondary::{Label, SecondaryKey};
+use restante_core::Addressable;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// How long a creation may take, unless told otherwise.
+pub const DEFAULT_CREATE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A creation to be: the names that are held for it meanwhile, and what its entry will own.
+///
+/// What is created is whatever a future returns: a server that is started, a mailbox whose connection is made. It runs in a
+/// task of its own, in the runtime of whoever asks, else in the registry's.
+#[must_use = "nothing is created until it is run"]
+pub struct Creation<'a> {
+    registry: &'a Registry,
+    labels: Result<Vec<Label>, InvalidName>,
+    dowry: Dowry,
+    limit: Duration,
+    by: Where,
+}
+
+/// What a creation answers: a mailbox, and what its entry is to own. From a mailbox by `into`, where it owns nothing.
+pub struct Entry<R>(Made<R>);
+
+impl<R: Addressable> From<R> for Entry<R> {
+    fn from(mailbox: R) -> Self {
+        Self(Made { mailbox, dowry: Dowry::default() })
+    }
+}
+
+impl<R: Addressable> Entry<R> {
+    /// An entry for this mailbox.
+    pub fn new(mailbox: R) -> Self {
+        mailbox.into()
+    }
+
+    /// The entry owns this too: it is dropped when the mailbox closes (or the entry is taken out), after what came later. A
+    /// channel's sender, a guard, the handle of a task that is to be aborted.
+    #[must_use]
+    pub fn own(mut self, resource: impl Send + 'static) -> Self {
+        self.0.dowry.resources.push(Resource::value(resource));
+        self
+    }
+
+    /// Asynchronous clean-up, begun when the entry ends, in the registry's runtime, and waited for by
+    /// [`Registry::shutdown`].
+    #[must_use]
+    pub fn on_close<F>(mut self, cleanup: impl FnOnce(Ending) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.dowry.resources.push(Resource::cleanup(cleanup));
+        self
+    }
+
+    /// The entry keeps the mailbox open, until it is [destroyed](Registry::destroy) or [taken out](Registry::remove).
+    #[must_use]
+    pub fn keep_open(mut self) -> Self {
+        self.0.dowry.keep_open = true;
+        self
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Entry<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({:?})", self.0.mailbox)
+    }
+}
+
+impl Registry {
+    /// A creation without a name, to be told more.
+    #[track_caller]
+    pub fn creation(&self) -> Creation<'_> {
+        self.creation_by(Location::caller())
+    }
+
+    pub(crate) fn creation_by(&self, by: Where) -> Creation<'_> {
+        Creation {
+            registry: self,
+            labels: Ok(Vec::new()),
+            dowry: Dowry::default(),
+            limit: DEFAULT_CREATE_TIMEOUT,
+            by,
+        }
+    }
+
+    /// Creates under this name. See [`Creation::run`].
+    ///
+    /// # Errors
+    /// As [`Creation::run`].
+    ///
+    /// # Cancel safety
+    /// As [`Creation::run`].
+    #[track_caller]
+    pub fn create<R, T, E, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        make: F,
+    ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
+    where
+        R: Addressable,
+        T: Into<Entry<R>> + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.creation().name(name).run(make)
+    }
+}
+
+impl Creation<'_> {
+    /// Under this name; several are possible. It is held while the creation is under way, and nobody finds it.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.labels = self.labels.and_then(|mut labels| {
+            let label = Label::Name(NameText::new(name)?);
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+            Ok(labels)
+        });
+        self
+    }
+
+    /// With this secondary key, held likewise.
+    pub fn key(mut self, kind: &'static str, key: impl Into<Arc<str>>) -> Self {
+        if let Ok(labels) = &mut self.labels {
+            let label = Label::Key(SecondaryKey::new(kind, key));
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+        }
+        self
+    }
+
+    /// With this metadata.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.dowry.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// How long it may take (default 15 s; `Duration::MAX`: for ever). Then its future is dropped.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The entry keeps the mailbox open: see [`Entry::keep_open`].
+    pub fn keep_open(mut self) -> Self {
+        self.dowry.keep_open = true;
+        self
+    }
+
+    /// The entry owns this: see [`Entry::own`]. Where nothing is created it is dropped.
+    pub fn own(mut self, resource: impl Send + 'static) -> Self {
+        self.dowry.resources.push(Resource::value(resource));
+        self
+    }
+
+    /// Asynchronous clean-up: see [`Entry::on_close`]. Where nothing is created it is not run.
+    pub fn on_close<F>(mut self, cleanup: impl FnOnce(Ending) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.dowry.resources.push(Resource::cleanup(cleanup));
+        self
+    }
+
+    /// Creates: takes a place, has the names held, runs the future in a task of its own, registers what it returns.
+    ///
+    /// # Errors
+    /// [`CreateError`]; by then names and place are free again. Where no place is free
+    /// ([`Overloaded`](RegisterError::Overloaded)), at once and before the future is polled.
+    ///
+    /// # Cancel safety
+    /// Dropped, the creation is given up: its future is dropped at its next await, and names and place are free. Where it had
+    /// just succeeded, its entry goes, and the mailbox closes unless others refer to it.
+    pub async fn run<R, T, E, F>(self, make: F) -> Result<R, CreateError<E>>
+    where
+        R: Addressable,
+        T: Into<Entry<R>> + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let registry = self.registry;
+        let (job, told) = self.job(make)?;
+        let job = Box::new(job);
+        let running = registry.ask(|reply| Ask::Begin { job, reply }).await.and_then(|begun| begun)?;
+        let told = told.await;
+        answer(running, told)
+    }
+
+    /// The same from a plain thread; the future runs in the registry's runtime.
+    ///
+    /// # Errors
+    /// As [`Creation::run`], and [`RegisterError::WouldBlock`] inside a runtime.
+    pub fn run_blocking<R, T, E, F>(self, make: F) -> Result<R, CreateError<E>>
+    where
+        R: Addressable,
+        T: Into<Entry<R>> + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        if Handle::try_current().is_ok() {
+            return Err(RegisterError::WouldBlock.into());
+        }
+        let registry = self.registry;
+        let (job, told) = self.job(make)?;
+        let job = Box::new(job);
+        let asked = registry.0.actor.call_blocking(|reply| Command(Ask::Begin { job, reply }));
+        let running = asked.map_err(|error| registry.refused(error))??;
+        let told = told.blocking_recv();
+        answer(running, told)
+    }
+
+    #[expect(clippy::type_complexity, reason = "it has one reader")]
+    fn job<R, T, E, F>(
+        self,
+        make: F,
+    ) -> Result<(Job, oneshot::Receiver<Result<Created<R>, CreateError<E>>>), RegisterError>
+    where
+        R: Addressable,
+        T: Into<Entry<R>> + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let Self { registry, labels, dowry, limit, by } = self;
+        let labels = labels?;
+        let place = registry.admit()?;
+        let inner = &registry.0;
+        let number = registry.next_creation();
+        let reservation = Reservation::new(Arc::clone(&inner.books), number, labels, Some(by), place);
+        let runtime = Handle::try_current().unwrap_or_else(|_| inner.runtime.clone());
+        let cancel = inner.cancel.clone();
+        let (tell, told) = oneshot::channel();
+        let job = Job::new(reservation, runtime, inner.tasks.clone(), move |reservation| {
+            let make = async move {
+                let Entry(mut made) = make.await?.into();
+                made.dowry.join(dowry);
+                Ok(made)
+            };
+            let work = work(reservation, make, limit, tell);
+            // (The registry's end drops it; whoever waits is told that nobody will answer.)
+            Box::pin(async move {
+                let _ = cancel.run_until_cancelled_owned(work).await;
+            })
+        });
+        Ok((job, told))
+    }
+}
+
+fn answer<R, E>(
+    running: Running,
+    told: Result<Result<Created<R>, CreateError<E>>, oneshot::error::RecvError>,
+) -> Result<R, CreateError<E>> {
+    drop(running);
+    match told {
+        Ok(created) => created.map(Created::take),
+        Err(_) => Err(CreateError::GivenUp),
+    }
+}
+
+impl fmt::Debug for Creation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Creation({:?})", self.labels)
+    }
+}

@@ -1,0 +1,234 @@
+//! Slow creation: names held, a task of its own, and one way out of each ending.
+//!
+//! ```text
+//!            place ──> queued ──> held ──> committed ──> taken
+//!   caller:  admit     command     task      task         caller
+//!              │          │          │          │
+//!              └──────────┴──────────┴──────────┴──> every other way out frees names and place
+//! ```
+//!
+//! - *place*: [`crate::admission::Place`], taken by the caller; refused at once where there is none.
+//! - *queued*: a command in the actor's mailbox. A caller who gives up takes the command back with its call.
+//! - *held*: the actor has reserved the names ([`Reservation`]) and begun the task. A caller who gives up aborts the task.
+//! - *committed*: the task has put the mailbox into the books. One section: no instant between held and there.
+//! - *taken*: the caller has what was created. Where it has gone meanwhile, the entry is taken out again ([`Created`]
+//!   is dropped, and with it the last reference, where nobody else has one).
+//!
+//! The actor's death concerns none of these: what is queued waits for its next incarnation, what is held goes on.
+
+use crate::admission::Place;
+use crate::books::{Books, By, Inserted};
+use crate::ending::{Ending, Outcome};
+use crate::error::{CreateError, RegisterError};
+use crate::grant::Granted;
+use crate::record::{Record, Resource};
+use crate::secondary::Label;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use restante_core::{Addressable, ExitReason, drop_quietly, timeout::at_most};
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
+
+/// Names and a place, for one creation. However it is dropped, they are free again, but what was committed.
+pub(crate) struct Reservation {
+    books: Arc<Books>,
+    number: u64,
+    labels: Vec<Label>,
+    held: bool,
+    by: By,
+    // (Dropped after the names are free: whoever is admitted in its stead finds them so.)
+    place: Option<Place>,
+}
+
+impl Reservation {
+    pub(crate) fn new(books: Arc<Books>, number: u64, labels: Vec<Label>, by: By, place: Place) -> Self {
+        Self { books, number, labels, held: false, by, place: Some(place) }
+    }
+
+    fn hold(&mut self) -> Result<(), RegisterError> {
+        self.books.reserve(&self.labels, self.number, self.by)?;
+        self.held = true;
+        Ok(())
+    }
+
+    /// The mailbox comes in under the names that are held.
+    fn commit(&mut self, record: &Arc<Record>) -> Result<Inserted, RegisterError> {
+        let inserted = self.books.insert(record, &self.labels, Some(self.number), self.by)?;
+        self.held = false;
+        if let Some(place) = &mut self.place {
+            place.succeeded();
+        }
+        Ok(inserted)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.held {
+            self.books.release(&self.labels, self.number);
+        }
+        drop(self.place.take());
+    }
+}
+
+/// A creation on its way to the actor.
+pub(crate) struct Job {
+    reservation: Reservation,
+    runtime: Handle,
+    tasks: TaskTracker,
+    work: Box<dyn FnOnce(Reservation) -> BoxFuture<'static, ()> + Send>,
+}
+
+impl Job {
+    pub(crate) fn new(
+        reservation: Reservation,
+        runtime: Handle,
+        tasks: TaskTracker,
+        work: impl FnOnce(Reservation) -> BoxFuture<'static, ()> + Send + 'static,
+    ) -> Self {
+        Self { reservation, runtime, tasks, work: Box::new(work) }
+    }
+
+    /// Holds the names and begins the task.
+    pub(crate) fn begin(mut self) -> Result<Running, RegisterError> {
+        self.reservation.hold()?;
+        let work = (self.work)(self.reservation);
+        Ok(Running(self.tasks.spawn_on(work, &self.runtime).abort_handle()))
+    }
+}
+
+/// A creation that is under way. Dropped, it is aborted at its next await; nothing happens to one that is done.
+pub(crate) struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What comes with a mailbox: what its entry owns, and whether it keeps it open.
+#[derive(Default)]
+pub(crate) struct Dowry {
+    pub(crate) keep_open: bool,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) metadata: Vec<(String, String)>,
+}
+
+impl Dowry {
+    /// Both.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.keep_open |= other.keep_open;
+        // What was there before the creation began ends last.
+        self.resources.splice(0..0, other.resources);
+        self.metadata.extend(other.metadata);
+    }
+
+    /// Gives all of it to the mailbox' entry; where that has ended meanwhile, it ends likewise.
+    fn give_to(self, record: &Record, books: &Books) {
+        if self.keep_open {
+            record.keep();
+        }
+        for (key, value) in self.metadata {
+            // (An entry that has ended has none.)
+            let _ = books.set_metadata(record.id, key, Some(value));
+        }
+        for resource in self.resources {
+            if let Err(resource) = record.own(resource) {
+                let ending =
+                    record.ending().unwrap_or_else(|| Ending::new(Outcome::Closed, ExitReason::Normal));
+                resource.end(&ending, &books.reaper);
+            }
+        }
+    }
+}
+
+/// What was made, with its dowry.
+pub(crate) struct Made<R> {
+    pub(crate) mailbox: R,
+    pub(crate) dowry: Dowry,
+}
+
+/// What was created, on its way to the caller. Dropped before it is taken, its entry goes with it.
+pub(crate) struct Created<R> {
+    // (First: the entry is to go before the reference does, which may be the last.)
+    granted: Granted,
+    mailbox: R,
+}
+
+impl<R> Created<R> {
+    pub(crate) fn take(self) -> R {
+        self.granted.accept();
+        self.mailbox
+    }
+}
+
+/// The task: makes, commits, answers. By the time the caller hears of it, names and place are free or used.
+pub(crate) async fn work<R, E>(
+    mut reservation: Reservation,
+    make: impl Future<Output = Result<Made<R>, E>> + Send,
+    limit: Duration,
+    tell: tokio::sync::oneshot::Sender<Result<Created<R>, CreateError<E>>>,
+) where
+    R: Addressable,
+    E: Send,
+{
+    let mut make = Box::pin(AssertUnwindSafe(make).catch_unwind());
+    let made = at_most(limit, &mut make).await;
+    if let Some(reason) = drop_quietly(make) {
+        tracing::error!(%reason, "a creation panicked in its drop");
+    }
+    let result = match made {
+        None => Err(CreateError::Timeout(limit)),
+        Some(Err(payload)) => Err(CreateError::Panicked(ExitReason::from_panic(payload))),
+        Some(Ok(Err(error))) => Err(CreateError::Failed(error)),
+        Some(Ok(Ok(made))) => commit(&mut reservation, made),
+    };
+    drop(reservation);
+    // (Nobody waits any more: what comes back undoes itself in its drop.)
+    drop(tell.send(result));
+}
+
+fn commit<R: Addressable, E>(
+    reservation: &mut Reservation,
+    made: Made<R>,
+) -> Result<Created<R>, CreateError<E>> {
+    let Made { mailbox, dowry } = made;
+    let books = Arc::clone(&reservation.books);
+    let closed = |mailbox: &R| CreateError::Closed(mailbox.why_closed().unwrap_or(ExitReason::Normal));
+    let Some(record) = Record::new(&mailbox, mailbox.mailbox_id(), &books) else {
+        return Err(closed(&mailbox));
+    };
+    match reservation.commit(&record) {
+        Ok(inserted) => {
+            dowry.give_to(&inserted.record, &books);
+            let granted = Granted::inserted(&books, &inserted, std::mem::take(&mut reservation.labels));
+            Ok(Created { granted, mailbox })
+        }
+        Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(&mailbox)),
+        Err(refused) => Err(CreateError::Refused(refused)),
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reservation({})", self.number)
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Job({:?})", self.reservation)
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
+}

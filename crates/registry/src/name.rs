@@ -1,0 +1,181 @@
+//! Typed names: constants that lead to a mailbox without a cast.
+
+use crate::by_name::SendToError;
+use crate::error::RegisterError;
+use crate::lookup::LookupError;
+use crate::registry::Registry;
+use restante_core::{Address, Addressable};
+use restante_genserver::{GenServer, ServerRef};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+
+/// A name whose mailbox is known to be of one type: a constant that both sides share. It looks in the
+/// [current](Registry::current) registry; [`TypedName::of`] in another.
+///
+/// ```
+/// use restante_registry::Name;
+/// # use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Step, start};
+/// # struct Counter(u64);
+/// # impl GenServer for Counter {
+/// #     type Args = u64; type Call = Reply<u64>; type Cast = u64; type Info = ();
+/// #     async fn init(n: &u64, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> { Ok(Init::ok(Self(*n))) }
+/// #     async fn handle_call(&mut self, reply: Reply<u64>, _: &mut Context<Self>) -> Step { reply.send(self.0); Ok(Next::go()) }
+/// #     async fn handle_cast(&mut self, n: u64, _: &mut Context<Self>) -> Step { self.0 += n; Ok(Next::go()) }
+/// # }
+/// const COUNTER: Name<Counter> = Name::new("counter");
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let counter = start::<Counter>(40).await?;
+/// COUNTER.register(&counter).await?;
+/// COUNTER.cast(2)?; // look-up and cast in one
+/// assert_eq!(COUNTER.whereis()?.call(|reply| reply).await?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub struct TypedName<R> {
+    text: &'static str,
+    /// Names nothing that is owned.
+    leads_to: PhantomData<fn() -> R>,
+}
+
+/// The name of a server.
+pub type Name<S> = TypedName<ServerRef<S>>;
+/// The name of a mailbox without a server.
+pub type MailboxName<M> = TypedName<Address<M>>;
+
+impl<R> TypedName<R> {
+    /// This name. (Whether the text is one is found out when it is registered.)
+    pub const fn new(text: &'static str) -> Self {
+        Self { text, leads_to: PhantomData }
+    }
+
+    /// Its text.
+    pub const fn text(&self) -> &'static str {
+        self.text
+    }
+}
+
+impl<R: Addressable> TypedName<R> {
+    /// The name in this registry, instead of the current one.
+    pub fn of<'a>(&self, registry: &'a Registry) -> NameIn<'a, R> {
+        NameIn { name: *self, registry }
+    }
+
+    /// Puts the name on a mailbox: see [`Registry::register`].
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    ///
+    /// # Cancel safety
+    /// As [`Registry::register`].
+    #[track_caller]
+    pub fn register(&self, mailbox: &R) -> impl Future<Output = Result<(), RegisterError>> + Send + use<R> {
+        let registry = Registry::current();
+        let addition = registry.registration(mailbox, self.text, std::panic::Location::caller());
+        async move { registry.add(addition?).await }
+    }
+
+    /// Takes the name off whoever has it; false: nobody has.
+    #[track_caller]
+    pub fn unregister(&self) -> bool {
+        Registry::with_current(|registry| registry.unregister(self.text))
+    }
+
+    /// The mailbox, for keeps: see [`Registry::whereis`].
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub fn whereis(&self) -> Result<R, LookupError> {
+        Registry::with_current(|registry| registry.whereis(self.text))
+    }
+
+    /// Lends the mailbox: see [`Registry::with`].
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
+        Registry::with_current(|registry| registry.with(self.text, f))
+    }
+}
+
+impl<S: GenServer> TypedName<ServerRef<S>> {
+    /// Sends a cast, at once or not at all: see [`Registry::cast`].
+    ///
+    /// # Errors
+    /// As [`Registry::cast`].
+    pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
+        Registry::with_current(|registry| registry.cast::<S>(self.text, cast))
+    }
+}
+
+/// A typed name in one registry.
+pub struct NameIn<'a, R> {
+    name: TypedName<R>,
+    registry: &'a Registry,
+}
+
+impl<R: Addressable> NameIn<'_, R> {
+    /// Puts the name on a mailbox: see [`Registry::register`].
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    ///
+    /// # Cancel safety
+    /// As [`Registry::register`].
+    #[track_caller]
+    pub fn register(&self, mailbox: &R) -> impl Future<Output = Result<(), RegisterError>> + Send {
+        self.registry.register(mailbox, self.name.text)
+    }
+
+    /// Takes the name off whoever has it; false: nobody has.
+    #[track_caller]
+    pub fn unregister(&self) -> bool {
+        self.registry.unregister(self.name.text)
+    }
+
+    /// The mailbox, for keeps: see [`Registry::whereis`].
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub fn whereis(&self) -> Result<R, LookupError> {
+        self.registry.whereis(self.name.text)
+    }
+
+    /// Lends the mailbox: see [`Registry::with`].
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
+        self.registry.with(self.name.text, f)
+    }
+}
+
+impl<S: GenServer> NameIn<'_, ServerRef<S>> {
+    /// Sends a cast, at once or not at all: see [`Registry::cast`].
+    ///
+    /// # Errors
+    /// As [`Registry::cast`].
+    pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
+        self.registry.cast::<S>(self.name.text, cast)
+    }
+}
+
+impl<R> Clone for TypedName<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for TypedName<R> {}
+
+impl<R> fmt::Debug for TypedName<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({:?}, {})", self.text, std::any::type_name::<R>())
+    }
+}
+
+impl<R> fmt::Debug for NameIn<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} in {:?}", self.name, self.registry)
+    }
+}

@@ -1,0 +1,318 @@
+//! What a registry keeps of one mailbox.
+//!
+//! Who may touch what: `labels` and `gone` are written under the registry's writers' lock only, and read by anybody at any
+//! time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours. The record keeps
+//! the mailbox's memory, not its life, unless [`Hold::kept`] does.
+
+use crate::books::Books;
+use crate::ending::Ending;
+use crate::name_text::NameText;
+use crate::secondary::SecondaryKey;
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use arc_swap::ArcSwapOption;
+use futures::future::BoxFuture;
+use restante_core::addressable::{Lent, OnClose};
+use restante_core::{Addressable, ExitReason, Reaper, drop_quietly};
+use std::any::{Any, type_name};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// A mailbox whose types are erased.
+pub(crate) trait Held: Any + Send + Sync {
+    /// The type of its references, for people.
+    fn type_name(&self) -> &'static str;
+    fn has_closed(&self) -> bool;
+    fn why_closed(&self) -> Option<ExitReason>;
+    fn close(&self, reason: ExitReason) -> bool;
+    /// A reference that keeps it open, unless the last one has gone.
+    fn keep(&self) -> Option<Box<dyn Any + Send + Sync>>;
+    fn label(&self) -> String;
+    fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
+    fn tell_no_more_at(&self, whom: usize);
+}
+
+impl<R: Addressable> Held for Lent<R> {
+    fn type_name(&self) -> &'static str {
+        type_name::<R>()
+    }
+    #[inline(always)]
+    fn has_closed(&self) -> bool {
+        R::has_closed(self)
+    }
+    fn why_closed(&self) -> Option<ExitReason> {
+        R::why_closed(self)
+    }
+    fn close(&self, reason: ExitReason) -> bool {
+        self.close_mailbox(reason)
+    }
+    fn keep(&self) -> Option<Box<dyn Any + Send + Sync>> {
+        self.counted().map(|r| Box::new(r) as Box<dyn Any + Send + Sync>)
+    }
+    fn label(&self) -> String {
+        R::label(self)
+    }
+    fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
+        R::tell_first(self, whom)
+    }
+    fn tell_no_more_at(&self, whom: usize) {
+        R::tell_no_more_at(self, whom);
+    }
+}
+
+/// One mailbox in a registry. The mailbox lies at its end, so that a record is one allocation.
+pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
+    pub(crate) id: Uuid,
+    /// Whose.
+    books: Weak<Books>,
+    /// It is not in the index any more, or will not come in.
+    gone: AtomicBool,
+    labels: ArcSwapOption<Labels>,
+    hold: Mutex<Hold>,
+    pub(crate) mailbox: H,
+}
+
+/// Under what a mailbox is found. The truth; the indexes are made from it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Labels {
+    pub(crate) names: Vec<NameText>,
+    pub(crate) keys: Vec<SecondaryKey>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// What goes when the mailbox goes.
+enum Hold {
+    /// Nothing: as with most.
+    Empty,
+    Some(Box<Owned>),
+    /// It went so.
+    Ended(Box<Ending>),
+}
+
+#[derive(Default)]
+struct Owned {
+    /// A reference, where the registration keeps the mailbox open.
+    kept: Option<Box<dyn Any + Send + Sync>>,
+    /// In the order in which they came; they go in the opposite one.
+    resources: Vec<Resource>,
+    watchers: Vec<oneshot::Sender<Ending>>,
+}
+
+/// The record has ended already.
+struct TooLate;
+
+/// Something that an entry owns.
+pub(crate) enum Resource {
+    /// Dropped.
+    Value(Box<dyn Any + Send>),
+    /// Run, by the registry's reaper.
+    Cleanup(Box<dyn FnOnce(Ending) -> BoxFuture<'static, ()> + Send>),
+}
+
+impl<R: Addressable> Record<Lent<R>> {
+    /// A record that is in no index yet. `None`: the mailbox has closed.
+    ///
+    /// From now on the mailbox tells it of its closing, until it is dropped.
+    pub(crate) fn new(of: &R, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>> {
+        let this = Arc::new(Record {
+            id,
+            books: Arc::downgrade(books),
+            gone: AtomicBool::new(false),
+            labels: ArcSwapOption::empty(),
+            hold: Mutex::new(Hold::Empty),
+            mailbox: Lent::new(of),
+        });
+        let weak = Arc::downgrade(&this);
+        this.mailbox.tell_first(weak).then_some(this as Arc<Record>)
+    }
+}
+
+impl Record {
+    /// The mailbox's reference, lent; `None`: it is of another type.
+    #[inline(always)]
+    pub(crate) fn lend<R: Addressable>(&self) -> Option<&R> {
+        (&self.mailbox as &dyn Any).downcast_ref::<Lent<R>>().map(|lent| &**lent)
+    }
+
+    /// Whose record it is; `None`: they have gone.
+    pub(crate) fn books(&self) -> Option<Arc<Books>> {
+        self.books.upgrade()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Under the writers' lock. False when it was gone before.
+    pub(crate) fn set_gone(&self) -> bool {
+        !self.gone.swap(true, Ordering::AcqRel)
+    }
+
+    /// A look at what it is found under.
+    pub(crate) fn labels(&self) -> Option<Arc<Labels>> {
+        self.labels.load_full()
+    }
+
+    /// Under the writers' lock: nobody else changes them meanwhile.
+    pub(crate) fn relabel<T>(&self, change: impl FnOnce(&mut Labels) -> T) -> T {
+        let mut labels = self.labels.load_full().map(Arc::unwrap_or_clone).unwrap_or_default();
+        let changed = change(&mut labels);
+        let empty = labels.names.is_empty() && labels.keys.is_empty() && labels.metadata.is_empty();
+        self.labels.store((!empty).then(|| Arc::new(labels)));
+        changed
+    }
+
+    /// The mailbox is not to tell it of its closing any more.
+    pub(crate) fn forsake(self: &Arc<Self>) {
+        self.mailbox.tell_no_more_at(Arc::as_ptr(self).cast::<()>().addr());
+    }
+
+    /// Keeps the mailbox open until the record goes. False: the last reference has gone already, or the record has.
+    pub(crate) fn keep(&self) -> bool {
+        let Some(kept) = self.mailbox.keep() else { return false };
+        let mut kept = Some(kept);
+        // (What is not taken is dropped here, after the lock.)
+        let taken = self.with_owned(|owned| {
+            owned.kept.is_some() || {
+                owned.kept = kept.take();
+                true
+            }
+        });
+        drop(kept);
+        taken.is_ok()
+    }
+
+    /// The opposite.
+    pub(crate) fn keep_no_more(&self) {
+        let kept = self.with_owned(|owned| owned.kept.take());
+        drop_quietly(kept.ok());
+    }
+
+    /// Gives it something to own; given back where it has ended.
+    pub(crate) fn own(&self, resource: Resource) -> Result<(), Resource> {
+        let mut resource = Some(resource);
+        let _ = self.with_owned(|owned| owned.resources.extend(resource.take()));
+        resource.map_or(Ok(()), Err)
+    }
+
+    /// The same, made only where it is not too late; else how the record ended.
+    pub(crate) fn own_with(&self, make: impl FnOnce() -> Option<Resource>) -> Result<(), Ending> {
+        match self.with_owned(|owned| owned.resources.extend(make())) {
+            Ok(()) => Ok(()),
+            Err(TooLate) => self.ending().map_or(Ok(()), Err),
+        }
+    }
+
+    /// Will be told how it ended; `Err`: it has ended already.
+    pub(crate) fn watch(&self) -> Result<oneshot::Receiver<Ending>, Ending> {
+        let (tell, told) = oneshot::channel();
+        let watched = self.with_owned(|owned| {
+            // Those who do not wait any more make room; amortised, since the list doubles before it is looked through.
+            if owned.watchers.len() == owned.watchers.capacity() {
+                owned.watchers.retain(|w| !w.is_closed());
+            }
+            owned.watchers.push(tell);
+        });
+        match (watched, self.ending()) {
+            (Err(TooLate), Some(ending)) => Err(ending),
+            _ => Ok(told),
+        }
+    }
+
+    /// How it ended; `None`: it has not.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match &*lock(&self.hold) {
+            Hold::Ended(ending) => Some((**ending).clone()),
+            Hold::Empty | Hold::Some(_) => None,
+        }
+    }
+
+    fn with_owned<T>(&self, f: impl FnOnce(&mut Owned) -> T) -> Result<T, TooLate> {
+        let mut hold = lock(&self.hold);
+        if let Hold::Empty = *hold {
+            *hold = Hold::Some(Box::default());
+        }
+        match &mut *hold {
+            Hold::Some(owned) => Ok(f(owned)),
+            Hold::Empty | Hold::Ended(_) => Err(TooLate),
+        }
+    }
+
+    /// It is in no index any more: tells the watchers, drops what it owns, and hands clean-up over. Outside of any lock. False:
+    /// that has been done.
+    pub(crate) fn end(&self, ending: &Ending, reaper: &Reaper) -> bool {
+        let owned = {
+            let mut hold = lock(&self.hold);
+            match &*hold {
+                Hold::Ended(_) => return false,
+                Hold::Empty | Hold::Some(_) => {
+                    std::mem::replace(&mut *hold, Hold::Ended(Box::new(ending.clone())))
+                }
+            }
+        };
+        let Hold::Some(owned) = owned else { return true };
+        let Owned { kept, resources, watchers } = *owned;
+        for watcher in watchers {
+            // (Nobody waits any more: all right.)
+            let _ = watcher.send(ending.clone());
+        }
+        for resource in resources.into_iter().rev() {
+            resource.end(ending, reaper);
+        }
+        if let Some(reason) = drop_quietly(kept) {
+            tracing::error!(%reason, "the drop of a registered mailbox panicked");
+        }
+        true
+    }
+}
+
+impl Resource {
+    pub(crate) fn value(value: impl Send + 'static) -> Self {
+        Resource::Value(Box::new(value))
+    }
+
+    pub(crate) fn cleanup<F>(make: impl FnOnce(Ending) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Resource::Cleanup(Box::new(move |ending| Box::pin(make(ending))))
+    }
+
+    pub(crate) fn end(self, ending: &Ending, reaper: &Reaper) {
+        match self {
+            Resource::Value(value) => {
+                if let Some(reason) = drop_quietly(value) {
+                    tracing::error!(%reason, "what a registered mailbox owned panicked in its drop");
+                }
+            }
+            Resource::Cleanup(make) => {
+                let ending = ending.clone();
+                // Made there, not here: it is the user's code.
+                reaper.hand_over(async move { make(ending).await });
+            }
+        }
+    }
+}
+
+/// The mailbox has closed, and nobody else has heard of it yet.
+impl<H: Held> OnClose for Record<H> {
+    fn on_close(&self, reason: &ExitReason) {
+        if let Some(books) = self.books.upgrade() {
+            books.mailbox_closed(self.id, reason);
+        }
+    }
+}
+
+impl<H: ?Sized + Held> Drop for Record<H> {
+    fn drop(&mut self) {
+        self.mailbox.tell_no_more_at(std::ptr::from_ref(self).cast::<()>().addr());
+    }
+}
+
+impl<H: ?Sized + Held> fmt::Debug for Record<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({})", self.id)
+    }
+}

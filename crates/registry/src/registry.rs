@@ -1,0 +1,342 @@
+//! A registry as one holds it, and its beginning and end.
+
+use crate::actor::{ActorArgs, RegistryActor};
+use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER};
+use crate::background;
+use crate::books::Books;
+use crate::scope::Tenants;
+use crate::scopes;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use restante_core::{ExitReason, Reaper};
+use restante_genserver::{Overflow, Server, ServerRef, Sys};
+use restante_supervisor::{Restart, Supervise, Supervisor, SupervisorRef};
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Commands that may wait for a registry's actor, unless told otherwise.
+pub const DEFAULT_QUEUE: usize = 1024;
+/// Changes that a registry remembers, unless told otherwise.
+pub const DEFAULT_HISTORY: usize = 1024;
+
+/// Gives mailboxes names. Cheap to clone: all clones are one registry, which ends when the last of them goes.
+///
+/// Reads ([`whereis`](Registry::whereis), [`with`](Registry::with)) go straight to the maps: they neither wait nor take a
+/// lock, whatever writers do. What adds goes by the registry's actor, whose queue is bounded, and creations take a
+/// place first ([`capacity`](Registry::capacity)); what removes is done at once, wherever it is asked for.
+///
+/// A name leads to a mailbox, not to the process before it: it stays over restarts, and is free again when the mailbox closes,
+/// before anybody hears of that. It never keeps a mailbox open unless it is asked to
+/// ([`EntryRef::keep_open`](crate::EntryRef::keep_open)).
+#[derive(Clone)]
+pub struct Registry(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) books: Arc<Books>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) actor: ServerRef<RegistryActor>,
+    pub(crate) runtime: Handle,
+    /// Creations under way.
+    pub(crate) tasks: TaskTracker,
+    /// Ends them.
+    pub(crate) cancel: CancellationToken,
+    /// Numbers them.
+    pub(crate) creations: AtomicU64,
+    pub(crate) parent: Option<Registry>,
+    pub(crate) tenants: Mutex<Tenants>,
+    /// How it was made: for those that are made like it.
+    pub(crate) settings: RegistryBuilder,
+    tree: SupervisorRef,
+}
+
+/// Settings of a registry.
+#[derive(Debug, Clone)]
+#[must_use = "a registry begins when it is started"]
+pub struct RegistryBuilder {
+    name: Arc<str>,
+    max_concurrent_creates: Option<usize>,
+    retry_after: Duration,
+    queue: usize,
+    history: usize,
+    runtime: Option<Handle>,
+    pub(crate) parent: Option<Registry>,
+    pub(crate) private: bool,
+}
+
+impl Default for RegistryBuilder {
+    fn default() -> Self {
+        Self {
+            name: "registry".into(),
+            max_concurrent_creates: None,
+            retry_after: DEFAULT_RETRY_AFTER,
+            queue: DEFAULT_QUEUE,
+            history: DEFAULT_HISTORY,
+            runtime: None,
+            parent: None,
+            private: false,
+        }
+    }
+}
+
+impl RegistryBuilder {
+    /// What it is called, for people: in errors, events and trees.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many creations may be under way at once. Default: what the environment variable `RESTANTE_MAX_CONCURRENT_CREATES`
+    /// says when the registry starts, else 100. Zero admits none.
+    pub fn max_concurrent_creates(mut self, max: usize) -> Self {
+        self.max_concurrent_creates = Some(max);
+        self
+    }
+
+    /// What is suggested to whoever is refused (default 5 s), and to others in proportion to the load
+    /// ([`Capacity::retry_after`]).
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = delay;
+        self
+    }
+
+    /// How many commands may wait for the actor (default 1024); further ones are refused as overload.
+    pub fn queue(mut self, commands: usize) -> Self {
+        self.queue = commands;
+        self
+    }
+
+    /// How many changes are remembered (default 1024): for failed look-ups, and for those who follow.
+    pub fn history(mut self, changes: usize) -> Self {
+        self.history = changes;
+        self
+    }
+
+    /// The runtime of its actor. Default: the one in which it is started, else one that registries without a runtime share,
+    /// on a thread of its own.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Begins the registry. From anywhere: inside a runtime, outside one, from a plain thread, from a lazy static. It can be
+    /// used at once; the actor begins in its runtime.
+    ///
+    /// # Panics
+    /// When the thread of the shared runtime can't be started, where that is needed.
+    pub fn start(self) -> Registry {
+        let runtime =
+            self.runtime.clone().or_else(|| Handle::try_current().ok()).unwrap_or_else(background::runtime);
+        let max = self
+            .max_concurrent_creates
+            .or_else(Admission::from_environment)
+            .unwrap_or(DEFAULT_MAX_CONCURRENT_CREATES);
+        let settings = RegistryBuilder { parent: None, runtime: Some(runtime.clone()), ..self.clone() };
+        let reaper = Reaper::new(runtime.clone());
+        let books = Arc::new(Books::new(Arc::clone(&self.name), self.history, reaper));
+        let server = Server::<RegistryActor>::settings()
+            .name(Arc::clone(&self.name))
+            .capacity(self.queue.max(1))
+            .overflow(Overflow::reject())
+            .runtime(runtime.clone())
+            .build()
+            .expect("these settings are valid");
+        let actor = server.address();
+        let child = server.child(ActorArgs(Arc::clone(&books))).restart(Restart::Permanent);
+        let tree = Supervisor::one_for_one()
+            .name(format!("{} supervisor", self.name))
+            .intensity(RESTARTS, RESTART_PERIOD)
+            .child(child)
+            .build()
+            .expect("one child has no twin");
+        tracing::info!(
+            registry = &*self.name,
+            max_concurrent_creates = max,
+            queue = self.queue,
+            "a registry starts"
+        );
+        let tasks = TaskTracker::new();
+        tasks.close();
+        begin(&runtime, tree.clone(), Arc::clone(&books));
+        let registry = Registry(Arc::new(Inner {
+            books,
+            admission: Arc::new(Admission::new(max, self.retry_after)),
+            actor,
+            runtime,
+            tasks,
+            cancel: CancellationToken::new(),
+            creations: AtomicU64::new(1),
+            parent: self.parent,
+            tenants: Mutex::default(),
+            settings,
+            tree,
+        }));
+        if !self.private {
+            scopes::note(&registry.0.books);
+        }
+        registry
+    }
+}
+
+/// A registry's actor may be restarted so many times, ...
+const RESTARTS: u32 = 100;
+/// ... within so long.
+const RESTART_PERIOD: Duration = Duration::from_secs(5);
+
+/// Starts the tree in its runtime, and tells the books when it has ended.
+fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
+    // (On a runtime that has shut down the task is dropped, and with it the guard.)
+    let guard = EndsBooks(books);
+    runtime.spawn(async move {
+        let guard = guard;
+        match tree.start().await {
+            Ok(()) => {
+                let exit = tree.join().await;
+                guard.end(&exit.reason);
+            }
+            Err(error) => guard.end(&ExitReason::error(error.to_string())),
+        }
+    });
+}
+
+/// Ends the books when the tree ends, or the task that would tell of it does with its runtime.
+struct EndsBooks(Arc<Books>);
+
+impl EndsBooks {
+    fn end(&self, reason: &ExitReason) {
+        if self.0.end(reason) && !reason.is_orderly() {
+            tracing::error!(registry = &*self.0.name, %reason, critical = true, "a registry has ended: it answers no more");
+        }
+    }
+}
+
+impl Drop for EndsBooks {
+    fn drop(&mut self) {
+        self.end(&ExitReason::error("the runtime of the registry has ended"));
+    }
+}
+
+static GLOBAL: LazyLock<Registry> =
+    LazyLock::new(|| Registry::builder().name("global").runtime(background::runtime()).start());
+
+impl Registry {
+    /// A registry with the default settings.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Settings to fill in.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
+    }
+
+    /// The one registry of the process. It starts when it is first asked for, and never ends; its actor lives in the runtime that
+    /// registries without a runtime share.
+    pub fn global() -> &'static Self {
+        &GLOBAL
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.0.books.name
+    }
+
+    /// How much it has to do: a look that waits for nobody.
+    pub fn capacity(&self) -> Capacity {
+        self.0.admission.capacity(self.queued())
+    }
+
+    /// How many creations may be under way from now on; those that are stay. Returns what it was.
+    pub fn set_max_concurrent_creates(&self, max: usize) -> usize {
+        let old = self.0.admission.set_max(max);
+        tracing::info!(registry = self.name(), old, max, "max_concurrent_creates was changed");
+        old
+    }
+
+    /// Why it has ended; `None`: it has not.
+    pub fn ended(&self) -> Option<ExitReason> {
+        self.0.books.ended()
+    }
+
+    /// Its actor, for operators: state verbs, traces, statistics.
+    pub fn sys(&self) -> Sys<'_, RegistryActor> {
+        self.0.actor.sys()
+    }
+
+    /// Its actor. It may be killed: its supervisor puts another one over the same books.
+    pub fn actor(&self) -> &ServerRef<RegistryActor> {
+        &self.0.actor
+    }
+
+    /// The registry in which this one is nested.
+    pub fn parent(&self) -> Option<&Self> {
+        self.0.parent.as_ref()
+    }
+
+    /// Whether both are one registry.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Ends it in order: nothing comes in any more, creations that are under way are aborted, every entry ends, and
+    /// asynchronous clean-up is waited for, at most so long.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting, not the end.
+    pub async fn shutdown(&self, limit: Duration) -> RegistryReport {
+        let began = restante_core::clock::now();
+        let inner = &self.0;
+        inner.books.end(&ExitReason::Shutdown);
+        inner.cancel.cancel();
+        let mut over = Box::pin(inner.tasks.wait());
+        restante_core::timeout::at_most(limit, &mut over).await;
+        let left = || limit.saturating_sub(began.elapsed());
+        let cleanups = inner.books.reaper.drain(left()).await;
+        let report = inner.tree.shutdown(left()).await;
+        RegistryReport { creations: inner.tasks.len(), cleanups, actor_stopped: report.abandoned.is_empty() }
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        usize::try_from(self.0.actor.stats().depth).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn next_creation(&self) -> u64 {
+        self.0.creations.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What a registry's end left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RegistryReport {
+    /// Creations that did not end in time.
+    pub creations: usize,
+    /// Clean-ups that did not end in time.
+    pub cleanups: usize,
+    /// Whether the actor has ended.
+    pub actor_stopped: bool,
+}
+
+impl RegistryReport {
+    /// Whether nothing was left.
+    pub fn is_clean(&self) -> bool {
+        self.creations == 0 && self.cleanups == 0 && self.actor_stopped
+    }
+}
+
+/// The last handle has gone.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.books.end(&ExitReason::Shutdown);
+        self.cancel.cancel();
+        self.tree.kill();
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({}, {})", self.name(), self.0.books.sizes())
+    }
+}

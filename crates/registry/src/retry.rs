@@ -1,0 +1,114 @@
+//! Creating again after a refusal: as late as was asked for, and not all at once.
+
+use crate::create::Entry;
+use crate::error::CreateError;
+use crate::registry::Registry;
+use restante_core::Addressable;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often, and how spread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Retry {
+    /// How often it is tried, the first time included (default 10; zero counts as 1).
+    pub attempts: u32,
+    /// Up to how much longer than asked for one waits, as a part of it (default 0.25): those who were refused together do not
+    /// come back together. Never less than asked for.
+    pub jitter: f64,
+    /// Where the jitter's randomness comes from; `None`: elsewhere each time.
+    pub seed: Option<u64>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 10, jitter: 0.25, seed: None }
+    }
+}
+
+impl Retry {
+    /// So many tries.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// So much jitter; what is not a number from 0 on counts as 0.
+    #[must_use]
+    pub fn jitter(mut self, part: f64) -> Self {
+        self.jitter = part;
+        self
+    }
+
+    /// The same pauses each time.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long to wait where so long was asked for, by a random number from 0 to 1.
+    fn pause(&self, asked: Duration, random: f64) -> Duration {
+        let part = if self.jitter.is_finite() { self.jitter.clamp(0.0, 1000.0) } else { 0.0 };
+        asked.saturating_add(asked.mul_f64(part * random.clamp(0.0, 1.0)))
+    }
+}
+
+impl Registry {
+    /// Creates under this name, and where there is no place tries again after the time that the refusal suggests. `make` is
+    /// called once for each try that is admitted or not; its future is polled only where it is.
+    ///
+    /// # Errors
+    /// As [`Creation::run`](crate::Creation::run): the last refusal when the tries are used up, any other error at once.
+    ///
+    /// # Cancel safety
+    /// As [`Creation::run`](crate::Creation::run).
+    #[track_caller]
+    pub fn create_with_retry<R, T, E, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        retry: Retry,
+        mut make: impl FnMut() -> F + Send,
+    ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
+    where
+        R: Addressable,
+        T: Into<Entry<R>> + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let (by, name) = (Location::caller(), name.into());
+        async move {
+            let mut random = retry.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+            let mut left = retry.attempts.max(1);
+            loop {
+                let tried = self.creation_by(by).name(Arc::clone(&name)).run(make()).await;
+                left -= 1;
+                let overloaded = tried.as_ref().err().and_then(CreateError::overloaded).copied();
+                let Some(overloaded) = overloaded.filter(|_| left > 0) else { return tried };
+                // (What came back is a refusal: nothing in it is worth keeping.)
+                drop(tried);
+                tokio::time::sleep(retry.pause(overloaded.retry_after, random.f64())).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row F3: the suggested delay is honoured.
+    #[test]
+    fn a_pause_is_never_shorter_than_asked_for() {
+        let asked = Duration::from_secs(5);
+        let retry = Retry::default();
+        assert_eq!([0.0, 1.0].map(|r| retry.pause(asked, r)), [asked, asked.mul_f64(1.25)]);
+        for odd in [f64::NAN, -3.0, f64::NEG_INFINITY] {
+            assert_eq!(retry.jitter(odd).pause(asked, 1.0), asked);
+        }
+        assert_eq!(retry.jitter(f64::INFINITY).pause(Duration::MAX, 1.0), Duration::MAX);
+    }
+}
