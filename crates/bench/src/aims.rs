@@ -47,7 +47,7 @@ pub(crate) const READERS: [(Workload, f64); 1] = [(Workload::Registry(Registry::
 
 /// A time of restante on the reference machine, in ns at most: two virtual cores of an AMD EPYC (Zen 5), 1 MiB of L2
 /// each. On another it says little, so the report gives no verdict.
-pub(crate) const ON_REFERENCE: [(Workload, f64); 6] = [
+pub(crate) const ON_REFERENCE: [(Workload, f64); 7] = [
     (Workload::Lookup(Lookup::Alone), 25.0),
     (Workload::Lookup(Lookup::BesideReader), 25.0),
     (Workload::Lookup(Lookup::BesideWriter), 30.0),
@@ -55,4 +55,6 @@ pub(crate) const ON_REFERENCE: [(Workload, f64); 6] = [
     (Workload::Lookup(Lookup::AndCast), 45.0),
     // 300,000 a second.
     (Workload::Registry(Registry::Create), 3333.0),
+    // What it costs in the registry that the idea is from.
+    (Workload::Registry(Registry::CreateBlocking), 100_000.0),
 ];

@@ -97,11 +97,9 @@ mod tests {
             | Workload::SelectiveNext
             | Workload::SelectiveCall
             | Workload::RestartRemembered300
-            | Workload::RestartRemembered12000 => ours,
-            // SEAM: ours, as soon as it is wired.
-            Workload::Registry(_) => false,
-            Workload::Lookup(_) => matches!(system, SystemName::Ractor | SystemName::Kameo),
-            Workload::DynamicStart(_) | Workload::DynamicStop(_) => {
+            | Workload::RestartRemembered12000
+            | Workload::Registry(_) => ours,
+            Workload::DynamicStart(_) | Workload::DynamicStop(_) | Workload::Lookup(_) => {
                 ours || matches!(system, SystemName::Ractor | SystemName::Kameo)
             }
             _ => true,
