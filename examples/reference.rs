@@ -1,6 +1,6 @@
-//! The reference program: a counter with a call, a cast and a tick each second, supervised with
-//! back-off and a limit, 3 restarts in 5 s. 35 lines at most, without comments and blanks
-//! (`examples/tests/programs.rs` counts them).
+//! The reference program: a counter with a call, a cast and a tick each second, found by a typed
+//! name, supervised with back-off and a limit, 3 restarts in 5 s. 35 lines at most, without
+//! comments and blanks (`examples/tests/programs.rs` counts them).
 //!
 //! ```sh
 //! cargo run -p restante-examples --example reference
@@ -9,8 +9,9 @@
 //! What you will see: the count, and a tick.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use restante::prelude::*;
-use std::time::Duration;
+use {restante::prelude::*, std::time::Duration};
+
+const COUNTER: Name<Counter> = Name::new("counter");
 
 struct Counter(u64);
 
@@ -36,12 +37,12 @@ impl Counter {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = Server::<Counter>::new("counter");
-    let counter = server.address(); // can be sent to: what comes now waits for its server
+    let server = Server::<Counter>::new(COUNTER.text());
+    COUNTER.register(&server.address()).await?; // there already: what comes now waits
     let tree = Supervisor::one_for_one().backoff(Backoff::default());
     let tree = tree.intensity(3, Duration::from_secs(5)).child(server.child(40)).start().await?;
-    counter.add(2)?;
-    println!("count: {}", counter.get().await?); // within 5 s, or it is an error
+    COUNTER.with(|counter| counter.add(2))??; // lent, whatever incarnation serves
+    println!("count: {}", COUNTER.whereis()?.get().await?); // within 5 s, or it is an error
     tokio::time::sleep(Duration::from_millis(1100)).await;
     tree.shutdown(Duration::from_secs(1)).await;
     Ok(())

@@ -1437,6 +1437,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 }
 
+/// Among the handles: the last one has gone. (What is cloned out of a lent handle afterwards is counted beside it.)
+const GONE: usize = 1 << (usize::BITS - 1);
+
 /// Life.
 impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Takes the lease to read. RUN is not taken.
@@ -1957,7 +1960,7 @@ impl<M, X: ?Sized> MailCell<M, X> {
     /// One more address, unless there is none left.
     pub(crate) fn add_handle_if_any(&self) -> bool {
         let mut n = self.handles.load(Ordering::Relaxed);
-        while n != 0 {
+        while n != 0 && n & GONE == 0 {
             match self.handles.compare_exchange(n, n + 1, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => n = now,
@@ -1970,12 +1973,19 @@ impl<M, X: ?Sized> MailCell<M, X> {
     #[inline]
     pub(crate) fn remove_handle(&self) -> bool {
         // Release pairs with the acquire of the last: what went before is before the closing.
-        self.handles.fetch_sub(1, Ordering::AcqRel) == 1
+        self.handles.fetch_sub(1, Ordering::AcqRel) == 1 && self.last_handle_goes()
+    }
+
+    /// Out of a lent handle one can be cloned when the last has just gone. Either it is too late for that one, for good, or that
+    /// one is the last now: whoever is given a handle meanwhile has one to a mailbox that stays open.
+    #[cold]
+    fn last_handle_goes(&self) -> bool {
+        self.handles.compare_exchange(0, GONE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// How many addresses there are.
     pub fn handles(&self) -> usize {
-        self.handles.load(Ordering::Relaxed)
+        self.handles.load(Ordering::Relaxed) & !GONE
     }
 
     /// The mailbox's id: a UUID v7, made when it is first asked for (so its time is that of the asking).

@@ -12,6 +12,7 @@
 //!
 //! A wake-up that is lost shows as a deadlock (where a model blocks) or as a count (where it does not).
 
+use crate::addressable::{Addressable, Lent, OnClose};
 use crate::cell::{Line, MailCell, Parked, Runner};
 use crate::error::{SendError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
@@ -29,7 +30,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::R
 use loom::thread;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Threads that spin for a lock take many steps.
@@ -748,6 +749,91 @@ fn loom_last_handle_dropped_and_weak_upgrade() {
         let sent = upgrading.join().expect("upgrade");
         assert_eq!(drain(&mut r).len(), usize::from(sent));
         assert_eq!(r.try_receive(), Err(TryReceiveError::Closed));
+    });
+}
+
+/// The last address goes while one is cloned out of a lent one, and dropped: whoever is given a counted one meanwhile has an open
+/// mailbox for as long as it is kept, and the mailbox closes once.
+#[test]
+fn loom_last_handle_dropped_and_lent_clone_and_counted() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let lent = Arc::new(Lent::new(&a));
+        drop(mailbox);
+        let cloning = {
+            let lent = Arc::clone(&lent);
+            thread::spawn(move || drop(Address::clone(&lent)))
+        };
+        let dropping = thread::spawn(move || drop(a));
+        let counted = lent.counted();
+        let open = counted.as_ref().is_none_or(|kept| !kept.is_closed());
+        cloning.join().expect("clone");
+        dropping.join().expect("drop");
+        assert!(open && counted.as_ref().is_none_or(|kept| kept.try_send(1).is_ok()), "it is kept open");
+        drop(counted);
+        assert!(lent.is_closed() && lent.counted().is_none(), "nobody has one any more");
+        drop(Address::clone(&lent));
+        assert_eq!(lent.handle.cell().handles(), 0);
+    });
+}
+
+/// Counts what it is told.
+struct Told(AtomicUsize);
+
+impl OnClose for Told {
+    fn on_close(&self, reason: &ExitReason) {
+        assert_eq!(*reason, ExitReason::Killed, "whoever closed it says why");
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn told() -> (Arc<Told>, Weak<dyn OnClose>) {
+    let told = Arc::new(Told(AtomicUsize::new(0)));
+    let weak: Weak<Told> = Arc::downgrade(&told);
+    (told, weak)
+}
+
+/// Row B5: who asks to be told first is told once, before whoever closed it returns; or is refused, and not told.
+#[test]
+fn loom_tell_first_and_close() {
+    model(|| {
+        let (_mailbox, a) = mailbox(8);
+        let (early, weak) = told();
+        assert!(a.tell_first(weak));
+        let close = |a: &Address<u32>, early: &Told| {
+            let closed = a.close_mailbox(ExitReason::Killed);
+            assert!(!closed || early.0.load(SeqCst) == 1, "told by the one who closed it");
+            closed
+        };
+        let closer = {
+            let (a, early) = (a.clone(), Arc::clone(&early));
+            thread::spawn(move || close(&a, &early))
+        };
+        let (late, weak) = told();
+        let accepted = a.tell_first(weak);
+        let closed = [close(&a, &early), closer.join().expect("close")];
+        assert_eq!(closed.into_iter().filter(|c| *c).count(), 1);
+        assert_eq!((early.0.load(SeqCst), late.0.load(SeqCst)), (1, usize::from(accepted)));
+    });
+}
+
+/// Who asks not to be told, and is heard, is not.
+#[test]
+fn loom_tell_no_more_and_close() {
+    model(|| {
+        let (_mailbox, a) = mailbox(8);
+        let (stays, weak) = told();
+        assert!(a.tell_first(weak));
+        let (goes, weak) = told();
+        assert!(a.tell_first(weak.clone()));
+        let closer = {
+            let a = a.clone();
+            thread::spawn(move || a.close_mailbox(ExitReason::Killed))
+        };
+        let heard = a.tell_no_more(&weak);
+        assert!(closer.join().expect("close"));
+        assert_eq!((stays.0.load(SeqCst), goes.0.load(SeqCst)), (1, usize::from(!heard)));
+        assert!(!a.tell_no_more(&weak), "once");
     });
 }
 

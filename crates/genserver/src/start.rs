@@ -251,7 +251,7 @@ async fn start_with<S: GenServer>(
     cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
     opts.equip(&cell);
     cell.runner.move_to(opts.threads(&cell)?);
-    tracker::note(&cell, opts.made);
+    tracker::note(&cell, opts.made, None);
     let server = ServerRef::new(Handle::first(cell));
     opts.watch(&server);
     begin(&server, 1, Lent::Given(args), opts.timeout).await?;
@@ -497,7 +497,7 @@ impl<S: GenServer> Server<S> {
     fn made(new: NewCell<S>, opts: Opts<S>) -> Self {
         let opts = Opts { made: Some(Location::caller()), ..opts };
         let cell = new_cell(new, 0, false, None);
-        tracker::note(&cell, opts.made);
+        tracker::note(&cell, opts.made, opts.runtime.as_ref());
         cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
         let server = ServerRef::new(Handle::first(cell));
         opts.watch(&server);
@@ -597,7 +597,7 @@ pub(crate) async fn start_on<S: GenServer>(
     match Seat::lease(cell, Beginner::Starter, settle) {
         Ok(incarnation) => {
             opts.equip(cell);
-            tracker::note(cell, opts.made);
+            tracker::note(cell, opts.made, None);
             begin(server, incarnation, lent, opts.timeout).await
         }
         Err(NoLease::Refused) => Err(StartError::Supervised),

@@ -16,6 +16,7 @@ use restante_core::cell::MailCell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::runtime::Handle;
 
 /// How many trackers there are. Relaxed: whoever switches one on does not expect to see what others begin meanwhile.
 static ON: AtomicUsize = AtomicUsize::new(0);
@@ -174,23 +175,31 @@ impl std::fmt::Debug for Tracker {
     }
 }
 
-/// Whether any runtime is tracked.
+/// Whether any runtime is tracked: whether it is worth making what could be.
 #[inline(always)]
-fn is_on() -> bool {
+pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed) != 0
 }
 
-/// A mailbox was made, or an incarnation is begun on it.
+/// A mailbox was made, to be served in this runtime (`None`: that of whoever makes it), or an incarnation is begun on it.
 #[inline]
-pub(crate) fn note<S: GenServer>(cell: &Arc<Cell<S>>, made: Option<&'static Location<'static>>) {
+pub(crate) fn note<S: GenServer>(
+    cell: &Arc<Cell<S>>,
+    made: Option<&'static Location<'static>>,
+    runtime: Option<&Handle>,
+) {
     if is_on() {
-        note_slow(cell, made);
+        note_slow(cell, made, runtime);
     }
 }
 
 #[cold]
-fn note_slow<S: GenServer>(cell: &Arc<Cell<S>>, made: Option<&'static Location<'static>>) {
-    let rt = cell.runner.rt().or_else(Rt::current);
+fn note_slow<S: GenServer>(
+    cell: &Arc<Cell<S>>,
+    made: Option<&'static Location<'static>>,
+    runtime: Option<&Handle>,
+) {
+    let rt = cell.runner.rt().or_else(|| runtime.map(Rt::for_handle)).or_else(Rt::current);
     if let Some(tracker) = rt.and_then(|rt| Tracker::of(&rt)) {
         let subject: Weak<Cell<S>> = Arc::downgrade(cell);
         tracker.track(cell.link_id(), subject, made);

@@ -78,7 +78,7 @@ impl GenServer for RegistryActor {
             }
             Ask::AddLabel { id, label, by, reply } => {
                 let added = self.books.add_label(id, &label, Some(by));
-                reply.send(added.map(|()| Granted::label(&self.books, id, label)));
+                reply.send(added.map(|record| Granted::new(&self.books, record, vec![label], Some(by))));
             }
             Ask::Begin { job, reply } => {
                 reply.send(job.begin());
@@ -94,8 +94,8 @@ impl GenServer for RegistryActor {
 
 impl RegistryActor {
     fn insert(&self, Newcomer { record, labels }: Newcomer, by: Where) -> Answer {
-        let inserted = self.books.insert(&record, &labels, None, Some(by))?;
-        Ok(Granted::inserted(&self.books, &inserted, labels))
+        let record = self.books.insert(&record, &labels, None, Some(by))?;
+        Ok(Granted::new(&self.books, record, labels, Some(by)))
     }
 }
 

@@ -26,13 +26,14 @@ use crate::consistency::Repaired;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
 use crate::history::History;
+use crate::index::{HashIndex, walk};
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{Holder, KeyRef, Label, SecondaryKey};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::tracked::TrackedNames;
 use foldhash::fast::RandomState;
 use restante_core::{ExitReason, Reaper, clock, drop_quietly};
-use scc::{Guard, HashIndex};
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
@@ -68,13 +69,8 @@ struct Ledger {
     graves: VecDeque<Arc<Record>>,
     /// No creation and no mailbox comes in any more.
     ended: Option<ExitReason>,
-}
-
-/// A mailbox that is in.
-pub(crate) struct Inserted {
-    pub(crate) record: Arc<Record>,
-    /// It was not before.
-    pub(crate) fresh: bool,
+    /// What test kits look at; empty elsewhere.
+    tracked: TrackedNames,
 }
 
 /// How many graves are looked at after a section.
@@ -104,11 +100,7 @@ impl Section<'_> {
     /// Whether a label is free for this creation, or for nobody's. A holder that has closed is taken out, were whoever closed it
     /// never to come.
     fn make_free(&mut self, label: &Label, creation: Option<u64>) -> Result<(), RegisterError> {
-        let record = match label {
-            Label::Name(name) => self.books.find_name(name, Arc::clone),
-            Label::Key(key) => self.books.find_key(key.kind, &key.key, Arc::clone),
-        };
-        let holder = match record {
+        let holder = match self.books.holder(label) {
             Some(record) if record.mailbox.has_closed() => {
                 self.take_out(&record, Outcome::Closed, closed_reason(&record));
                 None
@@ -128,10 +120,10 @@ impl Section<'_> {
     }
 
     /// Has the mailbox in the index: this record, or the one that was there.
-    fn bring_in(&mut self, record: &Arc<Record>) -> Result<Inserted, RegisterError> {
+    fn bring_in(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
         if let Some(known) = self.books.find_id(record.id, Arc::clone) {
             if !known.mailbox.has_closed() {
-                return Ok(Inserted { record: known, fresh: false });
+                return Ok(known);
             }
             self.take_out(&known, Outcome::Closed, closed_reason(&known));
         }
@@ -144,7 +136,7 @@ impl Section<'_> {
         let _ = self.books.ids.insert_sync(record.id, Arc::clone(record));
         self.books.mailboxes.fetch_add(1, Ordering::Relaxed);
         self.note(record.id, What::Created, before);
-        Ok(Inserted { record: Arc::clone(record), fresh: true })
+        Ok(Arc::clone(record))
     }
 
     /// Puts free labels on a mailbox that is in.
@@ -171,6 +163,10 @@ impl Section<'_> {
         match label {
             Label::Name(name) => {
                 self.books.names.remove_sync(&**name);
+                // (Asked first: a name that is not there would be hashed.)
+                if !self.ledger.tracked.is_empty() {
+                    self.ledger.tracked.remove(name);
+                }
                 self.books.named.fetch_sub(1, Ordering::Relaxed);
                 // Release: whoever reads the new count finds the name gone.
                 self.books.removals.fetch_add(1, Ordering::Release);
@@ -236,6 +232,7 @@ impl Books {
                 reserved: HashMap::new(),
                 graves: VecDeque::new(),
                 ended: None,
+                tracked: TrackedNames::new(),
             }),
             changed: Notify::new(),
             reaper,
@@ -293,60 +290,84 @@ impl Books {
         self.keys.peek_with(&KeyRef { kind, key }, |_, record| f(record))
     }
 
+    fn holder(&self, label: &Label) -> Option<Arc<Record>> {
+        match label {
+            Label::Name(name) => self.find_name(name, Arc::clone),
+            Label::Key(key) => self.find_key(key.kind, &key.key, Arc::clone),
+        }
+    }
+
     /// Every mailbox that is in from the beginning of the walk to its end, more than once where the map grows meanwhile; of
     /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
-        self.ids.iter(&Guard::new()).all(|(_, record)| f(record))
+        walk(&self.ids, |_, record| f(record))
     }
 
     /// The same of names.
-    pub(crate) fn each_name(&self, mut f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
-        self.names.iter(&Guard::new()).all(|(name, record)| f(name, record))
+    pub(crate) fn each_name(&self, f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
+        walk(&self.names, f)
     }
 }
 
 /// Writes: a section each.
 impl Books {
-    /// A mailbox comes in, under these labels: all or nothing.
+    /// A mailbox comes in, under these labels: all or nothing. The record that is in for it, which has counted the grant.
     pub(crate) fn insert(
         &self,
         record: &Arc<Record>,
         labels: &[Label],
         creation: Option<u64>,
         by: By,
-    ) -> Result<Inserted, RegisterError> {
+    ) -> Result<Arc<Record>, RegisterError> {
         self.write(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
-            let inserted = section.bring_in(record)?;
+            let record = section.bring_in(record)?;
+            record.grant();
             for label in labels {
                 if creation.is_some() {
                     section.ledger.reserved.remove(label);
                 }
-                section.put_on(&inserted.record, label);
+                section.put_on(&record, label);
             }
-            Ok(inserted)
+            Ok(record)
         })
     }
 
-    /// One label more for a mailbox that is in.
-    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<(), RegisterError> {
+    /// One label more for a mailbox that is in; its record, which has counted the grant.
+    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Arc<Record>, RegisterError> {
         self.write(by, |section| {
             let record = section.known(id)?;
             section.make_free(label, None)?;
+            record.grant();
             section.put_on(&record, label);
-            Ok(())
+            Ok(record)
         })
+    }
+
+    /// Takes a grant back: its labels, and with the last one the mailbox.
+    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
+        self.write(None, |section| {
+            // (It may have gone, and its labels be on another.)
+            if record.is_gone() {
+                return;
+            }
+            if record.take_back() {
+                section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
+                return;
+            }
+            for label in labels {
+                if self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record)) {
+                    section.take_off(record, label, None);
+                }
+            }
+        });
     }
 
     /// Takes a label off; where an id is named, only from that mailbox. False: nobody has it, or another.
     pub(crate) fn remove_label(&self, label: &Label, of: Option<Uuid>, by: By) -> bool {
         self.write(by, |section| {
-            let holder = match label {
-                Label::Name(name) => self.find_name(name, Arc::clone),
-                Label::Key(key) => self.find_key(key.kind, &key.key, Arc::clone),
-            };
-            match holder.filter(|record| of.is_none_or(|id| id == record.id)) {
+            match self.holder(label).filter(|record| of.is_none_or(|id| id == record.id)) {
                 Some(record) => {
                     section.take_off(&record, label, None);
                     true
@@ -407,6 +428,12 @@ impl Books {
     /// Whether a creation holds this name.
     pub(crate) fn is_reserved(&self, name: &NameText) -> bool {
         lock(&self.writers).reserved.contains_key(&Label::Name(name.clone()))
+    }
+
+    /// How many names and keys creations hold.
+    #[cfg(all(shuttle, test))]
+    pub(crate) fn reserved(&self) -> usize {
+        lock(&self.writers).reserved.len()
     }
 
     /// Takes a mailbox out. `None`: it is not in, or not any more.
@@ -483,40 +510,45 @@ impl Books {
     pub(crate) fn repair(&self) -> Repaired {
         let mut repaired = Repaired::default();
         self.write(None, |section| {
-            let mut lost = Vec::new();
-            self.each_mailbox(|record| {
-                let names = record.labels().map(|labels| labels.names.clone()).unwrap_or_default();
-                let missing = |name: &NameText| self.find_name(name, |r| r.id == record.id) != Some(true);
-                lost.extend(names.into_iter().filter(missing).map(|name| (name, Arc::clone(record))));
-                true
-            });
-            let mut orphans = Vec::new();
-            self.each_name(|name, record| {
-                let is_in = self.find_id(record.id, |known| Arc::ptr_eq(known, record)) == Some(true);
-                if !is_in || !record.labels().is_some_and(|labels| labels.names.contains(name)) {
-                    orphans.push((name.clone(), record.id));
-                }
-                true
-            });
-            for (name, id) in orphans {
+            let (orphaned, missing) = (self.orphaned(), self.missing());
+            if orphaned.is_empty() && missing.is_empty() {
+                return;
+            }
+            // (Whatever put the index wrong may not have counted.)
+            self.named.store(self.names.len() as u64, Ordering::Relaxed);
+            for (name, record) in orphaned {
                 let before = self.sizes();
                 if self.names.remove_sync(&*name) {
                     self.named.fetch_sub(1, Ordering::Relaxed);
                     self.removals.fetch_add(1, Ordering::Release);
-                    section.note(id, What::Unregistered(name, None), before);
+                    section.note(record.id, What::Unregistered(name, None), before);
+                    section.ledger.graves.push_back(record);
                     repaired.removed += 1;
                 }
             }
-            for (name, record) in lost {
+            for (name, record) in missing {
+                // (Walked over twice, where the map has just grown.)
+                if !self.is_missing(&name, &record) {
+                    continue;
+                }
                 let before = self.sizes();
                 if self.names.insert_sync(name.clone(), Arc::clone(&record)).is_ok() {
                     self.named.fetch_add(1, Ordering::Relaxed);
                     section.note(record.id, What::Registered(name), before);
                     repaired.added += 1;
+                } else {
+                    // It leads to another that has it as well. (Nobody is told: for whoever follows, that one has it.)
+                    record.relabel(|labels| labels.names.retain(|other| *other != name));
+                    repaired.doubled += 1;
                 }
             }
         });
         repaired
+    }
+
+    /// The names that are tracked, under the lock.
+    pub(crate) fn with_tracked<T>(&self, f: impl FnOnce(&mut TrackedNames) -> T) -> T {
+        f(&mut lock(&self.writers).tracked)
     }
 
     /// A look at the history, under the lock.
@@ -541,3 +573,6 @@ fn bury(graves: &mut VecDeque<Arc<Record>>) -> Vec<Arc<Record>> {
     }
     buried
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

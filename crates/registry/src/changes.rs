@@ -36,15 +36,15 @@ impl Changes {
 
     /// The next change, if there is one already.
     pub fn try_next(&mut self) -> Option<Followed> {
+        // (Asked first: what came in between is in the history by then.)
+        let over = self.books.ended().is_some() && self.books.sizes().mailboxes == 0;
         let mut next = self.next;
         let at = self.books.with_history(|history, _| history.read(&mut next));
         self.next = next;
         match at {
             At::Next(change) => Some(Followed::Change(change)),
             At::Missed(count) => Some(Followed::Missed(count)),
-            At::End => {
-                (self.books.ended().is_some() && self.books.sizes().mailboxes == 0).then_some(Followed::Ended)
-            }
+            At::End => over.then_some(Followed::Ended),
         }
     }
 

@@ -17,11 +17,12 @@
 //! The actor's death concerns none of these: what is queued waits for its next incarnation, what is held goes on.
 
 use crate::admission::Place;
-use crate::books::{Books, By, Inserted};
+use crate::books::{Books, By};
 use crate::ending::{Ending, Outcome};
 use crate::error::{CreateError, RegisterError};
 use crate::grant::Granted;
 use crate::record::{Record, Resource};
+use crate::rt::{self, AbortHandle};
 use crate::secondary::Label;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -32,7 +33,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 /// Names and a place, for one creation. However it is dropped, they are free again, but what was committed.
@@ -51,14 +51,14 @@ impl Reservation {
         Self { books, number, labels, held: false, by, place: Some(place) }
     }
 
-    fn hold(&mut self) -> Result<(), RegisterError> {
+    pub(crate) fn hold(&mut self) -> Result<(), RegisterError> {
         self.books.reserve(&self.labels, self.number, self.by)?;
         self.held = true;
         Ok(())
     }
 
     /// The mailbox comes in under the names that are held.
-    fn commit(&mut self, record: &Arc<Record>) -> Result<Inserted, RegisterError> {
+    pub(crate) fn commit(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
         let inserted = self.books.insert(record, &self.labels, Some(self.number), self.by)?;
         self.held = false;
         if let Some(place) = &mut self.place {
@@ -99,7 +99,7 @@ impl Job {
     pub(crate) fn begin(mut self) -> Result<Running, RegisterError> {
         self.reservation.hold()?;
         let work = (self.work)(self.reservation);
-        Ok(Running(self.tasks.spawn_on(work, &self.runtime).abort_handle()))
+        Ok(Running(rt::spawn_in(&self.tasks, work, &self.runtime)))
     }
 }
 
@@ -205,9 +205,10 @@ fn commit<R: Addressable, E>(
         return Err(closed(&mailbox));
     };
     match reservation.commit(&record) {
-        Ok(inserted) => {
-            dowry.give_to(&inserted.record, &books);
-            let granted = Granted::inserted(&books, &inserted, std::mem::take(&mut reservation.labels));
+        Ok(record) => {
+            dowry.give_to(&record, &books);
+            let labels = std::mem::take(&mut reservation.labels);
+            let granted = Granted::new(&books, record, labels, reservation.by);
             Ok(Created { granted, mailbox })
         }
         Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(&mailbox)),

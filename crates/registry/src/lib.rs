@@ -21,7 +21,10 @@ mod ending;
 mod entry;
 mod error;
 mod grant;
+mod groups;
 mod history;
+mod index;
+pub mod keys;
 mod look;
 mod lookup;
 mod name;
@@ -30,11 +33,16 @@ mod record;
 mod register;
 mod registry;
 mod retry;
+mod rt;
 mod scope;
 mod scopes;
 mod secondary;
+#[cfg(all(shuttle, test))]
+mod shuttle_tests;
 mod snapshot;
 mod sync;
+mod topic;
+mod tracked;
 
 pub use actor::{ActorArgs, Command, RegistryActor};
 pub use admission::{
@@ -49,6 +57,10 @@ pub use create::{Creation, DEFAULT_CREATE_TIMEOUT, Entry};
 pub use ending::{Ending, Outcome};
 pub use entry::{EntryEnded, EntryRef, Signal};
 pub use error::{CreateError, RegisterError};
+pub use groups::{
+    DEFAULT_MONITOR_CAPACITY, GroupChange, GroupEvent, GroupMonitor, GroupName, GroupSendError, Groups,
+    JoinError, Member, Members, Missed, NotJoined, Picker, Published, Refused, ScopeMonitor, ScopeSnapshot,
+};
 pub use lookup::{LookupError, NotFound, Whom};
 pub use name::{MailboxName, Name, NameIn, TypedName};
 pub use name_text::{InvalidName, NameText};
@@ -57,3 +69,4 @@ pub use retry::Retry;
 pub use scope::InScope;
 pub use secondary::{Holder, SecondaryKey};
 pub use snapshot::Snapshot;
+pub use topic::{Subscription, Topics};

@@ -147,6 +147,26 @@ impl Registry {
     /// The closure may do what it likes, send and write to this registry included; it should be short, since memory
     /// of what others take out meanwhile is kept until it returns. What it clones counts like any reference.
     ///
+    /// What is lent stays in the closure:
+    ///
+    /// ```compile_fail
+    /// # use restante_core::Address;
+    /// # use restante_registry::Registry;
+    /// # fn f(registry: &Registry) {
+    /// let kept: &Address<u8> = registry.with("name", |address: &Address<u8>| address).unwrap();
+    /// # }
+    /// ```
+    ///
+    /// A copy of it may leave:
+    ///
+    /// ```
+    /// # use restante_core::Address;
+    /// # use restante_registry::Registry;
+    /// # fn f(registry: &Registry) {
+    /// let kept: Address<u8> = registry.with("name", |address: &Address<u8>| address.clone()).unwrap();
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`LookupError`]; the closure has not run then. Finding out why takes a short lock and compares names:
     /// [`Registry::find`] does not.

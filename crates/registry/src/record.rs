@@ -1,6 +1,6 @@
 //! What a registry keeps of one mailbox.
 //!
-//! Who may touch what: `labels` and `gone` are written under the registry's writers' lock only, and read by anybody at any
+//! Who may touch what: `labels`, `gone` and `grants` are written under the registry's writers' lock only, and read by anybody at any
 //! time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours. The record keeps
 //! the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::ending::Ending;
 use crate::name_text::NameText;
 use crate::secondary::SecondaryKey;
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use restante_core::addressable::{Lent, OnClose};
@@ -69,6 +69,8 @@ pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     books: Weak<Books>,
     /// It is not in the index any more, or will not come in.
     gone: AtomicBool,
+    /// Additions that brought it in or labels to it, and were not taken back.
+    grants: AtomicUsize,
     labels: ArcSwapOption<Labels>,
     hold: Mutex<Hold>,
     pub(crate) mailbox: H,
@@ -120,6 +122,7 @@ impl<R: Addressable> Record<Lent<R>> {
             id,
             books: Arc::downgrade(books),
             gone: AtomicBool::new(false),
+            grants: AtomicUsize::new(0),
             labels: ArcSwapOption::empty(),
             hold: Mutex::new(Hold::Empty),
             mailbox: Lent::new(of),
@@ -148,6 +151,16 @@ impl Record {
     /// Under the writers' lock. False when it was gone before.
     pub(crate) fn set_gone(&self) -> bool {
         !self.gone.swap(true, Ordering::AcqRel)
+    }
+
+    /// Under the writers' lock: one addition more.
+    pub(crate) fn grant(&self) {
+        self.grants.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Under the writers' lock: one less; true for the last.
+    pub(crate) fn take_back(&self) -> bool {
+        self.grants.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// A look at what it is found under.

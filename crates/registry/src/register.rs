@@ -210,10 +210,7 @@ impl Registry {
 
     fn newcomer<R: Addressable>(&self, mailbox: &R) -> Result<Arc<Record>, RegisterError> {
         let id = mailbox.mailbox_id();
-        // (Where it is in already, that is what the books go by.)
-        if let Some(known) = self.0.books.find_id(id, Arc::clone) {
-            return Ok(known);
-        }
+        // (Where it is in already, the books go by what they have; that may be taken out until then, so this is a fresh one.)
         Record::new(mailbox, id, &self.0.books).ok_or(RegisterError::MailboxDoesNotExist(id))
     }
 
@@ -265,7 +262,10 @@ impl Registry {
                 self.overloaded(self.0.admission.refuse(active, self.queued()))
             }
             CallError::WouldBlock => RegisterError::WouldBlock,
-            CallError::Exited(reason) => RegisterError::ActorDied(reason),
+            // (Whoever ends a registry ends its books before its actor.)
+            CallError::Exited(reason) => {
+                self.ended().map_or(RegisterError::ActorDied(reason), RegisterError::Ended)
+            }
             _ => RegisterError::Ended(self.ended().unwrap_or(ExitReason::NoProcess)),
         }
     }

@@ -4,12 +4,13 @@ use crate::actor::{ActorArgs, RegistryActor};
 use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER};
 use crate::background;
 use crate::books::Books;
+use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::{ExitReason, Reaper};
 use restante_genserver::{Overflow, Server, ServerRef, Sys};
-use restante_supervisor::{Restart, Supervise, Supervisor, SupervisorRef};
+use restante_supervisor::{Backoff, Restart, Supervise, Supervisor, SupervisorRef};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -148,6 +149,7 @@ impl RegistryBuilder {
         let tree = Supervisor::one_for_one()
             .name(format!("{} supervisor", self.name))
             .intensity(RESTARTS, RESTART_PERIOD)
+            .backoff(Backoff::new(LEAST_PAUSE, LONGEST_PAUSE))
             .child(child)
             .build()
             .expect("one child has no twin");
@@ -185,11 +187,16 @@ const RESTARTS: u32 = 100;
 /// ... within so long.
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
+/// Before all but the first of them in a row there is a pause, ...
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+/// ... which is short beside the time that callers wait, however often the actor has died: beginning costs next to nothing.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
 /// Starts the tree in its runtime, and tells the books when it has ended.
 fn begin(runtime: &Handle, tree: SupervisorRef, books: Arc<Books>) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
     let guard = EndsBooks(books);
-    runtime.spawn(async move {
+    rt::spawn(runtime, async move {
         let guard = guard;
         match tree.start().await {
             Ok(()) => {

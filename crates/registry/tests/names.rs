@@ -1,20 +1,15 @@
 //! Names: putting them on, looking them up, and when they are free again.
 
-use crate::support::{Ask, Counter, Idle};
+use crate::support::{Ask, Counter, Idle, counts as sizes};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{ServerRef, start};
-use restante_registry::{Holder, InvalidName, LookupError, Outcome, RegisterError, Registry, Sizes};
+use restante_registry::{Holder, InvalidName, LookupError, Outcome, RegisterError, Registry};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
-fn sizes(mailboxes: u64, names: u64) -> Sizes {
-    let mut sizes = Sizes::default();
-    (sizes.mailboxes, sizes.names) = (mailboxes, names);
-    sizes
-}
-
 /// Row B1: a mailbox has an id from the beginning, and no name.
+/// Clause 26.4.
 #[tokio::test]
 async fn a_mailbox_without_a_name_is_reached_by_its_id() {
     let registry = Registry::start();
@@ -29,6 +24,7 @@ async fn a_mailbox_without_a_name_is_reached_by_its_id() {
 }
 
 /// Row B2: all or nothing; several names a mailbox, one mailbox a name.
+/// Clause 26.2.
 #[tokio::test]
 async fn names_are_put_on_and_taken_off() {
     let registry = Registry::start();
@@ -65,6 +61,7 @@ async fn names_are_put_on_and_taken_off() {
 }
 
 /// Row B3: absent, of another type, and closed are three errors.
+/// Clause 26.6.
 #[tokio::test]
 async fn a_failed_look_up_says_why() {
     let registry = Registry::builder().name("here").start();
@@ -90,6 +87,7 @@ async fn a_failed_look_up_says_why() {
 }
 
 /// Rows 14 and 15 of the failure modes: a name is free before anybody hears of the end.
+/// Clause 26.1.
 #[tokio::test]
 async fn a_name_is_free_again_before_a_monitor_fires() {
     let registry = Registry::start();
@@ -124,5 +122,16 @@ async fn the_last_reference_takes_the_names_along() {
     registry.register(&mailbox.address(), "box").await.unwrap();
     assert!(registry.contains("box"));
     drop(mailbox);
+    assert_eq!(registry.sizes(), sizes(0, 0));
+}
+
+/// Row B5: a server that nobody restarts takes its names along when it crashes.
+#[tokio::test]
+async fn a_crash_for_good_frees_the_names() {
+    let registry = Registry::start();
+    let counter = start::<Counter>(1).await.unwrap();
+    registry.register(&counter, "counter").await.unwrap();
+    assert!(counter.call(Ask::Crash).await.is_err());
+    counter.join().await;
     assert_eq!(registry.sizes(), sizes(0, 0));
 }

@@ -2,6 +2,12 @@
 
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Step};
+use restante_registry::Sizes;
+
+/// So many mailboxes and names.
+pub(crate) fn counts(mailboxes: u64, names: u64) -> Sizes {
+    Sizes { mailboxes, names }
+}
 
 /// Adds up.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use crate::tools::{cargo, env_or, installed, root, sources_contain, target_dir};
 const UNSAFE: [(&str, &str); 2] = [("core", "restante-core"), ("genserver", "restante-genserver")];
 
 /// The crates with models.
-const MODELLED: [(&str, &str); 3] = [UNSAFE[0], UNSAFE[1], ("supervisor", "restante-supervisor")];
+const MODELLED: [(&str, &str); 4] =
+    [UNSAFE[0], UNSAFE[1], ("supervisor", "restante-supervisor"), ("registry", "restante-registry")];
 
 /// Everything that must pass before a change is worth showing.
 pub(crate) fn test(report: &mut Report) -> Result<(), Failure> {

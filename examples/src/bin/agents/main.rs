@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<ExitCode, (u8, String)> {
         let run = pipeline::run(found, skipped, setup, async || commands.next().await);
         run.await.map_err(|e| e.to_string())
     });
-    let Outcome { results, tally, report } = outcome.map_err(|why| (EXIT_OUTPUT, why))?;
+    let Outcome { results, tally, report, names } = outcome.map_err(|why| (EXIT_OUTPUT, why))?;
     // Not waited for: what a file system still keeps is no reason to stay.
     runtime.shutdown_background();
 
@@ -99,6 +99,9 @@ fn run(options: &Options) -> Result<ExitCode, (u8, String)> {
     }
     if !report.is_clean() {
         say(&format!("agents: {report}"));
+    }
+    if !names.is_clean() {
+        say(&format!("agents: the registry left something behind: {names:?}"));
     }
     say(&tally.to_string());
     Ok(if results.totals().unfinished > 0 { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })

@@ -6,7 +6,8 @@ use crate::model::Model;
 use crate::progress::Progress;
 use crate::report::{Results, Tally};
 use crate::tree::Tree;
-use restante::{Exit, ShutdownReport, StartChildError, TreeError};
+use restante::registry::{RegisterError, RegistryReport};
+use restante::{Exit, ShutdownReport, SpecError, StartChildError, TreeError};
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 
@@ -28,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     /// What did not stop as it should.
     pub(crate) report: ShutdownReport,
+    /// What the registry left behind.
+    pub(crate) names: RegistryReport,
 }
 
 /// What somebody outside wants.
@@ -92,8 +95,8 @@ pub(crate) async fn run(
     progress.clear();
     let unfinished = (total - done.len()) as u64;
     let results = Results::new(reports, skipped, unfinished);
-    let (tally, report) = tree.stop(results.totals().files).await;
-    Ok(Outcome { results, tally, report })
+    let (tally, report, names) = tree.stop(results.totals().files).await;
+    Ok(Outcome { results, tally, report, names })
 }
 
 /// Why there are no results at all.
@@ -102,7 +105,12 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
     Session(#[from] StartChildError),
+    /// A tool or a session did not get its name.
+    #[error(transparent)]
+    Name(#[from] RegisterError),
     #[error("the tree of supervisors ended: {0}")]
     Gone(Exit),
 }
@@ -136,12 +144,12 @@ mod tests {
         std::fs::remove_file(path.join("b.txt")).expect("it is there");
         let outcome =
             Universe::new().run(async |_| run(found, Vec::new(), setup(), async || pending().await).await);
-        let Outcome { results, tally, report } = outcome.expect("the tree lives");
+        let Outcome { results, tally, report, names } = outcome.expect("the tree lives");
         std::fs::remove_dir_all(path).expect("it is ours");
         let gone = Skipped { name: "b.txt".to_owned(), why: Skip::Removed };
         assert_eq!(results.skipped(), [gone]);
         assert_eq!((tally.files, results.totals().words, results.totals().unfinished), (2, 4, 0));
-        assert!(report.is_clean() && tally.lost == 0, "{report}");
+        assert!(report.is_clean() && names.is_clean() && tally.lost == 0, "{report}");
     }
 
     /// Nor of one that was stopped midway.
@@ -150,10 +158,26 @@ mod tests {
         let (path, found) = folder("stop");
         let outcome =
             Universe::new().run(async |_| run(found, Vec::new(), setup(), async || Command::Stop).await);
-        let Outcome { results, tally, report } = outcome.expect("the tree lives");
+        let Outcome { results, tally, report, names } = outcome.expect("the tree lives");
         std::fs::remove_dir_all(path).expect("it is ours");
         assert_eq!((tally.files, results.totals().unfinished), (0, 3));
-        assert!(report.is_clean() && tally.lost == 0, "{report}");
+        assert!(report.is_clean() && names.is_clean() && tally.lost == 0, "{report}");
+    }
+
+    /// Their tools and files have the same names, each in a registry of its own.
+    #[test]
+    fn two_runs_at_once_do_not_meet() {
+        let (path, found) = folder("two");
+        let (one, other) = Universe::new().run(async |_| {
+            let run = || run(found.clone(), Vec::new(), setup(), async || pending().await);
+            tokio::join!(run(), run())
+        });
+        std::fs::remove_dir_all(path).expect("it is ours");
+        for outcome in [one, other] {
+            let Outcome { results, names, .. } = outcome.expect("the tree lives");
+            assert_eq!((results.totals().words, results.totals().unfinished), (6, 0));
+            assert!(names.is_clean(), "{names:?}");
+        }
     }
 
     /// Crashes and kills cost no result, and leave nothing behind.

@@ -2,11 +2,14 @@
 //!
 //! A tool that crashes over a chunk is given it again, in front of all that waits; one that crashes over the same chunk
 //! again and again gives it up, and its session is told by way of the dead letters.
+//!
+//! Whoever wants a tool looks it up by its name, in the registry of the run; a tool looks up whom it answers likewise.
 
 use crate::model::Model;
-use crate::session::{Context as Asking, Core, Session, Tell, ToolResult};
+use crate::session::{Context as Asking, Session, Tell, ToolResult};
 use crate::text::{Chunk, Tool};
 use restante::prelude::*;
+use restante::registry::RegisterError;
 use restante::task::TaskSupervisor;
 use restante::{DeadLetter, Recipient};
 use std::sync::Arc;
@@ -15,20 +18,26 @@ use std::time::Duration;
 /// How often a chunk is given to a tool again.
 const AGAIN: u32 = 8;
 
-/// Where to ask.
-#[derive(Clone, Debug)]
-pub(crate) struct Tools {
-    servers: [ServerRef<ToolServer>; 3],
-    /// Who asks a model, where there is one.
-    pub(crate) model: Option<ServerRef<Asker>>,
+const COUNTER: Name<ToolServer> = Name::new("tool/counter");
+const KEYWORDS: Name<ToolServer> = Name::new("tool/keywords");
+const SENTENCES: Name<ToolServer> = Name::new("tool/sentences");
+/// Who asks a model, where there is one.
+pub(crate) const MODEL: Name<Asker> = Name::new("model");
+
+/// Where a tool is found.
+fn name_of(tool: Tool) -> Name<ToolServer> {
+    match tool {
+        Tool::Counter => COUNTER,
+        Tool::Keywords => KEYWORDS,
+        Tool::Sentences => SENTENCES,
+    }
 }
 
-impl Tools {
-    /// Asks a tool; it answers to the core.
-    pub(crate) async fn ask(&self, tool: Tool, request: Request) -> Result<(), ExitReason> {
-        let server = &self.servers[tool as usize];
-        server.send(request).await.map_err(|e| ExitReason::error(e.to_string()))
-    }
+/// Asks a tool; it answers to the core.
+pub(crate) async fn ask(tool: Tool, request: Request) -> Result<(), ExitReason> {
+    let found = name_of(tool).of(&request.session.registry).whereis();
+    let server = found.map_err(|e| ExitReason::error(e.to_string()))?;
+    server.send(request).await.map_err(|e| ExitReason::error(e.to_string()))
 }
 
 /// A tool that serves.
@@ -41,14 +50,14 @@ pub(crate) struct Request {
     pub(crate) session: Arc<Session>,
     pub(crate) asking: Asking,
     pub(crate) chunk: Chunk,
-    pub(crate) to: ServerRef<Core>,
 }
 
 impl Request {
     /// Answers, before all else that the core is told. A core that has gone wants no answer.
     async fn answer(self, part: Option<crate::text::Part>) {
+        let Ok(core) = self.session.core() else { return };
         let result = Tell::Tool(Box::new(ToolResult { asking: self.asking, part }));
-        let _ = self.to.send_with(result, SendOptions::new().lane(Lane::High)).await;
+        let _ = core.send_with(result, SendOptions::new().lane(Lane::High)).await;
     }
 }
 
@@ -153,35 +162,38 @@ impl GenServer for Asker {
     }
 }
 
-/// The tools' supervisor to be, and how to ask them.
-pub(crate) fn tools(supervisor: Supervisor, sessions: usize, model: Option<Model>) -> (Supervisor, Tools) {
+/// The tools' supervisor to be; the tools have their names already.
+///
+/// # Errors
+///
+/// A name was not to be had.
+pub(crate) async fn tools(
+    mut supervisor: Supervisor,
+    registry: &Registry,
+    sessions: usize,
+    model: Option<Model>,
+) -> Result<Supervisor, RegisterError> {
     let undertaker = Server::<Undertaker>::new("undertaker");
     let letters: Recipient<DeadLetter<Message<ToolServer>>> = undertaker.address().cast_recipient();
-    let mut supervisor = supervisor.child(undertaker.child(()));
+    supervisor = supervisor.child(undertaker.child(()));
     // Room for all that may be under way: a core that asks does not wait.
     let room = sessions.saturating_mul(crate::session::WINDOW as usize).max(64);
-    let servers = Tool::ALL.map(|tool| {
-        Server::<ToolServer>::settings()
+    for tool in Tool::ALL {
+        let server = Server::<ToolServer>::settings()
             .name(tool.name())
             .capacity(room)
             .in_hand(InHand::Redeliver { max: AGAIN, backoff: Duration::ZERO })
             .dead_letters(letters.clone())
             .build()
-            .expect("sound settings")
-    });
-    let addresses = servers.each_ref().map(Server::address);
-    for (tool, server) in Tool::ALL.into_iter().zip(servers) {
+            .expect("sound settings");
+        name_of(tool).of(registry).register(&server.address()).await?;
         supervisor = supervisor.child(server.child(tool));
     }
-    let model = model.map(|model| {
+    if let Some(model) = model {
         let server = Server::<Asker>::new("model");
+        MODEL.of(registry).register(&server.address()).await?;
         let args = AskerArgs { model: Arc::new(model), tasks: TaskSupervisor::new() };
-        (server.address(), server.child(args))
-    });
-    let mut asker = None;
-    if let Some((address, spec)) = model {
-        supervisor = supervisor.child(spec);
-        asker = Some(address);
+        supervisor = supervisor.child(server.child(args));
     }
-    (supervisor, Tools { servers: addresses, model: asker })
+    Ok(supervisor)
 }

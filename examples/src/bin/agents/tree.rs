@@ -9,12 +9,14 @@
 use crate::chaos::Chaos;
 use crate::files::Found;
 use crate::model::Model;
+use crate::pipeline::RunError;
 use crate::progress::Progress;
 use crate::report::Tally;
 use crate::session::{self, ContextChange, Core, Read, Tell};
-use crate::tools::{Tools, tools};
+use crate::tools::tools;
+use restante::ShutdownReport;
 use restante::prelude::*;
-use restante::{ShutdownReport, StartChildError, TreeError, WeakServerRef};
+use restante::registry::{EntryRef, RegistryReport};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -28,11 +30,12 @@ pub(crate) struct Tree {
     root: SupervisorRef,
     tools_supervisor: SupervisorRef,
     sessions: DynamicRef,
-    tools: Tools,
+    /// Of this run alone: two of them in one process do not meet. Tools and sessions find each other here.
+    registry: Registry,
     chaos: Chaos,
     results: mpsc::Sender<Read>,
-    /// Supervisors and cores of sessions, the living and the dead.
-    all: Vec<(SupervisorRef, WeakServerRef<Core>)>,
+    /// Supervisors of sessions, the living and the dead.
+    all: Vec<SupervisorRef>,
     progress: Progress,
 }
 
@@ -51,10 +54,11 @@ impl Tree {
         chaos: Chaos,
         model: Option<Model>,
         progress: Progress,
-    ) -> Result<(Self, mpsc::Receiver<Read>), TreeError> {
+    ) -> Result<(Self, mpsc::Receiver<Read>), RunError> {
         let (send, results) = mpsc::channel(sessions.get());
-        let (tools_supervisor, tools) =
-            tools(relentless(Supervisor::one_for_one(), chaos), sessions.get(), model);
+        let registry = Registry::builder().name("agents").start();
+        let tools_supervisor =
+            tools(relentless(Supervisor::one_for_one(), chaos), &registry, sessions.get(), model).await?;
         let tools_supervisor = tools_supervisor.name("tools").build()?;
         // Sessions outlive their supervisor: their mailboxes hold what the tools are working on.
         let mut dynamic = DynamicSupervisor::new()
@@ -73,24 +77,25 @@ impl Tree {
             .await?;
         let all = Vec::new();
         let tree =
-            Self { root, tools_supervisor, sessions: dynamic, tools, chaos, results: send, all, progress };
+            Self { root, tools_supervisor, sessions: dynamic, registry, chaos, results: send, all, progress };
         Ok((tree, results))
     }
 
     /// Starts the session of a file.
-    pub(crate) async fn read(&mut self, file: Found) -> Result<(), StartChildError> {
+    pub(crate) async fn read(&mut self, file: Found) -> Result<(), RunError> {
         let name = file.name.clone();
         let (progress, results) = (self.progress.clone(), self.results.clone());
-        let (session, core) = session::supervisor(file, &self.tools, self.chaos, progress, results)?;
+        let session = session::supervisor(file, &self.registry, self.chaos, progress, results).await?;
         self.sessions.start_child(session.child(name).restart(Restart::Transient)).await?;
-        self.all.push((session, core.downgrade()));
+        self.all.push(session);
         Ok(())
     }
 
     /// The command to begin all files anew that are being read: what was pending for them is discarded.
     pub(crate) fn switch(&self) {
-        for core in self.all.iter().filter_map(|(_, core)| core.upgrade()) {
-            // (One that is done is closed, and wants no command.)
+        let sessions = self.registry.entries();
+        for core in sessions.iter().filter_map(EntryRef::mailbox::<ServerRef<Core>>) {
+            // (One that is done meanwhile is closed, and wants no command.)
             let _ = core.cast_with(Tell::Command(ContextChange), SendOptions::new().lane(Lane::High));
         }
     }
@@ -98,7 +103,7 @@ impl Tree {
     /// Kills the branch of the tools and the session that was started last, with all that is below them. Those above start them again.
     pub(crate) fn kill_branches(&self) {
         self.tools_supervisor.kill();
-        if let Some((session, _)) = self.all.last() {
+        if let Some(session) = self.all.last() {
             session.kill();
         }
     }
@@ -109,14 +114,11 @@ impl Tree {
     }
 
     /// Stops everything, and counts.
-    pub(crate) async fn stop(self, files: u64) -> (Tally, ShutdownReport) {
+    pub(crate) async fn stop(self, files: u64) -> (Tally, ShutdownReport, RegistryReport) {
         let report = self.root.shutdown(DEADLINE).await;
+        let names = self.registry.shutdown(DEADLINE).await;
         let above = [&self.root, &self.tools_supervisor, self.sessions.as_supervisor()];
-        let restarts = above
-            .into_iter()
-            .chain(self.all.iter().map(|(session, _)| session))
-            .map(SupervisorRef::restarts)
-            .sum();
+        let restarts = above.into_iter().chain(&self.all).map(SupervisorRef::restarts).sum();
         let ledger = self.root.audit();
         let tally = Tally {
             files,
@@ -125,6 +127,6 @@ impl Tree {
             // (Not to be counted exactly means that a server did not stop: the report says which.)
             lost: ledger.map_or(0, |ledger| ledger.lost().unsigned_abs()),
         };
-        (tally, report)
+        (tally, report, names)
     }
 }

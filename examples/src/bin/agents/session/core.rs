@@ -10,7 +10,7 @@ use super::{Context as Asking, Read, Session, WINDOW};
 use crate::files::Skip;
 use crate::report::{FileReport, Summariser};
 use crate::text::{Absorbed, Analysis, Chunk, Part, Tool};
-use crate::tools::{Request, Tools};
+use crate::tools::{MODEL, Request, Summarise, ask};
 use restante::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +37,6 @@ pub(crate) struct Core {
 #[derive(Clone, Debug)]
 pub(crate) struct CoreArgs {
     pub(crate) session: Arc<Session>,
-    pub(crate) tools: Tools,
     pub(crate) persistence: ServerRef<Persistence>,
     pub(crate) background: ServerRef<Background>,
     pub(crate) results: mpsc::Sender<Read>,
@@ -151,9 +150,8 @@ impl Core {
                 self.under_way.push(chunk.end());
                 for tool in Tool::ALL {
                     let session = Arc::clone(&self.args.session);
-                    let to = ctx.server();
-                    let request = Request { session, asking: self.asking, chunk: chunk.clone(), to };
-                    self.args.tools.ask(tool, request).await?;
+                    let request = Request { session, asking: self.asking, chunk: chunk.clone() };
+                    ask(tool, request).await?;
                 }
                 Ok(Next::go())
             }
@@ -228,9 +226,11 @@ impl Core {
         let digest = findings.digest.clone();
         let mut report = FileReport::new(self.args.session.file.name.clone(), findings);
         // Where nothing can be taken out, there is nothing to ask about.
-        if let Some(model) = self.args.tools.model.as_ref().filter(|_| !digest.is_empty()) {
+        if !digest.is_empty()
+            && let Ok(model) = MODEL.of(&self.args.session.registry).whereis()
+        {
             let name = self.args.session.file.name.clone();
-            let asked = model.call(|reply| crate::tools::Summarise { name, digest, reply });
+            let asked = model.call(|reply| Summarise { name, digest, reply });
             match asked.timeout(Duration::MAX).await? {
                 Ok(summary) => {
                     report.summary = summary;

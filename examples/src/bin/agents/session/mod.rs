@@ -21,13 +21,14 @@ use self::core::CoreArgs;
 use crate::chaos::Chaos;
 use crate::dice::Throw;
 use crate::files::{Found, Mark, Skip};
+use crate::pipeline::RunError;
 use crate::progress::Progress;
 use crate::report::FileReport;
-use crate::tools::Tools;
 use background::{Background, BackgroundArgs};
 use persistence::{Persistence, PersistenceArgs};
+use restante::Coalesce;
 use restante::prelude::*;
-use restante::{Coalesce, SpecError};
+use restante::registry::LookupError;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +51,10 @@ pub(crate) struct Context {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) file: Found,
+    /// Where its core, and the tools, are found.
+    pub(crate) registry: Registry,
+    /// Under which name its core is, over all of its crashes: `session/` and the file's.
+    name: String,
     /// How often the file was begun anew, because it changed or by command.
     pub(crate) content: AtomicU32,
     /// How often it changed.
@@ -63,6 +68,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Its core.
+    ///
+    /// # Errors
+    ///
+    /// It has gone: the session has ended.
+    pub(crate) fn core(&self) -> Result<ServerRef<Core>, LookupError> {
+        self.registry.whereis(&self.name)
+    }
+
     /// The file has been read up to here, perhaps not for the first time.
     fn on_read(&self, end: u64) {
         let before = self.read.fetch_max(end, Ordering::Relaxed);
@@ -101,15 +115,21 @@ impl Strikes {
     }
 }
 
-/// Starts the session of a file; its supervisor ends, in order, when the result has been sent.
-pub(crate) fn supervisor(
+/// The session of a file, which has its name already; its supervisor ends, in order, when the result has been sent.
+///
+/// # Errors
+///
+/// The name was not to be had.
+pub(crate) async fn supervisor(
     file: Found,
-    tools: &Tools,
+    registry: &Registry,
     chaos: Chaos,
     progress: Progress,
     results: mpsc::Sender<Read>,
-) -> Result<(SupervisorRef, ServerRef<Core>), SpecError> {
+) -> Result<SupervisorRef, RunError> {
     let session = Arc::new(Session {
+        registry: registry.clone(),
+        name: format!("session/{}", file.name),
         content: AtomicU32::new(0),
         changes: AtomicU32::new(0),
         mark: Mutex::new(None),
@@ -125,13 +145,13 @@ pub(crate) fn supervisor(
     let background = Server::<Background>::new("background");
     let core_args = CoreArgs {
         session: Arc::clone(&session),
-        tools: tools.clone(),
         persistence: persistence.address(),
         background: background.address(),
         results,
     };
     let background_args = BackgroundArgs { session: Arc::clone(&session), core: core.address() };
-    let address = core.address();
+    // Named before it runs: the tools' answers find it.
+    registry.register(&core.address(), session.name.as_str()).await?;
     // None of them has anything to clean up, and the background may be waiting for the very core that is gone.
     let killed = Shutdown::BrutalKill;
     let supervisor = crate::tree::relentless(Supervisor::rest_for_one(), chaos)
@@ -141,5 +161,5 @@ pub(crate) fn supervisor(
         .child(core.child(core_args).restart(Restart::Transient).significant(true).shutdown(killed))
         .child(background.child(background_args).shutdown(killed))
         .build()?;
-    Ok((supervisor, address))
+    Ok(supervisor)
 }

@@ -1,0 +1,90 @@
+//! All groups of a scope at one instant.
+
+use super::books::Table;
+use super::current::Counted;
+use super::monitor::GroupEvent;
+use super::roll::{Members, Roll};
+use super::scope::GroupName;
+use scc::Guard;
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// All groups of a scope at one instant, with their members. It does not change any more, and shares its lists with the scope:
+/// to take one costs a count for each group and none for a member.
+pub struct ScopeSnapshot<T: Send + 'static, K: GroupName = Arc<str>>(Lists<T, K>);
+
+type Lists<T, K> = HashMap<K, Counted<Roll<T>>, foldhash::fast::RandomState>;
+
+impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The members of a group; none where there is no such group.
+    pub fn members<Q>(&self, group: &Q) -> Members<'_, T>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        Members(self.0.get(group).map(|roll| &**roll))
+    }
+
+    /// All groups with their members, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, Members<'_, T>)> {
+        self.0.iter().map(|(group, roll)| (group, Members(Some(&**roll))))
+    }
+
+    /// Looks at all groups, without a lock: each as it was at some instant during the look. A group that did not change
+    /// meanwhile is there, and as it is.
+    pub(super) fn look(table: &Table<T, K>) -> Self {
+        let guard = Guard::new();
+        let mut lists = Lists::with_capacity_and_hasher(table.len(), foldhash::fast::RandomState::default());
+        for (group, known) in table.iter(&guard) {
+            let roll = known.roll.counted();
+            if roll.len() > 0 {
+                // (While the table grows an entry may be met twice.)
+                lists.insert(group.clone(), roll);
+            }
+        }
+        Self(lists)
+    }
+
+    /// The same after what happened during the look.
+    pub(super) fn with(mut self, changes: Changes<T, K>) -> Self {
+        match changes {
+            Changes::TooMany(all) => all,
+            Changes::These(events, now) => {
+                for (event, roll) in events.iter().zip(now) {
+                    match roll {
+                        Some(roll) => drop(self.0.insert(event.group.clone(), roll)),
+                        None => drop(self.0.remove(&event.group)),
+                    }
+                }
+                self
+            }
+        }
+    }
+}
+
+/// What happened during a look at all groups.
+pub(super) enum Changes<T: Send + 'static, K: GroupName> {
+    /// These events, and how each one's group is after all of them.
+    These(Vec<Arc<GroupEvent<T, K>>>, Vec<Option<Counted<Roll<T>>>>),
+    /// More than was kept: so all groups are now.
+    TooMany(ScopeSnapshot<T, K>),
+}
+
+impl<T: Send + 'static, K: GroupName + fmt::Debug> fmt::Debug for ScopeSnapshot<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,41 @@
+//! What a registry needs of the runtime it lives in: its tree's task, and creations that can be aborted and waited for.
+//! Under `--cfg shuttle` the tasks are shuttle's, whatever runtime is named: that is never driven.
+
+use std::future::Future;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::future::AbortHandle;
+#[cfg(not(shuttle))]
+pub(crate) use tokio::task::AbortHandle;
+
+/// A task that nobody waits for.
+#[cfg(not(shuttle))]
+pub(crate) fn spawn(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    drop(runtime.spawn(task));
+}
+
+/// A task that is waited for with the others of `tasks`.
+#[cfg(not(shuttle))]
+pub(crate) fn spawn_in(
+    tasks: &TaskTracker,
+    task: impl Future<Output = ()> + Send + 'static,
+    runtime: &Handle,
+) -> AbortHandle {
+    tasks.spawn_on(task, runtime).abort_handle()
+}
+
+#[cfg(shuttle)]
+pub(crate) fn spawn(_: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    drop(shuttle::future::spawn(task));
+}
+
+#[cfg(shuttle)]
+pub(crate) fn spawn_in(
+    tasks: &TaskTracker,
+    task: impl Future<Output = ()> + Send + 'static,
+    _: &Handle,
+) -> AbortHandle {
+    shuttle::future::spawn(tasks.track_future(task)).abort_handle()
+}

@@ -1,0 +1,329 @@
+//! Whole registries, with their actor and its supervisor: callers that go, an actor that is killed, servers that crash.
+
+use super::*;
+use crate::Registry;
+use crate::create::Entry;
+use crate::error::CreateError;
+use crate::lookup::LookupError;
+use crate::secondary::Holder;
+use restante_core::monitor::{Event, Watch};
+use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
+use restante_supervisor::{Intensity, Supervise, Supervisor};
+use shuttle::future::{block_on, yield_now};
+use shuttle::rand::{Rng, thread_rng};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Mutex;
+use std::task::Poll;
+use std::time::Duration;
+
+const SCHEDULES: usize = 5_000;
+const EVER: Duration = Duration::MAX;
+
+fn whole<Fut: Future<Output = ()> + 'static>(
+    model: impl Fn(Registry) -> Fut + Send + Sync + Clone + 'static,
+) {
+    explore(SCHEDULES, move || {
+        block_on(async {
+            // (Private: other models' threads have registries of their own.)
+            let mut builder = Registry::builder().name("model").max_concurrent_creates(4);
+            builder.private = true;
+            let registry = builder.start();
+            model(registry.clone()).await;
+            over(registry).await;
+        });
+    });
+}
+
+/// Nothing is under way any more; ends the registry, and waits until nobody has anything of it.
+async fn over(registry: Registry) {
+    // (A creation that was given up ends in its own task.)
+    while registry.capacity().active_creates > 0 {
+        yield_now().await;
+    }
+    let books = Arc::clone(&registry.0.books);
+    settled(&books);
+    assert!(registry.shutdown(EVER).await.is_clean());
+    assert_eq!(books.sizes(), Sizes::default());
+    drop(registry);
+    // (What is left when a schedule is over is torn down task by task, and one may then wait for another in vain.)
+    while Arc::strong_count(&books) > 1 {
+        yield_now().await;
+    }
+    settled(&books);
+}
+
+fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> {
+    let task = shuttle::future::spawn(future);
+    async move { task.await.unwrap() }
+}
+
+/// Drops a future before one of its polls, or when it is done; what it gave then.
+async fn for_a_while<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for _ in 0..thread_rng().gen_range(0..6) {
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            return Some(output);
+        }
+        yield_now().await;
+    }
+    None
+}
+
+fn create(
+    registry: &Registry,
+    at: &Address<u32>,
+) -> impl Future<Output = Result<Address<u32>, CreateError<Infallible>>> + use<> {
+    let (registry, at) = (registry.clone(), at.clone());
+    async move {
+        registry
+            .creation()
+            .name("x")
+            .key("k", "1")
+            .run(async move {
+                yield_now().await;
+                Ok::<_, Infallible>(Entry::new(at))
+            })
+            .await
+    }
+}
+
+/// Rows F1 and F2: whoever goes at whatever point leaves names and places free; two do not get one name.
+#[test]
+fn shuttle_creations_of_one_name_and_a_caller_who_goes() {
+    whole(|registry| async move {
+        let (one, two) = (mailbox(), mailbox());
+        let goes = {
+            let creation = create(&registry, &one.1);
+            spawn(async move { for_a_while(creation).await })
+        };
+        let other = create(&registry, &two.1);
+        let stays = spawn(other);
+        let (gone, stayed) = (goes.await, stays.await);
+        let id = match (&gone, &stayed) {
+            (Some(Ok(_)), Err(error)) => {
+                assert!(
+                    matches!(error, CreateError::Refused(RegisterError::NameAlreadyExists { .. })),
+                    "{error:?}"
+                );
+                one.1.id()
+            }
+            (None | Some(Err(_)), Ok(_)) => two.1.id(),
+            // (It was held by the one who went, and was free a moment later.)
+            (None, Err(CreateError::Refused(RegisterError::NameAlreadyExists { .. }))) => {
+                while registry.capacity().active_creates > 0 {
+                    yield_now().await;
+                }
+                // (By then the entry, too, if there was one.)
+                while registry.contains("x") {
+                    yield_now().await;
+                }
+                assert!(create(&registry, &two.1).await.is_ok());
+                two.1.id()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(registry.id_of("x"), Some(id));
+        assert_eq!(registry.entry_by_key("k", "1").map(|entry| entry.id()), Some(id));
+    });
+}
+
+/// Row F4: whatever becomes of the actor, whoever asked it is answered, and what was answered is so.
+#[test]
+fn shuttle_the_actor_is_killed_beside_a_creation_and_a_registration() {
+    whole(|registry| async move {
+        let (one, two) = (mailbox(), mailbox());
+        let creator = spawn(create(&registry, &one.1));
+        let registrar = {
+            let (registry, at) = (registry.clone(), two.1.clone());
+            spawn(async move { registry.register(&at, "y").await })
+        };
+        let goes = {
+            let (registry, at) = (registry.clone(), two.1.clone());
+            spawn(async move { for_a_while(async { registry.register(&at, "z").await }).await })
+        };
+        // (One that is killed before it was ever up did not start, and its registry has ended.)
+        registry.insert(&two.1).await.unwrap();
+        registry.actor().kill();
+        yield_now().await;
+        registry.actor().kill();
+        let (created, registered, gone) = (creator.await, registrar.await, goes.await);
+        assert!(
+            registered.is_ok() || matches!(registered, Err(RegisterError::ActorDied(_))),
+            "{registered:?}"
+        );
+        assert!(
+            created.is_ok() || matches!(created, Err(CreateError::Refused(RegisterError::ActorDied(_)))),
+            "{created:?}"
+        );
+        assert_eq!((registry.contains("x"), registry.contains("y")), (created.is_ok(), registered.is_ok()));
+        if let Some(gone) = &gone {
+            assert_eq!(registry.contains("z"), gone.is_ok(), "{gone:?}");
+        }
+        while gone.is_none() && registry.contains("z") {
+            yield_now().await;
+        }
+        assert_eq!(registry.unregister("z"), matches!(gone, Some(Ok(()))));
+        // (The second kill may still be on its way.)
+        loop {
+            match registry.register(&two.1, "z").await {
+                Err(RegisterError::ActorDied(_)) => assert!(!registry.contains("z"), "nothing has changed"),
+                answer => break assert_eq!(answer, Ok(())),
+            }
+        }
+    });
+}
+
+/// What is found for keeps is open; what is cloned while it is lent counts.
+#[test]
+fn shuttle_look_up_and_the_last_reference() {
+    whole(|registry| async move {
+        let (last, at) = mailbox();
+        registry.register(&at, "x").await.unwrap();
+        drop(at);
+        let finder = {
+            let registry = registry.clone();
+            thread::spawn(move || match registry.whereis::<Address<u32>>("x") {
+                Ok(found) => {
+                    assert!(!found.is_closed(), "it is held");
+                    assert_eq!(registry.id_of("x"), Some(found.id()));
+                    found.try_send(1).unwrap();
+                }
+                Err(error) => assert!(matches!(error, LookupError::Closed { .. }), "{error:?}"),
+            })
+        };
+        let lent = {
+            let registry = registry.clone();
+            thread::spawn(move || {
+                // It may have closed by now; dropping the clone is no second end.
+                drop(registry.find("x", |at: &Address<u32>| at.clone()));
+            })
+        };
+        drop(last);
+        finder.join().unwrap();
+        lent.join().unwrap();
+        assert!(!registry.contains("x"));
+        assert_eq!(registry.sizes(), Sizes::default());
+    });
+}
+
+/// A registration says that a mailbox is not there only where it has closed.
+#[test]
+fn shuttle_register_and_remove() {
+    whole(|registry| async move {
+        let (_open, at) = mailbox();
+        registry.register(&at, "x").await.unwrap();
+        let remover = {
+            let (registry, id) = (registry.clone(), at.id());
+            thread::spawn(move || registry.remove(id))
+        };
+        assert_eq!(registry.register(&at, "y").await, Ok(()));
+        assert!(remover.join().unwrap());
+        assert!(!registry.contains("x"));
+    });
+}
+
+/// The registry ends beside those who add: each is answered, and nothing stays.
+#[test]
+fn shuttle_shutdown_beside_a_creation_and_a_registration() {
+    whole(|registry| async move {
+        let (one, two) = (mailbox(), mailbox());
+        let creator = spawn(create(&registry, &one.1));
+        let registrar = {
+            let (registry, at) = (registry.clone(), two.1.clone());
+            spawn(async move { registry.register(&at, "y").await })
+        };
+        assert!(registry.shutdown(EVER).await.is_clean());
+        let (created, registered) = (creator.await, registrar.await);
+        assert!(matches!(registered, Ok(()) | Err(RegisterError::Ended(_))), "{registered:?}");
+        assert!(
+            matches!(
+                created,
+                Ok(_) | Err(CreateError::GivenUp | CreateError::Refused(RegisterError::Ended(_)))
+            ),
+            "{created:?}"
+        );
+        assert_eq!(registry.sizes(), Sizes::default());
+    });
+}
+
+struct Worker;
+
+impl GenServer for Worker {
+    /// Somebody has the tree.
+    type Args = Arc<()>;
+    type Call = Reply<()>;
+    type Cast = ();
+    type Info = ();
+
+    async fn init(_: &Arc<()>, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, reply: Reply<()>, _: &mut Context<Self>) -> Step {
+        reply.send(());
+        Ok(Next::go())
+    }
+
+    async fn handle_cast(&mut self, (): (), _: &mut Context<Self>) -> Step {
+        // Past the hook, which would print thousands of times.
+        std::panic::resume_unwind(Box::new("told to"))
+    }
+}
+
+/// Rows B6 and 15: a name stays over crashes and restarts, is nobody else's meanwhile, and free at the final end.
+#[test]
+fn shuttle_look_up_and_crash_and_restart_and_the_final_end() {
+    whole(|registry| async move {
+        let server = Server::<Worker>::settings().build().unwrap();
+        let (at, id) = (server.address(), server.address().id());
+        let tree_is_there = Arc::new(());
+        let tree = Supervisor::one_for_one()
+            .with_intensity(Intensity::UNLIMITED)
+            .backoff(restante_supervisor::Backoff::NONE)
+            .child(server.child(Arc::clone(&tree_is_there)))
+            .start()
+            .await
+            .unwrap();
+        registry.register(&at, "w").await.unwrap();
+        let (other, next) = mailbox();
+        let told = Arc::new(Mutex::new(None));
+        at.monitor(Watch::Mailbox, {
+            let (books, told, next) = (Arc::clone(&registry.0.books), Arc::clone(&told), next.clone());
+            move |event| {
+                if let Event::Closed(_) = event {
+                    *told.lock().unwrap() = Some(super::register(&books, &next, "w"));
+                }
+            }
+        });
+        let finder = {
+            let registry = registry.clone();
+            thread::spawn(move || {
+                for _ in 0..3 {
+                    assert_eq!(registry.find("w", ServerRef::<Worker>::id), Some(id));
+                }
+            })
+        };
+        at.cast(()).unwrap();
+        at.cast(()).unwrap();
+        let name = NameText::new("w").unwrap();
+        let taken = RegisterError::NameAlreadyExists { name, holder: Holder::Mailbox(id) };
+        assert_eq!(registry.register(&next, "w").await, Err(taken));
+        at.call(|reply| reply).await.unwrap();
+        finder.join().unwrap();
+        assert_eq!((registry.id_of("w"), at.incarnation()), (Some(id), 3));
+        tree.shutdown(EVER).await;
+        // (The last monitor may be told just now.)
+        while told.lock().unwrap().is_none() {
+            yield_now().await;
+        }
+        assert_eq!(told.lock().unwrap().take(), Some(Ok(())));
+        assert_eq!(registry.id_of("w"), Some(next.id()));
+        drop((tree, at));
+        while Arc::strong_count(&tree_is_there) > 1 {
+            yield_now().await;
+        }
+        drop((other, next));
+    });
+}
