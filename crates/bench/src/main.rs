@@ -11,6 +11,7 @@
 mod aims;
 mod allocations;
 mod child;
+mod directory;
 mod drivers;
 mod latch;
 mod measured;

@@ -89,7 +89,7 @@ fn help() -> String {
          --json     one line of JSON for each measurement in place of the tables\n\nWorkloads:\n",
     );
     for workload in Workload::ALL {
-        let _ = writeln!(text, "  {:18} {}", workload.name(), workload.about());
+        let _ = writeln!(text, "  {:24} {}", workload.name(), workload.about());
     }
     let systems: Vec<_> = SystemName::ALL.iter().map(|system| system.name()).collect();
     let _ = writeln!(text, "\nSystems: {}", systems.join(", "));
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn everything_is_measured_three_times_unless_less_is_asked_for() {
         let Ok(Mode::Parent(plan)) = parsed(&[]) else { panic!("a plan") };
-        assert_eq!((plan.workloads.len(), plan.systems.len(), plan.runs), (28, 7, 3));
+        assert_eq!((plan.workloads.len(), plan.systems.len(), plan.runs), (37, 7, 3));
         let Ok(Mode::Parent(plan)) = parsed(&["--quick", "--workload", "cast,call", "--systems=xtra"]) else {
             panic!("a plan")
         };

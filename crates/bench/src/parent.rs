@@ -31,7 +31,8 @@ pub(crate) fn run(plan: &Plan) -> ExitCode {
     let mut all_well = true;
     for &workload in &plan.workloads {
         let mut systems = plan.systems.clone();
-        for &threads in &plan.threads {
+        let fits = |threads: &usize| workload.workers().is_none_or(|workers| workers == *threads);
+        for threads in plan.threads.iter().copied().filter(fits) {
             let mut cells: Vec<_> =
                 systems.iter().map(|&system| Cell::new(workload, system, threads)).collect();
             for _ in 0..plan.runs {
@@ -132,6 +133,8 @@ impl Cell {
             bytes_per_actor: median(&self.all(|run| run.bytes_per_actor)),
             bytes_per_message: median(&self.all(|run| run.bytes_per_message)),
             allocs_per_op: self.allocs_per_op,
+            readers_idle_ns: median(&self.all(|run| run.readers_idle_ns)),
+            readers_meanwhile_ns: median(&self.all(|run| run.readers_meanwhile_ns)),
         })
     }
 

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::{
-    aims::{AIMS, Against, Aim},
+    aims::{AIMS, Against, Aim, ON_REFERENCE, READERS},
     systems::SystemName,
     workload::Workload,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Line {
     pub(crate) bytes_per_actor: Option<f64>,
     pub(crate) bytes_per_message: Option<f64>,
     pub(crate) allocs_per_op: Option<f64>,
+    pub(crate) readers_idle_ns: Option<f64>,
+    pub(crate) readers_meanwhile_ns: Option<f64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
@@ -101,12 +103,17 @@ impl<'a> Table<'a> {
         });
         self.extra("Bytes", |line| line.bytes_per_actor.or(line.bytes_per_message));
         self.extra("Allocations an operation", |line| line.allocs_per_op);
+        self.extra("Readers' p99.9 with nothing else going on, ns", |line| line.readers_idle_ns);
+        self.extra("Readers' p99.9 meanwhile, ns", |line| line.readers_meanwhile_ns);
         self.aims();
+        self.on_reference();
     }
 
     /// What restante must reach, of that which was measured.
     fn aims(&self) {
-        let rows: Vec<_> = AIMS.iter().filter_map(|aim| self.aim(aim)).collect();
+        let ratios = AIMS.iter().filter_map(|aim| self.aim(aim));
+        let readers = READERS.iter().filter_map(|&(workload, at_most)| self.readers(workload, at_most));
+        let rows: Vec<_> = ratios.chain(readers).collect();
         if rows.is_empty() {
             return;
         }
@@ -126,8 +133,32 @@ impl<'a> Table<'a> {
             Against::Itself(workload) => (self.line(workload, SystemName::Restante)?, workload.name()),
         };
         let ratio = ours.ns_per_op / other.ns_per_op;
-        let verdict = if ratio <= aim.at_most { "met" } else { "missed" };
+        let verdict = verdict(ratio, aim.at_most);
         Some(format!("| {} / {name} | {ratio:.2} | {:.2} | {verdict} |", aim.of.name(), aim.at_most))
+    }
+
+    fn readers(&self, workload: Workload, at_most: f64) -> Option<String> {
+        let line = self.line(workload, SystemName::Restante)?;
+        let ratio = line.readers_meanwhile_ns? / line.readers_idle_ns?;
+        let verdict = verdict(ratio, at_most);
+        let name = workload.name();
+        Some(format!("| readers' p99.9: {name} / idle | {ratio:.2} | {at_most:.2} | {verdict} |"))
+    }
+
+    /// What restante must reach on the reference machine, which this one need not be.
+    fn on_reference(&self) {
+        let measured = |workload| self.line(workload, SystemName::Restante);
+        let aims: Vec<_> =
+            ON_REFERENCE.into_iter().filter_map(|(of, ns)| Some((measured(of)?, ns))).collect();
+        if aims.is_empty() {
+            return;
+        }
+        print(
+            "\nMust on the reference machine:\n\n| restante, ns | is here | at most there |\n|---|---:|---:|",
+        );
+        for (line, ns) in aims {
+            print(&format!("| {} | {} | {} |", line.workload.name(), digits(line.ns_per_op), digits(ns)));
+        }
     }
 
     /// One more table, of a figure that some lines have.
@@ -188,6 +219,10 @@ impl<'a> Table<'a> {
     }
 }
 
+fn verdict(ratio: f64, at_most: f64) -> &'static str {
+    if ratio <= at_most { "met" } else { "missed" }
+}
+
 /// Three digits or so, whatever the size.
 fn digits(value: f64) -> String {
     match value.abs() {
@@ -220,6 +255,8 @@ mod tests {
             bytes_per_actor: None,
             bytes_per_message: None,
             allocs_per_op: None,
+            readers_idle_ns: None,
+            readers_meanwhile_ns: None,
         }
     }
 

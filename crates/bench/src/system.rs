@@ -9,10 +9,11 @@ use std::{future::ready, sync::Arc};
 use tokio::runtime::Builder;
 
 use crate::{
+    directory::Directory,
     latch::Latch,
     measured::Measured,
     supervised::{Case, Dynamic, Supervised},
-    workload::{CAPACITY, Workload},
+    workload::{CAPACITY, Registry, Workload},
 };
 
 /// An actor system under measurement.
@@ -31,6 +32,9 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
 
     /// A supervisor of children that come and go; [`Lacking`](crate::supervised::Lacking) where there is none.
     type Dynamic: Dynamic;
+
+    /// A local registry; [`Lacking`](crate::supervised::Lacking) where there is none.
+    type Directory: Directory<Self>;
 
     /// Runs the driver as a task inside a runtime of `threads` workers.
     fn run<D>(threads: usize, driver: D) -> D::Output
@@ -97,6 +101,17 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
 
     /// Starts a supervisor without children. `None`: the system has no supervisors.
     fn dynamic() -> impl Future<Output = Option<Self::Dynamic>> + Send {
+        ready(None)
+    }
+
+    /// The registry, in which the names that the drivers use are free. `None`: the system gives no names.
+    fn directory() -> impl Future<Output = Option<Self::Directory>> + Send {
+        ready(None)
+    }
+
+    /// Measures one of the `registry-*` workloads, all of it. `None`: the system has nothing to compare.
+    fn registry(work: Registry, count: u64) -> impl Future<Output = Option<Measured>> + Send {
+        let _ = (work, count);
         ready(None)
     }
 }

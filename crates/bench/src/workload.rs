@@ -5,6 +5,9 @@ use crate::systems::SystemName;
 /// The capacity of every mailbox in a workload whose mailboxes are bounded.
 pub(crate) const CAPACITY: usize = 1024;
 
+/// How many creations are asked for at once where admission is measured, whatever the scale.
+pub(crate) const ADMISSIONS: u64 = 200;
+
 /// One kind of work that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
@@ -32,6 +35,28 @@ pub(crate) enum Workload {
     RestartRemembered12000,
     DynamicStart(Population),
     DynamicStop(Population),
+    Lookup(Lookup),
+    Registry(Registry),
+}
+
+/// What is measured where servers are looked up by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    Alone,
+    BesideReader,
+    BesideWriter,
+    /// The writer, beside a reader.
+    Write,
+    AndCast,
+}
+
+/// What is measured of a registry that admits creations, alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registry {
+    Create,
+    Validate,
+    Admission,
+    CreateBlocking,
 }
 
 /// How many children one dynamic supervisor is given.
@@ -60,7 +85,7 @@ pub(crate) enum Scale {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::Cast,
         Self::CastFanin,
         Self::Call,
@@ -89,6 +114,15 @@ impl Workload {
         Self::DynamicStop(Population::Thousand),
         Self::DynamicStop(Population::TenThousand),
         Self::DynamicStop(Population::HundredThousand),
+        Self::Lookup(Lookup::Alone),
+        Self::Lookup(Lookup::BesideReader),
+        Self::Lookup(Lookup::BesideWriter),
+        Self::Lookup(Lookup::Write),
+        Self::Lookup(Lookup::AndCast),
+        Self::Registry(Registry::Create),
+        Self::Registry(Registry::Validate),
+        Self::Registry(Registry::Admission),
+        Self::Registry(Registry::CreateBlocking),
     ];
 
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -125,6 +159,15 @@ impl Workload {
             Self::DynamicStop(Population::Thousand) => "dynamic-stop-1000",
             Self::DynamicStop(Population::TenThousand) => "dynamic-stop-10000",
             Self::DynamicStop(Population::HundredThousand) => "dynamic-stop-100000",
+            Self::Lookup(Lookup::Alone) => "lookup-1r",
+            Self::Lookup(Lookup::BesideReader) => "lookup-2r",
+            Self::Lookup(Lookup::BesideWriter) => "lookup-1r1w",
+            Self::Lookup(Lookup::Write) => "lookup-write",
+            Self::Lookup(Lookup::AndCast) => "lookup-cast",
+            Self::Registry(Registry::Create) => "registry-create",
+            Self::Registry(Registry::Validate) => "registry-validate",
+            Self::Registry(Registry::Admission) => "registry-admission",
+            Self::Registry(Registry::CreateBlocking) => "registry-blocking-create",
         }
     }
 
@@ -157,6 +200,29 @@ impl Workload {
             Self::RestartRemembered12000 => "the same, 12,000 times (us)",
             Self::DynamicStart(_) => "starting one of so many children of one supervisor",
             Self::DynamicStop(_) => "stopping one of them, in no order, and waiting for its end",
+            Self::Lookup(Lookup::Alone) => {
+                "looking up one of 10,000 names, its address at hand; one thread reads"
+            }
+            Self::Lookup(Lookup::BesideReader) => "the same in each of two threads",
+            Self::Lookup(Lookup::BesideWriter) => {
+                "the same in one, beside a task that registers and unregisters other names"
+            }
+            Self::Lookup(Lookup::Write) => "registering or unregistering a name in that task",
+            Self::Lookup(Lookup::AndCast) => {
+                "looking up a name, and a cast to its server, which does not run meanwhile"
+            }
+            Self::Registry(Registry::Create) => {
+                "creating one of 10^6 mailboxes without a name through the registry's actor"
+            }
+            Self::Registry(Registry::Validate) => {
+                "checking one of 10^6 entries of a snapshot, while a thread looks up names"
+            }
+            Self::Registry(Registry::Admission) => {
+                "200 creations of 30 ms at once, 100 at a time, the others again (ms in the table)"
+            }
+            Self::Registry(Registry::CreateBlocking) => {
+                "creating an entry from a plain thread (us in the table)"
+            }
         }
     }
 
@@ -172,7 +238,9 @@ impl Workload {
             | Self::SelectiveCall
             | Self::Monitors
             | Self::DynamicStart(_)
-            | Self::DynamicStop(_) => Policy::Unbounded,
+            | Self::DynamicStop(_)
+            | Self::Lookup(_)
+            | Self::Registry(_) => Policy::Unbounded,
             _ => Policy::Bounded,
         }
     }
@@ -180,11 +248,22 @@ impl Workload {
     /// How its times are shown: nanoseconds to the unit, and what the table adds to the name.
     pub(crate) fn unit(self) -> (f64, &'static str) {
         match self {
-            Self::Skynet => (1e6, ", ms"),
-            Self::Restart | Self::RestartErr | Self::RestartRemembered300 | Self::RestartRemembered12000 => {
-                (1e3, ", us")
-            }
+            Self::Skynet | Self::Registry(Registry::Admission) => (1e6, ", ms"),
+            Self::Restart
+            | Self::RestartErr
+            | Self::RestartRemembered300
+            | Self::RestartRemembered12000
+            | Self::Registry(Registry::CreateBlocking) => (1e3, ", us"),
             _ => (1.0, ""),
+        }
+    }
+
+    /// How many workers its runtime must have; `None`: as many as are asked for. Where readers are threads of their
+    /// own, one worker is left a core.
+    pub(crate) fn workers(self) -> Option<usize> {
+        match self {
+            Self::Lookup(_) | Self::Registry(_) => Some(1),
+            _ => None,
         }
     }
 
@@ -195,13 +274,15 @@ impl Workload {
     /// servers, and actix on two arbiters, where each switch wakes another thread, makes fewer of them.
     pub(crate) fn ops(self, system: SystemName, threads: usize, scale: Scale) -> u64 {
         let full = match self {
-            Self::Cast | Self::CastFanin => 5_000_000,
+            Self::Lookup(Lookup::AndCast) => 2_000_000,
+            Self::Cast | Self::CastFanin | Self::Lookup(_) => 5_000_000,
             Self::Call | Self::CallMailbox | Self::SpawnStop | Self::Restart | Self::RestartErr => 200_000,
             Self::RestartRemembered300 | Self::RestartRemembered12000 => 120_000,
             // Not cut: the largest population is to be there once.
             Self::DynamicStart(_) | Self::DynamicStop(_) => return 100_000,
             Self::CallContended => 320_000,
-            Self::CallThread => 20_000,
+            Self::CallThread | Self::Registry(Registry::CreateBlocking) => 20_000,
+            Self::Registry(Registry::Admission) => return ADMISSIONS,
             Self::Spawn => match system {
                 SystemName::Ractor | SystemName::Kameo => 200_000,
                 _ => 1_000_000,
@@ -211,7 +292,8 @@ impl Workload {
             | Self::Skynet
             | Self::Fanout
             | Self::Backlog
-            | Self::BacklogEnqueue => 1_000_000,
+            | Self::BacklogEnqueue
+            | Self::Registry(_) => 1_000_000,
             Self::SelectiveFirst | Self::SelectiveNext | Self::SelectiveCall | Self::Monitors => 100_000,
         };
         let switches = matches!(

@@ -1,11 +1,15 @@
 //! Which driver does which workload.
 
-use super::{calls, casts, children, hops, lifecycle, queues, restarts, skynet};
+use super::{
+    calls, casts, children, hops, lifecycle,
+    lookups::{self, Beside},
+    queues, restarts, skynet,
+};
 use crate::{
     measured::Measured,
     supervised::Crash,
     system::{Start, System},
-    workload::Workload,
+    workload::{Lookup, Workload},
 };
 
 /// Runs one workload on a system; `None` when the system lacks what it needs.
@@ -37,5 +41,11 @@ pub(crate) async fn drive<S: System>(workload: Workload, ops: u64) -> Option<Mea
             children::come_and_go::<S>(population.count(), ops).await?.start
         }
         Workload::DynamicStop(population) => children::come_and_go::<S>(population.count(), ops).await?.stop,
+        Workload::Lookup(Lookup::Alone) => lookups::by_name::<S>(Beside::Nobody, ops).await?.read,
+        Workload::Lookup(Lookup::BesideReader) => lookups::by_name::<S>(Beside::Reader, ops).await?.read,
+        Workload::Lookup(Lookup::BesideWriter) => lookups::by_name::<S>(Beside::Writer, ops).await?.read,
+        Workload::Lookup(Lookup::Write) => lookups::by_name::<S>(Beside::Writer, ops).await?.write?,
+        Workload::Lookup(Lookup::AndCast) => lookups::and_cast::<S>(ops).await?,
+        Workload::Registry(work) => S::registry(work, ops).await?,
     })
 }

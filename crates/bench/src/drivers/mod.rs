@@ -7,6 +7,7 @@ mod counter;
 mod dispatch;
 mod hops;
 mod lifecycle;
+mod lookups;
 mod queues;
 mod restarts;
 mod skynet;

@@ -91,6 +91,7 @@ impl System for Actix {
     type Ref<B: Behaviour<Self>> = Addr<Host<B>>;
     type Supervised = Addr<Patient>;
     type Dynamic = Lacking;
+    type Directory = Lacking;
 
     fn run<D>(threads: usize, driver: D) -> D::Output
     where

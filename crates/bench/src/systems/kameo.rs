@@ -8,10 +8,12 @@ use ::kameo::{
     error::{ActorStopReason, Infallible},
     mailbox,
     message::{Context, Message},
+    registry::ACTOR_REGISTRY,
     supervision::RestartPolicy,
 };
 
 use crate::{
+    directory::Directory,
     latch::Latch,
     supervised::{Case, Crashed, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
@@ -60,6 +62,7 @@ impl System for Kameo {
     type Ref<B: Behaviour<Self>> = ActorRef<Host<B>>;
     type Supervised = Restarted;
     type Dynamic = Family;
+    type Directory = Names;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = Self::Ref<B>> + Send {
         let mailbox = start.capacity.map_or_else(mailbox::unbounded, mailbox::bounded);
@@ -121,6 +124,10 @@ impl System for Kameo {
 
     async fn dynamic() -> Option<Family> {
         Some(Family(Keeper::spawn_with_mailbox(Keeper, mailbox::unbounded())))
+    }
+
+    fn directory() -> impl Future<Output = Option<Names>> + Send {
+        ready(Some(Names))
     }
 }
 
@@ -234,5 +241,40 @@ impl Actor for Member {
 
     async fn on_start(member: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
         Ok(member)
+    }
+}
+
+/// The one registry of the process: a map behind a mutex, which hands out clones.
+pub(crate) struct Names;
+
+impl Directory<Kameo> for Names {
+    async fn start<B: Behaviour<Kameo>>(&self, name: &str, behaviour: B) -> ActorRef<Host<B>> {
+        let server = Kameo::start(Start::UNBOUNDED, behaviour).await;
+        server.register(name.to_owned()).expect("the name is free");
+        server
+    }
+
+    fn register<B: Behaviour<Kameo>>(
+        &self,
+        name: &str,
+        server: &ActorRef<Host<B>>,
+        _: B,
+    ) -> impl Future<Output = ()> + Send {
+        server.register(name.to_owned()).expect("the name is free");
+        ready(())
+    }
+
+    fn unregister(&self, name: &str) -> impl Future<Output = ()> + Send {
+        assert!(ACTOR_REGISTRY.lock().expect("nobody panics in it").remove(name));
+        ready(())
+    }
+
+    fn with<B: Behaviour<Kameo>, R>(
+        &self,
+        name: &str,
+        used: impl FnOnce(&ActorRef<Host<B>>) -> R,
+    ) -> Option<R> {
+        let server = ActorRef::<Host<B>>::lookup(name).expect("the name is one of such a server");
+        server.map(|server| used(&server))
     }
 }

@@ -5,6 +5,7 @@ mod kameo;
 mod name;
 mod ractor;
 mod restante;
+mod restante_registry;
 mod tokio;
 mod xtra;
 

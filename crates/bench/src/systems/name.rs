@@ -93,10 +93,14 @@ mod tests {
     fn has(system: SystemName, workload: Workload) -> bool {
         let ours = system == SystemName::Restante;
         match workload {
-            Workload::SelectiveFirst | Workload::SelectiveNext | Workload::SelectiveCall => ours,
-            Workload::RestartRemembered300 | Workload::RestartRemembered12000 => false,
-            Workload::DynamicStart(_) | Workload::DynamicStop(_) => {
-                matches!(system, SystemName::Ractor | SystemName::Kameo)
+            Workload::SelectiveFirst
+            | Workload::SelectiveNext
+            | Workload::SelectiveCall
+            | Workload::RestartRemembered300
+            | Workload::RestartRemembered12000
+            | Workload::Registry(_) => ours,
+            Workload::DynamicStart(_) | Workload::DynamicStop(_) | Workload::Lookup(_) => {
+                ours || matches!(system, SystemName::Ractor | SystemName::Kameo)
             }
             _ => true,
         }

@@ -2,11 +2,12 @@
 
 use std::{future::ready, marker::PhantomData, sync::Arc};
 
-use ::ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, RpcReplyPort, SupervisionEvent};
+use ::ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, RpcReplyPort, SupervisionEvent, registry};
 use futures::executor::block_on;
 use tokio::sync::mpsc;
 
 use crate::{
+    directory::Directory,
     latch::Latch,
     supervised::{Case, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
@@ -60,6 +61,7 @@ impl System for Ractor {
     type Ref<B: Behaviour<Self>> = ActorRef<Message>;
     type Supervised = Restarted;
     type Dynamic = Family;
+    type Directory = Names;
 
     fn start<B: Behaviour<Self>>(_: Start, behaviour: B) -> impl Future<Output = ActorRef<Message>> + Send {
         let (actor, _) =
@@ -117,6 +119,10 @@ impl System for Ractor {
     async fn dynamic() -> Option<Family> {
         let (supervisor, _) = Actor::spawn(None, Keeper, ()).await.expect("the supervisor starts");
         Some(Family(supervisor))
+    }
+
+    fn directory() -> impl Future<Output = Option<Names>> + Send {
+        ready(Some(Names))
     }
 }
 
@@ -281,5 +287,39 @@ impl Actor for Keeper {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         Ok(())
+    }
+}
+
+/// The one registry of the process: a `DashMap`, which hands out clones. An actor is named when it starts, and only
+/// then; its end frees the name.
+pub(crate) struct Names;
+
+impl Directory<Ractor> for Names {
+    fn start<B: Behaviour<Ractor>>(
+        &self,
+        name: &str,
+        behaviour: B,
+    ) -> impl Future<Output = ActorRef<Message>> + Send {
+        let host = Host::<B>(PhantomData);
+        let (actor, _) =
+            ActorRuntime::spawn_instant(Some(name.to_owned()), host, behaviour).expect("the name is free");
+        ready(actor)
+    }
+
+    async fn register<B: Behaviour<Ractor>>(&self, name: &str, _: &ActorRef<Message>, instead: B) {
+        Directory::start(self, name, instead).await;
+    }
+
+    async fn unregister(&self, name: &str) {
+        let actor = registry::where_is(name).expect("it is registered");
+        actor.stop_and_wait(None, None).await.expect("it stops");
+    }
+
+    fn with<B: Behaviour<Ractor>, R>(
+        &self,
+        name: &str,
+        used: impl FnOnce(&ActorRef<Message>) -> R,
+    ) -> Option<R> {
+        ActorRef::<Message>::where_is(name).map(|actor| used(&actor))
     }
 }

@@ -2,18 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::restante_registry::Registry;
 use restante_core::monitor::{Event, Watch};
 use restante_genserver::{
     CallerRuns, Context, ExitReason, GenServer, Init, Message, Next, Reply, Server, ServerRef, Step,
 };
 use restante_supervisor::{Backoff, DynamicRef, DynamicSupervisor, Intensity, Supervise as _, Supervisor};
 
+use super::restante_registry::{self, Names};
 use crate::{
     latch::Latch,
     measured::{Measured, Stopwatch},
     supervised::{Case, Crash, Dynamic, Supervised},
     system::{Behaviour, Start, System, Target, Then},
-    workload::{CAPACITY, Workload},
+    workload::{CAPACITY, Registry as Work, Workload},
 };
 
 pub(crate) struct Restante;
@@ -69,6 +71,7 @@ impl System for Restante {
     type Ref<B: Behaviour<Self>> = ServerRef<Host<B>>;
     type Supervised = ServerRef<Patient>;
     type Dynamic = Family;
+    type Directory = Names;
 
     async fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> Self::Ref<B> {
         let settings = Server::<Host<B>>::settings();
@@ -144,6 +147,14 @@ impl System for Restante {
 
     async fn dynamic() -> Option<Family> {
         Some(Family(DynamicSupervisor::new().start().await.expect("there is a runtime")))
+    }
+
+    async fn directory() -> Option<Names> {
+        Some(Names(Registry::start()))
+    }
+
+    async fn registry(work: Work, count: u64) -> Option<Measured> {
+        Some(restante_registry::measure(work, count).await)
     }
 }
 

@@ -26,6 +26,7 @@ impl<C: Channel> System for Tokio<C> {
     type Ref<B: Behaviour<Self>> = C::Sender;
     type Supervised = Patient<C>;
     type Dynamic = Lacking;
+    type Directory = Lacking;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = C::Sender> + Send {
         let (sender, receiver) = C::open(start.capacity);

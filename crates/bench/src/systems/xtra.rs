@@ -61,6 +61,7 @@ impl System for Xtra {
     type Ref<B: Behaviour<Self>> = Address<Host<B>>;
     type Supervised = Address<Patient>;
     type Dynamic = Lacking;
+    type Directory = Lacking;
 
     fn start<B: Behaviour<Self>>(start: Start, behaviour: B) -> impl Future<Output = Self::Ref<B>> + Send {
         let mailbox = start.capacity.map_or_else(Mailbox::unbounded, Mailbox::bounded);
