@@ -82,6 +82,7 @@ impl Drop for Reader {
 }
 
 /// Row F8: exactly as many start as there are places; the others are told at once.
+/// Clause 27.1.
 #[tokio::test(start_paused = true)]
 async fn two_hundred_creates_at_once_fill_the_places_and_the_rest_is_refused_at_once() {
     let registry = Registry::start();
@@ -151,6 +152,7 @@ async fn two_hundred_creates_come_through_in_two_waves_while_readers_read() {
 }
 
 /// Row F2: the limit is exact.
+/// Clause 27.1.
 #[tokio::test(start_paused = true)]
 async fn of_n_and_one_slow_creates_exactly_one_is_refused() {
     for n in [1_usize, 10, 100] {
@@ -259,6 +261,7 @@ async fn a_full_queue_is_overload() {
 }
 
 /// Rows F2 and F3: a refusal is retried no sooner than suggested, so often as asked, and other errors are not.
+/// Clause 27.6.
 #[tokio::test(start_paused = true)]
 async fn a_retry_honours_the_delay_and_gives_up() {
     let registry = Registry::builder().max_concurrent_creates(0).retry_after(Duration::from_secs(7)).start();

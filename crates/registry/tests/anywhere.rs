@@ -163,6 +163,7 @@ async fn kill_actor(registry: &Registry) -> bool {
 }
 
 /// Row F5: over the surviving books, as often as its supervisor allows.
+/// Clause 26.9.
 #[tokio::test]
 async fn an_actor_that_dies_is_restarted_over_the_books() {
     let (heard, _guard) = Heard::listen();
@@ -183,6 +184,7 @@ async fn an_actor_that_dies_is_restarted_over_the_books() {
 }
 
 /// Row F5: more often than its supervisor allows: that is told as critical, and nobody hangs.
+/// Clause 26.9.
 #[tokio::test]
 async fn an_actor_that_dies_too_often_is_the_end() {
     let (heard, _guard) = Heard::listen();

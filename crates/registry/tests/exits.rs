@@ -110,6 +110,7 @@ async fn a_drop_that_panics_does_not_end_the_actor() {
     free_again(&registry, "x").await;
 }
 
+/// Clause 27.2.
 #[tokio::test(start_paused = true)]
 async fn its_time_is_over() {
     let registry = Registry::start();
@@ -191,6 +192,7 @@ async fn the_caller_goes_while_the_task_runs() {
 }
 
 /// It is in the books already, and the caller is not there to take it: the entry goes, and what it owned.
+/// Clause 27.4.
 #[tokio::test(start_paused = true)]
 async fn the_caller_goes_just_as_it_succeeds() {
     let registry = Registry::start();
@@ -211,6 +213,7 @@ async fn the_caller_goes_just_as_it_succeeds() {
 }
 
 /// A registration is given up just as it succeeds, at every step of its way.
+/// Clause 26.2.
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_nobody_takes_is_undone() {
     let registry = Registry::start();
@@ -402,6 +405,7 @@ async fn the_last_handle_goes_meanwhile() {
 }
 
 /// The creation runs in its caller's runtime, which ends: the registry, in another, goes on.
+/// Clause 27.2.
 #[test]
 fn the_runtime_of_the_caller_goes_meanwhile() {
     let here = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -474,6 +478,7 @@ async fn what_is_registered_closes_while_queued() {
     nothing_left(&registry).await;
 }
 
+/// Clause 27.3.
 #[tokio::test]
 async fn the_name_is_taken_while_queued() {
     let registry = Registry::start();
@@ -588,6 +593,7 @@ async fn what_is_created_is_registered_already() {
 }
 
 /// Row 14: whenever a caller gives up, after however many polls, nothing of it stays.
+/// Clause 27.4.
 #[tokio::test(start_paused = true)]
 async fn giving_up_after_any_number_of_polls_leaves_nothing() {
     let registry = Registry::start();

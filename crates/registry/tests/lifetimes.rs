@@ -69,6 +69,7 @@ async fn owner(registry: &Registry) -> (ServerRef<Counter>, Log) {
 }
 
 /// Row F4: whatever the end, all that the entry owns goes, what came last first, and once.
+/// Clause 27.5.
 #[tokio::test]
 async fn what_an_entry_owns_goes_with_it_however_it_ends() {
     let why = || ExitReason::shutdown_with("why");
@@ -189,6 +190,7 @@ fn clean_up_runs_at_home_wherever_the_last_reference_goes() {
 }
 
 /// Row F4: the end waits for clean-up, at most so long, and says what was left.
+/// Clause 27.5.
 #[tokio::test(start_paused = true)]
 async fn clean_up_is_waited_for_at_the_end() {
     let took = Duration::from_secs(3);
@@ -215,6 +217,7 @@ async fn clean_up_is_waited_for_at_the_end() {
 }
 
 /// Row F4, row 20: of those who end it at once one does; each watcher is told once, and the same.
+/// Clause 26.7.
 #[test]
 fn ending_is_idempotent_under_concurrency() {
     const THREADS: usize = 4;
@@ -392,6 +395,7 @@ impl GenServer for Slow {
 }
 
 /// The mailbox is the identity: its name leads to it before, during and after a restart of the server behind it.
+/// Clause 26.1.
 #[tokio::test(start_paused = true)]
 async fn names_stay_over_a_restart() {
     let _quiet = quiet_panics("as told");
@@ -425,6 +429,7 @@ async fn names_stay_over_a_restart() {
 }
 
 /// Row B5: who receives while it is destroyed drains what was queued, then is told that it has closed.
+/// Clause 26.7.
 #[tokio::test]
 async fn a_receiver_drains_what_was_queued_when_its_mailbox_is_destroyed() {
     let registry = Registry::start();

@@ -133,6 +133,7 @@ async fn the_last_changes_are_remembered() {
 }
 
 /// Row B10: who is too late is told how much is missing; after the end, that it is the end.
+/// Clause 26.8.
 #[tokio::test]
 async fn who_follows_too_slowly_is_told() {
     let registry = Registry::builder().history(4).start();
@@ -195,6 +196,7 @@ fn state(snapshot: &Snapshot) -> (Vec<uuid::Uuid>, BTreeMap<String, uuid::Uuid>)
 }
 
 /// Rows B6, B7, B10: while others write, each snapshot is of one instant, and a snapshot with every change since is the registry.
+/// Clause 26.8.
 #[test]
 fn a_snapshot_and_what_follows_are_the_registry_under_concurrent_writers() {
     const WRITERS: u64 = 3;
@@ -292,6 +294,7 @@ async fn entries_are_found_by_what_they_are() {
 }
 
 /// A name that remembers notices when it leads elsewhere, or nowhere.
+/// Clause 26.10.
 #[tokio::test]
 async fn a_cached_name_notices_when_it_is_stale() {
     let registry = Registry::start();

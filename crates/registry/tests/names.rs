@@ -115,6 +115,7 @@ async fn a_name_is_free_again_before_a_monitor_fires() {
 }
 
 /// A registration never keeps a server alive.
+/// Clause 26.5.
 #[tokio::test]
 async fn the_last_reference_takes_the_names_along() {
     let registry = Registry::start();

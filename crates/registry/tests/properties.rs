@@ -330,6 +330,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     /// Rows B2, B5 to B8: whatever is done, the registry is what the model is, and says so in every way.
+    /// Clause 26.3.
     #[test]
     fn a_registry_is_what_its_operations_made_it(ops in prop::collection::vec(op(), 100)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -469,6 +470,7 @@ fn look(registry: &Registry, name: &str) -> bool {
 
 /// Failure modes 14, 16 and 20: three who write and two who read, at once. `RESTANTE_SEED` repeats what each of them does, not
 /// how the threads meet.
+/// Clause 26.3.
 #[test]
 fn readers_find_all_right_at_every_instant() {
     const CASES: u64 = 40;

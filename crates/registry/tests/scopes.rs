@@ -20,6 +20,7 @@ fn absent<T>(looked: Result<T, LookupError>) -> NotFound {
 }
 
 /// Row B8: the global one unless another is entered; names in the current one; and each end leads back.
+/// Clause 28.1.
 #[tokio::test]
 async fn a_scope_is_entered_and_left() {
     assert!(Registry::current().is(Registry::global()));
@@ -68,6 +69,7 @@ fn a_scope_may_be_entered_from_where_the_current_one_is_lent() {
 }
 
 /// Row B8: what is spawned does not follow by itself, and does on purpose.
+/// Clause 28.1.
 #[tokio::test]
 async fn a_scope_is_carried_on_purpose_only() {
     let scope = Registry::start();
@@ -87,6 +89,7 @@ async fn a_scope_is_carried_on_purpose_only() {
 }
 
 /// Row B8: isolated, and it dies with its future, done or dropped: names, what entries own; clean-up begins.
+/// Clause 28.3.
 #[tokio::test]
 async fn a_scope_dies_with_its_future() {
     for dropped in [false, true] {
@@ -131,6 +134,7 @@ async fn a_scope_dies_with_its_future() {
 }
 
 /// Row B8: what is not found inside is looked for outside; a name inside hides an equal one outside.
+/// Clause 28.2.
 #[tokio::test]
 async fn a_nested_registry_falls_through_and_hides() {
     let outer = Registry::builder().name("outer").start();
@@ -207,6 +211,7 @@ async fn nested_scopes_end_inside_out() {
 }
 
 /// Row B8: one tenant, one registry; isolated, with places of its own, and of which others are not told.
+/// Clause 28.4.
 #[tokio::test]
 async fn tenants_are_strangers_to_each_other() {
     let all = Registry::builder().name("all").max_concurrent_creates(3).start();
