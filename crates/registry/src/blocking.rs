@@ -19,7 +19,7 @@ impl Registry {
     pub fn register_blocking<R: Addressable>(
         &self,
         mailbox: &R,
-        name: impl Into<Arc<str>>,
+        name: impl AsRef<str>,
     ) -> Result<(), RegisterError> {
         self.add_blocking(self.registration(mailbox, name, Location::caller())?)
     }

@@ -108,7 +108,7 @@ impl Registry {
     #[track_caller]
     pub fn create<R, T, E, F>(
         &self,
-        name: impl Into<Arc<str>>,
+        name: impl AsRef<str>,
         make: F,
     ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
     where
@@ -123,7 +123,7 @@ impl Registry {
 
 impl Creation<'_> {
     /// Under this name; several are possible. It is held while the creation is under way, and nobody finds it.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.labels = self.labels.and_then(|mut labels| {
             let label = Label::Name(NameText::new(name)?);
             if !labels.contains(&label) {

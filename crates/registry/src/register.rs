@@ -32,7 +32,7 @@ impl Registry {
     pub fn register<R: Addressable>(
         &self,
         mailbox: &R,
-        name: impl Into<Arc<str>>,
+        name: impl AsRef<str>,
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
         let addition = self.registration(mailbox, name, by);
@@ -50,7 +50,7 @@ impl Registry {
     pub fn register_id(
         &self,
         id: Uuid,
-        name: impl Into<Arc<str>>,
+        name: impl AsRef<str>,
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
         let name = NameText::new(name);
@@ -210,14 +210,17 @@ impl Registry {
 
     fn newcomer<R: Addressable>(&self, mailbox: &R) -> Result<Arc<Record>, RegisterError> {
         let id = mailbox.mailbox_id();
-        // (Where it is in already, the books go by what they have; that may be taken out until then, so this is a fresh one.)
+        // (Where it is in already that record will do. Should it be taken out until then, the actor makes another.)
+        if let Some(known) = self.0.books.find_id(id, Arc::clone) {
+            return Ok(known);
+        }
         Record::new(mailbox, id, &self.0.books).ok_or(RegisterError::MailboxDoesNotExist(id))
     }
 
     pub(crate) fn registration<R: Addressable>(
         &self,
         mailbox: &R,
-        name: impl Into<Arc<str>>,
+        name: impl AsRef<str>,
         by: Where,
     ) -> Result<Addition, RegisterError> {
         self.addition(mailbox, vec![Label::Name(NameText::new(name)?)], by)

@@ -69,7 +69,7 @@ impl Registry {
     #[track_caller]
     pub fn create_with_retry<R, T, E, F>(
         &self,
-        name: impl Into<Arc<str>>,
+        name: impl AsRef<str>,
         retry: Retry,
         mut make: impl FnMut() -> F + Send,
     ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
@@ -79,7 +79,7 @@ impl Registry {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let (by, name) = (Location::caller(), name.into());
+        let (by, name) = (Location::caller(), Arc::<str>::from(name.as_ref()));
         async move {
             let mut random = retry.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
             let mut left = retry.attempts.max(1);
