@@ -195,7 +195,7 @@ async fn changes_are_followed() -> Done {
     Ok(())
 }
 
-static COUNTERS: LazyLock<Registry> = LazyLock::new(Registry::start); // no runtime is needed
+static COUNTERS: LazyLock<Registry> = LazyLock::new(|| Registry::builder().shared_runtime().start()); // no runtime is needed
 
 #[test]
 fn a_plain_thread_has_it_too() -> Done {

@@ -68,8 +68,9 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
     fn tell_no_more_at(&self, whom: usize) -> bool;
 }
 
-/// Is told that a mailbox has closed, by whoever closed it, once and before links, monitors and waiting senders are. It may
-/// take short locks, and must neither wait nor close a mailbox.
+/// Is told that a mailbox has closed before links, monitors and waiting senders are, by whoever closed it or is about to tell
+/// those: perhaps by two at once, so the second is to find nothing to do, and to return when the first is through. It may
+/// take short locks and must not wait.
 pub trait OnClose: Send + Sync {
     /// Closed, for this reason.
     fn on_close(&self, reason: &ExitReason);

@@ -1476,9 +1476,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut g = self.gate.lock();
         let mut after = After::default();
         // Together with the lease: nobody is to slip in between.
-        let mut told_first = None;
         if let Some(exit) = exit.as_ref().filter(|_| close && g.bits() & word::CLOSED == 0) {
-            (after.wakers, told_first) = self.close_locked(&mut g, exit.reason.clone());
+            after.wakers = self.close_locked(&mut g, exit.reason.clone());
         }
         if g.bits() & word::WAIT != 0 {
             // Rule 5 of `word`: nobody may be there to give room back for a long time.
@@ -1514,7 +1513,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(g);
         drop_quietly(old);
         drop(parked);
-        told_first.into_iter().for_each(ToldFirst::tell);
+        self.announce_closing();
         self.afterwards(after);
         if let Some(exit) = exit {
             let id = self.link_id();
@@ -1580,7 +1579,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if g.bits() & word::CLOSED != 0 {
             return false;
         }
-        let (wakers, told_first) = self.close_locked(&mut g, reason);
+        let wakers = self.close_locked(&mut g, reason);
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
         if owes {
             g.set(word::SCHED);
@@ -1591,7 +1590,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let parked = if owes { g.take_parked() } else { None };
         let leased = g.bits() & word::LEASED != 0;
         drop(g);
-        told_first.into_iter().for_each(ToldFirst::tell);
+        self.announce_closing();
         if owes {
             self.wake(parked);
         }
@@ -1602,16 +1601,31 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         true
     }
 
-    /// An open mailbox takes nothing any more: the wakers of those who waited for room, and who is to be told before them.
-    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> (Vec<Waker>, Option<ToldFirst>) {
+    /// An open mailbox takes nothing any more; the wakers of those who waited for room.
+    fn close_locked(&self, g: &mut Guard<'_, M>, reason: ExitReason) -> Vec<Waker> {
         g.set(word::CLOSED);
         self.nobody_waits(g);
-        let whom = g.cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close)).unwrap_or_default();
-        let told_first = (!whom.is_empty()).then(|| ToldFirst { whom, reason: reason.clone() });
         if reason != ExitReason::Normal || g.cold.is_some() {
             g.cold().closed = Some(reason);
         }
-        (g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default(), told_first)
+        g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default()
+    }
+
+    /// Where the mailbox has closed: tells those who asked to be told first, unless that has been done. By whoever is about to
+    /// tell anybody else of anything: who closed it may not have come to it yet. (So two may tell the same ones at once, and
+    /// neither goes on before they have heard.)
+    fn announce_closing(&self) {
+        if self.gate.bits_acquire() & word::CLOSED == 0 {
+            return;
+        }
+        let told_first = {
+            let g = self.gate.lock();
+            let Some(cold) = g.cold.as_ref().filter(|cold| !cold.on_close.is_empty()) else { return };
+            ToldFirst { whom: cold.on_close.clone(), reason: closed_reason(cold.closed.as_ref()) }
+        };
+        told_first.tell();
+        let told = self.gate.lock().cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close));
+        drop(told);
     }
 
     /// Has `whom` told of the closing before anybody else hears of it. False, and nobody will be told: it is closed.
@@ -1625,9 +1639,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         open
     }
 
-    /// The opposite, by the address of who was to be told; false when it was not.
+    /// The opposite, by the address of who was to be told; false when it was not, or is told already.
     pub fn tell_no_more(&self, whom: usize) -> bool {
         let mut g = self.gate.lock();
+        if g.bits() & word::CLOSED != 0 {
+            return false;
+        }
         let Some(cold) = g.cold.as_mut() else { return false };
         match cold.on_close.iter().position(|other| other.as_ptr().cast::<()>().addr() == whom) {
             Some(at) => {
@@ -1713,6 +1730,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             (event, std::mem::take(&mut cold.monitors))
         };
         loop {
+            self.announce_closing();
             let (number, what) = &event;
             let mut kept = Vec::new();
             for mut monitor in list {
@@ -1783,6 +1801,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         if let Some(event) = at_once {
             drop(g);
+            self.announce_closing();
             monitor.tell(event);
             monitor.end();
         } else {

@@ -193,7 +193,7 @@ fn suggested(load: u32, full: Duration) -> Duration {
         0..=50 => Duration::ZERO,
         51..=75 => full / 50,
         76..=90 => full / 10,
-        91..=99 => full * 2 / 5,
+        91..=99 => full / 5 * 2,
         _ => full,
     }
 }

@@ -242,6 +242,9 @@ impl Books {
     /// A section: all that it does is one step for other writers.
     fn write<T>(&self, by: By, f: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let traced = tracing::enabled!(tracing::Level::DEBUG);
+        // First in, last out: what others' maps have been rid of on this thread goes when its last guard does, and its drop
+        // may run code of a user's.
+        let _epoch = scc::Guard::new();
         let mut ledger = lock(&self.writers);
         let first = ledger.history.next();
         let mut section =

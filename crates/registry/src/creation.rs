@@ -195,22 +195,63 @@ pub(crate) struct Made<R> {
 pub(crate) struct Created<R> {
     // (First: the entry is to go before the reference does, which may be the last.)
     granted: Granted,
+    /// Given when it is taken: an entry that was there before gets nothing from a creation that nobody wanted.
+    dowry: Untaken,
     mailbox: R,
 }
 
 impl<R> Created<R> {
-    pub(crate) fn take(self) -> R {
+    pub(crate) fn take(mut self) -> R {
+        if let Some(dowry) = self.dowry.dowry.take() {
+            dowry.give_to(&self.dowry.record, &self.dowry.books);
+        }
         self.granted.accept();
         self.mailbox
     }
 }
 
+/// A dowry that waits to be given. Dropped before, what is in it ends as if its entry had been given up.
+struct Untaken {
+    dowry: Option<Dowry>,
+    record: Arc<Record>,
+    books: Arc<Books>,
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        let Some(dowry) = self.dowry.take() else { return };
+        let ending = Ending::new(Outcome::Abandoned, ExitReason::Normal);
+        for resource in dowry.resources.into_iter().rev() {
+            resource.end(&ending, &self.books.reaper);
+        }
+    }
+}
+
+/// What a creation holds and whom it tells: dropped half done, the names and the place are free before the caller hears.
+struct Held<T> {
+    // (In this order.)
+    reservation: Reservation,
+    tell: tokio::sync::oneshot::Sender<T>,
+}
+
 /// The task: makes, commits, answers. By the time the caller hears of it, names and place are free or used.
-pub(crate) async fn work<R, E>(
-    mut reservation: Reservation,
+pub(crate) fn work<R, E>(
+    reservation: Reservation,
     make: impl Future<Output = Result<Made<R>, E>> + Send,
     limit: Duration,
     tell: tokio::sync::oneshot::Sender<Result<Created<R>, CreateError<E>>>,
+) -> impl Future<Output = ()> + Send
+where
+    R: Addressable,
+    E: Send,
+{
+    work_on(Held { reservation, tell }, make, limit)
+}
+
+async fn work_on<R, E>(
+    mut held: Held<Result<Created<R>, CreateError<E>>>,
+    make: impl Future<Output = Result<Made<R>, E>> + Send,
+    limit: Duration,
 ) where
     R: Addressable,
     E: Send,
@@ -224,8 +265,9 @@ pub(crate) async fn work<R, E>(
         None => Err(CreateError::Timeout(limit)),
         Some(Err(payload)) => Err(CreateError::Panicked(ExitReason::from_panic(payload))),
         Some(Ok(Err(error))) => Err(CreateError::Failed(error)),
-        Some(Ok(Ok(made))) => commit(&mut reservation, made),
+        Some(Ok(Ok(made))) => commit(&mut held.reservation, made),
     };
+    let Held { reservation, tell } = held;
     drop(reservation);
     // (Nobody waits any more: what comes back undoes itself in its drop.)
     drop(tell.send(result));
@@ -243,10 +285,10 @@ fn commit<R: Addressable, E>(
     };
     match reservation.commit(&record) {
         Ok(record) => {
-            dowry.give_to(&record, &books);
             let labels = std::mem::take(&mut reservation.labels);
-            let granted = Granted::new(&books, record, labels, reservation.by);
-            Ok(Created { granted, mailbox })
+            let granted = Granted::new(&books, Arc::clone(&record), labels, reservation.by);
+            let dowry = Untaken { dowry: Some(dowry), record, books };
+            Ok(Created { granted, dowry, mailbox })
         }
         Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(&mailbox)),
         Err(refused) => Err(CreateError::Refused(refused)),

@@ -30,6 +30,14 @@ pub enum Outcome {
 }
 
 impl Ending {
+    /// Whether the mailbox has gone with the entry, or all entries have.
+    pub(crate) fn is_of_the_mailbox(&self) -> bool {
+        match self.outcome {
+            Outcome::Closed | Outcome::Destroyed | Outcome::RegistryEnded => true,
+            Outcome::Removed | Outcome::Abandoned => false,
+        }
+    }
+
     pub(crate) fn new(outcome: Outcome, reason: ExitReason) -> Self {
         Self { outcome, reason }
     }

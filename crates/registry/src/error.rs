@@ -36,7 +36,7 @@ pub enum RegisterError {
     /// Too much is under way: later, as it says.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
-    /// The registry's actor did not answer in time. Whether it will do it still is not known.
+    /// The registry's actor did not answer in time. Should it come to it yet, it is undone.
     #[error("the registry did not answer within {0:?}")]
     Timeout(Duration),
     /// The registry has ended, or its runtime has.

@@ -60,7 +60,7 @@ impl History {
         if self.takers == 0 {
             let extra = self.changes.len().saturating_sub(self.keep);
             out.extend(self.changes.drain(..extra));
-            self.changes.shrink_to(2 * self.keep);
+            self.changes.shrink_to(self.keep.saturating_mul(2));
         }
     }
 

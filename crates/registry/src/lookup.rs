@@ -322,7 +322,8 @@ impl Books {
                 _ => false,
             })
         })?;
-        last.ending().cloned()
+        // (Of one that was taken out, or came for nobody, the mailbox may live on.)
+        last.ending().filter(|ending| ending.is_of_the_mailbox()).cloned()
     }
 
     fn not_found(&self, whom: String) -> NotFound {

@@ -122,6 +122,15 @@ impl RegistryBuilder {
         self
     }
 
+    /// Its actor lives in the runtime that registries without one share, wherever it is started: for a registry in a static, which is
+    /// to outlive the runtime that asks for it first.
+    ///
+    /// # Panics
+    /// When the thread of that runtime can't be started.
+    pub fn shared_runtime(self) -> Self {
+        self.runtime(background::runtime())
+    }
+
     /// Begins the registry. From anywhere: inside a runtime, outside one, from a plain thread, from a lazy static. It can be
     /// used at once; the actor begins in its runtime.
     ///
@@ -226,7 +235,7 @@ impl Drop for EndsBooks {
 }
 
 static GLOBAL: LazyLock<Registry> =
-    LazyLock::new(|| Registry::builder().name("global").runtime(background::runtime()).start());
+    LazyLock::new(|| Registry::builder().name("global").shared_runtime().start());
 
 impl Registry {
     /// A registry with the default settings.
@@ -305,6 +314,12 @@ impl Registry {
         RegistryReport { creations: inner.tasks.len(), cleanups, actor_stopped: report.abandoned.is_empty() }
     }
 
+    /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none.
+    pub(crate) fn sleep(&self, pause: Duration) -> tokio::time::Sleep {
+        let _inside = Handle::try_current().is_err().then(|| self.0.runtime.enter());
+        tokio::time::sleep(pause)
+    }
+
     pub(crate) fn queued(&self) -> usize {
         usize::try_from(self.0.actor.stats().depth).unwrap_or(usize::MAX)
     }
@@ -333,12 +348,19 @@ impl RegistryReport {
     }
 }
 
-/// The last handle has gone.
-impl Drop for Inner {
-    fn drop(&mut self) {
+impl Inner {
+    /// Ends it without waiting for anything.
+    pub(crate) fn end(&self) {
         self.books.end(&ExitReason::Shutdown);
         self.cancel.cancel();
         self.tree.kill();
+    }
+}
+
+/// The last handle has gone.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -53,7 +53,8 @@ impl Retry {
     /// How long to wait where so long was asked for, by a random number from 0 to 1.
     fn pause(&self, asked: Duration, random: f64) -> Duration {
         let part = if self.jitter.is_finite() { self.jitter.clamp(0.0, 1000.0) } else { 0.0 };
-        asked.saturating_add(asked.mul_f64(part * random.clamp(0.0, 1.0)))
+        let more = asked.as_secs_f64() * part * random.clamp(0.0, 1.0);
+        asked.saturating_add(Duration::try_from_secs_f64(more).unwrap_or(Duration::MAX))
     }
 }
 
@@ -90,7 +91,8 @@ impl Registry {
                 let Some(overloaded) = overloaded.filter(|_| left > 0) else { return tried };
                 // (What came back is a refusal: nothing in it is worth keeping.)
                 drop(tried);
-                tokio::time::sleep(retry.pause(overloaded.retry_after, random.f64())).await;
+                let pause = retry.pause(overloaded.retry_after, random.f64());
+                self.sleep(pause).await;
             }
         }
     }
@@ -110,5 +112,6 @@ mod tests {
             assert_eq!(retry.jitter(odd).pause(asked, 1.0), asked);
         }
         assert_eq!(retry.jitter(f64::INFINITY).pause(Duration::MAX, 1.0), Duration::MAX);
+        assert_eq!(retry.jitter(1e9).pause(Duration::MAX, 1.0), Duration::MAX);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A scope is a registry. Outside of all, it is the [global](Registry::global) one. A task enters another for the length of a
 //! future ([`Registry::enter`]); what it spawns does not follow, unless it is told to ([`InScope`]): a scope that spread by
-//! itself would end where nobody sees it. A scope dies with its registry: with the last handle, which is the future's own
-//! where nobody keeps another.
+//! itself would end where nobody sees it. A scope dies with its registry: with the last handle, or with the future of
+//! [`Registry::scoped`].
 //!
 //! | made by | finds | is told of to those who look in vain elsewhere |
 //! |---|---|---|
@@ -60,7 +60,8 @@ impl Registry {
     /// # Cancel safety
     /// Dropped, the scope ends as well.
     pub async fn scoped<F: Future>(future: F) -> F::Output {
-        Self::builder().name("scope").start().enter(future).await
+        let scope = EndsWithIt(Self::builder().name("scope").start());
+        scope.0.enter(future).await
     }
 
     /// Settings of a registry that is nested in this one: what it does not find by itself it looks for here. Names of its own
@@ -92,6 +93,15 @@ impl Registry {
         }
         drop(tenants);
         first.unwrap_or(fresh)
+    }
+}
+
+/// A scope that ends here, whoever else has a handle to it.
+struct EndsWithIt(Registry);
+
+impl Drop for EndsWithIt {
+    fn drop(&mut self) {
+        self.0.0.end();
     }
 }
 

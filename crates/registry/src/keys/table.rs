@@ -85,6 +85,26 @@ where
     ears: Vec<Arc<Ear<K, V>>>,
 }
 
+/// The table, locked. First in, last out: what the indexes have been rid of on this thread goes when its last guard does, and its
+/// drop may run code of a user's, which is not for under the lock.
+struct Locked<'a, T> {
+    table: MutexGuard<'a, T>,
+    _epoch: scc::Guard,
+}
+
+impl<T> std::ops::Deref for Locked<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.table
+    }
+}
+
+impl<T> std::ops::DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.table
+    }
+}
+
 impl<K, V> Aftermath<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -164,8 +184,9 @@ where
         })
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<K, V>> {
-        self.table.lock()
+    fn table(&self) -> Locked<'_, Table<K, V>> {
+        let epoch = scc::Guard::new();
+        Locked { table: self.table.lock(), _epoch: epoch }
     }
 
     /// Registers it, if that may be. A holder that has closed holds nothing: it is replaced, whether its hook has run or not.
