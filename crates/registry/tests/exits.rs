@@ -1,4 +1,6 @@
 //! Every way out of a creation or registration leaves the name, the key and the place free.
+//!
+//! Long because there are so many ways out, a test each.
 
 use crate::support::{AGES, free_again, made, mailbox, never, nothing_left, sizes};
 use futures::poll;

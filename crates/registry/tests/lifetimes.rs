@@ -1,4 +1,6 @@
 //! What an entry owns, and how it ends.
+//!
+//! Long because an entry ends in so many ways, each with all that hangs on it.
 
 use crate::heard::Heard;
 use crate::support::{AGES, Ask, Counter, mailbox, nothing_left, sizes};
