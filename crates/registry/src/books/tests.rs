@@ -1,6 +1,9 @@
 //! Indexes that are broken on purpose, which no operation does, and their repair.
 
 use super::*;
+use crate::change::Change;
+use crate::consistency::Repaired;
+use crate::ending::Outcome;
 use crate::snapshot::Snapshot;
 use restante_core::{Address, Mailbox};
 

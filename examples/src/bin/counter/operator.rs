@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long the state is waited for; the default would be 5 s.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How often it is waited for before the next command is read, where somebody watches.
+const WATCHERS_TRIES: usize = 10_000;
+
 /// How many messages `peek` names.
 const PEEK_MAX: usize = 10;
 
@@ -135,14 +138,24 @@ impl<W: Write> Session<'_, W> {
         }
     }
 
-    /// A handler that has replied is not done yet, and a trace or a log hears of it only then. The state can be looked at
-    /// only between two messages: so what was done stands before the lines of the next command.
+    /// A handler that has replied is not done yet, and a trace or a log hears of it only then. So what the command has sent
+    /// is to be out of the queue; then the state is looked at, which can be done only between two messages.
     pub(crate) async fn let_watchers_hear(&self) {
-        let status = self.sys().status();
-        let waits = status.in_hand.is_some_and(|now| now.since.is_some());
-        if (status.traced || status.logged) && !waits {
-            // Where there is no state to look at, or no time, there is nothing more to hear of now.
-            let _ = self.sys().get_state(|_| ()).await;
+        // A machine that is busy elsewhere is no reason to go on early; a handler that waits for something is.
+        for _ in 0..WATCHERS_TRIES {
+            let status = self.sys().status();
+            let waits = status.in_hand.is_some_and(|now| now.since.is_some());
+            if !(status.traced || status.logged) || !status.running || status.suspended || waits {
+                return;
+            }
+            // (What asks for the state overtakes what is queued.)
+            let queued = self.sys().message_queue_len() > 0;
+            match self.sys().get_state(|_| ()).await {
+                Ok(()) if queued => tokio::task::yield_now().await,
+                Err(SysError::Busy { .. }) => {}
+                // Where there is no state to look at, there is nothing more to hear of now.
+                Ok(()) | Err(_) => return,
+            }
         }
     }
 }

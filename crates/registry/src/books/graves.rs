@@ -1,0 +1,65 @@
+//! Records that have gone, until nobody reads them any more.
+//!
+//! The index drops its own later, in some write of another's: were that the last, the drop of what is left of a mailbox (closures
+//! in its settings) would run under the lock.
+
+use super::Books;
+use crate::record::Record;
+use crate::sync::lock;
+use restante_core::drop_quietly;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many graves are looked at after a section.
+const LOOKED_AT: usize = 4;
+
+/// Under the writers' lock; what comes out is dropped after it.
+pub(super) struct Graves(VecDeque<Arc<Record>>);
+
+impl Graves {
+    pub(super) const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    pub(super) fn push(&mut self, record: Arc<Record>) {
+        self.0.push_back(record);
+    }
+
+    /// Those that nobody visits any more, of the few that are looked at.
+    pub(super) fn bury_some(&mut self) -> Vec<Arc<Record>> {
+        let mut buried = Vec::new();
+        for _ in 0..LOOKED_AT.min(self.0.len()) {
+            let Some(record) = self.0.pop_front() else { break };
+            if Arc::strong_count(&record) == 1 {
+                buried.push(record);
+            } else {
+                self.0.push_back(record);
+            }
+        }
+        buried
+    }
+
+    /// The same of all.
+    fn bury_all(&mut self) -> Vec<Arc<Record>> {
+        let (visited, buried): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(|record| Arc::strong_count(record) > 1);
+        self.0 = visited.into();
+        buried
+    }
+}
+
+impl Books {
+    /// Drops the records that have gone and nobody reads any more; how many are left.
+    pub(crate) fn compact(&self) -> usize {
+        // What the maps keep of removed entries goes when their buckets are walked by a writer.
+        self.ids.retain_sync(|_, _| true);
+        self.names.retain_sync(|_, _| true);
+        self.keys.retain_sync(|_, _| true);
+        let (buried, left) = {
+            let mut ledger = lock(&self.writers);
+            (ledger.graves.bury_all(), ledger.graves.0.len())
+        };
+        drop_quietly(buried);
+        left
+    }
+}

@@ -1,0 +1,180 @@
+//! What can be done to the books: a section each.
+
+use super::{Books, By};
+use crate::ending::Outcome;
+use crate::error::RegisterError;
+use crate::name_text::NameText;
+use crate::record::Record;
+use crate::secondary::Label;
+use crate::sync::lock;
+use restante_core::ExitReason;
+use std::sync::Arc;
+use uuid::Uuid;
+
+impl Books {
+    /// A mailbox comes in, under these labels: all or nothing. The record that is in for it, which has counted the grant.
+    pub(crate) fn insert(
+        &self,
+        record: &Arc<Record>,
+        labels: &[Label],
+        creation: Option<u64>,
+        by: By,
+    ) -> Result<Arc<Record>, RegisterError> {
+        self.write(by, |section| {
+            section.check_open()?;
+            labels.iter().try_for_each(|label| section.make_free(label, creation))?;
+            let record = section.bring_in(record)?;
+            record.grant();
+            for label in labels {
+                if creation.is_some() {
+                    section.ledger.reserved.remove(label);
+                }
+                section.put_on(&record, label);
+            }
+            Ok(record)
+        })
+    }
+
+    /// One label more for a mailbox that is in; its record, which has counted the grant.
+    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Arc<Record>, RegisterError> {
+        self.write(by, |section| {
+            let record = section.known(id)?;
+            section.make_free(label, None)?;
+            record.grant();
+            section.put_on(&record, label);
+            Ok(record)
+        })
+    }
+
+    /// Takes back a grant that nobody took: its labels; and with the last grant the mailbox.
+    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
+        self.write(None, |section| {
+            if record.is_gone() {
+                return;
+            }
+            if record.take_back() {
+                section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
+                return;
+            }
+            // (What was taken off meanwhile may be another's.)
+            let its = |label: &&Label| self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
+            labels.iter().filter(its).for_each(|label| section.take_off(record, label, None));
+        });
+    }
+
+    /// Takes a label off. False: nobody has it.
+    pub(crate) fn remove_label(&self, label: &Label, by: By) -> bool {
+        self.write(by, |section| match self.holder(label) {
+            Some(record) => {
+                section.take_off(&record, label, None);
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Takes all its names off a mailbox: how many.
+    pub(crate) fn remove_names(&self, id: Uuid, by: By) -> usize {
+        self.write(by, |section| {
+            let Some(record) = self.find_id(id, Arc::clone) else { return 0 };
+            let names = record.labels().map(|labels| labels.names.clone()).unwrap_or_default();
+            names.iter().for_each(|name| section.take_off(&record, &Label::Name(name.clone()), None));
+            names.len()
+        })
+    }
+
+    /// Metadata is nobody's way to a mailbox: no change of the registry's.
+    pub(crate) fn set_metadata(
+        &self,
+        record: &Record,
+        key: String,
+        value: Option<String>,
+    ) -> Result<(), RegisterError> {
+        self.write(None, |section| {
+            section.check_open()?;
+            if record.is_gone() || record.mailbox.has_closed() {
+                return Err(RegisterError::MailboxDoesNotExist(record.id));
+            }
+            record.relabel(|labels| match value {
+                Some(value) => labels.metadata.insert(key, value),
+                None => labels.metadata.remove(&key),
+            });
+            Ok(())
+        })
+    }
+
+    /// Holds labels for a creation: all or none.
+    pub(crate) fn reserve(&self, labels: &[Label], creation: u64, by: By) -> Result<(), RegisterError> {
+        self.write(by, |section| {
+            section.check_open()?;
+            // (The same label twice in one creation is one.)
+            labels.iter().try_for_each(|label| section.make_free(label, Some(creation)))?;
+            section.ledger.reserved.extend(labels.iter().map(|label| (label.clone(), creation)));
+            Ok(())
+        })
+    }
+
+    /// Lets go what a creation still holds.
+    pub(crate) fn release(&self, labels: &[Label], creation: u64) {
+        let mut ledger = lock(&self.writers);
+        for label in labels {
+            if ledger.reserved.get(label) == Some(&creation) {
+                ledger.reserved.remove(label);
+            }
+        }
+    }
+
+    /// Whether a creation holds this name.
+    pub(crate) fn is_reserved(&self, name: &NameText) -> bool {
+        lock(&self.writers).reserved.contains_key(&Label::Name(name.clone()))
+    }
+
+    /// How many names and keys creations hold.
+    #[cfg(all(shuttle, test))]
+    pub(crate) fn reserved(&self) -> usize {
+        lock(&self.writers).reserved.len()
+    }
+
+    /// Takes a mailbox out; where it is destroyed, closes it. False: it is not in, or not any more.
+    pub(crate) fn remove(&self, id: Uuid, outcome: Outcome, reason: ExitReason, by: By) -> bool {
+        self.write(by, |section| {
+            let known = self.find_id(id, Arc::clone);
+            known.is_some_and(|record| section.take_out(&record, outcome, reason))
+        })
+    }
+
+    /// Takes this one out and closes its mailbox. False: it has gone out already.
+    pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: ExitReason, by: By) -> bool {
+        self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason))
+    }
+
+    /// From the one who closed it, before anybody else is told.
+    pub(crate) fn mailbox_closed(&self, id: Uuid, reason: &ExitReason) {
+        self.remove(id, Outcome::Closed, reason.clone(), None);
+    }
+
+    /// Nothing comes in any more, and what is in goes. False: it has ended already.
+    pub(crate) fn end(&self, reason: &ExitReason) -> bool {
+        let ended = self.write(None, |section| {
+            let first = section.ledger.ended.is_none();
+            section.ledger.ended.get_or_insert_with(|| reason.clone());
+            first
+        });
+        // A section each: others want to get a word in, and ends are to be told as they come.
+        let mut ids = Vec::new();
+        self.each_mailbox(|record| {
+            ids.push(record.id);
+            true
+        });
+        ids.iter().for_each(|id| {
+            self.remove(*id, Outcome::RegistryEnded, reason.clone(), None);
+        });
+        self.changed.notify_waiters();
+        ended
+    }
+
+    /// Why nothing comes in any more; `None`: it does.
+    pub(crate) fn ended(&self) -> Option<ExitReason> {
+        lock(&self.writers).ended.clone()
+    }
+}
