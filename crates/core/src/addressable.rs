@@ -7,6 +7,7 @@
 //! What deliberately does not live here: names.
 
 use crate::address::Address;
+pub use crate::any_lent::AnyLent;
 use crate::exit::{ExitReason, drop_quietly};
 use crate::handle::Handle;
 use std::fmt;

@@ -20,6 +20,7 @@
 mod address;
 #[doc(hidden)]
 pub mod addressable;
+mod any_lent;
 #[doc(hidden)]
 pub mod cell;
 pub mod clock;

@@ -9,7 +9,7 @@ use crate::creation::{Queued, Running};
 use crate::error::RegisterError;
 use crate::grant::Granted;
 use crate::record::Record;
-use crate::secondary::Label;
+use crate::secondary::{FewLabels, Label};
 use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Step};
 use std::fmt;
 use std::panic::Location;
@@ -40,7 +40,7 @@ pub(crate) type Answer = Result<Granted, RegisterError>;
 
 pub(crate) struct Newcomer {
     pub(crate) record: Arc<Record>,
-    pub(crate) labels: Vec<Label>,
+    pub(crate) labels: FewLabels,
 }
 
 /// What the actor is made with.
@@ -78,7 +78,7 @@ impl GenServer for RegistryActor {
             }
             Ask::AddLabel { id, label, by, reply } => {
                 let added = self.books.add_label(id, &label, Some(by));
-                reply.send(added.map(|record| Granted::new(&self.books, record, vec![label], Some(by))));
+                reply.send(added.map(|record| Granted::new(record, FewLabels::from([label]), Some(by))));
             }
             Ask::Begin { job, reply } => {
                 if let Some(job) = job.take() {
@@ -103,7 +103,7 @@ impl RegistryActor {
                 inserted = self.books.insert(&record, &labels, None, Some(by));
             }
         }
-        Ok(Granted::new(&self.books, inserted?, labels, Some(by)))
+        Ok(Granted::new(inserted?, labels, Some(by)))
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::error::RegisterError;
 use crate::register::Addition;
 use crate::registry::Registry;
-use crate::secondary::{Label, SecondaryKey};
+use crate::secondary::{FewLabels, Label, SecondaryKey};
 use restante_core::{Addressable, Mailbox, Settings};
 use std::panic::Location;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Registry {
     /// As [`Registry::register_blocking`].
     #[track_caller]
     pub fn insert_blocking<R: Addressable>(&self, mailbox: &R) -> Result<(), RegisterError> {
-        self.add_blocking(self.addition(mailbox, Vec::new(), Location::caller())?)
+        self.add_blocking(self.addition(mailbox, FewLabels::new(), Location::caller())?)
     }
 
     /// [`Registry::create_mailbox`] from a plain thread.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ids:   uuid ──────────> record ──> the mailbox's memory         the truth
-//!   names: name ──────────> record                                   an index: made from the records' labels
+//!   names: name ──────────> lead: record, and the mailbox itself      an index: made from the records' labels
 //!   keys:  kind and key ──> record                                   another
 //! ```
 //!
@@ -21,6 +21,7 @@
 //!
 //! What deliberately does not live here: who is admitted ([`crate::admission`]), and waiting.
 
+mod ends;
 mod graves;
 mod repair;
 mod section;
@@ -29,11 +30,13 @@ mod writes;
 use crate::change::{Change, Sizes};
 use crate::history::{At, History};
 use crate::index::{HashIndex, walk};
+use crate::lead::Lead;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{KeyRef, Label, SecondaryKey};
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use crate::tracked::TrackedNames;
+use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 use graves::Graves;
 use restante_core::{ExitReason, Reaper, drop_quietly};
@@ -48,25 +51,39 @@ pub(crate) type By = Option<&'static Location<'static>>;
 pub(crate) struct Books {
     /// For people.
     pub(crate) name: Arc<str>,
-    ids: HashIndex<Uuid, Arc<Record>, RandomState>,
-    names: HashIndex<NameText, Arc<Record>, RandomState>,
-    keys: HashIndex<SecondaryKey, Arc<Record>, RandomState>,
-    mailboxes: AtomicU64,
-    named: AtomicU64,
-    /// How often a name was taken off: whoever keeps what it found looks again when this has changed.
-    pub(crate) removals: AtomicU64,
+    /// Lines of their own: what readers read is not written, as long as the maps do not grow.
+    indexes: CachePadded<Indexes>,
+    shown: CachePadded<Shown>,
     writers: Mutex<Ledger>,
-    /// Rung after every section that changed something.
+    /// Rung after every section that changed something, where somebody follows.
     pub(crate) changed: Notify,
+    /// How many do.
+    pub(crate) followers: AtomicUsize,
     /// Clean-up that entries leave behind.
     pub(crate) reaper: Reaper,
+}
+
+struct Indexes {
+    ids: HashIndex<Uuid, Arc<Record>, RandomState>,
+    names: HashIndex<NameText, Lead, RandomState>,
+    keys: HashIndex<SecondaryKey, Arc<Record>, RandomState>,
+}
+
+/// Numbers that anybody may read: written under the writers' lock.
+struct Shown {
+    mailboxes: AtomicU64,
+    names: AtomicU64,
+    removals: AtomicU64,
 }
 
 /// What only writers touch.
 struct Ledger {
     history: History,
+    /// As shown.
+    sizes: Sizes,
+    removals: u64,
     /// Names and keys that creations hold, by the creation's number.
-    reserved: HashMap<Label, u64>,
+    reserved: HashMap<Label, u64, RandomState>,
     graves: Graves,
     /// No creation and no mailbox comes in any more.
     ended: Option<ExitReason>,
@@ -79,44 +96,78 @@ impl Books {
         let hasher = RandomState::default;
         Self {
             name,
-            ids: HashIndex::with_hasher(hasher()),
-            names: HashIndex::with_hasher(hasher()),
-            keys: HashIndex::with_hasher(hasher()),
-            mailboxes: AtomicU64::new(0),
-            named: AtomicU64::new(0),
-            removals: AtomicU64::new(0),
+            indexes: CachePadded::new(Indexes {
+                ids: HashIndex::with_hasher(hasher()),
+                names: HashIndex::with_hasher(hasher()),
+                keys: HashIndex::with_hasher(hasher()),
+            }),
+            shown: CachePadded::new(Shown {
+                mailboxes: AtomicU64::new(0),
+                names: AtomicU64::new(0),
+                removals: AtomicU64::new(0),
+            }),
             writers: Mutex::new(Ledger {
                 history: History::new(history),
-                reserved: HashMap::new(),
+                sizes: Sizes::default(),
+                removals: 0,
+                reserved: HashMap::default(),
                 graves: Graves::new(),
                 ended: None,
                 tracked: TrackedNames::new(),
             }),
             changed: Notify::new(),
+            followers: AtomicUsize::new(0),
             reaper,
         }
     }
 
     /// How large the registry is.
     pub(crate) fn sizes(&self) -> Sizes {
-        Sizes { mailboxes: self.mailboxes.load(Ordering::Relaxed), names: self.named.load(Ordering::Relaxed) }
+        let Shown { mailboxes, names, .. } = &*self.shown;
+        Sizes { mailboxes: mailboxes.load(Ordering::Relaxed), names: names.load(Ordering::Relaxed) }
+    }
+
+    /// How often something was taken out: whoever keeps what it found looks again when this has changed.
+    pub(crate) fn removals(&self) -> u64 {
+        // Acquire pairs with the release of whoever has taken something out: what is read after it is as it is since.
+        self.shown.removals.load(Ordering::Acquire)
     }
 }
 
 /// Reads: no lock.
 impl Books {
-    /// What is under this name, lent.
+    /// What this name leads to, lent.
     #[inline(always)]
+    pub(crate) fn lead<T>(&self, name: &str, f: impl FnOnce(&Lead) -> T) -> Option<T> {
+        self.indexes.names.peek_with(name, |_, lead| f(lead))
+    }
+
+    /// The record of who has this name, lent.
     pub(crate) fn find_name<T>(&self, name: &str, f: impl FnOnce(&Arc<Record>) -> T) -> Option<T> {
-        self.names.peek_with(name, |_, record| f(record))
+        self.lead(name, |lead| f(&lead.record))
+    }
+
+    /// The name as it lies in the index, and the record of who has it, lent.
+    fn indexed_name<T>(&self, name: &str, f: impl FnOnce(&NameText, &Arc<Record>) -> T) -> Option<T> {
+        self.indexes.names.peek_with(name, |name, lead| f(name, &lead.record))
+    }
+
+    /// The same of a key.
+    fn indexed_key<T>(
+        &self,
+        kind: &str,
+        key: &str,
+        f: impl FnOnce(&SecondaryKey, &Arc<Record>) -> T,
+    ) -> Option<T> {
+        self.indexes.keys.peek_with(&KeyRef { kind, key }, f)
     }
 
     pub(crate) fn find_id<T>(&self, id: Uuid, f: impl FnOnce(&Arc<Record>) -> T) -> Option<T> {
-        self.ids.peek_with(&id, |_, record| f(record))
+        self.indexes.ids.peek_with(&id, |_, record| f(record))
     }
 
     pub(crate) fn find_key<T>(&self, kind: &str, key: &str, f: impl FnOnce(&Arc<Record>) -> T) -> Option<T> {
-        self.keys.peek_with(&KeyRef { kind, key }, |_, record| f(record))
+        self.indexed_key(kind, key, |_, record| f(record))
     }
 
     fn holder(&self, label: &Label) -> Option<Arc<Record>> {
@@ -129,12 +180,12 @@ impl Books {
     /// Every mailbox that is in from the beginning of the walk to its end, more than once where the map grows meanwhile; of
     /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
-        walk(&self.ids, |_, record| f(record))
+        walk(&self.indexes.ids, |_, record| f(record))
     }
 
     /// The same of names.
-    pub(crate) fn each_name(&self, f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
-        walk(&self.names, f)
+    pub(crate) fn each_name(&self, mut f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
+        walk(&self.indexes.names, |name, lead| f(name, &lead.record))
     }
 }
 
@@ -148,7 +199,7 @@ impl Books {
     /// What somebody who follows comes to next, and whether nothing will ever come after it: of one instant.
     pub(crate) fn read(&self, place: &mut u64) -> (At, bool) {
         let ledger = lock(&self.writers);
-        let over = ledger.ended.is_some() && self.sizes().mailboxes == 0;
+        let over = ledger.ended.is_some() && ledger.sizes.mailboxes == 0;
         (ledger.history.read(place), over)
     }
 

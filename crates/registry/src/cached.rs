@@ -2,7 +2,6 @@
 
 use crate::lookup::LookupError;
 use crate::registry::Registry;
-use crate::sync::Ordering;
 use restante_core::Addressable;
 use restante_core::addressable::Lent;
 use std::fmt;
@@ -31,9 +30,8 @@ impl<R: Addressable> Cached<R> {
     /// [`LookupError`]; the next time it is looked up again.
     pub fn get(&mut self) -> Result<&R, LookupError> {
         let books = &self.registry.0.books;
-        // Acquire pairs with the release of whoever took a name off: read before the look-up, so that a name that is taken
-        // off after it is noticed the next time.
-        let removals = books.removals.load(Ordering::Acquire);
+        // (Read before the look-up, so that a name that is taken off after it is noticed the next time.)
+        let removals = books.removals();
         // (What a nested registry found above, or might find there no more, is not remembered.)
         let alone = self.registry.parent().is_none();
         let fresh = alone && self.found.as_ref().is_some_and(|(_, then)| *then == removals);

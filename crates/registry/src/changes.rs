@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::change::Change;
 use crate::history::At;
+use crate::sync::Ordering;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub enum Followed {
 
 impl Changes {
     pub(crate) fn new(books: Arc<Books>, next: u64) -> Self {
+        books.followers.fetch_add(1, Ordering::Relaxed);
         Self { books, next }
     }
 
@@ -62,6 +64,12 @@ impl Changes {
             }
             rung.await;
         }
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.books.followers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

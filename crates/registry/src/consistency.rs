@@ -96,7 +96,7 @@ impl Books {
     pub(crate) fn missing(&self) -> Suspects {
         let mut missing = Vec::new();
         self.each_mailbox(|record| {
-            let names = record.labels().map(|labels| labels.names.clone()).unwrap_or_default();
+            let names = record.labels.read(|labels| labels.names.clone()).unwrap_or_default();
             let lost = names.into_iter().filter(|name| !self.leads_to(name, record));
             missing.extend(lost.map(|name| (name, Arc::clone(record))));
             true
@@ -119,6 +119,6 @@ impl Books {
     /// Whether the mailbox is in and has this name.
     fn has(&self, record: &Arc<Record>, name: &NameText) -> bool {
         self.find_id(record.id, |known| Arc::ptr_eq(known, record)) == Some(true)
-            && record.labels().is_some_and(|labels| labels.names.contains(name))
+            && record.labels.read(|labels| labels.names.contains(name)) == Some(true)
     }
 }

@@ -286,7 +286,7 @@ fn commit<R: Addressable, E>(
     match reservation.commit(&record) {
         Ok(record) => {
             let labels = std::mem::take(&mut reservation.labels);
-            let granted = Granted::new(&books, Arc::clone(&record), labels, reservation.by);
+            let granted = Granted::new(Arc::clone(&record), labels.into(), reservation.by);
             let dowry = Untaken { dowry: Some(dowry), record, books };
             Ok(Created { granted, dowry, mailbox })
         }

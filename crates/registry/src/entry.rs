@@ -117,17 +117,17 @@ impl EntryRef {
 
     /// Its names, in the order in which it got them.
     pub fn names(&self) -> Vec<NameText> {
-        self.record.labels().map(|labels| labels.names.clone()).unwrap_or_default()
+        self.record.labels.read(|labels| labels.names.to_vec()).unwrap_or_default()
     }
 
     /// Its secondary keys.
     pub fn keys(&self) -> Vec<SecondaryKey> {
-        self.record.labels().map(|labels| labels.keys.clone()).unwrap_or_default()
+        self.record.labels.read(|labels| labels.keys.clone()).unwrap_or_default()
     }
 
     /// Its metadata under this key.
     pub fn metadata(&self, key: &str) -> Option<String> {
-        self.record.labels()?.metadata.get(key).cloned()
+        self.record.labels.read(|labels| labels.metadata.get(key).cloned()).flatten()
     }
 
     /// Sets metadata, or with `None` takes it away. It goes with the entry.

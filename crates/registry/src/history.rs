@@ -39,15 +39,16 @@ impl History {
         self.next
     }
 
-    /// Notes a change; those that fall out are for the caller to drop, after the lock.
-    pub(crate) fn push(&mut self, mut change: Change, out: &mut Vec<Change>) {
+    /// Notes a change; the one that falls out for it is for the caller to drop, after the lock where it holds anything of a
+    /// user's.
+    #[must_use]
+    pub(crate) fn push(&mut self, mut change: Change) -> Option<Change> {
         change.seq = self.next;
         self.next += 1;
-        self.changes.push_back(change);
         let keep = if self.takers > 0 { self.keep.max(SNAPSHOT_MAX) } else { self.keep };
-        while self.changes.len() > keep {
-            out.extend(self.changes.pop_front());
-        }
+        let out = if self.changes.len() >= keep { self.changes.pop_front() } else { None };
+        self.changes.push_back(change);
+        out
     }
 
     /// From now until [`History::taken`] more is kept.

@@ -25,6 +25,8 @@ mod groups;
 mod history;
 mod index;
 pub mod keys;
+mod labels;
+mod lead;
 mod look;
 mod lookup;
 mod name;

@@ -203,9 +203,29 @@ impl Registry {
     /// Here, and where nobody is found here, in what this is nested in.
     #[inline(always)]
     fn look<R: Addressable, T>(&self, whom: Whom<'_>, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
+        let Whom::Text(name) = whom else { return self.look_by_record(whom, f) };
+        let mut f = Some(f);
+        // (Whether it has closed is not looked at, which would cost a cache line: whoever closes it takes it out before
+        // anybody is told. One that closes just now it meets as it would a moment later.)
+        let found = self.0.books.lead(name, |lead| match (lead.mailbox.get::<R>(), f.take()) {
+            (Some(mailbox), Some(f)) => Ok(f(mailbox)),
+            _ => Err(Missing::OtherType(lead.record.mailbox.type_name())),
+        });
+        match (found, f) {
+            (Some(found), _) => found,
+            (None, Some(f)) => self.look_by_record(whom, f),
+            (None, None) => Err(Missing::Nobody),
+        }
+    }
+
+    /// By id; by a text that is nobody's name here.
+    #[cold]
+    fn look_by_record<R: Addressable, T>(
+        &self,
+        whom: Whom<'_>,
+        f: impl FnOnce(&R) -> T,
+    ) -> Result<T, Missing> {
         let found = self.record(whom, |record| match record.lend::<R>() {
-            // (Whether it has closed is not looked at, which would cost a cache line: whoever closes it takes it out before
-            // anybody is told. One that closes just now it meets as it would a moment later.)
             Some(mailbox) => Ok(f(mailbox)),
             None => Err(Missing::OtherType(record.mailbox.type_name())),
         });

@@ -1,20 +1,17 @@
 //! What a registry keeps of one mailbox.
 //!
-//! Who may touch what: `labels`, `gone` and `grants` are written under the registry's writers' lock only, and read by anybody at any
+//! Who may touch what: `labels`, `state` and `grants` are written under the registry's writers' lock only, and read by anybody at any
 //! time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours. The record keeps
 //! the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
 use crate::books::Books;
 use crate::ending::{Ending, Outcome};
-use crate::name_text::NameText;
-use crate::secondary::SecondaryKey;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
-use arc_swap::ArcSwapOption;
+use crate::labels::LabelsCell;
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering, lock};
 use futures::future::BoxFuture;
-use restante_core::addressable::{Lent, OnClose};
+use restante_core::addressable::{AnyLent, Lent, OnClose};
 use restante_core::{Addressable, ExitReason, Reaper, drop_quietly};
 use std::any::{Any, type_name};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
@@ -30,6 +27,8 @@ pub(crate) trait Held: Any + Send + Sync {
     /// A reference that keeps it open, unless the last one has gone.
     fn keep(&self) -> Option<Box<dyn Any + Send + Sync>>;
     fn label(&self) -> String;
+    /// The same reference, for the slot of a name.
+    fn lent(&self) -> AnyLent;
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
     fn tell_no_more_at(&self, whom: usize);
     /// A record of it that is in no index. `None`: it has closed.
@@ -56,6 +55,9 @@ impl<R: Addressable> Held for Lent<R> {
     fn label(&self) -> String {
         R::label(self)
     }
+    fn lent(&self) -> AnyLent {
+        AnyLent::new::<R>(self)
+    }
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
         R::tell_first(self, whom)
     }
@@ -72,21 +74,23 @@ pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     pub(crate) id: Uuid,
     /// Whose.
     books: Weak<Books>,
-    /// It is not in the index any more, or will not come in.
-    gone: AtomicBool,
+    /// See [`state`].
+    state: AtomicU32,
     /// Additions that brought it in or labels to it, and were not taken back.
     grants: AtomicUsize,
-    labels: ArcSwapOption<Labels>,
+    pub(crate) labels: LabelsCell,
     hold: Mutex<Hold>,
     pub(crate) mailbox: H,
 }
 
-/// Under what a mailbox is found. The truth; the indexes are made from it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Labels {
-    pub(crate) names: Vec<NameText>,
-    pub(crate) keys: Vec<SecondaryKey>,
-    pub(crate) metadata: BTreeMap<String, String>,
+/// Where a record is in its life, as its `state` says: it comes in once and goes once.
+mod state {
+    /// In no index yet.
+    pub(super) const FRESH: u32 = 0;
+    /// In the index, as the record of its mailbox.
+    pub(super) const IN: u32 = 1;
+    /// It is not in the index any more, or will not come in.
+    pub(super) const GONE: u32 = 2;
 }
 
 /// What goes when the mailbox goes.
@@ -126,9 +130,9 @@ impl<R: Addressable> Record<Lent<R>> {
         let this = Arc::new(Record {
             id,
             books: Arc::downgrade(books),
-            gone: AtomicBool::new(false),
+            state: AtomicU32::new(state::FRESH),
             grants: AtomicUsize::new(0),
-            labels: ArcSwapOption::empty(),
+            labels: LabelsCell::new(),
             hold: Mutex::new(Hold::Empty),
             mailbox: Lent::new(of),
         });
@@ -150,12 +154,22 @@ impl Record {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) == state::GONE
+    }
+
+    /// Under the writers' lock: whether the index has it.
+    pub(crate) fn is_in(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == state::IN
+    }
+
+    /// Under the writers' lock.
+    pub(crate) fn set_in(&self) {
+        self.state.store(state::IN, Ordering::Relaxed);
     }
 
     /// Under the writers' lock. False when it was gone before.
     pub(crate) fn set_gone(&self) -> bool {
-        !self.gone.swap(true, Ordering::AcqRel)
+        self.state.swap(state::GONE, Ordering::AcqRel) != state::GONE
     }
 
     /// Under the writers' lock: one addition more.
@@ -171,20 +185,6 @@ impl Record {
     /// A new record of the same mailbox, to come in where this one has gone out. `None`: the mailbox has closed.
     pub(crate) fn again(&self, books: &Arc<Books>) -> Option<Arc<Record>> {
         self.mailbox.record(self.id, books)
-    }
-
-    /// A look at what it is found under.
-    pub(crate) fn labels(&self) -> Option<Arc<Labels>> {
-        self.labels.load_full()
-    }
-
-    /// Under the writers' lock: nobody else changes them meanwhile.
-    pub(crate) fn relabel<T>(&self, change: impl FnOnce(&mut Labels) -> T) -> T {
-        let mut labels = self.labels.load_full().map(Arc::unwrap_or_clone).unwrap_or_default();
-        let changed = change(&mut labels);
-        let empty = labels.names.is_empty() && labels.keys.is_empty() && labels.metadata.is_empty();
-        self.labels.store((!empty).then(|| Arc::new(labels)));
-        changed
     }
 
     /// The mailbox is not to tell it of its closing any more.

@@ -7,7 +7,7 @@ use crate::error::RegisterError;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::registry::Registry;
-use crate::secondary::{Label, SecondaryKey};
+use crate::secondary::{FewLabels, Label, SecondaryKey};
 use restante_core::{Addressable, ExitReason, Mailbox, Settings};
 use restante_genserver::{CallError, DEFAULT_CALL_TIMEOUT, Reply};
 use std::future::Future;
@@ -69,7 +69,7 @@ impl Registry {
         &self,
         mailbox: &R,
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
-        let ask = self.addition(mailbox, Vec::new(), Location::caller());
+        let ask = self.addition(mailbox, FewLabels::new(), Location::caller());
         async move { self.add(ask?).await }
     }
 
@@ -94,7 +94,7 @@ impl Registry {
             let newcomers: Vec<Newcomer> = newcomers
                 .into_iter()
                 .flatten()
-                .map(|record| Newcomer { record, labels: Vec::new() })
+                .map(|record| Newcomer { record, labels: FewLabels::new() })
                 .collect();
             let answers = self.ask(|reply| Ask::InsertMany { newcomers, by, reply }).await?;
             let mut answers = answers.into_iter().map(|answer| answer.map(crate::grant::Granted::accept));
@@ -126,7 +126,7 @@ impl Registry {
         let place = self.admit();
         async move {
             let mut place = place?;
-            self.add(self.addition(&mailbox.address(), Vec::new(), by)?).await?;
+            self.add(self.addition(&mailbox.address(), FewLabels::new(), by)?).await?;
             place.succeeded();
             Ok(mailbox)
         }
@@ -157,9 +157,7 @@ impl Registry {
     /// Takes a name off its mailbox, which stays in the registry. False: nobody has it.
     #[track_caller]
     pub fn unregister(&self, name: &str) -> bool {
-        let by = Location::caller();
-        // (What is no name, nobody has.)
-        NameText::new(name).is_ok_and(|name| self.0.books.remove_label(&Label::Name(name), Some(by)))
+        self.0.books.remove_name(name, Some(Location::caller()))
     }
 
     /// Takes all its names off a mailbox, which stays in the registry: how many it had.
@@ -171,7 +169,7 @@ impl Registry {
     /// Takes a secondary key off its mailbox. False: nobody has it.
     #[track_caller]
     pub fn remove_key(&self, kind: &'static str, key: &str) -> bool {
-        self.0.books.remove_label(&Label::Key(SecondaryKey::new(kind, key)), Some(Location::caller()))
+        self.0.books.remove_key(kind, key, Some(Location::caller()))
     }
 
     /// Takes a mailbox out of the registry, with its names and keys and what its entry owns; it lives on. False: it is not in.
@@ -193,7 +191,7 @@ impl Registry {
 
 /// What is asked for to be added.
 pub(crate) enum Addition {
-    Entry { record: Arc<Record>, labels: Vec<Label>, by: Where },
+    Entry { record: Arc<Record>, labels: FewLabels, by: Where },
     Label { id: Uuid, label: Label, by: Where },
 }
 
@@ -223,13 +221,13 @@ impl Registry {
         name: impl AsRef<str>,
         by: Where,
     ) -> Result<Addition, RegisterError> {
-        self.addition(mailbox, vec![Label::Name(NameText::new(name)?)], by)
+        self.addition(mailbox, FewLabels::from([Label::Name(NameText::new(name)?)]), by)
     }
 
     pub(crate) fn addition<R: Addressable>(
         &self,
         mailbox: &R,
-        labels: Vec<Label>,
+        labels: FewLabels,
         by: Where,
     ) -> Result<Addition, RegisterError> {
         Ok(Addition::Entry { record: self.newcomer(mailbox)?, labels, by })

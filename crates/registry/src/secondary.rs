@@ -69,3 +69,6 @@ pub(crate) enum Label {
     Name(NameText),
     Key(SecondaryKey),
 }
+
+/// Those of one command: mostly one.
+pub(crate) type FewLabels = smallvec::SmallVec<[Label; 1]>;

@@ -55,7 +55,7 @@ fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Grante
     let id = at.id();
     let record = Record::new(at, id, books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
     let record = books.insert(&record, labels, None, None)?;
-    Ok(Granted::new(books, record, labels.to_vec(), None))
+    Ok(Granted::new(record, labels.into(), None))
 }
 
 fn register(books: &Arc<Books>, at: &Address<u32>, text: &str) -> Result<(), RegisterError> {
@@ -81,13 +81,13 @@ fn settled(books: &Books) {
         sizes.names += 1;
         assert!(!record.mailbox.has_closed(), "{name} leads to a closed mailbox");
         assert_eq!(books.find_id(record.id, |known| Arc::ptr_eq(known, record)), Some(true));
-        assert!(record.labels().unwrap().names.contains(name));
+        assert!(record.labels.read(|labels| labels.names.contains(name)).unwrap());
         true
     });
     books.each_mailbox(|record| {
         sizes.mailboxes += 1;
         assert!(!record.mailbox.has_closed() && !record.is_gone());
-        let labels = record.labels().unwrap_or_default();
+        let labels = record.labels.read(Clone::clone).unwrap_or_default();
         labels.names.iter().for_each(|name| assert_eq!(leads_to(books, name), Some(record.id)));
         for key in &labels.keys {
             assert_eq!(books.find_key(key.kind, &key.key, |r| r.id), Some(record.id));

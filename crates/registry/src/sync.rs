@@ -5,11 +5,15 @@
 #[cfg(not(shuttle))]
 use std::sync::PoisonError;
 
-pub(crate) use restante_core::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use restante_core::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread_local;
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
+#[cfg(not(shuttle))]
+pub(crate) use std::thread_local;
 
 /// Takes a lock. What a panic left is taken as it is: nothing is done under our locks that could leave it half done.
 #[cfg(not(shuttle))]

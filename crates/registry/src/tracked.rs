@@ -32,16 +32,9 @@ impl Tracked for TrackedName {
 }
 
 impl Books {
-    /// These labels have come on this mailbox, for somebody on this thread.
-    #[inline]
-    pub(crate) fn track(&self, id: Uuid, labels: &[Label], by: By) {
-        if tracker::is_on() {
-            self.track_slow(id, labels, by);
-        }
-    }
-
+    /// These labels have come on this mailbox, for somebody on this thread; where names are tracked.
     #[cold]
-    fn track_slow(&self, id: Uuid, labels: &[Label], by: By) {
+    pub(crate) fn track(&self, id: Uuid, labels: &[Label], by: By) {
         for label in labels {
             let (Label::Name(name), Some(by)) = (label, by) else { continue };
             // (It may have been taken off meanwhile.)

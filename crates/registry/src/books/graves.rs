@@ -52,9 +52,9 @@ impl Books {
     /// Drops the records that have gone and nobody reads any more; how many are left.
     pub(crate) fn compact(&self) -> usize {
         // What the maps keep of removed entries goes when their buckets are walked by a writer.
-        self.ids.retain_sync(|_, _| true);
-        self.names.retain_sync(|_, _| true);
-        self.keys.retain_sync(|_, _| true);
+        self.indexes.ids.retain_sync(|_, _| true);
+        self.indexes.names.retain_sync(|_, _| true);
+        self.indexes.keys.retain_sync(|_, _| true);
         let (buried, left) = {
             let mut ledger = lock(&self.writers);
             (ledger.graves.bury_all(), ledger.graves.0.len())

@@ -3,8 +3,8 @@
 use super::Books;
 use crate::change::What;
 use crate::consistency::Repaired;
-use crate::sync::Ordering;
-use std::sync::Arc;
+use crate::lead::Lead;
+use crate::secondary::Label;
 
 impl Books {
     /// Makes the index of names from the mailboxes' labels, with the writers waiting.
@@ -16,13 +16,12 @@ impl Books {
                 return;
             }
             // (Whatever put the index wrong may not have counted.)
-            self.named.store(self.names.len() as u64, Ordering::Relaxed);
+            section.ledger.sizes.names = self.indexes.names.len() as u64;
+            section.show_sizes();
             for (name, record) in orphaned {
-                let before = self.sizes();
-                if self.names.remove_sync(&*name) {
-                    self.named.fetch_sub(1, Ordering::Relaxed);
-                    self.removals.fetch_add(1, Ordering::Release);
-                    section.note(record.id, What::Unregistered(name, None), before);
+                if self.indexes.names.remove_sync(&*name) {
+                    section.count_removal();
+                    section.note_of_names(record.id, What::Unregistered(name, None), |names| names - 1);
                     section.ledger.graves.push(record);
                     repaired.removed += 1;
                 }
@@ -32,14 +31,12 @@ impl Books {
                 if !self.is_missing(&name, &record) {
                     continue;
                 }
-                let before = self.sizes();
-                if self.names.insert_sync(name.clone(), Arc::clone(&record)).is_ok() {
-                    self.named.fetch_add(1, Ordering::Relaxed);
-                    section.note(record.id, What::Registered(name), before);
+                if self.indexes.names.insert_sync(name.clone(), Lead::to(&record)).is_ok() {
+                    section.note_of_names(record.id, What::Registered(name), |names| names + 1);
                     repaired.added += 1;
                 } else {
                     // It leads to another that has it as well. (Nobody is told: for whoever follows, that one has it.)
-                    record.relabel(|labels| labels.names.retain(|other| *other != name));
+                    record.labels.change(|labels| labels.take_off(&Label::Name(name)));
                     repaired.doubled += 1;
                 }
             }

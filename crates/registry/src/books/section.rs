@@ -1,9 +1,11 @@
 //! A section: what happens to the books in one step, under the writers' lock.
 
-use super::{Books, By, Ledger};
+use super::ends::Ended;
+use super::{Books, By, Ledger, Shown};
 use crate::change::{Change, Sizes, What};
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
+use crate::lead::Lead;
 use crate::record::Record;
 use crate::secondary::{Holder, Label};
 use crate::sync::{Ordering, lock};
@@ -16,16 +18,49 @@ pub(super) struct Section<'a> {
     books: &'a Books,
     pub(super) ledger: &'a mut Ledger,
     by: By,
+    /// Whether somebody listens to events.
+    traced: bool,
     /// Changes that fell out of the history.
     out: Vec<Change>,
-    ended: Vec<(Arc<Record>, Ending)>,
+    ended: Vec<Ended>,
 }
 
 impl Section<'_> {
-    pub(super) fn note(&mut self, id: Uuid, what: What, before: Sizes) {
-        let after = self.books.sizes();
+    /// Notes a change after which the registry has these sizes.
+    pub(super) fn note(&mut self, id: Uuid, what: What, after: Sizes) {
+        let before = std::mem::replace(&mut self.ledger.sizes, after);
+        self.show_sizes();
         let change = Change { seq: 0, at_ms: clock::coarse_ms(), id, what, before, after, by: self.by };
-        self.ledger.history.push(change, &mut self.out);
+        if let Some(out) = self.ledger.history.push(change) {
+            // (Names and numbers can be dropped here; the reason of an ending is the user's.)
+            if self.traced || out.ending().is_some() {
+                self.out.push(out);
+            }
+        }
+    }
+
+    pub(super) fn note_of_names(&mut self, id: Uuid, what: What, names: impl FnOnce(u64) -> u64) {
+        let sizes = self.ledger.sizes;
+        self.note(id, what, Sizes { names: names(sizes.names), ..sizes });
+    }
+
+    fn note_of_mailboxes(&mut self, id: Uuid, what: What, mailboxes: impl FnOnce(u64) -> u64) {
+        let sizes = self.ledger.sizes;
+        self.note(id, what, Sizes { mailboxes: mailboxes(sizes.mailboxes), ..sizes });
+    }
+
+    /// Readers see what the ledger says.
+    pub(super) fn show_sizes(&self) {
+        let Shown { mailboxes, names, .. } = &*self.books.shown;
+        mailboxes.store(self.ledger.sizes.mailboxes, Ordering::Relaxed);
+        names.store(self.ledger.sizes.names, Ordering::Relaxed);
+    }
+
+    /// Something has been taken out of an index that readers go by.
+    pub(super) fn count_removal(&mut self) {
+        self.ledger.removals += 1;
+        // Release: whoever reads the new count finds it gone.
+        self.books.shown.removals.store(self.ledger.removals, Ordering::Release);
     }
 
     pub(super) fn check_open(&self) -> Result<(), RegisterError> {
@@ -56,7 +91,10 @@ impl Section<'_> {
 
     /// Has the mailbox in the index: this record, or the one that was there.
     pub(super) fn bring_in(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
-        if let Some(known) = self.books.find_id(record.id, Arc::clone) {
+        // (What was found a moment ago is mostly there still.)
+        let known =
+            if record.is_in() { Some(Arc::clone(record)) } else { self.books.find_id(record.id, Arc::clone) };
+        if let Some(known) = known {
             if !known.mailbox.has_closed() {
                 return Ok(known);
             }
@@ -66,52 +104,51 @@ impl Section<'_> {
         if record.is_gone() || record.mailbox.has_closed() {
             return Err(RegisterError::MailboxDoesNotExist(record.id));
         }
-        let before = self.books.sizes();
         // (Nobody else inserts: the lock is held.)
-        let _ = self.books.ids.insert_sync(record.id, Arc::clone(record));
-        self.books.mailboxes.fetch_add(1, Ordering::Relaxed);
-        self.note(record.id, What::Created, before);
+        let _ = self.books.indexes.ids.insert_sync(record.id, Arc::clone(record));
+        record.set_in();
+        self.note_of_mailboxes(record.id, What::Created, |mailboxes| mailboxes + 1);
         Ok(Arc::clone(record))
     }
 
-    /// Puts free labels on a mailbox that is in.
+    /// Puts a free label on a mailbox that is in.
     pub(super) fn put_on(&mut self, record: &Arc<Record>, label: &Label) {
-        let before = self.books.sizes();
+        record.labels.change(|labels| labels.put_on(label));
         match label {
             Label::Name(name) => {
-                record.relabel(|labels| labels.names.push(name.clone()));
-                let _ = self.books.names.insert_sync(name.clone(), Arc::clone(record));
-                self.books.named.fetch_add(1, Ordering::Relaxed);
-                self.note(record.id, What::Registered(name.clone()), before);
+                let _ = self.books.indexes.names.insert_sync(name.clone(), Lead::to(record));
+                self.note_of_names(record.id, What::Registered(name.clone()), |names| names + 1);
             }
             Label::Key(key) => {
-                record.relabel(|labels| labels.keys.push(key.clone()));
-                let _ = self.books.keys.insert_sync(key.clone(), Arc::clone(record));
-                self.note(record.id, What::KeyAdded(key.clone()), before);
+                let _ = self.books.indexes.keys.insert_sync(key.clone(), Arc::clone(record));
+                self.note(record.id, What::KeyAdded(key.clone()), self.ledger.sizes);
             }
         }
     }
 
     /// Takes a label off the mailbox that has it.
-    pub(super) fn take_off(&mut self, record: &Record, label: &Label, ending: Option<&Ending>) {
-        let before = self.books.sizes();
+    pub(super) fn take_off(&mut self, record: &Record, label: &Label) {
+        self.take_out_of_index(record, label, None);
+        record.labels.change(|labels| labels.take_off(label));
+    }
+
+    /// The first half of it: nobody finds the mailbox by this label any more.
+    fn take_out_of_index(&mut self, record: &Record, label: &Label, ending: Option<&Ending>) {
         match label {
             Label::Name(name) => {
-                self.books.names.remove_sync(&**name);
+                self.books.indexes.names.remove_sync(&**name);
                 // (Asked first: a name that is not there would be hashed.)
                 if !self.ledger.tracked.is_empty() {
                     self.ledger.tracked.remove(name);
                 }
-                self.books.named.fetch_sub(1, Ordering::Relaxed);
-                // Release: whoever reads the new count finds the name gone.
-                self.books.removals.fetch_add(1, Ordering::Release);
-                record.relabel(|labels| labels.names.retain(|other| other != name));
-                self.note(record.id, What::Unregistered(name.clone(), ending.cloned()), before);
+                self.count_removal();
+                let what = What::Unregistered(name.clone(), ending.cloned());
+                self.note_of_names(record.id, what, |names| names.saturating_sub(1));
             }
             Label::Key(key) => {
-                self.books.keys.remove_sync(key);
-                record.relabel(|labels| labels.keys.retain(|other| other != key));
-                self.note(record.id, What::KeyRemoved(key.clone(), ending.cloned()), before);
+                self.books.indexes.keys.remove_sync(key);
+                let what = What::KeyRemoved(key.clone(), ending.cloned());
+                self.note(record.id, what, self.ledger.sizes);
             }
         }
     }
@@ -122,16 +159,17 @@ impl Section<'_> {
             return false;
         }
         let ending = Ending::new(outcome, reason);
-        if let Some(labels) = record.labels() {
-            labels.names.iter().for_each(|n| self.take_off(record, &Label::Name(n.clone()), Some(&ending)));
-            labels.keys.iter().for_each(|k| self.take_off(record, &Label::Key(k.clone()), Some(&ending)));
+        let labels = record.labels.read(|labels| (labels.names.clone(), labels.keys.clone()));
+        if let Some((names, keys)) = labels {
+            let labels = names.into_iter().map(Label::Name).chain(keys.into_iter().map(Label::Key));
+            labels.for_each(|label| self.take_out_of_index(record, &label, Some(&ending)));
+            record.labels.clear();
         }
-        let before = self.books.sizes();
-        if self.books.ids.remove_sync(&record.id) {
-            self.books.mailboxes.fetch_sub(1, Ordering::Relaxed);
-            self.note(record.id, What::Destroyed(ending.clone()), before);
+        if self.books.indexes.ids.remove_sync(&record.id) {
+            let what = What::Destroyed(ending.clone());
+            self.note_of_mailboxes(record.id, what, |mailboxes| mailboxes.saturating_sub(1));
         }
-        self.books.removals.fetch_add(1, Ordering::Release);
+        self.count_removal();
         self.ledger.graves.push(Arc::clone(record));
         self.ended.push((Arc::clone(record), ending));
         true
@@ -161,7 +199,7 @@ impl Books {
         let mut ledger = lock(&self.writers);
         let first = ledger.history.next();
         let mut section =
-            Section { books: self, ledger: &mut ledger, by, out: Vec::new(), ended: Vec::new() };
+            Section { books: self, ledger: &mut ledger, by, traced, out: Vec::new(), ended: Vec::new() };
         let result = f(&mut section);
         let Section { out, ended, .. } = section;
         let changed = ledger.history.next() != first;
@@ -175,16 +213,19 @@ impl Books {
         };
         let buried = ledger.graves.bury_some();
         drop(ledger);
-        if changed {
+        // (Relaxed: whoever follows counted itself before it took the lock to look, so either it has seen the change, or it is
+        // seen here.)
+        if changed && self.followers.load(Ordering::Relaxed) > 0 {
             self.changed.notify_waiters();
         }
         to_trace.iter().for_each(|change| change.trace(&self.name));
-        for (record, ending) in ended {
-            record.forsake();
-            record.end(&ending, &self.reaper);
+        if !ended.is_empty() {
+            self.perform_ends(ended);
         }
         // Reasons hold errors of the user's, mailboxes closures.
-        drop_quietly((out, to_trace, buried));
+        if !(out.is_empty() && to_trace.is_empty() && buried.is_empty()) {
+            drop_quietly((out, to_trace, buried));
+        }
         result
     }
 }

@@ -64,13 +64,13 @@ async fn a_name_whose_mailbox_is_not_there_is_taken_off() {
     };
     // (Not counted either, and two of them.)
     for name in ["lost", "lost too"] {
-        books.names.insert_sync(text(name), Arc::clone(&stranger)).unwrap();
+        books.indexes.names.insert_sync(text(name), Lead::to(&stranger)).unwrap();
     }
     let found = books.validate();
     let id = elsewhere.id();
     assert_eq!(found.orphaned_names, [(text("lost"), id), (text("lost too"), id)]);
     assert!(!found.is_consistent() && found.missing_names.is_empty());
-    let removals = books.removals.load(Ordering::Relaxed);
+    let removals = books.removals();
     let (repaired, mut told) = repair(&books);
     told.sort_unstable();
     assert_eq!(
@@ -78,14 +78,14 @@ async fn a_name_whose_mailbox_is_not_there_is_taken_off() {
         (count(0, 2, 0), vec!["unregister lost".into(), "unregister lost too".into()])
     );
     assert!(books.find_name("lost", |_| ()).is_none());
-    assert!(books.removals.load(Ordering::Relaxed) > removals, "whoever keeps what it found looks again");
+    assert!(books.removals() > removals, "whoever keeps what it found looks again");
 }
 
 #[tokio::test]
 async fn a_name_that_leads_to_a_mailbox_without_it_is_taken_off() {
     let books = books();
     let (at, record) = named(&books, &["its own"]);
-    books.names.insert_sync(text("not its own"), record).unwrap();
+    books.indexes.names.insert_sync(text("not its own"), Lead::to(&record)).unwrap();
     assert_eq!(books.validate().orphaned_names, [(text("not its own"), at.id())]);
     assert_eq!(repair(&books), (count(0, 1, 0), vec!["unregister not its own".into()]));
     assert_eq!(books.find_name("its own", |record| record.id), Some(at.id()));
@@ -96,7 +96,7 @@ async fn a_name_that_leads_to_a_mailbox_without_it_is_taken_off() {
 async fn a_name_that_is_missing_is_put_in_again() {
     let books = books();
     let (at, _) = named(&books, &["a", "b"]);
-    assert!(books.names.remove_sync("b"));
+    assert!(books.indexes.names.remove_sync("b"));
     let found = books.validate();
     assert_eq!((found.missing_names, found.orphaned_names), (vec![(text("b"), at.id())], vec![]));
     assert_eq!(repair(&books), (count(1, 0, 0), vec!["register b".into()]));
@@ -109,8 +109,8 @@ async fn a_name_that_leads_to_another_leads_back() {
     let books = books();
     let (at, _) = named(&books, &["mine"]);
     let (other, record) = named(&books, &[]);
-    books.names.remove_sync("mine");
-    books.names.insert_sync(text("mine"), record).unwrap();
+    books.indexes.names.remove_sync("mine");
+    books.indexes.names.insert_sync(text("mine"), Lead::to(&record)).unwrap();
     let found = books.validate();
     assert_eq!(found.orphaned_names, [(text("mine"), other.id())]);
     assert_eq!(found.missing_names, [(text("mine"), at.id())]);
@@ -123,11 +123,11 @@ async fn a_name_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
     let books = books();
     let (at, _) = named(&books, &["mine"]);
     let (other, record) = named(&books, &["other"]);
-    record.relabel(|labels| labels.names.push(text("mine")));
+    record.labels.change(|labels| labels.names.push(text("mine")));
     assert_eq!(books.validate().missing_names, [(text("mine"), other.id())]);
     assert_eq!(repair(&books), (count(0, 0, 1), vec![]));
     assert_eq!(books.find_name("mine", |record| record.id), Some(at.id()));
-    assert_eq!(record.labels().unwrap().names, ["other"]);
+    assert_eq!(record.labels.read(|labels| labels.names.to_vec()).unwrap(), ["other"]);
     assert!(books.remove(other.id(), Outcome::Removed, ExitReason::Normal, None));
     assert_eq!(books.sizes(), Sizes { mailboxes: 1, names: 1 });
 }

@@ -58,18 +58,25 @@ impl Books {
             }
             // (What was taken off meanwhile may be another's.)
             let its = |label: &&Label| self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
-            labels.iter().filter(its).for_each(|label| section.take_off(record, label, None));
+            labels.iter().filter(its).for_each(|label| section.take_off(record, label));
         });
     }
 
-    /// Takes a label off. False: nobody has it.
-    pub(crate) fn remove_label(&self, label: &Label, by: By) -> bool {
-        self.write(by, |section| match self.holder(label) {
-            Some(record) => {
-                section.take_off(&record, label, None);
-                true
-            }
-            None => false,
+    /// Takes a name off. False: nobody has it.
+    pub(crate) fn remove_name(&self, name: &str, by: By) -> bool {
+        self.write(by, |section| {
+            let off =
+                self.indexed_name(name, |name, record| section.take_off(record, &Label::Name(name.clone())));
+            off.is_some()
+        })
+    }
+
+    /// Takes a key off. False: nobody has it.
+    pub(crate) fn remove_key(&self, kind: &str, key: &str, by: By) -> bool {
+        self.write(by, |section| {
+            let off =
+                self.indexed_key(kind, key, |key, record| section.take_off(record, &Label::Key(key.clone())));
+            off.is_some()
         })
     }
 
@@ -77,9 +84,10 @@ impl Books {
     pub(crate) fn remove_names(&self, id: Uuid, by: By) -> usize {
         self.write(by, |section| {
             let Some(record) = self.find_id(id, Arc::clone) else { return 0 };
-            let names = record.labels().map(|labels| labels.names.clone()).unwrap_or_default();
-            names.iter().for_each(|name| section.take_off(&record, &Label::Name(name.clone()), None));
-            names.len()
+            let names = record.labels.read(|labels| labels.names.clone()).unwrap_or_default();
+            let count = names.len();
+            names.into_iter().for_each(|name| section.take_off(&record, &Label::Name(name)));
+            count
         })
     }
 
@@ -95,7 +103,7 @@ impl Books {
             if record.is_gone() || record.mailbox.has_closed() {
                 return Err(RegisterError::MailboxDoesNotExist(record.id));
             }
-            record.relabel(|labels| match value {
+            record.labels.change(|labels| match value {
                 Some(value) => labels.metadata.insert(key, value),
                 None => labels.metadata.remove(&key),
             });

@@ -193,7 +193,7 @@ fn shuttle_two_names_of_one_mailbox_and_a_caller_who_goes() {
             let books = Arc::clone(&books);
             let label = Label::Key(SecondaryKey::new("k", "1"));
             move || match books.add_label(id, &label, None) {
-                Ok(record) => Granted::new(&books, record, vec![label], None).accept(),
+                Ok(record) => Granted::new(record, FewLabels::from([label]), None).accept(),
                 Err(error) => assert_eq!(error, RegisterError::MailboxDoesNotExist(id)),
             }
         });
@@ -313,7 +313,7 @@ fn follow_beside_writers(history: usize) {
     let one = run({
         let (books, at_a) = (Arc::clone(&books), at_a.clone());
         move || {
-            books.remove_label(&name("x"), None);
+            books.remove_name("x", None);
             // (Unless it has closed.)
             let _ = register(&books, &at_a, "y");
         }

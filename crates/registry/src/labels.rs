@@ -1,0 +1,125 @@
+//! Under what one mailbox is found, as its record has it: the truth, from which the indexes of names and keys are made.
+//!
+//! Written under the registry's writers' lock, read by anybody at any time without a lock: each change puts another list in place
+//! of the old one, which goes when nobody reads it any more.
+
+use crate::name_text::NameText;
+use crate::secondary::{Label, SecondaryKey};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+#[cfg(not(shuttle))]
+use epochs::Shown;
+#[cfg(shuttle)]
+use stand_in::Shown;
+
+/// Under what a mailbox is found. Mostly one name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Labels {
+    pub(crate) names: SmallVec<[NameText; 1]>,
+    pub(crate) keys: Vec<SecondaryKey>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl Labels {
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.keys.is_empty() && self.metadata.is_empty()
+    }
+
+    pub(crate) fn put_on(&mut self, label: &Label) {
+        match label {
+            Label::Name(name) => self.names.push(name.clone()),
+            Label::Key(key) => self.keys.push(key.clone()),
+        }
+    }
+
+    pub(crate) fn take_off(&mut self, label: &Label) {
+        match label {
+            Label::Name(name) => self.names.retain(|other| other != name),
+            Label::Key(key) => self.keys.retain(|other| other != key),
+        }
+    }
+}
+
+/// The labels of one record.
+pub(crate) struct LabelsCell(Shown);
+
+impl LabelsCell {
+    pub(crate) fn new() -> Self {
+        Self(Shown::none())
+    }
+
+    /// A look at them; `None`: there is none.
+    pub(crate) fn read<T>(&self, f: impl FnOnce(&Labels) -> T) -> Option<T> {
+        self.0.read(f)
+    }
+
+    /// Under the writers' lock: nobody else changes them meanwhile.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Labels) -> T) -> T {
+        let mut labels = self.read(Labels::clone).unwrap_or_default();
+        let changed = change(&mut labels);
+        self.0.show((!labels.is_empty()).then_some(labels));
+        changed
+    }
+
+    /// Under the writers' lock: there is none any more.
+    pub(crate) fn clear(&self) {
+        self.0.show(None);
+    }
+}
+
+#[cfg(not(shuttle))]
+mod epochs {
+    use super::Labels;
+    use crate::sync::Ordering;
+    use sdd::{AtomicOwned, Guard, Owned, Tag};
+
+    pub(super) struct Shown(AtomicOwned<Labels>);
+
+    impl Shown {
+        pub(super) fn none() -> Self {
+            Self(AtomicOwned::null())
+        }
+
+        pub(super) fn read<T>(&self, f: impl FnOnce(&Labels) -> T) -> Option<T> {
+            // Acquire pairs with the release of whoever has shown them.
+            self.0.load(Ordering::Acquire, &Guard::new()).as_ref().map(f)
+        }
+
+        pub(super) fn show(&self, labels: Option<Labels>) {
+            // (What was shown goes when those who read it have gone.)
+            drop(self.0.swap((labels.map(Owned::new), Tag::None), Ordering::AcqRel));
+        }
+    }
+}
+
+#[cfg(shuttle)]
+mod stand_in {
+    use super::Labels;
+    use crate::sync::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    pub(super) struct Shown {
+        /// (A standard lock, under which nobody else gets a turn.)
+        labels: Mutex<Option<Arc<Labels>>>,
+        /// Where shuttle may let others have a turn.
+        turn: AtomicUsize,
+    }
+
+    impl Shown {
+        pub(super) fn none() -> Self {
+            Self { labels: Mutex::new(None), turn: AtomicUsize::new(0) }
+        }
+
+        pub(super) fn read<T>(&self, f: impl FnOnce(&Labels) -> T) -> Option<T> {
+            let _ = self.turn.load(Ordering::Relaxed);
+            let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            labels.as_deref().map(f)
+        }
+
+        pub(super) fn show(&self, labels: Option<Labels>) {
+            let _ = self.turn.load(Ordering::Relaxed);
+            *self.labels.lock().unwrap_or_else(PoisonError::into_inner) = labels.map(Arc::new);
+        }
+    }
+}
