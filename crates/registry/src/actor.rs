@@ -4,17 +4,14 @@
 //! that wait in its mailbox. What takes long runs beside it, in a task of its own ([`crate::creation`]), which also outlives
 //! it. No command waits for anything, so the actor cannot be ended in the middle of one.
 
+use crate::addition::{Addition, Answer};
 use crate::books::Books;
 use crate::creation::{Queued, Running};
 use crate::error::RegisterError;
-use crate::grant::Granted;
-use crate::record::Record;
-use crate::secondary::{FewLabels, Label};
 use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Step};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// The actor of a registry, as a server among others: to be looked at by `sys`.
 pub struct RegistryActor {
@@ -25,24 +22,15 @@ pub struct RegistryActor {
 pub struct Command(pub(crate) Ask);
 
 pub(crate) enum Ask {
-    /// A mailbox comes in.
-    Insert { newcomer: Newcomer, by: Where, reply: Reply<Answer> },
+    /// A mailbox comes in, or one that is in gets labels.
+    Add { addition: Box<Addition>, reply: Reply<Answer> },
     /// Many do; an answer each, in their order.
-    InsertMany { newcomers: Vec<Newcomer>, by: Where, reply: Reply<Vec<Answer>> },
-    /// A label more.
-    AddLabel { id: Uuid, label: Label, by: Where, reply: Reply<Answer> },
+    AddMany { additions: Vec<Box<Addition>>, reply: Reply<Vec<Answer>> },
     /// A creation begins.
     Begin { job: Queued, reply: Reply<Result<Running, RegisterError>> },
 }
 
 pub(crate) type Where = &'static Location<'static>;
-pub(crate) type Answer = Result<Granted, RegisterError>;
-
-pub(crate) struct Newcomer {
-    pub(crate) record: Arc<Record>,
-    pub(crate) labels: FewLabels,
-}
-
 /// What the actor is made with.
 pub struct ActorArgs(pub(crate) Arc<Books>);
 
@@ -70,15 +58,11 @@ impl GenServer for RegistryActor {
     async fn handle_call(&mut self, call: Command, _: &mut Context<Self>) -> Step {
         // (An answer that nobody waits for any more is dropped, and undoes itself.)
         match call.0 {
-            Ask::Insert { newcomer, by, reply } => {
-                reply.send(self.insert(newcomer, by));
+            Ask::Add { addition, reply } => {
+                reply.send(addition.perform(&self.books));
             }
-            Ask::InsertMany { newcomers, by, reply } => {
-                reply.send(newcomers.into_iter().map(|newcomer| self.insert(newcomer, by)).collect());
-            }
-            Ask::AddLabel { id, label, by, reply } => {
-                let added = self.books.add_label(id, &label, Some(by));
-                reply.send(added.map(|record| Granted::new(record, FewLabels::from([label]), Some(by))));
+            Ask::AddMany { additions, reply } => {
+                reply.send(additions.into_iter().map(|addition| addition.perform(&self.books)).collect());
             }
             Ask::Begin { job, reply } => {
                 if let Some(job) = job.take() {
@@ -94,25 +78,11 @@ impl GenServer for RegistryActor {
     }
 }
 
-impl RegistryActor {
-    fn insert(&self, Newcomer { record, labels }: Newcomer, by: Where) -> Answer {
-        let mut inserted = self.books.insert(&record, &labels, None, Some(by));
-        if let Err(RegisterError::MailboxDoesNotExist(_)) = inserted {
-            // The record was in when the command was given, and has been taken out since; the mailbox may be open.
-            if let Some(record) = record.again(&self.books) {
-                inserted = self.books.insert(&record, &labels, None, Some(by));
-            }
-        }
-        Ok(Granted::new(inserted?, labels, Some(by)))
-    }
-}
-
 impl Ask {
     fn name(&self) -> &'static str {
         match self {
-            Ask::Insert { .. } => "insert",
-            Ask::InsertMany { .. } => "insert_many",
-            Ask::AddLabel { .. } => "add_label",
+            Ask::Add { .. } => "add",
+            Ask::AddMany { .. } => "add_many",
             Ask::Begin { .. } => "begin",
         }
     }

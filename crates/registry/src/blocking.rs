@@ -1,8 +1,9 @@
 //! Additions from plain threads. Inside a runtime they answer [`RegisterError::WouldBlock`] and do nothing.
 //! (A slow creation has its own: [`Creation::run_blocking`](crate::Creation::run_blocking).)
 
+use crate::addition::Addition;
 use crate::error::RegisterError;
-use crate::register::Addition;
+
 use crate::registry::Registry;
 use crate::secondary::{FewLabels, Label, SecondaryKey};
 use restante_core::{Addressable, Mailbox, Settings};
@@ -64,6 +65,6 @@ impl Registry {
         key: impl Into<Arc<str>>,
     ) -> Result<(), RegisterError> {
         let label = Label::Key(SecondaryKey::new(kind, key));
-        self.add_blocking(Addition::Label { id, label, by: Location::caller() })
+        self.add_blocking(Addition::to_id(id, FewLabels::from([label]), Some(Location::caller())))
     }
 }

@@ -17,11 +17,11 @@
 //!
 //! The actor's death concerns none of these: what is queued waits for its next incarnation, what is held goes on.
 
+use crate::addition::Addition;
 use crate::admission::Place;
 use crate::books::{Books, By};
 use crate::ending::{Ending, Outcome};
 use crate::error::{CreateError, RegisterError};
-use crate::grant::Granted;
 use crate::record::{Record, Resource};
 use crate::rt::{self, AbortHandle};
 use crate::secondary::Label;
@@ -63,13 +63,14 @@ impl Reservation {
     }
 
     /// The mailbox comes in under the names that are held.
-    pub(crate) fn commit(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
-        let inserted = self.books.insert(record, &self.labels, Some(self.number), self.by)?;
+    /// Its record from now on is the one that is in, which was there before perhaps.
+    pub(crate) fn commit(&mut self, record: &mut Arc<Record>) -> Result<(), RegisterError> {
+        self.books.insert(record, &self.labels, Some(self.number), self.by)?;
         self.held = false;
         if let Some(place) = &mut self.place {
             place.succeeded();
         }
-        Ok(inserted)
+        Ok(())
     }
 }
 
@@ -194,7 +195,7 @@ pub(crate) struct Made<R> {
 /// What was created, on its way to the caller. Dropped before it is taken, its entry goes with it.
 pub(crate) struct Created<R> {
     // (First: the entry is to go before the reference does, which may be the last.)
-    granted: Granted,
+    granted: Box<Addition>,
     /// Given when it is taken: an entry that was there before gets nothing from a creation that nobody wanted.
     dowry: Untaken,
     mailbox: R,
@@ -280,13 +281,13 @@ fn commit<R: Addressable, E>(
     let Made { mailbox, dowry } = made;
     let books = Arc::clone(&reservation.books);
     let closed = |mailbox: &R| CreateError::Closed(mailbox.why_closed().unwrap_or(ExitReason::Normal));
-    let Some(record) = Record::new(&mailbox, mailbox.mailbox_id(), &books) else {
+    let Some(mut record) = Record::new(&mailbox, mailbox.mailbox_id(), &books) else {
         return Err(closed(&mailbox));
     };
-    match reservation.commit(&record) {
-        Ok(record) => {
+    match reservation.commit(&mut record) {
+        Ok(()) => {
             let labels = std::mem::take(&mut reservation.labels);
-            let granted = Granted::new(Arc::clone(&record), labels.into(), reservation.by);
+            let granted = Addition::granted(Arc::clone(&record), labels.into(), reservation.by);
             let dowry = Untaken { dowry: Some(dowry), record, books };
             Ok(Created { granted, dowry, mailbox })
         }

@@ -26,18 +26,29 @@ impl Labels {
         self.names.is_empty() && self.keys.is_empty() && self.metadata.is_empty()
     }
 
-    pub(crate) fn put_on(&mut self, label: &Label) {
+    fn put_on(&mut self, label: &Label) {
         match label {
             Label::Name(name) => self.names.push(name.clone()),
             Label::Key(key) => self.keys.push(key.clone()),
         }
     }
 
-    pub(crate) fn take_off(&mut self, label: &Label) {
-        match label {
-            Label::Name(name) => self.names.retain(|other| other != name),
-            Label::Key(key) => self.keys.retain(|other| other != key),
+    /// What is left without this label; `None`: nothing.
+    fn but(&self, label: &Label) -> Option<Self> {
+        let more = self.names.len() + self.keys.len() > 1 || !self.metadata.is_empty();
+        if !more {
+            let only = match label {
+                Label::Name(name) => self.names.contains(name),
+                Label::Key(key) => self.keys.contains(key),
+            };
+            return (!only).then(|| self.clone());
         }
+        let mut labels = self.clone();
+        match label {
+            Label::Name(name) => labels.names.retain(|other| other != name),
+            Label::Key(key) => labels.keys.retain(|other| other != key),
+        }
+        (!labels.is_empty()).then_some(labels)
     }
 }
 
@@ -60,6 +71,19 @@ impl LabelsCell {
         let changed = change(&mut labels);
         self.0.show((!labels.is_empty()).then_some(labels));
         changed
+    }
+
+    /// Under the writers' lock: one label more.
+    pub(crate) fn put_on(&self, label: &Label) {
+        let mut labels = self.read(Labels::clone).unwrap_or_default();
+        labels.put_on(label);
+        self.0.show(Some(labels));
+    }
+
+    /// Under the writers' lock: one less. (Mostly it is the only one, and nothing is left to copy.)
+    pub(crate) fn take_off(&self, label: &Label) {
+        let left = self.read(|labels| labels.but(label)).flatten();
+        self.0.show(left);
     }
 
     /// Under the writers' lock: there is none any more.

@@ -6,6 +6,7 @@
 #![allow(clippy::needless_for_each, reason = "a call for each of a few reads as one step")]
 
 mod actor;
+mod addition;
 mod admission;
 mod background;
 mod blocking;
@@ -20,7 +21,6 @@ mod creation;
 mod ending;
 mod entry;
 mod error;
-mod grant;
 mod groups;
 mod history;
 mod index;

@@ -1,6 +1,7 @@
 //! Putting mailboxes and names in, by the actor; taking them out, at once.
 
-use crate::actor::{Answer, Ask, Command, Newcomer, Where};
+use crate::actor::{Ask, Command, Where};
+use crate::addition::Addition;
 use crate::admission::Overloaded;
 use crate::ending::Outcome;
 use crate::error::RegisterError;
@@ -54,7 +55,7 @@ impl Registry {
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
         let name = NameText::new(name);
-        async move { self.add(Addition::Label { id, label: Label::Name(name?), by }).await }
+        async move { self.add(Addition::to_id(id, FewLabels::from([Label::Name(name?)]), Some(by))).await }
     }
 
     /// Has a mailbox in the registry, without a name: to be found by its id, or by keys. One that is in stays as it is.
@@ -86,18 +87,16 @@ impl Registry {
         mailboxes: impl IntoIterator<Item = &'a R>,
     ) -> impl Future<Output = Result<Vec<Result<(), RegisterError>>, RegisterError>> + Send {
         let by = Location::caller();
-        let newcomers: Vec<_> = mailboxes.into_iter().map(|mailbox| self.newcomer(mailbox)).collect();
+        let asked: Vec<Result<Box<Addition>, RegisterError>> =
+            mailboxes.into_iter().map(|mailbox| self.addition(mailbox, FewLabels::new(), by)).collect();
         async move {
             // Those that have closed are not asked for; the others' answers go between theirs.
             let closed: Vec<Option<RegisterError>> =
-                newcomers.iter().map(|newcomer| newcomer.as_ref().err().cloned()).collect();
-            let newcomers: Vec<Newcomer> = newcomers
-                .into_iter()
-                .flatten()
-                .map(|record| Newcomer { record, labels: FewLabels::new() })
-                .collect();
-            let answers = self.ask(|reply| Ask::InsertMany { newcomers, by, reply }).await?;
-            let mut answers = answers.into_iter().map(|answer| answer.map(crate::grant::Granted::accept));
+                asked.iter().map(|addition| addition.as_ref().err().cloned()).collect();
+            let additions: Vec<Box<Addition>> = asked.into_iter().flatten().collect();
+            let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
+            let mut answers =
+                answers.into_iter().map(|answer| answer.map(Addition::accept).map_err(|error| *error));
             Ok(closed
                 .into_iter()
                 .filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error))))
@@ -148,7 +147,7 @@ impl Registry {
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
         let label = Label::Key(SecondaryKey::new(kind, key));
-        async move { self.add(Addition::Label { id, label, by }).await }
+        async move { self.add(Addition::to_id(id, FewLabels::from([label]), Some(by))).await }
     }
 }
 
@@ -189,12 +188,6 @@ impl Registry {
     }
 }
 
-/// What is asked for to be added.
-pub(crate) enum Addition {
-    Entry { record: Arc<Record>, labels: FewLabels, by: Where },
-    Label { id: Uuid, label: Label, by: Where },
-}
-
 impl Registry {
     /// A place for a creation.
     pub(crate) fn admit(&self) -> Result<crate::admission::Place, RegisterError> {
@@ -206,7 +199,7 @@ impl Registry {
         RegisterError::Overloaded(overloaded)
     }
 
-    fn newcomer<R: Addressable>(&self, mailbox: &R) -> Result<Arc<Record>, RegisterError> {
+    fn record_of<R: Addressable>(&self, mailbox: &R) -> Result<Arc<Record>, RegisterError> {
         let id = mailbox.mailbox_id();
         // (Where it is in already that record will do. Should it be taken out until then, the actor makes another.)
         if let Some(known) = self.0.books.find_id(id, Arc::clone) {
@@ -220,7 +213,7 @@ impl Registry {
         mailbox: &R,
         name: impl AsRef<str>,
         by: Where,
-    ) -> Result<Addition, RegisterError> {
+    ) -> Result<Box<Addition>, RegisterError> {
         self.addition(mailbox, FewLabels::from([Label::Name(NameText::new(name)?)]), by)
     }
 
@@ -229,19 +222,18 @@ impl Registry {
         mailbox: &R,
         labels: FewLabels,
         by: Where,
-    ) -> Result<Addition, RegisterError> {
-        Ok(Addition::Entry { record: self.newcomer(mailbox)?, labels, by })
+    ) -> Result<Box<Addition>, RegisterError> {
+        Ok(Addition::of(self.record_of(mailbox)?, labels, Some(by)))
     }
 
-    pub(crate) async fn add(&self, addition: Addition) -> Result<(), RegisterError> {
-        self.ask(|reply| addition.into_ask(reply)).await??.accept();
-        Ok(())
+    pub(crate) async fn add(&self, addition: Box<Addition>) -> Result<(), RegisterError> {
+        let answer = self.ask(|reply| Ask::Add { addition, reply }).await?;
+        answer.map(Addition::accept).map_err(|error| *error)
     }
 
-    pub(crate) fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
-        let asked = self.0.actor.call_blocking(|reply| Command(addition.into_ask(reply)));
-        asked.map_err(|error| self.refused(error))??.accept();
-        Ok(())
+    pub(crate) fn add_blocking(&self, addition: Box<Addition>) -> Result<(), RegisterError> {
+        let asked = self.0.actor.call_blocking(|reply| Command(Ask::Add { addition, reply }));
+        asked.map_err(|error| self.refused(error))?.map(Addition::accept).map_err(|error| *error)
     }
 
     /// Asks the actor.
@@ -269,17 +261,6 @@ impl Registry {
             }
             CallError::Exited(reason) => RegisterError::Ended(self.ended().unwrap_or(reason)),
             _ => RegisterError::Ended(self.ended().unwrap_or(ExitReason::NoProcess)),
-        }
-    }
-}
-
-impl Addition {
-    fn into_ask(self, reply: Reply<Answer>) -> Ask {
-        match self {
-            Addition::Entry { record, labels, by } => {
-                Ask::Insert { newcomer: Newcomer { record, labels }, by, reply }
-            }
-            Addition::Label { id, label, by } => Ask::AddLabel { id, label, by, reply },
         }
     }
 }

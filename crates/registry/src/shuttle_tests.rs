@@ -16,11 +16,11 @@
 mod books;
 mod whole;
 
+use crate::addition::Addition;
 use crate::books::Books;
 use crate::change::{Change, Sizes, What};
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
-use crate::grant::Granted;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{Label, SecondaryKey};
@@ -51,15 +51,14 @@ fn name(text: &str) -> Label {
 }
 
 /// As the actor does it: what is granted is the caller's to accept.
-fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Granted, RegisterError> {
+fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Box<Addition>, RegisterError> {
     let id = at.id();
     let record = Record::new(at, id, books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
-    let record = books.insert(&record, labels, None, None)?;
-    Ok(Granted::new(record, labels.into(), None))
+    Addition::of(record, labels.into(), None).perform(books).map_err(|error| *error)
 }
 
 fn register(books: &Arc<Books>, at: &Address<u32>, text: &str) -> Result<(), RegisterError> {
-    ask(books, at, &[name(text)]).map(Granted::accept)
+    ask(books, at, &[name(text)]).map(Addition::accept)
 }
 
 fn leads_to(books: &Books, text: &str) -> Option<uuid::Uuid> {

@@ -36,7 +36,7 @@ impl Books {
                     repaired.added += 1;
                 } else {
                     // It leads to another that has it as well. (Nobody is told: for whoever follows, that one has it.)
-                    record.labels.change(|labels| labels.take_off(&Label::Name(name)));
+                    record.labels.take_off(&Label::Name(name));
                     repaired.doubled += 1;
                 }
             }

@@ -89,16 +89,18 @@ impl Section<'_> {
         }
     }
 
-    /// Has the mailbox in the index: this record, or the one that was there.
-    pub(super) fn bring_in(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
+    /// Has the mailbox in the index: this record, or the one that was there, which is its record from now on.
+    pub(super) fn bring_in(&mut self, record: &mut Arc<Record>) -> Result<(), RegisterError> {
         // (What was found a moment ago is mostly there still.)
-        let known =
-            if record.is_in() { Some(Arc::clone(record)) } else { self.books.find_id(record.id, Arc::clone) };
+        let known = if record.is_in() { None } else { self.books.find_id(record.id, Arc::clone) };
         if let Some(known) = known {
-            if !known.mailbox.has_closed() {
-                return Ok(known);
+            *record = known;
+        }
+        if record.is_in() {
+            if !record.mailbox.has_closed() {
+                return Ok(());
             }
-            self.take_out(&known, Outcome::Closed, closed_reason(&known));
+            self.take_out(record, Outcome::Closed, closed_reason(record));
         }
         // One that closes after this look goes out again: whoever closes it comes to this lock.
         if record.is_gone() || record.mailbox.has_closed() {
@@ -108,12 +110,12 @@ impl Section<'_> {
         let _ = self.books.indexes.ids.insert_sync(record.id, Arc::clone(record));
         record.set_in();
         self.note_of_mailboxes(record.id, What::Created, |mailboxes| mailboxes + 1);
-        Ok(Arc::clone(record))
+        Ok(())
     }
 
     /// Puts a free label on a mailbox that is in.
     pub(super) fn put_on(&mut self, record: &Arc<Record>, label: &Label) {
-        record.labels.change(|labels| labels.put_on(label));
+        record.labels.put_on(label);
         match label {
             Label::Name(name) => {
                 let _ = self.books.indexes.names.insert_sync(name.clone(), Lead::to(record));
@@ -129,7 +131,7 @@ impl Section<'_> {
     /// Takes a label off the mailbox that has it.
     pub(super) fn take_off(&mut self, record: &Record, label: &Label) {
         self.take_out_of_index(record, label, None);
-        record.labels.change(|labels| labels.take_off(label));
+        record.labels.take_off(label);
     }
 
     /// The first half of it: nobody finds the mailbox by this label any more.

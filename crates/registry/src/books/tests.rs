@@ -18,9 +18,9 @@ fn text(name: &str) -> NameText {
 /// A mailbox that is in under these names.
 fn named(books: &Arc<Books>, names: &[&str]) -> (Address<u8>, Arc<Record>) {
     let at = Mailbox::new().address();
-    let record = Record::new(&at, at.id(), books).unwrap();
+    let mut record = Record::new(&at, at.id(), books).unwrap();
     let labels: Vec<_> = names.iter().map(|name| Label::Name(text(name))).collect();
-    let record = books.insert(&record, &labels, None, None).unwrap();
+    books.insert(&mut record, &labels, None, None).unwrap();
     (at, record)
 }
 

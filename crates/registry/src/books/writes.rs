@@ -12,36 +12,42 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 impl Books {
-    /// A mailbox comes in, under these labels: all or nothing. The record that is in for it, which has counted the grant.
+    /// A mailbox comes in, under these labels: all or nothing. Its record is the one that is in for it from then on, which has
+    /// counted the grant.
     pub(crate) fn insert(
         &self,
-        record: &Arc<Record>,
+        record: &mut Arc<Record>,
         labels: &[Label],
         creation: Option<u64>,
         by: By,
-    ) -> Result<Arc<Record>, RegisterError> {
+    ) -> Result<(), RegisterError> {
         self.write(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
-            let record = section.bring_in(record)?;
+            section.bring_in(record)?;
             record.grant();
             for label in labels {
                 if creation.is_some() {
                     section.ledger.reserved.remove(label);
                 }
-                section.put_on(&record, label);
+                section.put_on(record, label);
             }
-            Ok(record)
+            Ok(())
         })
     }
 
-    /// One label more for a mailbox that is in; its record, which has counted the grant.
-    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Arc<Record>, RegisterError> {
+    /// More labels for a mailbox that is in: all or nothing. Its record, which has counted the grant.
+    pub(crate) fn add_labels(
+        &self,
+        id: Uuid,
+        labels: &[Label],
+        by: By,
+    ) -> Result<Arc<Record>, RegisterError> {
         self.write(by, |section| {
             let record = section.known(id)?;
-            section.make_free(label, None)?;
+            labels.iter().try_for_each(|label| section.make_free(label, None))?;
             record.grant();
-            section.put_on(&record, label);
+            labels.iter().for_each(|label| section.put_on(&record, label));
             Ok(record)
         })
     }

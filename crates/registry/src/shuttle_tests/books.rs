@@ -85,12 +85,12 @@ fn shuttle_insert_and_close() {
         let inserter = run({
             let (books, at) = (Arc::clone(&books), at.clone());
             move || {
-                ask(&books, &at, &[name("x"), Label::Key(SecondaryKey::new("k", "1"))]).map(Granted::accept)
+                ask(&books, &at, &[name("x"), Label::Key(SecondaryKey::new("k", "1"))]).map(Addition::accept)
             }
         });
         let second = run({
             let (books, at) = (Arc::clone(&books), at.clone());
-            move || ask(&books, &at, &[]).map(Granted::accept)
+            move || ask(&books, &at, &[]).map(Addition::accept)
         });
         at.close_mailbox(ExitReason::Killed);
         let closed = Err(RegisterError::MailboxDoesNotExist(at.id()));
@@ -192,9 +192,9 @@ fn shuttle_two_names_of_one_mailbox_and_a_caller_who_goes() {
         let keyed = run({
             let books = Arc::clone(&books);
             let label = Label::Key(SecondaryKey::new("k", "1"));
-            move || match books.add_label(id, &label, None) {
-                Ok(record) => Granted::new(record, FewLabels::from([label]), None).accept(),
-                Err(error) => assert_eq!(error, RegisterError::MailboxDoesNotExist(id)),
+            move || match Addition::to_id(id, FewLabels::from([label]), None).perform(&books) {
+                Ok(granted) => granted.accept(),
+                Err(error) => assert_eq!(*error, RegisterError::MailboxDoesNotExist(id)),
             }
         });
         let kept = run({

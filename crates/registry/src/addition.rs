@@ -1,0 +1,102 @@
+//! An addition: to the actor it says what is asked for, back to whoever asked what is in effect; undone, unless it is accepted.
+//!
+//! It travels in one box both ways, so a command is two words and an answer is.
+
+use crate::books::{Books, By};
+use crate::error::RegisterError;
+use crate::record::Record;
+use crate::secondary::FewLabels;
+use restante_genserver::tracker;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Labels, or a mailbox with its labels. Whoever asked may have gone by the time the answer reaches them: then it is dropped
+/// on its way, and nothing has happened. What others were granted of the same mailbox meanwhile stays, and the mailbox with it.
+pub(crate) struct Addition {
+    to: Target,
+    labels: FewLabels,
+    by: By,
+    stage: Stage,
+}
+
+/// To which mailbox.
+enum Target {
+    /// This one, which comes in if it is not in yet.
+    Record(Arc<Record>),
+    /// The one of this id, which is in.
+    Id(Uuid),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Asked,
+    /// In effect. The target is the record, which has counted it ([`Record::grant`]).
+    Granted,
+    Accepted,
+}
+
+pub(crate) type Answer = Result<Box<Addition>, Box<RegisterError>>;
+
+impl Addition {
+    fn new(to: Target, labels: FewLabels, by: By, stage: Stage) -> Box<Self> {
+        Box::new(Self { to, labels, by, stage })
+    }
+
+    /// This mailbox is to come in, under these labels.
+    pub(crate) fn of(record: Arc<Record>, labels: FewLabels, by: By) -> Box<Self> {
+        Self::new(Target::Record(record), labels, by, Stage::Asked)
+    }
+
+    /// The mailbox of this id is to have these labels.
+    pub(crate) fn to_id(id: Uuid, labels: FewLabels, by: By) -> Box<Self> {
+        Self::new(Target::Id(id), labels, by, Stage::Asked)
+    }
+
+    /// It is in effect, and the record has counted it.
+    pub(crate) fn granted(record: Arc<Record>, labels: FewLabels, by: By) -> Box<Self> {
+        Self::new(Target::Record(record), labels, by, Stage::Granted)
+    }
+
+    /// Puts it into effect: all or nothing.
+    pub(crate) fn perform(mut self: Box<Self>, books: &Arc<Books>) -> Answer {
+        let Self { to, labels, by, .. } = &mut *self;
+        match to {
+            Target::Record(record) => {
+                let mut inserted = books.insert(record, labels, None, *by);
+                if let Err(RegisterError::MailboxDoesNotExist(_)) = inserted
+                    // The record was in when the command was given, and has been taken out since; the mailbox may be open.
+                    && let Some(again) = record.again(books)
+                {
+                    *record = again;
+                    inserted = books.insert(record, labels, None, *by);
+                }
+                inserted?;
+            }
+            Target::Id(id) => *to = Target::Record(books.add_labels(*id, labels, *by)?),
+        }
+        self.stage = Stage::Granted;
+        Ok(self)
+    }
+
+    /// It has come to whoever asked.
+    pub(crate) fn accept(mut self: Box<Self>) {
+        self.stage = Stage::Accepted;
+        if tracker::is_on()
+            && let Target::Record(record) = &self.to
+            && let Some(books) = record.books()
+        {
+            books.track(record.id, &self.labels, self.by);
+        }
+    }
+}
+
+impl Drop for Addition {
+    fn drop(&mut self) {
+        if self.stage == Stage::Granted
+            && let Target::Record(record) = &self.to
+            && let Some(books) = record.books()
+        {
+            books.take_back(record, &self.labels);
+        }
+    }
+}
