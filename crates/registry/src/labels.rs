@@ -96,13 +96,13 @@ impl LabelsCell {
 mod epochs {
     use super::Labels;
     use crate::sync::Ordering;
-    use sdd::{AtomicOwned, Guard, Owned, Tag};
+    use scc::{AtomicShared, Guard, Shared, Tag};
 
-    pub(super) struct Shown(AtomicOwned<Labels>);
+    pub(super) struct Shown(AtomicShared<Labels>);
 
     impl Shown {
         pub(super) fn none() -> Self {
-            Self(AtomicOwned::null())
+            Self(AtomicShared::null())
         }
 
         pub(super) fn read<T>(&self, f: impl FnOnce(&Labels) -> T) -> Option<T> {
@@ -112,7 +112,7 @@ mod epochs {
 
         pub(super) fn show(&self, labels: Option<Labels>) {
             // (What was shown goes when those who read it have gone.)
-            drop(self.0.swap((labels.map(Owned::new), Tag::None), Ordering::AcqRel));
+            drop(self.0.swap((labels.map(Shared::new), Tag::None), Ordering::AcqRel));
         }
     }
 }
