@@ -62,8 +62,13 @@ fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) ->
 
 /// Drops a future before one of its polls, or when it is done; what it gave then.
 async fn for_a_while<F: Future>(future: F) -> Option<F::Output> {
+    for_polls(6, future).await
+}
+
+/// The same, before one of so many polls.
+async fn for_polls<F: Future>(most: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    for _ in 0..thread_rng().gen_range(0..6) {
+    for _ in 0..thread_rng().gen_range(0..most) {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
             return Some(output);
         }
@@ -144,13 +149,13 @@ fn shuttle_a_creation_that_is_dropped_and_a_look_up_and_the_actor() {
                 let (_mailbox, at) = mailbox();
                 Ok::<_, Infallible>(at)
             };
-            spawn(async move { for_a_while(registry.create::<Address<u32>, _, _, _>("x", make)).await })
+            spawn(async move { for_polls(16, registry.create::<Address<u32>, _, _, _>("x", make)).await })
         };
         let finder = {
             let books = Arc::clone(&books);
             thread::spawn(move || {
                 let mut found: Option<Arc<Record>> = None;
-                for _ in 0..4 {
+                for _ in 0..12 {
                     looked(&books, "x");
                     let Some(here) = books.find_name("x", Arc::clone) else { continue };
                     let has_closed = here.mailbox.has_closed();
