@@ -174,11 +174,12 @@ async fn the_caller_goes_while_the_task_runs() {
     let dropped = Arc::new(());
     let (begun, runs) = oneshot::channel();
     let held = Arc::clone(&dropped);
-    let creation = begin(registry.create("x", async move {
+    let never = async move {
         begun.send(()).unwrap();
         never(held).await
-    }))
-    .await;
+    };
+    // (Its time is never over: it is to end by itself.)
+    let creation = begin(registry.creation().name("x").timeout(Duration::MAX).run(never)).await;
     runs.await.unwrap();
     let absent = registry.whereis::<Address<u8>>("x").unwrap_err().to_string();
     assert!(absent.contains("it is being created"), "{absent}");
@@ -673,7 +674,7 @@ const WAYS: [Way; 14] = [
     Way::NoPlace,
 ];
 
-/// A task that creates, aborted while that is queued or once it runs.
+/// A task that creates, aborted while that is queued or once it runs. (Its time is never over: it is to end by itself.)
 async fn aborted(registry: &Registry, queued: bool) {
     let begun = Arc::new(AtomicBool::new(false));
     let (creator, note) = (registry.clone(), Arc::clone(&begun));
@@ -682,7 +683,7 @@ async fn aborted(registry: &Registry, queued: bool) {
             note.store(true, Ordering::Relaxed);
             pending::<Result<Address<u8>, Infallible>>().await
         };
-        creator.create("x", never).await.map(drop)
+        creator.creation().name("x").timeout(Duration::MAX).run(never).await.map(drop)
     });
     let so_far = || if queued { registry.capacity().queued == 1 } else { begun.load(Ordering::Relaxed) };
     eventually(AGES, so_far).await;
@@ -716,11 +717,13 @@ async fn fail(registry: &Registry, way: Way) {
         Way::GivenUpQueued => {
             registry.sys().suspend();
             drop(begin(registry.create("x", made())).await);
+            assert_eq!(registry.capacity().active_creates, 0, "at once");
             registry.sys().resume();
         }
         Way::GivenUpQueuedAndPanicInDrop => {
             registry.sys().suspend();
             drop(begin(registry.create("x", nasty(made()))).await);
+            assert_eq!(registry.capacity().active_creates, 0, "at once");
             registry.sys().resume();
         }
         Way::AbortedQueued => {
@@ -730,16 +733,21 @@ async fn fail(registry: &Registry, way: Way) {
             registry.sys().resume();
         }
         Way::GivenUpRunning => {
-            let creation = begin(registry.create("x", never())).await;
+            let creation = registry.creation().name("x").timeout(Duration::MAX);
+            let creation = begin(creation.run(never())).await;
             settled().await;
             drop(creation);
         }
         Way::AbortedRunning => aborted(registry, false).await,
         Way::GivenUpAsItSucceeds => {
-            let creation = begin(registry.create("x", made())).await;
+            // (Somebody else keeps it open.)
+            let kept = mailbox();
+            let made = kept.clone();
+            let creation = begin(registry.create("x", async { Ok::<_, Infallible>(made) })).await;
             settled().await;
             assert!(registry.contains("x"), "it is done");
             drop(creation);
+            assert!(!registry.contains("x") && !kept.is_closed());
         }
         Way::Closed => {
             let closed = async {
