@@ -858,7 +858,8 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert!(matches!(queued, Err(CreateError::Refused(RegisterError::Ended(_)))), "{queued:?}");
     let registered = registration.await;
     assert!(matches!(registered, Err(RegisterError::Ended(_))), "{registered:?}");
-    // (What runs in its caller's runtime is refused when it is done.)
+    // (What runs in its caller's runtime is refused when it is done, once the registry has ended after its actor.)
+    eventually(AGES, || registry.ended().is_some()).await;
     let _ = go.send(());
     let running: Created = running.await;
     let refused =
