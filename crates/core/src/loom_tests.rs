@@ -18,6 +18,7 @@ use crate::error::{SendError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
 use crate::handle::Handle;
 use crate::lanes::Lane;
+use crate::link::Linked;
 use crate::monitor::{Event, Watch};
 use crate::options::SendOptions;
 use crate::receiver::Receiver;
@@ -834,6 +835,174 @@ fn loom_tell_no_more_and_close() {
         assert!(closer.join().expect("close"));
         assert_eq!((stays.0.load(SeqCst), goes.0.load(SeqCst)), (1, usize::from(!heard)));
         assert!(!a.tell_no_more(&weak), "once");
+    });
+}
+
+/// Notes whether one who asked to be told first had been when others are told of the closing. (A panic in there would stay
+/// there. What it counts in is no part of the model: standard atomics, at which nobody else gets a turn.)
+#[derive(Default)]
+struct Order {
+    first: std::sync::atomic::AtomicUsize,
+    heard: std::sync::atomic::AtomicUsize,
+    too_early: std::sync::atomic::AtomicUsize,
+}
+
+impl OnClose for Order {
+    fn on_close(&self, reason: &ExitReason) {
+        assert_eq!(*reason, ExitReason::Killed, "whoever closed it says why");
+        self.first.fetch_add(1, SeqCst);
+    }
+}
+
+impl Order {
+    /// Somebody else is told.
+    fn hear(&self) {
+        self.heard.fetch_add(1, SeqCst);
+        self.too_early.fetch_add(usize::from(self.first.load(SeqCst) == 0), SeqCst);
+    }
+
+    fn on_closed(self: &Arc<Self>) -> impl FnMut(Event) + Send + 'static {
+        let order = Arc::clone(self);
+        move |event| {
+            if let Event::Closed(_) = event {
+                order.hear();
+            }
+        }
+    }
+
+    fn is_told_first(self: &Arc<Self>) -> Weak<dyn OnClose> {
+        let weak: Weak<Self> = Arc::downgrade(self);
+        weak
+    }
+
+    /// So many others were told, none of them before.
+    fn assert_heard(&self, times: usize) {
+        assert_eq!((self.heard.load(SeqCst), self.too_early.load(SeqCst)), (times, 0), "(heard, too early)");
+    }
+}
+
+impl Wake for Order {
+    fn wake(self: Arc<Self>) {
+        self.hear();
+    }
+}
+
+impl Linked for Order {
+    fn link_id(&self) -> usize {
+        1
+    }
+    fn exit_signal(&self, _: usize, _: &ExitReason) {
+        self.hear();
+    }
+    fn add_link(&self, _: Arc<dyn Linked>, _: usize) {}
+    fn remove_link(&self, _: usize) {}
+}
+
+/// Clause 26.1: one closes it while its reader goes: whichever of them tells the monitors, who asked to be told first has been.
+#[test]
+fn loom_told_first_and_a_reader_that_goes() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let reader = mailbox.receiver().expect("lease");
+        let order = Arc::new(Order::default());
+        assert!(a.tell_first(order.is_told_first()));
+        a.monitor(Watch::Mailbox, order.on_closed());
+        let closer = thread::spawn(move || assert!(a.close_mailbox(ExitReason::Killed)));
+        drop(reader);
+        closer.join().expect("closer");
+        order.assert_heard(1);
+    });
+}
+
+/// Clause 26.1: one closes it while another, who only looks, keeps it from settling it, and does so in its stead.
+#[test]
+fn loom_told_first_and_an_audit() {
+    model(|| {
+        let (mailbox, a) = mailbox(8);
+        let order = Arc::new(Order::default());
+        assert!(a.tell_first(order.is_told_first()));
+        a.monitor(Watch::Mailbox, order.on_closed());
+        let closer = thread::spawn(move || assert!(a.close_mailbox(ExitReason::Killed)));
+        mailbox.audit();
+        closer.join().expect("closer");
+        order.assert_heard(1);
+    });
+}
+
+/// Clause 26.1: one closes it while somebody asks to be told first, and then to be told: in this order, or refused the first.
+#[test]
+fn loom_told_first_and_a_late_monitor() {
+    model(|| {
+        let (_mailbox, a) = mailbox(8);
+        let early = Arc::new(Order::default());
+        assert!(a.tell_first(early.is_told_first()));
+        let closer = {
+            let a = a.clone();
+            thread::spawn(move || assert!(a.close_mailbox(ExitReason::Killed)))
+        };
+        let late = Arc::new(Order::default());
+        let accepted = a.tell_first(late.is_told_first());
+        a.monitor(Watch::Mailbox, early.on_closed());
+        if accepted {
+            a.monitor(Watch::Mailbox, late.on_closed());
+        }
+        closer.join().expect("closer");
+        early.assert_heard(1);
+        late.assert_heard(usize::from(accepted));
+        assert_eq!(late.first.load(SeqCst) > 0, accepted, "who is refused is not told");
+    });
+}
+
+/// Clause 26.1: one closes it, its reader goes, and one comes to monitor it: three of whom each may be the one to tell. (With one
+/// preemption: with two it takes minutes.)
+#[test]
+fn loom_told_first_and_a_reader_that_goes_and_a_late_monitor() {
+    let mut builder = loom::model::Builder::new();
+    (builder.max_branches, builder.preemption_bound) = (20_000, Some(1));
+    builder.check(|| {
+        let cell = cell(1);
+        let order = Arc::new(Order::default());
+        assert!(cell.tell_first(order.is_told_first()));
+        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let closer = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || assert!(cell.close(ExitReason::Killed)))
+        };
+        let comes = {
+            let (cell, notice) = (Arc::clone(&cell), Box::new(order.on_closed()));
+            thread::spawn(move || cell.monitor(Watch::Mailbox, notice))
+        };
+        cell.end_lease(permit, None, false);
+        closer.join().expect("closer");
+        comes.join().expect("comes");
+        order.assert_heard(1);
+    });
+}
+
+/// Clause 26.1: one closes it while its reader ends it for good: links and waiting senders hear of it after those who asked to
+/// be told first, whichever of the two closes it.
+#[test]
+fn loom_told_first_and_links_and_a_waiting_sender() {
+    model(|| {
+        let cell = cell(1);
+        cell.push(0).expect("room");
+        let [link, waiter] = [(); 2].map(|()| Arc::new(Order::default()));
+        assert!(cell.tell_first(link.is_told_first()) && cell.tell_first(waiter.is_told_first()));
+        cell.add_link(1, Arc::clone(&link) as Arc<dyn Linked>);
+        let mut sending = sending(&cell, 1);
+        let waker = Waker::from(Arc::clone(&waiter));
+        assert!(sending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let closer = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || cell.close(ExitReason::Killed))
+        };
+        cell.end_lease(permit, Some(Exit::new(ExitReason::Killed, Phase::Idle, None, 1)), true);
+        link.assert_heard(1);
+        closer.join().expect("closer");
+        waiter.assert_heard(1);
+        let polled = sending.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(matches!(polled, Poll::Ready(Err(SendError::Closed(1)))), "{polled:?}");
     });
 }
 

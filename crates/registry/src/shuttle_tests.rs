@@ -65,10 +65,11 @@ fn leads_to(books: &Books, text: &str) -> Option<uuid::Uuid> {
     books.find_name(text, |record| record.id)
 }
 
-/// At any instant: what a name was found to lead to is found by its id, unless the name leads there no more.
+/// At any instant: what a name was found to lead to is found by its id, and has the name, unless the name leads there no more.
 fn looked(books: &Books, text: &str) {
     let Some(found) = books.find_name(text, Arc::clone) else { return };
-    if books.find_id(found.id, |record| Arc::ptr_eq(record, &found)) != Some(true) {
+    let has_it = || found.labels().is_some_and(|labels| labels.names.iter().any(|name| **name == *text));
+    if books.find_id(found.id, |record| Arc::ptr_eq(record, &found)) != Some(true) || !has_it() {
         assert_ne!(books.find_name(text, |record| Arc::ptr_eq(record, &found)), Some(true));
     }
 }

@@ -174,11 +174,12 @@ async fn the_caller_goes_while_the_task_runs() {
     let dropped = Arc::new(());
     let (begun, runs) = oneshot::channel();
     let held = Arc::clone(&dropped);
-    let creation = begin(registry.create("x", async move {
+    let never = async move {
         begun.send(()).unwrap();
         never(held).await
-    }))
-    .await;
+    };
+    // (Its time is never over: it is to end by itself.)
+    let creation = begin(registry.creation().name("x").timeout(Duration::MAX).run(never)).await;
     runs.await.unwrap();
     let absent = registry.whereis::<Address<u8>>("x").unwrap_err().to_string();
     assert!(absent.contains("it is being created"), "{absent}");
@@ -635,4 +636,234 @@ async fn giving_up_after_any_number_of_polls_leaves_nothing() {
         }
     }
     assert_eq!(polls.into_inner(), 30);
+}
+
+/// A way for a creation under a name to come to nothing.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Error,
+    Panic,
+    PanicInDrop,
+    TimeOver,
+    NeverPolled,
+    GivenUpQueued,
+    GivenUpQueuedAndPanicInDrop,
+    AbortedQueued,
+    GivenUpRunning,
+    AbortedRunning,
+    GivenUpAsItSucceeds,
+    Closed,
+    AnotherLabelTaken,
+    NoPlace,
+}
+
+const WAYS: [Way; 14] = [
+    Way::Error,
+    Way::Panic,
+    Way::PanicInDrop,
+    Way::TimeOver,
+    Way::NeverPolled,
+    Way::GivenUpQueued,
+    Way::GivenUpQueuedAndPanicInDrop,
+    Way::AbortedQueued,
+    Way::GivenUpRunning,
+    Way::AbortedRunning,
+    Way::GivenUpAsItSucceeds,
+    Way::Closed,
+    Way::AnotherLabelTaken,
+    Way::NoPlace,
+];
+
+/// A task that creates, aborted while that is queued or once it runs. (Its time is never over: it is to end by itself.)
+async fn aborted(registry: &Registry, queued: bool) {
+    let begun = Arc::new(AtomicBool::new(false));
+    let (creator, note) = (registry.clone(), Arc::clone(&begun));
+    let task = tokio::spawn(async move {
+        let never = async move {
+            note.store(true, Ordering::Relaxed);
+            pending::<Result<Address<u8>, Infallible>>().await
+        };
+        creator.creation().name("x").timeout(Duration::MAX).run(never).await.map(drop)
+    });
+    let so_far = || if queued { registry.capacity().queued == 1 } else { begun.load(Ordering::Relaxed) };
+    eventually(AGES, so_far).await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(begun.load(Ordering::Relaxed), !queued);
+}
+
+/// Begins a creation under `x`, which fails.
+async fn fail(registry: &Registry, way: Way) {
+    let never = pending::<Result<Address<u8>, Infallible>>;
+    match way {
+        Way::Error => {
+            let failed: Created<u8> = registry.create("x", async { Err::<Address<u8>, _>(1) }).await;
+            assert_eq!(failed.unwrap_err(), CreateError::Failed(1));
+        }
+        Way::Panic => {
+            let panicking = async { made().await.map(|_| -> Address<u8> { panic!("as told") }) };
+            let failed: Created = registry.create("x", panicking).await;
+            assert!(matches!(failed, Err(CreateError::Panicked(_))), "{failed:?}");
+        }
+        Way::PanicInDrop => {
+            let failed: Created = registry.create("x", nasty(made())).await;
+            assert!(matches!(failed, Err(CreateError::Panicked(_))), "{failed:?}");
+        }
+        Way::TimeOver => {
+            let failed: Created = registry.create("x", never()).await;
+            assert!(matches!(failed, Err(CreateError::Timeout(_))), "{failed:?}");
+        }
+        Way::NeverPolled => drop(registry.create("x", made())),
+        Way::GivenUpQueued => {
+            registry.sys().suspend();
+            drop(begin(registry.create("x", made())).await);
+            assert_eq!(registry.capacity().active_creates, 0, "at once");
+            registry.sys().resume();
+        }
+        Way::GivenUpQueuedAndPanicInDrop => {
+            registry.sys().suspend();
+            drop(begin(registry.create("x", nasty(made()))).await);
+            assert_eq!(registry.capacity().active_creates, 0, "at once");
+            registry.sys().resume();
+        }
+        Way::AbortedQueued => {
+            registry.sys().suspend();
+            aborted(registry, true).await;
+            assert_eq!(registry.capacity().active_creates, 0, "at once");
+            registry.sys().resume();
+        }
+        Way::GivenUpRunning => {
+            let creation = registry.creation().name("x").timeout(Duration::MAX);
+            let creation = begin(creation.run(never())).await;
+            settled().await;
+            drop(creation);
+        }
+        Way::AbortedRunning => aborted(registry, false).await,
+        Way::GivenUpAsItSucceeds => {
+            // (Somebody else keeps it open.)
+            let kept = mailbox();
+            let made = kept.clone();
+            let creation = begin(registry.create("x", async { Ok::<_, Infallible>(made) })).await;
+            settled().await;
+            assert!(registry.contains("x"), "it is done");
+            drop(creation);
+            assert!(!registry.contains("x") && !kept.is_closed());
+        }
+        Way::Closed => {
+            let closed = async {
+                let address = mailbox();
+                restante_core::Addressable::close_mailbox(&address, ExitReason::Normal);
+                Ok(address)
+            };
+            let failed: Created = registry.create("x", closed).await;
+            assert_eq!(failed.unwrap_err(), CreateError::Closed(ExitReason::Normal));
+        }
+        Way::AnotherLabelTaken => {
+            let taken = mailbox();
+            registry.register(&taken, "taken").await.unwrap();
+            let failed: Created = registry.creation().name("x").name("taken").run(made()).await;
+            assert!(matches!(failed, Err(CreateError::Refused(_))), "{failed:?}");
+        }
+        Way::NoPlace => {
+            let place = begin(registry.create("place", never())).await;
+            let failed: Created = registry.create("x", made()).await;
+            let overloaded = matches!(failed, Err(CreateError::Refused(RegisterError::Overloaded(_))));
+            assert!(overloaded, "{failed:?}");
+            drop(place);
+        }
+    }
+}
+
+/// Rows F1 and F2: register, fail, register again, three times over, by each of the ways out; there is one place, so that one that
+/// is not given back is missed.
+/// Clause 27.4.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_registered_and_a_creation_fails_and_it_is_registered_again() {
+    let _quiet = quiet_panics("as told");
+    for way in WAYS {
+        let registry = Registry::builder().max_concurrent_creates(1).start();
+        for _ in 0..3 {
+            let before = mailbox();
+            registry.register(&before, "x").await.unwrap_or_else(|error| panic!("{way:?}: {error}"));
+            drop(before);
+            fail(&registry, way).await;
+            free_again(&registry, "x").await;
+            nothing_left(&registry).await;
+        }
+    }
+}
+
+/// The registry ends while plain threads wait for its actor, and while one waits for what is created: none hangs.
+/// Clause 26.9.
+#[tokio::test]
+async fn the_registry_ends_while_plain_threads_wait() {
+    let registry = Registry::start();
+    let running = {
+        let registry = registry.clone();
+        let never = pending::<Result<Address<u8>, Infallible>>();
+        std::thread::spawn(move || -> Created { registry.creation().name("x").run_blocking(never) })
+    };
+    let runs = || registry.capacity().active_creates == 1 && registry.capacity().queued == 0;
+    eventually(AGES, runs).await;
+    registry.sys().suspend();
+    let (kept, queued) = (mailbox(), registry.clone());
+    let registering = std::thread::spawn(move || queued.register_blocking(&kept, "y"));
+    let queued = registry.clone();
+    let creating =
+        std::thread::spawn(move || -> Created { queued.creation().name("z").run_blocking(made()) });
+    eventually(AGES, || registry.capacity().queued == 2).await;
+    assert!(registry.shutdown(Duration::from_secs(10)).await.is_clean());
+    let ended = RegisterError::Ended(ExitReason::Shutdown);
+    assert_eq!(registering.join().unwrap(), Err(ended.clone()));
+    assert_eq!(creating.join().unwrap().unwrap_err(), CreateError::Refused(ended));
+    assert_eq!(running.join().unwrap().unwrap_err(), CreateError::GivenUp);
+    nothing_left(&registry).await;
+}
+
+/// Its end drops what is under way, whatever that does in its drop.
+#[tokio::test(start_paused = true)]
+async fn the_registry_is_shut_down_and_a_future_panics_in_its_drop() {
+    let _quiet = quiet_panics("as told");
+    let registry = Registry::start();
+    let running = begin(registry.create("x", nasty(pending::<Result<Address<u8>, Infallible>>()))).await;
+    settled().await;
+    registry.sys().suspend();
+    let queued = begin(registry.create("y", nasty(made()))).await;
+    assert!(registry.shutdown(Duration::from_secs(10)).await.is_clean());
+    let (running, queued): (Created, Created) = (running.await, queued.await);
+    assert_eq!(running.unwrap_err(), CreateError::GivenUp);
+    let ended = RegisterError::Ended(ExitReason::Shutdown);
+    assert_eq!(queued.unwrap_err(), CreateError::Refused(ended));
+    nothing_left(&registry).await;
+}
+
+/// The runtime in which the registry lives ends, with a creation that runs elsewhere, and with commands in its queue.
+/// Clause 26.9.
+#[tokio::test]
+async fn the_runtime_of_the_registry_goes_meanwhile() {
+    let there = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let registry = Registry::builder().runtime(there.handle().clone()).start();
+    let (go, gate) = oneshot::channel();
+    let slow = async move {
+        gate.await.unwrap();
+        made().await
+    };
+    let running = begin(registry.create("x", slow)).await;
+    eventually(AGES, || registry.capacity().queued == 0).await;
+    registry.sys().suspend();
+    let (queued, kept) = (begin(registry.create("y", made())).await, mailbox());
+    let registration = begin(registry.register(&kept, "z")).await;
+    there.shutdown_background();
+    let queued: Created = queued.await;
+    assert!(matches!(queued, Err(CreateError::Refused(RegisterError::Ended(_)))), "{queued:?}");
+    let registered = registration.await;
+    assert!(matches!(registered, Err(RegisterError::Ended(_))), "{registered:?}");
+    // (What runs in its caller's runtime is refused when it is done, once the registry has ended after its actor.)
+    eventually(AGES, || registry.ended().is_some()).await;
+    let _ = go.send(());
+    let running: Created = running.await;
+    let refused =
+        matches!(running, Err(CreateError::GivenUp | CreateError::Refused(RegisterError::Ended(_))));
+    assert!(refused, "{running:?}");
+    assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
 }

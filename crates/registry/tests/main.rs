@@ -5,6 +5,7 @@ mod anywhere;
 mod exits;
 mod groups;
 mod heard;
+mod instants;
 mod keys;
 mod lifetimes;
 mod looking;

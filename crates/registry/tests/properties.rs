@@ -1,5 +1,4 @@
-//! Random operations: one thread beside a reference model, several beside readers that look whether all is right at every
-//! instant.
+//! Random operations of one thread, beside a reference model. (Of several threads: see `instants`.)
 
 use crate::support::counts;
 use proptest::prelude::*;
@@ -9,8 +8,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use uuid::Uuid;
 
@@ -301,7 +298,7 @@ impl Bench {
     }
 }
 
-fn all(snapshot: &Snapshot) -> (u64, Vec<Uuid>, Vec<(String, Uuid)>) {
+pub(crate) fn all(snapshot: &Snapshot) -> (u64, Vec<Uuid>, Vec<(String, Uuid)>) {
     let mut mailboxes: Vec<_> = snapshot.mailboxes().collect();
     let mut names: Vec<_> = snapshot.names().map(|(name, id)| (name.to_string(), id)).collect();
     mailboxes.sort_unstable();
@@ -309,13 +306,13 @@ fn all(snapshot: &Snapshot) -> (u64, Vec<Uuid>, Vec<(String, Uuid)>) {
     (snapshot.seq(), mailboxes, names)
 }
 
-fn taken(name: &str, holder: Holder) -> RegisterError {
+pub(crate) fn taken(name: &str, holder: Holder) -> RegisterError {
     let name = restante_registry::NameText::new(name).expect("it is a name");
     RegisterError::NameAlreadyExists { name, holder }
 }
 
 /// What a future answers within so many polls; others get a turn in between.
-async fn polled<F: Future>(future: F, polls: u8) -> Option<F::Output> {
+pub(crate) async fn polled<F: Future>(future: F, polls: u8) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..polls {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
@@ -361,165 +358,4 @@ async fn an_actor_that_is_killed_often_keeps_nobody_waiting() {
         }
     }
     assert_eq!(registry.sizes(), counts(1, 12));
-}
-
-/// Slots that several threads write.
-type Shared = [Mutex<Option<Mailbox<u8>>>; SLOTS];
-
-fn address(slots: &Shared, slot: usize) -> Option<Address<u8>> {
-    slots[slot].lock().unwrap().as_ref().map(Mailbox::address)
-}
-
-/// One random operation, from a plain thread.
-fn write(registry: &Registry, slots: &Shared, random: &mut fastrand::Rng, runtime: &tokio::runtime::Handle) {
-    let slot = random.usize(..SLOTS);
-    let (name, key) = (NAMES[random.usize(..NAMES.len())], KEYS[random.usize(..KEYS.len())]);
-    let Some(at) = address(slots, slot) else {
-        // (What was there is dropped after the lock.)
-        let old = slots[slot].lock().unwrap().replace(Mailbox::new());
-        return drop(old);
-    };
-    let id = at.id();
-    match random.u8(..16) {
-        0..4 => {
-            let registered = registry.register_blocking(&at, name);
-            assert!(
-                matches!(
-                    registered,
-                    Ok(())
-                        | Err(RegisterError::NameAlreadyExists { .. }
-                            | RegisterError::MailboxDoesNotExist(_)
-                            | RegisterError::ActorDied(_))
-                ),
-                "{registered:?}"
-            );
-            let closed = matches!(registered, Err(RegisterError::MailboxDoesNotExist(_)));
-            assert!(!closed || at.is_closed());
-        }
-        4 => {
-            drop(
-                registry.creation().name(name).key("k", key).run_blocking(async { Ok::<_, Infallible>(at) }),
-            );
-        }
-        5 => runtime.block_on(async {
-            let never = pending::<Result<Address<u8>, Infallible>>();
-            drop(polled(registry.create::<Address<u8>, _, _, _>(name, never), random.u8(..6)).await);
-        }),
-        6 => runtime.block_on(async { drop(polled(registry.register(&at, name), random.u8(..4)).await) }),
-        7 => drop(runtime.block_on(registry.add_key(id, "k", key))),
-        8 | 9 => drop(registry.unregister(name)),
-        10 => drop(registry.unregister_all(id)),
-        11 => {
-            if registry.destroy(id, ExitReason::Shutdown) {
-                assert!(at.is_closed() && registry.find(id, Address::<u8>::id).is_none());
-            }
-        }
-        12 => drop(registry.remove(id)),
-        13 => {
-            let mailbox = slots[slot].lock().unwrap().take();
-            if let Some(mailbox) = mailbox.filter(Mailbox::close) {
-                assert_eq!(registry.find(mailbox.id(), Address::<u8>::id), None, "free when it returns");
-            }
-        }
-        14 => {
-            drop(at);
-            let mailbox = slots[slot].lock().unwrap().take();
-            drop(mailbox);
-        }
-        _ => drop(if random.bool() { registry.actor().kill() } else { registry.compact() > 0 }),
-    }
-}
-
-/// The number of the last change; equal before and after some looks: nothing was written meanwhile.
-fn seq(registry: &Registry) -> u64 {
-    registry.history(1).first().map_or(0, |change| change.seq)
-}
-
-/// The invariants, at this instant. Whether nobody wrote meanwhile, so that they could be held to.
-fn look(registry: &Registry, name: &str) -> bool {
-    let before = seq(registry);
-    let found = registry.find(name, Address::<u8>::id);
-    // (Without regard to whether it is open, as the look by name is.)
-    let by_id = found.map(|id| registry.find(id, Address::<u8>::id));
-    let names = found.map(|id| registry.entry(id).map(|entry| entry.names()));
-    let leads: Vec<_> = names
-        .iter()
-        .flatten()
-        .flatten()
-        .map(|name| (name.clone(), registry.find(name, Address::<u8>::id)))
-        .collect();
-    let quiet = seq(registry) == before;
-    if quiet {
-        assert!(found.is_none() || by_id == Some(found), "a name without its mailbox: {name} {found:?}");
-        for (other, id) in leads {
-            assert_eq!(id, found, "a mailbox that is not found by its name {other}");
-        }
-        if let Some(Some(names)) = names {
-            assert!(names.iter().any(|n| *n == *name), "{name} leads to a mailbox with the names {names:?}");
-        }
-    }
-    // One mailbox a name: that is what a snapshot is; what is in it is of one instant.
-    let snapshot = registry.snapshot();
-    assert!(snapshot.validate().is_consistent(), "{snapshot:?}");
-    let consistency = registry.validate_consistency();
-    assert!(consistency.is_consistent(), "{consistency:?}");
-    let sizes = registry.sizes();
-    assert!(sizes.mailboxes <= 1000 && sizes.names <= NAMES.len() as u64, "{sizes}");
-    quiet
-}
-
-/// Failure modes 14, 16 and 20: three who write and two who read, at once. `RESTANTE_SEED` repeats what each of them does, not
-/// how the threads meet.
-/// Clause 26.3.
-#[test]
-fn readers_find_all_right_at_every_instant() {
-    const CASES: u64 = 40;
-    const STEPS: usize = 100;
-    let seed: u64 =
-        std::env::var("RESTANTE_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    #[expect(clippy::print_stdout, reason = "a failed run is repeated by its seed")]
-    {
-        println!("RESTANTE_SEED={seed}");
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut quiet = 0;
-    for case in 0..CASES {
-        let registry = Registry::builder().history(32).runtime(runtime.handle().clone()).start();
-        let slots = Arc::new(Shared::default());
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..3)
-                .map(|n| {
-                    let mut random = fastrand::Rng::with_seed(seed ^ (case << 8 | n));
-                    let (registry, slots, runtime) = (&registry, &slots, runtime.handle());
-                    scope.spawn(move || (0..STEPS).for_each(|_| write(registry, slots, &mut random, runtime)))
-                })
-                .collect();
-            let readers: Vec<_> = (0..2)
-                .map(|n| {
-                    let (registry, done) = (&registry, &done);
-                    scope.spawn(move || {
-                        let names = NAMES.iter().cycle().skip(n);
-                        let looks = names.take_while(|_| !done.load(Ordering::Acquire));
-                        looks.filter(|name| look(registry, name)).count()
-                    })
-                })
-                .collect();
-            let written: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-            done.store(true, Ordering::Release);
-            for reader in readers {
-                quiet += reader.join().expect("the readers found all right");
-            }
-            for writer in written {
-                writer.expect("the writers found all right");
-            }
-        });
-        while registry.capacity().active_creates > 0 {
-            std::thread::yield_now();
-        }
-        assert!(NAMES.iter().all(|name| look(&registry, name)), "nobody writes any more");
-        drop(slots);
-        assert_eq!(registry.sizes(), counts(0, 0), "all have closed");
-    }
-    assert!(quiet > 0, "the readers never had an instant to themselves");
 }

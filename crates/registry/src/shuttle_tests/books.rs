@@ -244,7 +244,12 @@ fn shuttle_reserve_and_give_up_and_commit() {
                 }
                 let record = Record::new(&at, at.id(), &books)?;
                 match reservation.commit(&record) {
-                    Ok(record) => Some(record.id),
+                    Ok(record) => {
+                        let both = [leads_to(&books, "x"), leads_to(&books, "y")];
+                        // (Or closed since.)
+                        assert!(both == [Some(record.id); 2] || record.mailbox.has_closed(), "{both:?}");
+                        Some(record.id)
+                    }
                     Err(error) => {
                         assert_eq!(error, RegisterError::MailboxDoesNotExist(at.id()));
                         None
@@ -270,6 +275,101 @@ fn shuttle_reserve_and_give_up_and_commit() {
         assert_eq!(books.sizes(), Sizes::default(), "all have closed");
         settled(&books);
         assert_eq!(register(&books, &boxes[0].1, "x"), Ok(()));
+    });
+}
+
+/// Row F1: two that share a name, with a place for each: one holds all of its names, the other none.
+#[test]
+fn shuttle_two_reservations_that_share_a_name() {
+    explore(SCHEDULES, || {
+        let books = books(64);
+        let places = Arc::new(Admission::new(2, DEFAULT_RETRY_AFTER));
+        let boxes = [mailbox(), mailbox()];
+        let creators = [("x", "y"), ("z", "x")].map(|(first, second)| {
+            let (books, places) = (Arc::clone(&books), Arc::clone(&places));
+            let (n, at) = if first == "x" { (0, boxes[0].1.clone()) } else { (1, boxes[1].1.clone()) };
+            run(move || {
+                let place = places.admit(0).expect("there are two");
+                let labels = vec![name(first), name(second)];
+                let mut reservation = Reservation::new(Arc::clone(&books), n, labels, None, place);
+                if let Err(error) = reservation.hold() {
+                    return Some(error);
+                }
+                assert_eq!(books.reserved(), 2, "both of its own, and nobody else's");
+                // The second goes, perhaps just before the first would have been refused.
+                if n == 0 {
+                    let record = Record::new(&at, at.id(), &books).expect("it is open");
+                    reservation.commit(&record).expect("they are held");
+                }
+                None
+            })
+        });
+        let [one, two] = creators.map(|c| c.join().unwrap());
+        let of = |error: Option<RegisterError>| match error {
+            Some(RegisterError::NameAlreadyExists { holder, .. }) => Some(holder),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        };
+        let first = boxes[0].1.id();
+        assert_eq!(leads_to(&books, "z"), None);
+        let leads = [leads_to(&books, "x"), leads_to(&books, "y")];
+        match (of(one), of(two)) {
+            (None, None | Some(Holder::Creation)) => assert_eq!(leads, [Some(first); 2]),
+            (None, Some(Holder::Mailbox(by))) => assert_eq!((by, leads), (first, [Some(first); 2])),
+            (Some(Holder::Creation), None) => assert_eq!(leads, [None; 2]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((places.active(), books.reserved()), (0, 0));
+        settled(&books);
+    });
+}
+
+/// Failure modes 14 and 20: a mailbox dies while its name is looked up and wanted for another: it is found, then nobody, then the
+/// other; not itself once its last reference has gone.
+#[test]
+fn shuttle_look_up_and_die_and_register_again() {
+    explore(SCHEDULES, || {
+        let books = books(64);
+        let (a, at_a) = mailbox();
+        let (_b, at_b) = mailbox();
+        let (old, new) = (at_a.id(), at_b.id());
+        register(&books, &at_a, "x").unwrap();
+        drop(at_a);
+        let died = Arc::new(AtomicBool::new(false));
+        let reader = run({
+            let (books, died) = (Arc::clone(&books), Arc::clone(&died));
+            move || {
+                let mut newest = false;
+                for _ in 0..4 {
+                    let has_died = died.load(SeqCst);
+                    let led = leads_to(&books, "x");
+                    assert!(led != Some(old) || !(has_died || newest), "it comes back from the dead");
+                    assert!(led == Some(new) || !newest, "the other has it for good");
+                    newest = led == Some(new);
+                    looked(&books, "x");
+                }
+            }
+        });
+        let registrar = run({
+            let (books, died, at_b) = (Arc::clone(&books), Arc::clone(&died), at_b.clone());
+            move || {
+                loop {
+                    let has_died = died.load(SeqCst);
+                    match register(&books, &at_b, "x") {
+                        Ok(()) => return,
+                        Err(error) => assert!(!has_died, "the name is free: {error}"),
+                    }
+                    thread::yield_now();
+                }
+            }
+        });
+        drop(a);
+        died.store(true, SeqCst);
+        reader.join().unwrap();
+        registrar.join().unwrap();
+        assert_eq!(leads_to(&books, "x"), Some(new));
+        assert_eq!(endings(&books, old), [Ending::new(Outcome::Closed, ExitReason::Normal)]);
+        settled(&books);
     });
 }
 

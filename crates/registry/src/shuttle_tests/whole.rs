@@ -15,6 +15,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -61,8 +62,13 @@ fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) ->
 
 /// Drops a future before one of its polls, or when it is done; what it gave then.
 async fn for_a_while<F: Future>(future: F) -> Option<F::Output> {
+    for_polls(6, future).await
+}
+
+/// The same, before one of so many polls.
+async fn for_polls<F: Future>(most: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    for _ in 0..thread_rng().gen_range(0..6) {
+    for _ in 0..thread_rng().gen_range(0..most) {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
             return Some(output);
         }
@@ -126,6 +132,110 @@ fn shuttle_creations_of_one_name_and_a_caller_who_goes() {
         };
         assert_eq!(registry.id_of("x"), Some(id));
         assert_eq!(registry.entry_by_key("k", "1").map(|entry| entry.id()), Some(id));
+    });
+}
+
+/// Rows F1, F2 and F4: a creation is given up at any point, beside one who looks its name up and an actor that dies. What was
+/// found and is undone has gone from its name before its mailbox closes, and is seen to have ended; name and places are free.
+/// Clause 27.4.
+#[test]
+fn shuttle_a_creation_that_is_dropped_and_a_look_up_and_the_actor() {
+    whole(|registry| async move {
+        let books = Arc::clone(&registry.0.books);
+        let goes = {
+            let registry = registry.clone();
+            let make = async {
+                yield_now().await;
+                let (_mailbox, at) = mailbox();
+                Ok::<_, Infallible>(at)
+            };
+            spawn(async move { for_polls(16, registry.create::<Address<u32>, _, _, _>("x", make)).await })
+        };
+        let finder = {
+            let books = Arc::clone(&books);
+            thread::spawn(move || {
+                let mut found: Option<Arc<Record>> = None;
+                for _ in 0..12 {
+                    looked(&books, "x");
+                    let Some(here) = books.find_name("x", Arc::clone) else { continue };
+                    let has_closed = here.mailbox.has_closed();
+                    let again = books.find_name("x", |record| Arc::ptr_eq(record, &here));
+                    assert!(!has_closed || again.is_none(), "its name goes before it closes");
+                    assert!(found.replace(Arc::clone(&here)).is_none_or(|other| Arc::ptr_eq(&other, &here)));
+                }
+                found
+            })
+        };
+        // (It is up: one that was killed before would be the registry's end.)
+        while registry.insert_many([] as [&Address<u32>; 0]).await.is_err() {}
+        registry.actor().kill();
+        let (gone, found) = (goes.await, finder.join().unwrap());
+        match &gone {
+            Some(Ok(at)) => {
+                assert_eq!(registry.id_of("x"), Some(at.id()));
+                assert!(found.is_none_or(|found| found.id == at.id() && !found.is_gone()));
+            }
+            Some(Err(CreateError::Refused(RegisterError::ActorDied(_)))) => assert!(found.is_none()),
+            None => {
+                while registry.capacity().active_creates > 0 || registry.sizes() != Sizes::default() {
+                    yield_now().await;
+                }
+                if let Some(found) = found {
+                    // (The entry went first.)
+                    while !found.mailbox.has_closed() {
+                        yield_now().await;
+                    }
+                    let undone = Ending::new(Outcome::Abandoned, ExitReason::Normal);
+                    assert!(found.is_gone() && books.find_id(found.id, |_| ()).is_none());
+                    assert_eq!(found.ending().as_ref(), Some(&undone));
+                    assert_eq!(endings(&books, found.id), [undone]);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(gone);
+        assert_eq!(registry.sizes(), Sizes::default());
+        while registry.capacity().active_creates > 0 {
+            yield_now().await;
+        }
+        let places = [(); 4].map(|()| registry.admit().expect("all places are free"));
+        drop(places);
+        let (_again, at) = mailbox();
+        // (The kill may still be on its way.)
+        while let Err(error) = registry.register(&at, "x").await {
+            assert!(matches!(error, RegisterError::ActorDied(_)), "{error:?}");
+        }
+        assert_eq!(registry.id_of("x"), Some(at.id()));
+    });
+}
+
+/// Who keeps what a name led to asks anew once it has been taken off.
+/// Clause 26.10.
+#[test]
+fn shuttle_cached_and_another_mailbox_of_the_same_name() {
+    whole(|registry| async move {
+        let (one, two) = (mailbox(), mailbox());
+        registry.register(&one.1, "x").await.unwrap();
+        let (off, on) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let reader = thread::spawn({
+            let mut cached = registry.cached::<Address<u32>>("x");
+            let (off, on, one, two) = (Arc::clone(&off), Arc::clone(&on), one.1.id(), two.1.id());
+            move || {
+                for _ in 0..4 {
+                    let (was_off, was_on) = (off.load(SeqCst), on.load(SeqCst));
+                    match cached.get().map(Address::id) {
+                        Ok(id) if id == one => assert!(!was_off, "it was taken off"),
+                        Ok(id) => assert_eq!(id, two),
+                        Err(error) => assert!(!was_on, "{error}"),
+                    }
+                }
+            }
+        });
+        assert!(registry.unregister("x"));
+        off.store(true, SeqCst);
+        registry.register(&two.1, "x").await.unwrap();
+        on.store(true, SeqCst);
+        reader.join().unwrap();
     });
 }
 
@@ -200,11 +310,13 @@ fn shuttle_look_up_and_the_last_reference() {
                 drop(registry.find("x", |at: &Address<u32>| at.clone()));
             })
         };
+        let id = last.id();
         drop(last);
         finder.join().unwrap();
         lent.join().unwrap();
         assert!(!registry.contains("x"));
         assert_eq!(registry.sizes(), Sizes::default());
+        assert_eq!(endings(&registry.0.books, id), [Ending::new(Outcome::Closed, ExitReason::Normal)]);
     });
 }
 
