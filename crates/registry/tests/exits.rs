@@ -867,3 +867,20 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert!(refused, "{running:?}");
     assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
 }
+
+/// A defect: the registry ends with its runtime, and a creation that runs in its caller's goes on, holding name and place, for as
+/// long as it likes. (Ended by `shutdown`, or by the drop of the last handle, it would be given up at once.)
+/// Clauses 26.9 and 27.4.
+#[tokio::test]
+async fn a_creation_is_given_up_when_the_runtime_of_its_registry_goes() {
+    let there = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let registry = Registry::builder().runtime(there.handle().clone()).start();
+    let never = pending::<Result<Address<u8>, Infallible>>();
+    let running = begin(registry.creation().name("x").timeout(Duration::MAX).run(never)).await;
+    eventually(AGES, || registry.capacity().queued == 0 && registry.capacity().active_creates == 1).await;
+    there.shutdown_background();
+    eventually(AGES, || registry.ended().is_some()).await;
+    let told: Created = tokio::time::timeout(Duration::from_secs(5), running).await.expect("it is told");
+    assert_eq!(told.unwrap_err(), CreateError::GivenUp);
+    assert_eq!(registry.capacity().active_creates, 0);
+}
