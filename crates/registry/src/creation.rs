@@ -269,8 +269,13 @@ async fn work_on<R, E>(
         Some(Ok(Ok(made))) => commit(&mut held.reservation, made),
     };
     let Held { reservation, tell } = held;
+    if tell.is_closed() {
+        // Nobody waits any more: what was created undoes itself in its drop, before somebody else is admitted in its stead.
+        drop(result);
+        return drop(reservation);
+    }
     drop(reservation);
-    // (Nobody waits any more: what comes back undoes itself in its drop.)
+    // (They may have gone just now.)
     drop(tell.send(result));
 }
 

@@ -171,14 +171,16 @@ impl RegistryBuilder {
         );
         let tasks = TaskTracker::new();
         tasks.close();
-        begin(&runtime, tree.clone(), EndsBooks { books: Arc::clone(&books), actor: actor.clone() });
+        let cancel = CancellationToken::new();
+        let ends = EndsBooks { books: Arc::clone(&books), actor: actor.clone(), cancel: cancel.clone() };
+        begin(&runtime, tree.clone(), ends);
         let registry = Registry(Arc::new(Inner {
             books,
             admission: Arc::new(Admission::new(max, self.retry_after)),
             actor,
             runtime,
             tasks,
-            cancel: CancellationToken::new(),
+            cancel,
             creations: AtomicU64::new(1),
             parent: self.parent,
             tenants: Mutex::default(),
@@ -216,6 +218,8 @@ fn begin(runtime: &Handle, tree: SupervisorRef, guard: EndsBooks) {
 struct EndsBooks {
     books: Arc<Books>,
     actor: ServerRef<RegistryActor>,
+    /// Ends creations that run in runtimes of their own.
+    cancel: CancellationToken,
 }
 
 impl EndsBooks {
@@ -223,6 +227,7 @@ impl EndsBooks {
         if self.books.end(reason) && !reason.is_orderly() {
             tracing::error!(registry = &*self.books.name, %reason, critical = true, "a registry has ended: it answers no more");
         }
+        self.cancel.cancel();
         // Its supervisor has closed it, unless it never came to begin: nobody is to wait for it.
         self.actor.close(reason.clone());
     }
