@@ -9,8 +9,10 @@ use crate::scope::Tenants;
 use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::{ExitReason, Reaper};
-use restante_genserver::{Overflow, Server, ServerRef, Sys};
-use restante_supervisor::{Backoff, Restart, Supervise, Supervisor, SupervisorRef};
+use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
+use restante_supervisor::{
+    Backoff, ChildError, ChildSpec, Reconfigure, Restart, Supervise, Supervisor, SupervisorRef,
+};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -154,15 +156,14 @@ impl RegistryBuilder {
             .build()
             .expect("these settings are valid");
         let actor = server.address();
-        let child = server.child(ActorArgs(Arc::clone(&books))).restart(Restart::Permanent);
+        let child = server.child(ActorArgs(Arc::clone(&books))).id(ACTOR).restart(Restart::Permanent);
         let tree = Supervisor::one_for_one()
             .name(format!("{} supervisor", self.name))
             .intensity(RESTARTS, RESTART_PERIOD)
             // It keeps nothing that could be broken when it begins again; whoever waits for it is not to wait longer.
             .backoff(Backoff::NONE)
-            .child(child)
             .build()
-            .expect("one child has no twin");
+            .expect("no child has no twin");
         tracing::info!(
             registry = &*self.name,
             max_concurrent_creates = max,
@@ -171,7 +172,7 @@ impl RegistryBuilder {
         );
         let tasks = TaskTracker::new();
         tasks.close();
-        begin(&runtime, tree.clone(), EndsBooks { books: Arc::clone(&books), actor: actor.clone() });
+        begin(&runtime, tree.clone(), child, EndsBooks { books: Arc::clone(&books), actor: actor.clone() });
         let registry = Registry(Arc::new(Inner {
             books,
             admission: Arc::new(Admission::new(max, self.retry_after)),
@@ -198,18 +199,41 @@ const RESTARTS: u32 = 100;
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts the tree in its runtime, and tells the books when it has ended.
-fn begin(runtime: &Handle, tree: SupervisorRef, guard: EndsBooks) {
+fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, guard: EndsBooks) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
     rt::spawn(runtime, async move {
         let guard = guard;
-        match tree.start().await {
+        match start(&tree, actor).await {
             Ok(()) => {
                 let exit = tree.join().await;
                 guard.end(&exit.reason);
             }
-            Err(error) => guard.end(&ExitReason::error(error.to_string())),
+            Err(reason) => {
+                guard.end(&reason);
+                tree.kill();
+            }
         }
     });
+}
+
+/// The id of the one child.
+const ACTOR: &str = "actor";
+
+/// Starts the tree, then the actor under it. A tree does not start whose child is killed before it is up, as in OTP; this one is
+/// up by then, and its actor begins again, as it does later.
+async fn start(tree: &SupervisorRef, actor: ChildSpec) -> Result<(), ExitReason> {
+    let told = |error: &dyn fmt::Display| ExitReason::error(error.to_string());
+    tree.start().await.map_err(|error| told(&error))?;
+    tree.reconfigure(Reconfigure::new().add_child(actor)).map_err(|error| told(&error))?;
+    let mut restarts = 0;
+    loop {
+        match tree.restart_child(ACTOR).await {
+            Err(ChildError::Start(StartError::Failed(_))) if restarts < RESTARTS => restarts += 1,
+            // (Up, or its supervisor sees to it.)
+            Ok(_) | Err(ChildError::Running | ChildError::Restarting) => return Ok(()),
+            Err(error) => return Err(told(&error)),
+        }
+    }
 }
 
 /// Ends the books when the tree ends, or the task that would tell of it does with its runtime.

@@ -183,6 +183,25 @@ async fn an_actor_that_dies_is_restarted_over_the_books() {
     nothing_left(&registry).await;
 }
 
+/// Row F5: before its first message, before its `init` is done, before it is polled: wherever the kill comes.
+/// Clause 26.9.
+#[test]
+fn an_actor_that_is_killed_as_it_begins_begins_again() {
+    let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for n in 0..2000 {
+        let registry = Registry::builder().runtime(home.handle().clone()).start();
+        // (As soon as there is something to kill.)
+        while !registry.actor().kill() {
+            std::hint::spin_loop();
+        }
+        let kept = mailbox();
+        while let Err(error) = registry.register_blocking(&kept, "x") {
+            assert!(matches!(error, RegisterError::ActorDied(_)), "{n}: {error}");
+        }
+        assert_eq!((registry.ended(), registry.id_of("x")), (None, Some(kept.id())));
+    }
+}
+
 /// Row F5: more often than its supervisor allows: that is told as critical, and nobody hangs.
 /// Clause 26.9.
 #[tokio::test]
