@@ -1,9 +1,10 @@
 //! Putting mailboxes and names in, by the actor; taking them out, at once.
 
 use crate::actor::{Answer, Ask, Command, Newcomer, Where};
-use crate::admission::Overloaded;
+use crate::admission::{Overloaded, Place};
 use crate::ending::Outcome;
 use crate::error::RegisterError;
+use crate::grant::Granted;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::registry::Registry;
@@ -86,22 +87,10 @@ impl Registry {
         mailboxes: impl IntoIterator<Item = &'a R>,
     ) -> impl Future<Output = Result<Vec<Result<(), RegisterError>>, RegisterError>> + Send {
         let by = Location::caller();
-        let newcomers: Vec<_> = mailboxes.into_iter().map(|mailbox| self.newcomer(mailbox)).collect();
+        let Many { newcomers, closed } = self.many(mailboxes);
         async move {
-            // Those that have closed are not asked for; the others' answers go between theirs.
-            let closed: Vec<Option<RegisterError>> =
-                newcomers.iter().map(|newcomer| newcomer.as_ref().err().cloned()).collect();
-            let newcomers: Vec<Newcomer> = newcomers
-                .into_iter()
-                .flatten()
-                .map(|record| Newcomer { record, labels: Vec::new() })
-                .collect();
             let answers = self.ask(|reply| Ask::InsertMany { newcomers, by, reply }).await?;
-            let mut answers = answers.into_iter().map(|answer| answer.map(crate::grant::Granted::accept));
-            Ok(closed
-                .into_iter()
-                .filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error))))
-                .collect())
+            Ok(closed.with(answers))
         }
     }
 
@@ -109,10 +98,8 @@ impl Registry {
     /// one.
     ///
     /// # Errors
-    /// As [`Registry::register`]; [`RegisterError::Overloaded`] where no place is free.
-    ///
-    /// # Panics
-    /// Where the settings make no mailbox ([`Mailbox::with`]).
+    /// As [`Registry::register`]; [`RegisterError::Overloaded`] where no place is free, and then no mailbox is made;
+    /// [`RegisterError::Settings`] where the settings make none.
     ///
     /// # Cancel safety
     /// Dropped, there is no mailbox.
@@ -122,10 +109,9 @@ impl Registry {
         settings: Settings<M>,
     ) -> impl Future<Output = Result<Mailbox<M>, RegisterError>> + Send {
         let by = Location::caller();
-        let mailbox = Mailbox::with(settings).expect("the settings make a mailbox");
-        let place = self.admit();
+        let made = self.make_mailbox(settings);
         async move {
-            let mut place = place?;
+            let (mut place, mailbox) = made?;
             self.add(self.addition(&mailbox.address(), Vec::new(), by)?).await?;
             place.succeeded();
             Ok(mailbox)
@@ -191,6 +177,24 @@ impl Registry {
     }
 }
 
+/// Mailboxes that are to come in together.
+pub(crate) struct Many {
+    pub(crate) newcomers: Vec<Newcomer>,
+    pub(crate) closed: ClosedOnes,
+}
+
+/// Those of them that have closed, each in its place: they are not asked for.
+pub(crate) struct ClosedOnes(Vec<Option<RegisterError>>);
+
+impl ClosedOnes {
+    /// The others' answers between theirs, accepted.
+    pub(crate) fn with(self, answers: Vec<Answer>) -> Vec<Result<(), RegisterError>> {
+        let mut answers = answers.into_iter().map(|answer| answer.map(Granted::accept));
+        let closed = self.0.into_iter();
+        closed.filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error)))).collect()
+    }
+}
+
 /// What is asked for to be added.
 pub(crate) enum Addition {
     Entry { record: Arc<Record>, labels: Vec<Label>, by: Where },
@@ -199,8 +203,27 @@ pub(crate) enum Addition {
 
 impl Registry {
     /// A place for a creation.
-    pub(crate) fn admit(&self) -> Result<crate::admission::Place, RegisterError> {
-        self.0.admission.admit(self.queued()).map_err(|overloaded| self.overloaded(overloaded))
+    pub(crate) fn admit(&self) -> Result<Place, RegisterError> {
+        self.0.admission.admit(|| self.queued()).map_err(|overloaded| self.overloaded(overloaded))
+    }
+
+    /// A mailbox, and the place for it, which comes first.
+    pub(crate) fn make_mailbox<M: Send + 'static>(
+        &self,
+        settings: Settings<M>,
+    ) -> Result<(Place, Mailbox<M>), RegisterError> {
+        let place = self.admit()?;
+        Ok((place, Mailbox::with(settings)?))
+    }
+
+    pub(crate) fn many<'a, R: Addressable>(&self, mailboxes: impl IntoIterator<Item = &'a R>) -> Many {
+        let (mut newcomers, mut closed) = (Vec::new(), Vec::new());
+        for mailbox in mailboxes {
+            let newcomer = self.newcomer(mailbox);
+            closed.push(newcomer.as_ref().err().cloned());
+            newcomers.extend(newcomer.map(|record| Newcomer { record, labels: Vec::new() }));
+        }
+        Many { newcomers, closed: ClosedOnes(closed) }
     }
 
     fn overloaded(&self, overloaded: Overloaded) -> RegisterError {
@@ -241,8 +264,7 @@ impl Registry {
     }
 
     pub(crate) fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
-        let asked = self.0.actor.call_blocking(|reply| Command(addition.into_ask(reply)));
-        asked.map_err(|error| self.refused(error))??.accept();
+        self.ask_blocking(|reply| addition.into_ask(reply))??.accept();
         Ok(())
     }
 
@@ -252,6 +274,15 @@ impl Registry {
         make: impl FnOnce(Reply<T>) -> Ask + Send,
     ) -> Result<T, RegisterError> {
         let asked = self.0.actor.call(|reply| Command(make(reply))).await;
+        asked.map_err(|error| self.refused(error))
+    }
+
+    /// Asks the actor from a plain thread.
+    pub(crate) fn ask_blocking<T: Send>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, RegisterError> {
+        let asked = self.0.actor.call_blocking(|reply| Command(make(reply)));
         asked.map_err(|error| self.refused(error))
     }
 

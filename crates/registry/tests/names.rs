@@ -4,7 +4,9 @@ use crate::support::{Ask, Counter, Idle, counts as sizes};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{ServerRef, start};
-use restante_registry::{Holder, InvalidName, LookupError, Outcome, RegisterError, Registry};
+use restante_registry::{
+    CallToError, Holder, InvalidName, LookupError, Name, Outcome, RegisterError, Registry,
+};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
@@ -84,6 +86,41 @@ async fn a_failed_look_up_says_why() {
     let closed = registry.whereis::<ServerRef<Counter>>("config").unwrap_err();
     let LookupError::Closed { ending, .. } = closed else { panic!("{closed}") };
     assert_eq!((ending.outcome, ending.reason), (Outcome::Closed, ExitReason::shutdown_with("done")));
+}
+
+/// Whatever one does with a name, a typed one does: in the current registry, or in one that is named.
+#[tokio::test]
+async fn a_typed_name_does_what_a_name_does() {
+    const COUNTER: Name<Counter> = Name::new("typed");
+    const OTHER: Name<Idle> = Name::new("typed");
+    let (registry, elsewhere) = (Registry::start(), Registry::start());
+    let counter = start::<Counter>(1).await.unwrap();
+    let id = counter.id();
+    let mut before = COUNTER.of(&elsewhere).cached();
+    registry
+        .enter(async {
+            assert!(COUNTER.find(|_| ()).is_none());
+            assert!(matches!(
+                COUNTER.call(Ask::Get).await,
+                Err(CallToError::Lookup(LookupError::NotFound(_)))
+            ));
+            COUNTER.register(&counter).await.unwrap();
+            COUNTER.cast(2).unwrap();
+            assert_eq!(COUNTER.call(Ask::Get).await.unwrap(), 3);
+            assert_eq!(COUNTER.find(ServerRef::id), Some(id));
+            assert_eq!(COUNTER.cached().get().unwrap().id(), id);
+            assert!(OTHER.find(|_| ()).is_none() && OTHER.cached().get().is_err());
+            let crashed = COUNTER.call(Ask::Crash).await;
+            assert!(matches!(crashed, Err(CallToError::Call(_))), "{crashed:?}");
+        })
+        .await;
+    assert!(COUNTER.of(&elsewhere).find(|_| ()).is_none() && before.get().is_err());
+    let counter = start::<Counter>(1).await.unwrap();
+    COUNTER.of(&elsewhere).register(&counter).await.unwrap();
+    assert_eq!(COUNTER.of(&elsewhere).call(Ask::Get).await.unwrap(), 1);
+    assert_eq!(COUNTER.of(&elsewhere).find(ServerRef::id), Some(counter.id()));
+    assert_eq!(before.get().unwrap().id(), counter.id());
+    assert_eq!(COUNTER.find(|_| ()), None, "the global one");
 }
 
 /// Rows 14 and 15 of the failure modes: a name is free before anybody hears of the end.
