@@ -78,7 +78,7 @@ impl GenServer for RegistryActor {
             }
             Ask::AddLabel { id, label, by, reply } => {
                 let added = self.books.add_label(id, &label, Some(by));
-                reply.send(added.map(|record| Granted::new(&self.books, record, vec![label], Some(by))));
+                reply.send(added.map(|put| Granted::new(&self.books, put, vec![label], Some(by))));
             }
             Ask::Begin { job, reply } => {
                 if let Some(job) = job.take() {

@@ -22,6 +22,7 @@
 //! What deliberately does not live here: who is admitted ([`crate::admission`]), and waiting.
 
 mod graves;
+mod recalled;
 mod repair;
 mod section;
 mod writes;
@@ -36,6 +37,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::tracked::TrackedNames;
 use foldhash::fast::RandomState;
 use graves::Graves;
+use recalled::Recalled;
 use restante_core::{ExitReason, Reaper, drop_quietly};
 use std::collections::HashMap;
 use std::panic::Location;
@@ -44,6 +46,12 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub(crate) type By = Option<&'static Location<'static>>;
+
+/// What was put in: the record that is in for the mailbox, and the number of the first change after it.
+pub(crate) struct Put {
+    pub(crate) record: Arc<Record>,
+    pub(crate) number: u64,
+}
 
 pub(crate) struct Books {
     /// For people.
@@ -68,6 +76,7 @@ struct Ledger {
     /// Names and keys that creations hold, by the creation's number.
     reserved: HashMap<Label, u64>,
     graves: Graves,
+    recalled: Recalled,
     /// No creation and no mailbox comes in any more.
     ended: Option<ExitReason>,
     /// What test kits look at; empty elsewhere.
@@ -89,6 +98,7 @@ impl Books {
                 history: History::new(history),
                 reserved: HashMap::new(),
                 graves: Graves::new(),
+                recalled: Recalled::default(),
                 ended: None,
                 tracked: TrackedNames::new(),
             }),
@@ -130,6 +140,11 @@ impl Books {
     /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
         walk(&self.ids, |_, record| f(record))
+    }
+
+    /// The same of keys.
+    pub(crate) fn each_key(&self, f: impl FnMut(&SecondaryKey, &Arc<Record>) -> bool) -> bool {
+        walk(&self.keys, f)
     }
 
     /// The same of names.

@@ -18,7 +18,7 @@
 //! The actor's death concerns none of these: what is queued waits for its next incarnation, what is held goes on.
 
 use crate::admission::Place;
-use crate::books::{Books, By};
+use crate::books::{Books, By, Put};
 use crate::ending::{Ending, Outcome};
 use crate::error::{CreateError, RegisterError};
 use crate::grant::Granted;
@@ -63,7 +63,7 @@ impl Reservation {
     }
 
     /// The mailbox comes in under the names that are held.
-    pub(crate) fn commit(&mut self, record: &Arc<Record>) -> Result<Arc<Record>, RegisterError> {
+    pub(crate) fn commit(&mut self, record: &Arc<Record>) -> Result<Put, RegisterError> {
         let inserted = self.books.insert(record, &self.labels, Some(self.number), self.by)?;
         self.held = false;
         if let Some(place) = &mut self.place {
@@ -284,9 +284,9 @@ fn commit<R: Addressable, E>(
         return Err(closed(&mailbox));
     };
     match reservation.commit(&record) {
-        Ok(record) => {
-            let labels = std::mem::take(&mut reservation.labels);
-            let granted = Granted::new(&books, Arc::clone(&record), labels, reservation.by);
+        Ok(put) => {
+            let (record, labels) = (Arc::clone(&put.record), std::mem::take(&mut reservation.labels));
+            let granted = Granted::new(&books, put, labels, reservation.by);
             let dowry = Untaken { dowry: Some(dowry), record, books };
             Ok(Created { granted, dowry, mailbox })
         }

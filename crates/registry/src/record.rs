@@ -1,6 +1,6 @@
 //! What a registry keeps of one mailbox.
 //!
-//! Who may touch what: `labels`, `gone` and `grants` are written under the registry's writers' lock only, and read by anybody at any
+//! Who may touch what: `labels`, `gone` and `grants` are written under the registry's writers' lock only (`pending` falls outside), and read by anybody at any
 //! time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours. The record keeps
 //! the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::ending::{Ending, Outcome};
 use crate::name_text::NameText;
 use crate::secondary::SecondaryKey;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering, lock};
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use restante_core::addressable::{Lent, OnClose};
@@ -76,6 +76,8 @@ pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     gone: AtomicBool,
     /// Additions that brought it in or labels to it, and were not taken back.
     grants: AtomicUsize,
+    /// Those of them that are on their way to whoever asked.
+    pending: AtomicU32,
     labels: ArcSwapOption<Labels>,
     hold: Mutex<Hold>,
     pub(crate) mailbox: H,
@@ -128,6 +130,7 @@ impl<R: Addressable> Record<Lent<R>> {
             books: Arc::downgrade(books),
             gone: AtomicBool::new(false),
             grants: AtomicUsize::new(0),
+            pending: AtomicU32::new(0),
             labels: ArcSwapOption::empty(),
             hold: Mutex::new(Hold::Empty),
             mailbox: Lent::new(of),
@@ -161,10 +164,22 @@ impl Record {
     /// Under the writers' lock: one addition more.
     pub(crate) fn grant(&self) {
         self.grants.fetch_add(1, Ordering::Relaxed);
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has come to whoever asked: nobody takes it back.
+    pub(crate) fn granted(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether one may be taken back yet. Under the writers' lock: what is not pending now has been taken for good.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
     }
 
     /// Under the writers' lock: one less; true for the last.
     pub(crate) fn take_back(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
         self.grants.fetch_sub(1, Ordering::Relaxed) == 1
     }
 

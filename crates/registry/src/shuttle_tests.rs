@@ -54,8 +54,8 @@ fn name(text: &str) -> Label {
 fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Granted, RegisterError> {
     let id = at.id();
     let record = Record::new(at, id, books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
-    let record = books.insert(&record, labels, None, None)?;
-    Ok(Granted::new(books, record, labels.to_vec(), None))
+    let put = books.insert(&record, labels, None, None)?;
+    Ok(Granted::new(books, put, labels.to_vec(), None))
 }
 
 fn register(books: &Arc<Books>, at: &Address<u32>, text: &str) -> Result<(), RegisterError> {

@@ -5,7 +5,7 @@
 #[cfg(not(shuttle))]
 use std::sync::PoisonError;
 
-pub(crate) use restante_core::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use restante_core::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 #[cfg(not(shuttle))]

@@ -93,8 +93,12 @@ impl Section<'_> {
     }
 
     /// Takes a label off the mailbox that has it.
-    pub(super) fn take_off(&mut self, record: &Record, label: &Label, ending: Option<&Ending>) {
+    pub(super) fn take_off(&mut self, record: &Arc<Record>, label: &Label, ending: Option<&Ending>) {
         let before = self.books.sizes();
+        if ending.is_none() {
+            let number = self.ledger.history.next();
+            self.ledger.recalled.note(record, label, number);
+        }
         match label {
             Label::Name(name) => {
                 self.books.names.remove_sync(&**name);

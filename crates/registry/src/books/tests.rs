@@ -1,9 +1,10 @@
 //! Indexes that are broken on purpose, which no operation does, and their repair.
 
 use super::*;
-use crate::change::Change;
+use crate::change::{Change, What};
 use crate::consistency::Repaired;
 use crate::ending::Outcome;
+use crate::grant::Granted;
 use crate::snapshot::Snapshot;
 use restante_core::{Address, Mailbox};
 
@@ -20,7 +21,7 @@ fn named(books: &Arc<Books>, names: &[&str]) -> (Address<u8>, Arc<Record>) {
     let at = Mailbox::new().address();
     let record = Record::new(&at, at.id(), books).unwrap();
     let labels: Vec<_> = names.iter().map(|name| Label::Name(text(name))).collect();
-    let record = books.insert(&record, &labels, None, None).unwrap();
+    let record = books.insert(&record, &labels, None, None).unwrap().record;
     (at, record)
 }
 
@@ -42,14 +43,39 @@ fn repair(books: &Books) -> (Repaired, Vec<String>) {
     assert_eq!(books.sizes(), now.sizes());
     assert!(books.validate().is_consistent());
     assert_eq!(books.repair(), Repaired::default(), "once is enough");
-    (
-        repaired,
-        told.iter().map(|change| format!("{} {}", change.operation(), change.name().unwrap())).collect(),
-    )
+    (repaired, told.iter().map(|change| format!("{} {}", change.operation(), about(change))).collect())
+}
+
+fn about(change: &Change) -> String {
+    match &change.what {
+        What::KeyAdded(key) | What::KeyRemoved(key, _) => key.key.to_string(),
+        _ => change.name().unwrap().to_string(),
+    }
 }
 
 fn count(added: usize, removed: usize, doubled: usize) -> Repaired {
-    Repaired { added, removed, doubled }
+    Repaired { added, removed, doubled, ..Repaired::default() }
+}
+
+fn count_keys(keys_added: usize, keys_removed: usize, keys_doubled: usize) -> Repaired {
+    Repaired { keys_added, keys_removed, keys_doubled, ..Repaired::default() }
+}
+
+fn key(key: &str) -> SecondaryKey {
+    SecondaryKey::new("kind", key)
+}
+
+/// A mailbox that is in with these keys.
+fn keyed(books: &Arc<Books>, keys: &[&str]) -> (Address<u8>, Arc<Record>) {
+    let (at, record) = named(books, &[]);
+    for k in keys {
+        books.add_label(at.id(), &Label::Key(key(k)), None).unwrap();
+    }
+    (at, record)
+}
+
+fn holds_key(books: &Books, key: &str) -> Option<Uuid> {
+    books.find_key("kind", key, |record| record.id)
 }
 
 /// Row B8.
@@ -130,6 +156,101 @@ async fn a_name_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
     assert_eq!(record.labels().unwrap().names, ["other"]);
     assert!(books.remove(other.id(), Outcome::Removed, ExitReason::Normal, None));
     assert_eq!(books.sizes(), Sizes { mailboxes: 1, names: 1 });
+}
+
+/// Row B8, of keys.
+#[tokio::test]
+async fn a_key_whose_mailbox_is_not_there_or_has_it_not_is_taken_off() {
+    let books = books();
+    let (at, record) = keyed(&books, &["its own"]);
+    let elsewhere = Mailbox::<u8>::new().address();
+    let stranger = Record::new(&elsewhere, elsewhere.id(), &books).unwrap();
+    books.keys.insert_sync(key("lost"), stranger).unwrap();
+    books.keys.insert_sync(key("not its own"), record).unwrap();
+    let found = books.validate();
+    assert_eq!(found.orphaned_keys, [(key("lost"), elsewhere.id()), (key("not its own"), at.id())]);
+    assert!(!found.is_consistent() && found.missing_keys.is_empty());
+    let (repaired, mut told) = repair(&books);
+    told.sort_unstable();
+    assert_eq!(
+        (repaired, told),
+        (count_keys(0, 2, 0), vec!["remove_key lost".into(), "remove_key not its own".into()])
+    );
+    assert_eq!((holds_key(&books, "lost"), holds_key(&books, "its own")), (None, Some(at.id())));
+}
+
+/// Row B8, of keys.
+#[tokio::test]
+async fn a_key_that_is_missing_is_put_in_again() {
+    let books = books();
+    let (at, _) = keyed(&books, &["a", "b"]);
+    assert!(books.keys.remove_sync(&key("b")));
+    let found = books.validate();
+    assert_eq!((&found.missing_keys, found.is_consistent()), (&vec![(key("b"), at.id())], false));
+    assert_eq!(repair(&books), (count_keys(1, 0, 0), vec!["add_key b".into()]));
+    assert_eq!(holds_key(&books, "b"), Some(at.id()));
+}
+
+#[tokio::test]
+async fn a_key_that_leads_to_another_leads_back() {
+    let books = books();
+    let (at, _) = keyed(&books, &["mine"]);
+    let (other, record) = keyed(&books, &[]);
+    books.keys.remove_sync(&key("mine"));
+    books.keys.insert_sync(key("mine"), record).unwrap();
+    let found = books.validate();
+    assert_eq!(found.orphaned_keys, [(key("mine"), other.id())]);
+    assert_eq!(found.missing_keys, [(key("mine"), at.id())]);
+    assert_eq!(repair(&books).0, count_keys(1, 1, 0));
+    assert_eq!(holds_key(&books, "mine"), Some(at.id()));
+}
+
+#[tokio::test]
+async fn a_key_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
+    let books = books();
+    let (at, _) = keyed(&books, &["mine"]);
+    let (other, record) = keyed(&books, &["other"]);
+    record.relabel(|labels| labels.keys.push(key("mine")));
+    assert_eq!(books.validate().missing_keys, [(key("mine"), other.id())]);
+    assert_eq!(repair(&books), (count_keys(0, 0, 1), vec![]));
+    assert_eq!(holds_key(&books, "mine"), Some(at.id()));
+    assert_eq!(record.labels().unwrap().keys, [key("other")]);
+}
+
+/// A label that nobody took is taken off again, unless it was taken off meanwhile and put on by another, on the same mailbox.
+/// Clause 26.2.
+#[tokio::test]
+async fn an_undo_leaves_alone_what_another_has_put_on_since() {
+    let books = books();
+    let (at, _) = named(&books, &["kept"]);
+    for label in [Label::Name(text("x")), Label::Key(key("x"))] {
+        let add = || {
+            let put = books.add_label(at.id(), &label, None).unwrap();
+            Granted::new(&books, put, vec![label.clone()], None)
+        };
+        let is_on = || books.holder(&label).is_some();
+        let mine = add();
+        assert!(books.remove_label(&label, None));
+        add().accept();
+        drop(mine);
+        assert!(is_on(), "it is the other's");
+        // The same on the way, and then the other is undone as well; the last one is nobody else's.
+        let first = add_after(&books, &label, &add);
+        let second = add_after(&books, &label, &add);
+        drop(first);
+        assert!(is_on());
+        drop(second);
+        assert!(!is_on());
+        drop(add());
+        assert!(!is_on(), "what was taken off before is not counted");
+    }
+    assert_eq!(books.find_name("kept", |record| record.id), Some(at.id()));
+}
+
+/// Adds it, after it was taken off.
+fn add_after(books: &Books, label: &Label, add: &dyn Fn() -> Granted) -> Granted {
+    assert!(books.remove_label(label, None));
+    add()
 }
 
 /// What is right stays as it is, and nobody is told anything.

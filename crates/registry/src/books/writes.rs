@@ -1,6 +1,6 @@
 //! What can be done to the books: a section each.
 
-use super::{Books, By};
+use super::{Books, By, Put};
 use crate::ending::Outcome;
 use crate::error::RegisterError;
 use crate::name_text::NameText;
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 impl Books {
-    /// A mailbox comes in, under these labels: all or nothing. The record that is in for it, which has counted the grant.
+    /// A mailbox comes in, under these labels: all or nothing. What is in for it has counted the grant.
     pub(crate) fn insert(
         &self,
         record: &Arc<Record>,
         labels: &[Label],
         creation: Option<u64>,
         by: By,
-    ) -> Result<Arc<Record>, RegisterError> {
+    ) -> Result<Put, RegisterError> {
         self.write(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
@@ -31,23 +31,24 @@ impl Books {
                 }
                 section.put_on(&record, label);
             }
-            Ok(record)
+            Ok(Put { record, number: section.ledger.history.next() })
         })
     }
 
-    /// One label more for a mailbox that is in; its record, which has counted the grant.
-    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Arc<Record>, RegisterError> {
+    /// One label more for a mailbox that is in; its record has counted the grant.
+    pub(crate) fn add_label(&self, id: Uuid, label: &Label, by: By) -> Result<Put, RegisterError> {
         self.write(by, |section| {
             let record = section.known(id)?;
             section.make_free(label, None)?;
             record.grant();
             section.put_on(&record, label);
-            Ok(record)
+            Ok(Put { record, number: section.ledger.history.next() })
         })
     }
 
-    /// Takes back a grant that nobody took: its labels; and with the last grant the mailbox.
-    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
+    /// Takes back a grant that nobody took, and that was put in before the change of this number: its labels; and with the last
+    /// grant the mailbox.
+    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label], number: u64) {
         self.write(None, |section| {
             if record.is_gone() {
                 return;
@@ -56,9 +57,13 @@ impl Books {
                 section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
                 return;
             }
-            // (What was taken off meanwhile may be another's.)
-            let its = |label: &&Label| self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
-            labels.iter().filter(its).for_each(|label| section.take_off(record, label, None));
+            for label in labels {
+                let on_it = self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
+                // (What was taken off meanwhile, and put on again, is another's.)
+                if on_it && !section.ledger.recalled.since(record, label, number) {
+                    section.take_off(record, label, None);
+                }
+            }
         });
     }
 

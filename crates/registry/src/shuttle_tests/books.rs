@@ -193,7 +193,7 @@ fn shuttle_two_names_of_one_mailbox_and_a_caller_who_goes() {
             let books = Arc::clone(&books);
             let label = Label::Key(SecondaryKey::new("k", "1"));
             move || match books.add_label(id, &label, None) {
-                Ok(record) => Granted::new(&books, record, vec![label], None).accept(),
+                Ok(put) => Granted::new(&books, put, vec![label], None).accept(),
                 Err(error) => assert_eq!(error, RegisterError::MailboxDoesNotExist(id)),
             }
         });
