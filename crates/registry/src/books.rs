@@ -33,7 +33,7 @@ use crate::index::{HashIndex, walk};
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{KeyRef, Label, SecondaryKey};
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use crate::tracked::TrackedNames;
 use foldhash::fast::RandomState;
 use graves::Graves;
@@ -63,6 +63,8 @@ pub(crate) struct Books {
     named: AtomicU64,
     /// How often a name was taken off: whoever keeps what it found looks again when this has changed.
     pub(crate) removals: AtomicU64,
+    /// How often its actor has asked for it to be looked through, since that was begun; 0: nobody looks.
+    pub(crate) looks: AtomicUsize,
     writers: Mutex<Ledger>,
     /// Rung after every section that changed something.
     pub(crate) changed: Notify,
@@ -94,6 +96,7 @@ impl Books {
             mailboxes: AtomicU64::new(0),
             named: AtomicU64::new(0),
             removals: AtomicU64::new(0),
+            looks: AtomicUsize::new(0),
             writers: Mutex::new(Ledger {
                 history: History::new(history),
                 reserved: HashMap::new(),

@@ -88,6 +88,45 @@ async fn a_failed_look_up_says_why() {
     assert_eq!((ending.outcome, ending.reason), (Outcome::Closed, ExitReason::shutdown_with("done")));
 }
 
+/// A failed look-up compares beginnings, and no name with one of quite another length: neither long names nor a long text make it
+/// slow. (Uncut, these comparisons would take hours.)
+#[tokio::test]
+async fn a_failed_look_up_is_quick_whatever_the_lengths() {
+    let registry = Registry::start();
+    let kept = Mailbox::<u8>::new().address();
+    let long = "long/".repeat(100_000);
+    for n in 0..200 {
+        registry.register(&kept, format!("{n}/{long}")).await.unwrap();
+    }
+    registry.register(&kept, "short").await.unwrap();
+    let nearest = |whom: &str| match registry.whereis::<Address<u8>>(whom) {
+        Err(LookupError::NotFound(absent)) => absent.nearest,
+        other => panic!("{other:?}"),
+    };
+    assert!(nearest(&format!("7/{long}!"))[0].starts_with("7/long"));
+    assert_eq!(nearest("shrt"), ["short"]);
+    assert!(nearest("s").is_empty(), "of quite another length");
+}
+
+/// Clause 26.6: the last to have it is found however many changes have come since, as long as the history has it.
+#[tokio::test]
+async fn an_end_is_remembered_over_many_changes() {
+    let registry = Registry::builder().history(500).start();
+    let first = Mailbox::<u8>::new().address();
+    registry.register(&first, "first").await.unwrap();
+    drop(first);
+    let kept = Mailbox::<u8>::new().address();
+    let found = || registry.whereis::<Address<u8>>("first").unwrap_err();
+    for n in 0..495 {
+        registry.register(&kept, n.to_string()).await.unwrap();
+        assert!(matches!(found(), LookupError::Closed { .. }), "{n}: {}", found());
+    }
+    for n in 495..500 {
+        registry.register(&kept, n.to_string()).await.unwrap();
+    }
+    assert!(matches!(found(), LookupError::NotFound(_)), "{}", found());
+}
+
 /// Whatever one does with a name, a typed one does: in the current registry, or in one that is named.
 #[tokio::test]
 async fn a_typed_name_does_what_a_name_does() {

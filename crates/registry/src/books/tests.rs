@@ -5,6 +5,7 @@ use crate::change::{Change, What};
 use crate::consistency::Repaired;
 use crate::ending::Outcome;
 use crate::grant::Granted;
+use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use restante_core::{Address, Mailbox};
 
@@ -215,6 +216,38 @@ async fn a_key_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
     assert_eq!(repair(&books), (count_keys(0, 0, 1), vec![]));
     assert_eq!(holds_key(&books, "mine"), Some(at.id()));
     assert_eq!(record.labels().unwrap().keys, [key("other")]);
+}
+
+/// An actor that begins again serves at once; the books are looked through beside it, and repaired.
+/// Clause 26.12.
+#[test]
+fn a_new_actor_serves_while_the_books_are_looked_through() {
+    let home = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let registry = Registry::builder().runtime(home.handle().clone()).start();
+    let kept = Mailbox::<u8>::new().address();
+    registry.register_blocking(&kept, "lost").unwrap();
+    assert!(registry.0.books.names.remove_sync("lost"));
+    // The one thread for it is taken.
+    let (let_go, taken) = std::sync::mpsc::channel::<()>();
+    home.spawn_blocking(move || taken.recv().unwrap_err());
+    for n in 0..3 {
+        assert!(registry.actor().kill());
+        while let Err(error) = registry.register_blocking(&kept, format!("{n}")) {
+            assert!(matches!(error, crate::RegisterError::ActorDied(_)), "{error}");
+        }
+    }
+    assert!(!registry.contains("lost"), "nobody has looked yet");
+    drop(let_go);
+    while !registry.contains("lost") {
+        std::thread::yield_now();
+    }
+    assert!(registry.shutdown_blocking(std::time::Duration::from_secs(60)).unwrap().is_clean());
+    assert_eq!(registry.0.books.looks.load(Ordering::Relaxed), 0);
 }
 
 /// A label that nobody took is taken off again, unless it was taken off meanwhile and put on by another, on the same mailbox.
