@@ -8,6 +8,8 @@ use crate::addition::{Addition, Answer};
 use crate::books::Books;
 use crate::creation::{Queued, Running};
 use crate::error::RegisterError;
+use crate::rt;
+use crate::sync::Ordering;
 use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Step};
 use std::fmt;
 use std::panic::Location;
@@ -46,11 +48,7 @@ impl GenServer for RegistryActor {
         if incarnation > 1 {
             let sizes = books.sizes();
             tracing::error!(registry = &*books.name, incarnation, %sizes, "a registry's actor died: it goes on over its books");
-            let found = books.validate();
-            if !found.is_consistent() {
-                let repaired = books.repair();
-                tracing::error!(registry = &*books.name, ?found, ?repaired, "the books were inconsistent");
-            }
+            look_through(&books);
         }
         Ok(Init::ok(Self { books }))
     }
@@ -76,6 +74,28 @@ impl GenServer for RegistryActor {
     fn call_name(call: &Command) -> &'static str {
         call.0.name()
     }
+}
+
+/// Looks the books through, and repairs what is wrong: beside the actor, which serves meanwhile, since of a million names it
+/// takes seconds. Where somebody does so already, he begins again when he is done. (The registry's end waits for it.)
+fn look_through(books: &Arc<Books>) {
+    if books.looks.fetch_add(1, Ordering::AcqRel) > 0 {
+        return;
+    }
+    let looks = Arc::clone(books);
+    rt::beside(&books.reaper, move || {
+        loop {
+            let asked = looks.looks.load(Ordering::Acquire);
+            let found = looks.validate();
+            if !found.is_consistent() {
+                let repaired = looks.repair();
+                tracing::error!(registry = &*looks.name, ?found, ?repaired, "the books were inconsistent");
+            }
+            if looks.looks.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
+        }
+    });
 }
 
 impl Ask {

@@ -27,11 +27,11 @@ enum Target {
     Id(Uuid),
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Stage {
     Asked,
-    /// In effect. The target is the record, which has counted it ([`Record::grant`]).
-    Granted,
+    /// In effect, since before the change of this number. The target is the record, which has counted it ([`Record::grant`]).
+    Granted(u64),
     Accepted,
 }
 
@@ -52,15 +52,15 @@ impl Addition {
         Self::new(Target::Id(id), labels, by, Stage::Asked)
     }
 
-    /// It is in effect, and the record has counted it.
-    pub(crate) fn granted(record: Arc<Record>, labels: FewLabels, by: By) -> Box<Self> {
-        Self::new(Target::Record(record), labels, by, Stage::Granted)
+    /// It is in effect, since before the change of this number, and the record has counted it.
+    pub(crate) fn granted(record: Arc<Record>, labels: FewLabels, number: u64, by: By) -> Box<Self> {
+        Self::new(Target::Record(record), labels, by, Stage::Granted(number))
     }
 
     /// Puts it into effect: all or nothing.
     pub(crate) fn perform(mut self: Box<Self>, books: &Arc<Books>) -> Answer {
         let Self { to, labels, by, .. } = &mut *self;
-        match to {
+        let number = match to {
             Target::Record(record) => {
                 let mut inserted = books.insert(record, labels, None, *by);
                 if let Err(RegisterError::MailboxDoesNotExist(_)) = inserted
@@ -70,11 +70,15 @@ impl Addition {
                     *record = again;
                     inserted = books.insert(record, labels, None, *by);
                 }
-                inserted?;
+                inserted?
             }
-            Target::Id(id) => *to = Target::Record(books.add_labels(*id, labels, *by)?),
-        }
-        self.stage = Stage::Granted;
+            Target::Id(id) => {
+                let (record, number) = books.add_labels(*id, labels, *by)?;
+                *to = Target::Record(record);
+                number
+            }
+        };
+        self.stage = Stage::Granted(number);
         Ok(self)
     }
 
@@ -92,11 +96,10 @@ impl Addition {
 
 impl Drop for Addition {
     fn drop(&mut self) {
-        if self.stage == Stage::Granted
-            && let Target::Record(record) = &self.to
+        if let (Stage::Granted(number), Target::Record(record)) = (self.stage, &self.to)
             && let Some(books) = record.books()
         {
-            books.take_back(record, &self.labels);
+            books.take_back(record, &self.labels, number);
         }
     }
 }

@@ -121,8 +121,8 @@ impl Admission {
         self.max.swap(max, Ordering::Relaxed)
     }
 
-    /// Takes a place, or none.
-    pub(crate) fn admit(self: &Arc<Self>, queued: usize) -> Result<Place, Overloaded> {
+    /// Takes a place, or none. How many commands wait is asked for a refusal only: it is a look into the actor's mailbox.
+    pub(crate) fn admit(self: &Arc<Self>, queued: impl FnOnce() -> usize) -> Result<Place, Overloaded> {
         let max = self.max();
         // Nothing is published by the count: relaxed.
         let taken = self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |active| {
@@ -130,7 +130,7 @@ impl Admission {
         });
         match taken {
             Ok(_) => Ok(Place { of: Arc::clone(self), since: clock::now(), used: Used::No }),
-            Err(active) => Err(self.refuse(active, queued)),
+            Err(active) => Err(self.refuse(active, queued())),
         }
     }
 
@@ -250,33 +250,38 @@ mod tests {
     #[test]
     fn a_place_is_free_again_however_it_is_dropped() {
         let places = Arc::new(Admission::new(2, DEFAULT_RETRY_AFTER));
-        let mut first = places.admit(0).unwrap();
-        let mut second = places.admit(0).unwrap();
-        let refused = places.admit(7).unwrap_err();
+        let mut first = places.admit(unasked).unwrap();
+        let mut second = places.admit(unasked).unwrap();
+        let refused = places.admit(|| 7).unwrap_err();
         assert_eq!((refused.active, refused.max, refused.queued), (2, 2, 7));
         first.begun();
         second.succeeded();
         drop((first, second));
         // One that nobody began with is no creation.
-        drop(places.admit(0).unwrap());
+        drop(places.admit(unasked).unwrap());
         let capacity = places.capacity(0);
         assert_eq!((capacity.active_creates, capacity.total_creates), (0, 2));
         assert_eq!((capacity.total_failures, capacity.total_refusals), (1, 1));
         assert!(capacity.average_create_time.is_some());
     }
 
+    /// For where nobody is refused, and nobody is to ask.
+    fn unasked() -> usize {
+        panic!("only a refusal says how many wait")
+    }
+
     #[test]
     fn a_limit_that_is_lowered_lets_be_what_is_under_way() {
         let places = Arc::new(Admission::new(2, DEFAULT_RETRY_AFTER));
-        let both = [places.admit(0).unwrap(), places.admit(0).unwrap()];
+        let both = [places.admit(unasked).unwrap(), places.admit(unasked).unwrap()];
         assert_eq!(places.set_max(1), 2);
         assert_eq!(places.capacity(0).load_percentage, 200);
-        assert!(places.admit(0).is_err());
+        assert!(places.admit(|| 0).is_err());
         drop(both);
-        assert!(places.admit(0).is_ok());
+        assert!(places.admit(unasked).is_ok());
         places.set_max(0);
         assert_eq!(places.capacity(0).load_percentage, 100);
-        assert!(places.admit(0).is_err());
+        assert!(places.admit(|| 0).is_err());
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Additions from plain threads. Inside a runtime they answer [`RegisterError::WouldBlock`] and do nothing.
-//! (A slow creation has its own: [`Creation::run_blocking`](crate::Creation::run_blocking).)
+//! (What has a room of its own has its twin there: [`Creation::run_blocking`](crate::Creation::run_blocking),
+//! [`Registry::create_with_retry_blocking`], [`Registry::shutdown_blocking`].)
 
+use crate::actor::Ask;
 use crate::addition::Addition;
 use crate::error::RegisterError;
+use crate::name_text::NameText;
+use crate::register::Many;
 
 use crate::registry::Registry;
 use crate::secondary::{FewLabels, Label, SecondaryKey};
@@ -25,6 +29,16 @@ impl Registry {
         self.add_blocking(self.registration(mailbox, name, Location::caller())?)
     }
 
+    /// [`Registry::register_id`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Registry::register_id`] and [`Registry::register_blocking`].
+    #[track_caller]
+    pub fn register_id_blocking(&self, id: Uuid, name: impl AsRef<str>) -> Result<(), RegisterError> {
+        let label = Label::Name(NameText::new(name)?);
+        self.add_blocking(Addition::to_id(id, FewLabels::from([label]), Some(Location::caller())))
+    }
+
     /// [`Registry::insert`] from a plain thread.
     ///
     /// # Errors
@@ -34,20 +48,30 @@ impl Registry {
         self.add_blocking(self.addition(mailbox, FewLabels::new(), Location::caller())?)
     }
 
+    /// [`Registry::insert_many`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Registry::insert_many`] and [`Registry::register_blocking`].
+    #[track_caller]
+    pub fn insert_many_blocking<'a, R: Addressable>(
+        &self,
+        mailboxes: impl IntoIterator<Item = &'a R>,
+    ) -> Result<Vec<Result<(), RegisterError>>, RegisterError> {
+        let Many { additions, closed } = self.many(mailboxes, Location::caller());
+        let answers = self.ask_blocking(|reply| Ask::AddMany { additions, reply })?;
+        Ok(closed.with(answers))
+    }
+
     /// [`Registry::create_mailbox`] from a plain thread.
     ///
     /// # Errors
     /// As [`Registry::create_mailbox`] and [`Registry::register_blocking`].
-    ///
-    /// # Panics
-    /// As [`Registry::create_mailbox`].
     #[track_caller]
     pub fn create_mailbox_blocking<M: Send + 'static>(
         &self,
         settings: Settings<M>,
     ) -> Result<Mailbox<M>, RegisterError> {
-        let mailbox = Mailbox::with(settings).expect("the settings make a mailbox");
-        let mut place = self.admit()?;
+        let (mut place, mailbox) = self.make_mailbox(settings)?;
         self.insert_blocking(&mailbox.address())?;
         place.succeeded();
         Ok(mailbox)

@@ -59,6 +59,8 @@ pub(crate) struct Books {
     pub(crate) changed: Notify,
     /// How many do.
     pub(crate) followers: AtomicUsize,
+    /// How often its actor has asked for it to be looked through, since that was begun; 0: nobody looks.
+    pub(crate) looks: AtomicUsize,
     /// Clean-up that entries leave behind.
     pub(crate) reaper: Reaper,
 }
@@ -117,6 +119,7 @@ impl Books {
             }),
             changed: Notify::new(),
             followers: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
             reaper,
         }
     }
@@ -181,6 +184,11 @@ impl Books {
     /// those that come or go, some. No lock. False: `f` said to stop.
     pub(crate) fn each_mailbox(&self, mut f: impl FnMut(&Arc<Record>) -> bool) -> bool {
         walk(&self.indexes.ids, |_, record| f(record))
+    }
+
+    /// The same of keys.
+    pub(crate) fn each_key(&self, f: impl FnMut(&SecondaryKey, &Arc<Record>) -> bool) -> bool {
+        walk(&self.indexes.keys, f)
     }
 
     /// The same of names.

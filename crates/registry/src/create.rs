@@ -1,6 +1,6 @@
 //! Slow creation as one asks for it: under which names, with what, for how long.
 
-use crate::actor::{Ask, Command, Where};
+use crate::actor::{Ask, Where};
 use crate::creation::{Created, Dowry, Job, Made, Queued, Reservation, Running, work};
 use crate::ending::Ending;
 use crate::error::{CreateError, RegisterError};
@@ -9,16 +9,20 @@ use crate::record::Resource;
 use crate::registry::Registry;
 use crate::secondary::{Label, SecondaryKey};
 use restante_core::Addressable;
+use restante_core::send::{block_on_until, may_block};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// How long a creation may take, unless told otherwise.
 pub const DEFAULT_CREATE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How much longer than that a plain thread waits, before it looks after the limit itself.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A creation to be: the names that are held for it meanwhile, and what its entry will own.
 ///
@@ -205,6 +209,10 @@ impl Creation<'_> {
 
     /// The same from a plain thread; the future runs in the registry's runtime.
     ///
+    /// It ends whatever becomes of that: where the runtime shuts down, with [`CreateError::GivenUp`]; where it does not see to the
+    /// creation's time (nobody drives it, or the future blocks its thread), a second after that at the latest, with
+    /// [`CreateError::Timeout`]. Only then may the names be held a while longer, until the future has been dropped.
+    ///
     /// # Errors
     /// As [`Creation::run`], and [`RegisterError::WouldBlock`] inside a runtime.
     pub fn run_blocking<R, T, E, F>(self, make: F) -> Result<R, CreateError<E>>
@@ -214,17 +222,19 @@ impl Creation<'_> {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        if Handle::try_current().is_ok() {
+        if !may_block() {
             return Err(RegisterError::WouldBlock.into());
         }
-        let registry = self.registry;
-        let (job, told) = self.job(make)?;
+        let (registry, limit) = (self.registry, self.limit);
+        let (job, mut told) = self.job(make)?;
         let (job, takes_back) = Queued::new(job);
-        let asked = registry.0.actor.call_blocking(|reply| Command(Ask::Begin { job, reply }));
+        let running = registry.ask_blocking(|reply| Ask::Begin { job, reply }).and_then(|begun| begun)?;
         drop(takes_back);
-        let running = asked.map_err(|error| registry.refused(error))??;
-        let told = told.blocking_recv();
-        answer(running, told)
+        let until = Instant::now().checked_add(limit.saturating_add(GRACE));
+        match block_on_until(&mut told, until) {
+            Some(told) => answer(running, told),
+            None => Err(CreateError::Timeout(limit)),
+        }
     }
 
     #[expect(clippy::type_complexity, reason = "it has one reader")]

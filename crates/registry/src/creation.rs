@@ -64,13 +64,14 @@ impl Reservation {
 
     /// The mailbox comes in under the names that are held.
     /// Its record from now on is the one that is in, which was there before perhaps.
-    pub(crate) fn commit(&mut self, record: &mut Arc<Record>) -> Result<(), RegisterError> {
-        self.books.insert(record, &self.labels, Some(self.number), self.by)?;
+    /// The number of the first change after it.
+    pub(crate) fn commit(&mut self, record: &mut Arc<Record>) -> Result<u64, RegisterError> {
+        let number = self.books.insert(record, &self.labels, Some(self.number), self.by)?;
         self.held = false;
         if let Some(place) = &mut self.place {
             place.succeeded();
         }
-        Ok(())
+        Ok(number)
     }
 }
 
@@ -290,9 +291,9 @@ fn commit<R: Addressable, E>(
         return Err(closed(&mailbox));
     };
     match reservation.commit(&mut record) {
-        Ok(()) => {
+        Ok(number) => {
             let labels = std::mem::take(&mut reservation.labels);
-            let granted = Addition::granted(Arc::clone(&record), labels.into(), reservation.by);
+            let granted = Addition::granted(Arc::clone(&record), labels.into(), number, reservation.by);
             let dowry = Untaken { dowry: Some(dowry), record, books };
             Ok(Created { granted, dowry, mailbox })
         }

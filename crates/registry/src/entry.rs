@@ -117,12 +117,12 @@ impl EntryRef {
 
     /// Its names, in the order in which it got them.
     pub fn names(&self) -> Vec<NameText> {
-        self.record.labels.read(|labels| labels.names.to_vec()).unwrap_or_default()
+        self.record.labels.read(|labels| labels.names().cloned().collect()).unwrap_or_default()
     }
 
     /// Its secondary keys.
     pub fn keys(&self) -> Vec<SecondaryKey> {
-        self.record.labels.read(|labels| labels.keys.clone()).unwrap_or_default()
+        self.record.labels.read(|labels| labels.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Its metadata under this key.

@@ -3,7 +3,7 @@
 use crate::admission::Overloaded;
 use crate::name_text::{InvalidName, NameText};
 use crate::secondary::{Holder, SecondaryKey};
-use restante_core::ExitReason;
+use restante_core::{ExitReason, SettingsError};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -33,6 +33,9 @@ pub enum RegisterError {
     /// The text is no name.
     #[error(transparent)]
     InvalidName(#[from] InvalidName),
+    /// The settings make no mailbox.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Too much is under way: later, as it says.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),

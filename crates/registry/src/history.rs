@@ -99,8 +99,10 @@ impl History {
         self.changes.iter().skip(skip).cloned().collect()
     }
 
-    /// The last change that was about something, of those that are kept.
-    pub(crate) fn last_where(&self, which: impl Fn(&Change) -> bool) -> Option<Change> {
-        self.changes.iter().rev().find(|change| which(change)).cloned()
+    /// So many changes before that of this number, the last first; none: there are none that are kept.
+    pub(crate) fn before(&self, seq: u64, count: usize) -> impl ExactSizeIterator<Item = &Change> {
+        let after = usize::try_from(self.next.saturating_sub(seq)).unwrap_or(usize::MAX);
+        let until = self.changes.len().saturating_sub(after);
+        self.changes.range(until.saturating_sub(count)..until).rev()
     }
 }

@@ -16,9 +16,16 @@ use stand_in::Shown;
 /// Under what a mailbox is found. Mostly one name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Labels {
-    pub(crate) names: SmallVec<[NameText; 1]>,
-    pub(crate) keys: Vec<SecondaryKey>,
+    names: SmallVec<[PutOn<NameText>; 1]>,
+    keys: Vec<PutOn<SecondaryKey>>,
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// A label, and the number of the change that put it on: one that was taken off and put on again is another.
+#[derive(Debug, Clone)]
+struct PutOn<T> {
+    label: T,
+    change: u64,
 }
 
 impl Labels {
@@ -26,27 +33,47 @@ impl Labels {
         self.names.is_empty() && self.keys.is_empty() && self.metadata.is_empty()
     }
 
-    fn put_on(&mut self, label: &Label) {
+    /// In the order in which they were put on.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &NameText> {
+        self.names.iter().map(|name| &name.label)
+    }
+
+    /// Likewise.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &SecondaryKey> {
+        self.keys.iter().map(|key| &key.label)
+    }
+
+    /// All of them, names first.
+    pub(crate) fn all(&self) -> SmallVec<[Label; 1]> {
+        let names = self.names().cloned().map(Label::Name);
+        names.chain(self.keys().cloned().map(Label::Key)).collect()
+    }
+
+    /// The number of the change that put this one on; `None`: it is not on.
+    pub(crate) fn change_of(&self, label: &Label) -> Option<u64> {
         match label {
-            Label::Name(name) => self.names.push(name.clone()),
-            Label::Key(key) => self.keys.push(key.clone()),
+            Label::Name(name) => self.names.iter().find(|on| on.label == *name).map(|on| on.change),
+            Label::Key(key) => self.keys.iter().find(|on| on.label == *key).map(|on| on.change),
+        }
+    }
+
+    fn put_on(&mut self, label: &Label, change: u64) {
+        match label {
+            Label::Name(name) => self.names.push(PutOn { label: name.clone(), change }),
+            Label::Key(key) => self.keys.push(PutOn { label: key.clone(), change }),
         }
     }
 
     /// What is left without this label; `None`: nothing.
     fn but(&self, label: &Label) -> Option<Self> {
-        let more = self.names.len() + self.keys.len() > 1 || !self.metadata.is_empty();
-        if !more {
-            let only = match label {
-                Label::Name(name) => self.names.contains(name),
-                Label::Key(key) => self.keys.contains(key),
-            };
-            return (!only).then(|| self.clone());
+        let alone = self.names.len() + self.keys.len() == 1 && self.metadata.is_empty();
+        if alone && self.change_of(label).is_some() {
+            return None;
         }
         let mut labels = self.clone();
         match label {
-            Label::Name(name) => labels.names.retain(|other| other != name),
-            Label::Key(key) => labels.keys.retain(|other| other != key),
+            Label::Name(name) => labels.names.retain(|on| on.label != *name),
+            Label::Key(key) => labels.keys.retain(|on| on.label != *key),
         }
         (!labels.is_empty()).then_some(labels)
     }
@@ -73,10 +100,10 @@ impl LabelsCell {
         changed
     }
 
-    /// Under the writers' lock: one label more.
-    pub(crate) fn put_on(&self, label: &Label) {
+    /// Under the writers' lock: one label more, by the change of this number.
+    pub(crate) fn put_on(&self, label: &Label, change: u64) {
         let mut labels = self.read(Labels::clone).unwrap_or_default();
-        labels.put_on(label);
+        labels.put_on(label, change);
         self.0.show(Some(labels));
     }
 

@@ -31,17 +31,21 @@ impl Registry {
         self.0.books.with_history(|history, _| history.last(count))
     }
 
-    /// Whether every name leads to a mailbox, by a snapshot: the writers are not stopped.
+    /// Whether every name and every secondary key leads to a mailbox that has it, by a snapshot: the writers are not stopped.
     pub fn validate_consistency(&self) -> Consistency {
         self.0.books.validate()
     }
 
-    /// Makes the index of names from the mailboxes again, with the writers waiting, and says what was wrong. (Nothing should
-    /// be: names are put in and taken out in an order that leaves no orphans.)
+    /// Makes the indexes of names and of secondary keys from the mailboxes again, with the writers waiting, and says what was
+    /// wrong. (Nothing should be: they are put in and taken out in an order that leaves no orphans.)
     pub fn repair(&self) -> Repaired {
         let repaired = self.0.books.repair();
         if repaired != Repaired::default() {
-            tracing::error!(registry = self.name(), ?repaired, "a registry's names were inconsistent");
+            tracing::error!(
+                registry = self.name(),
+                ?repaired,
+                "a registry's names or keys were inconsistent"
+            );
         }
         repaired
     }

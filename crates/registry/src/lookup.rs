@@ -86,7 +86,8 @@ pub struct NotFound {
     pub registry: Arc<str>,
     /// How large it is.
     pub sizes: Sizes,
-    /// Its names that look most like it, the nearest first; at most 3, of at most 1000 that were looked at.
+    /// Its names that look most like it, the nearest first; at most 3, of at most 1000 that were looked at, each by its first 64
+    /// characters.
     pub nearest: Vec<NameText>,
     /// Whether a creation under this name is under way.
     pub being_created: bool,
@@ -98,6 +99,10 @@ pub struct NotFound {
 
 /// How many names a failed look-up compares.
 const COMPARED: usize = 1000;
+/// Of each so many characters. (A comparison takes the product of both lengths.)
+const COMPARED_CHARS: usize = 64;
+/// Changes that a failed look-up looks at under one lock.
+const AT_ONCE: usize = 64;
 const NEAREST: usize = 3;
 const RECENT: usize = 5;
 
@@ -272,6 +277,21 @@ impl Registry {
 }
 
 /// What was not there.
+/// How much a name looks like what was looked for, from 0 to 1, by their beginnings. One that is more than three times as long
+/// is not looked at.
+fn likeness(whom: &str, name: &str) -> f64 {
+    let (short, long) = (whom.len().min(name.len()), whom.len().max(name.len()));
+    if short.saturating_mul(3) < long {
+        return 0.0;
+    }
+    let beginning = |text: &str| text.chars().take(COMPARED_CHARS).collect::<String>();
+    if long <= COMPARED_CHARS {
+        strsim::jaro_winkler(whom, name)
+    } else {
+        strsim::jaro_winkler(&beginning(whom), &beginning(name))
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Missing {
     Nobody,
@@ -335,22 +355,37 @@ impl Books {
             Whom::Id(id) => Some(id),
             Whom::Text(text) => Uuid::try_parse(text).ok(),
         };
-        let last = self.with_history(|history, _| {
-            history.last_where(|change| match (&change.what, whom) {
-                (What::Destroyed(_) | What::Created, _) => id == Some(change.id),
-                (What::Registered(name) | What::Unregistered(name, _), Whom::Text(text)) => *name == *text,
-                _ => false,
-            })
+        let last = self.last_change(|change| match (&change.what, whom) {
+            (What::Destroyed(_) | What::Created, _) => id == Some(change.id),
+            (What::Registered(name) | What::Unregistered(name, _), Whom::Text(text)) => *name == *text,
+            _ => false,
         })?;
         // (Of one that was taken out, or came for nobody, the mailbox may live on.)
         last.ending().filter(|ending| ending.is_of_the_mailbox()).cloned()
+    }
+
+    /// The last change that was about something, of those that are kept. A few at a time: writers are not to wait for a failed
+    /// look-up.
+    fn last_change(&self, which: impl Fn(&Change) -> bool) -> Option<Change> {
+        let mut before = self.with_history(|history, _| history.next());
+        loop {
+            let (found, some) = self.with_history(|history, _| {
+                let mut some = history.before(before, AT_ONCE);
+                let count = some.len();
+                (some.find(|change| which(change)).cloned(), count)
+            });
+            if found.is_some() || some == 0 {
+                return found;
+            }
+            before = before.saturating_sub(some as u64);
+        }
     }
 
     fn not_found(&self, whom: String) -> NotFound {
         let mut near: Vec<(f64, NameText)> = Vec::new();
         let mut compared = 0;
         self.each_name(|name, _| {
-            let likeness = strsim::jaro_winkler(&whom, name);
+            let likeness = likeness(&whom, name);
             // (What does not look like it at all helps nobody.)
             if likeness > 0.6 {
                 let at = near.partition_point(|(other, n)| (*other, name) > (likeness, n));

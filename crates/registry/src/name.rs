@@ -1,11 +1,12 @@
 //! Typed names: constants that lead to a mailbox without a cast.
 
-use crate::by_name::SendToError;
+use crate::by_name::{CallToError, SendToError};
+use crate::cached::Cached;
 use crate::error::RegisterError;
 use crate::lookup::LookupError;
 use crate::registry::Registry;
 use restante_core::{Address, Addressable};
-use restante_genserver::{GenServer, ServerRef};
+use restante_genserver::{GenServer, Reply, ServerRef};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -29,7 +30,7 @@ use std::marker::PhantomData;
 /// let counter = start::<Counter>(40).await?;
 /// COUNTER.register(&counter).await?;
 /// COUNTER.cast(2)?; // look-up and cast in one
-/// assert_eq!(COUNTER.whereis()?.call(|reply| reply).await?, 42);
+/// assert_eq!(COUNTER.call(|reply| reply).await?, 42); // look-up and call in one
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub struct TypedName<R> {
@@ -96,9 +97,36 @@ impl<R: Addressable> TypedName<R> {
     pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
         Registry::with_current(|registry| registry.with(self.text, f))
     }
+
+    /// The same where the reason of a failure is not wanted: see [`Registry::find`].
+    pub fn find<T>(&self, f: impl FnOnce(&R) -> T) -> Option<T> {
+        Registry::with_current(|registry| registry.find(self.text, f))
+    }
+
+    /// The name, to be asked for often, in what is the current registry now: see
+    /// [`Registry::cached`].
+    #[must_use]
+    pub fn cached(&self) -> Cached<R> {
+        Registry::with_current(|registry| registry.cached(self.text))
+    }
 }
 
 impl<S: GenServer> TypedName<ServerRef<S>> {
+    /// Calls, and waits for the reply: 5 s at most. See [`Registry::call`].
+    ///
+    /// # Errors
+    /// [`CallToError`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::call`]'s.
+    pub async fn call<T: Send>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> S::Call + Send,
+    ) -> Result<T, CallToError> {
+        let server = self.whereis()?;
+        Ok(server.call(make).await?)
+    }
+
     /// Sends a cast, at once or not at all: see [`Registry::cast`].
     ///
     /// # Errors
@@ -148,9 +176,35 @@ impl<R: Addressable> NameIn<'_, R> {
     pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
         self.registry.with(self.name.text, f)
     }
+
+    /// The same where the reason of a failure is not wanted: see [`Registry::find`].
+    pub fn find<T>(&self, f: impl FnOnce(&R) -> T) -> Option<T> {
+        self.registry.find(self.name.text, f)
+    }
+
+    /// The name, to be asked for often: see [`Registry::cached`].
+    #[must_use]
+    pub fn cached(&self) -> Cached<R> {
+        self.registry.cached(self.name.text)
+    }
 }
 
 impl<S: GenServer> NameIn<'_, ServerRef<S>> {
+    /// Calls, and waits for the reply: 5 s at most. See [`Registry::call`].
+    ///
+    /// # Errors
+    /// [`CallToError`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::call`]'s.
+    pub async fn call<T: Send>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> S::Call + Send,
+    ) -> Result<T, CallToError> {
+        let server = self.whereis()?;
+        Ok(server.call(make).await?)
+    }
+
     /// Sends a cast, at once or not at all: see [`Registry::cast`].
     ///
     /// # Errors

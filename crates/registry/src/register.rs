@@ -1,8 +1,8 @@
 //! Putting mailboxes and names in, by the actor; taking them out, at once.
 
 use crate::actor::{Ask, Command, Where};
-use crate::addition::Addition;
-use crate::admission::Overloaded;
+use crate::addition::{Addition, Answer};
+use crate::admission::{Overloaded, Place};
 use crate::ending::Outcome;
 use crate::error::RegisterError;
 use crate::name_text::NameText;
@@ -87,20 +87,10 @@ impl Registry {
         mailboxes: impl IntoIterator<Item = &'a R>,
     ) -> impl Future<Output = Result<Vec<Result<(), RegisterError>>, RegisterError>> + Send {
         let by = Location::caller();
-        let asked: Vec<Result<Box<Addition>, RegisterError>> =
-            mailboxes.into_iter().map(|mailbox| self.addition(mailbox, FewLabels::new(), by)).collect();
+        let Many { additions, closed } = self.many(mailboxes, by);
         async move {
-            // Those that have closed are not asked for; the others' answers go between theirs.
-            let closed: Vec<Option<RegisterError>> =
-                asked.iter().map(|addition| addition.as_ref().err().cloned()).collect();
-            let additions: Vec<Box<Addition>> = asked.into_iter().flatten().collect();
             let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
-            let mut answers =
-                answers.into_iter().map(|answer| answer.map(Addition::accept).map_err(|error| *error));
-            Ok(closed
-                .into_iter()
-                .filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error))))
-                .collect())
+            Ok(closed.with(answers))
         }
     }
 
@@ -108,10 +98,8 @@ impl Registry {
     /// one.
     ///
     /// # Errors
-    /// As [`Registry::register`]; [`RegisterError::Overloaded`] where no place is free.
-    ///
-    /// # Panics
-    /// Where the settings make no mailbox ([`Mailbox::with`]).
+    /// As [`Registry::register`]; [`RegisterError::Overloaded`] where no place is free, and then no mailbox is made;
+    /// [`RegisterError::Settings`] where the settings make none.
     ///
     /// # Cancel safety
     /// Dropped, there is no mailbox.
@@ -121,10 +109,9 @@ impl Registry {
         settings: Settings<M>,
     ) -> impl Future<Output = Result<Mailbox<M>, RegisterError>> + Send {
         let by = Location::caller();
-        let mailbox = Mailbox::with(settings).expect("the settings make a mailbox");
-        let place = self.admit();
+        let made = self.make_mailbox(settings);
         async move {
-            let mut place = place?;
+            let (mut place, mailbox) = made?;
             self.add(self.addition(&mailbox.address(), FewLabels::new(), by)?).await?;
             place.succeeded();
             Ok(mailbox)
@@ -188,10 +175,52 @@ impl Registry {
     }
 }
 
+/// Mailboxes that are to come in together.
+pub(crate) struct Many {
+    pub(crate) additions: Vec<Box<Addition>>,
+    pub(crate) closed: ClosedOnes,
+}
+
+/// Those of them that have closed, each in its place: they are not asked for.
+pub(crate) struct ClosedOnes(Vec<Option<RegisterError>>);
+
+impl ClosedOnes {
+    /// The others' answers between theirs, accepted.
+    pub(crate) fn with(self, answers: Vec<Answer>) -> Vec<Result<(), RegisterError>> {
+        let mut answers =
+            answers.into_iter().map(|answer| answer.map(Addition::accept).map_err(|error| *error));
+        let closed = self.0.into_iter();
+        closed.filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error)))).collect()
+    }
+}
+
 impl Registry {
     /// A place for a creation.
-    pub(crate) fn admit(&self) -> Result<crate::admission::Place, RegisterError> {
-        self.0.admission.admit(self.queued()).map_err(|overloaded| self.overloaded(overloaded))
+    pub(crate) fn admit(&self) -> Result<Place, RegisterError> {
+        self.0.admission.admit(|| self.queued()).map_err(|overloaded| self.overloaded(overloaded))
+    }
+
+    /// A mailbox, and the place for it, which comes first.
+    pub(crate) fn make_mailbox<M: Send + 'static>(
+        &self,
+        settings: Settings<M>,
+    ) -> Result<(Place, Mailbox<M>), RegisterError> {
+        let place = self.admit()?;
+        Ok((place, Mailbox::with(settings)?))
+    }
+
+    pub(crate) fn many<'a, R: Addressable>(
+        &self,
+        mailboxes: impl IntoIterator<Item = &'a R>,
+        by: Where,
+    ) -> Many {
+        let (mut additions, mut closed) = (Vec::new(), Vec::new());
+        for mailbox in mailboxes {
+            let addition = self.addition(mailbox, FewLabels::new(), by);
+            closed.push(addition.as_ref().err().cloned());
+            additions.extend(addition);
+        }
+        Many { additions, closed: ClosedOnes(closed) }
     }
 
     fn overloaded(&self, overloaded: Overloaded) -> RegisterError {
@@ -232,8 +261,8 @@ impl Registry {
     }
 
     pub(crate) fn add_blocking(&self, addition: Box<Addition>) -> Result<(), RegisterError> {
-        let asked = self.0.actor.call_blocking(|reply| Command(Ask::Add { addition, reply }));
-        asked.map_err(|error| self.refused(error))?.map(Addition::accept).map_err(|error| *error)
+        let answer = self.ask_blocking(|reply| Ask::Add { addition, reply })?;
+        answer.map(Addition::accept).map_err(|error| *error)
     }
 
     /// Asks the actor.
@@ -242,6 +271,15 @@ impl Registry {
         make: impl FnOnce(Reply<T>) -> Ask + Send,
     ) -> Result<T, RegisterError> {
         let asked = self.0.actor.call(|reply| Command(make(reply))).await;
+        asked.map_err(|error| self.refused(error))
+    }
+
+    /// Asks the actor from a plain thread.
+    pub(crate) fn ask_blocking<T: Send>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, RegisterError> {
+        let asked = self.0.actor.call_blocking(|reply| Command(make(reply)));
         asked.map_err(|error| self.refused(error))
     }
 

@@ -4,17 +4,23 @@ use crate::actor::{ActorArgs, RegistryActor};
 use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER};
 use crate::background;
 use crate::books::Books;
+use crate::error::RegisterError;
 use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
+use restante_core::send::{block_on_until, may_block};
 use restante_core::{ExitReason, Reaper};
-use restante_genserver::{Overflow, Server, ServerRef, Sys};
-use restante_supervisor::{Backoff, Restart, Supervise, Supervisor, SupervisorRef};
+use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
+use restante_supervisor::{
+    Backoff, ChildError, ChildSpec, Reconfigure, Restart, Supervise, Supervisor, SupervisorRef,
+};
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -154,15 +160,14 @@ impl RegistryBuilder {
             .build()
             .expect("these settings are valid");
         let actor = server.address();
-        let child = server.child(ActorArgs(Arc::clone(&books))).restart(Restart::Permanent);
+        let child = server.child(ActorArgs(Arc::clone(&books))).id(ACTOR).restart(Restart::Permanent);
         let tree = Supervisor::one_for_one()
             .name(format!("{} supervisor", self.name))
             .intensity(RESTARTS, RESTART_PERIOD)
             // It keeps nothing that could be broken when it begins again; whoever waits for it is not to wait longer.
             .backoff(Backoff::NONE)
-            .child(child)
             .build()
-            .expect("one child has no twin");
+            .expect("no child has no twin");
         tracing::info!(
             registry = &*self.name,
             max_concurrent_creates = max,
@@ -173,7 +178,7 @@ impl RegistryBuilder {
         tasks.close();
         let cancel = CancellationToken::new();
         let ends = EndsBooks { books: Arc::clone(&books), actor: actor.clone(), cancel: cancel.clone() };
-        begin(&runtime, tree.clone(), ends);
+        begin(&runtime, tree.clone(), child, ends);
         let registry = Registry(Arc::new(Inner {
             books,
             admission: Arc::new(Admission::new(max, self.retry_after)),
@@ -199,19 +204,45 @@ const RESTARTS: u32 = 100;
 /// ... within so long.
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
+/// How long a plain thread waits for an actor that it has killed.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Starts the tree in its runtime, and tells the books when it has ended.
-fn begin(runtime: &Handle, tree: SupervisorRef, guard: EndsBooks) {
+fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, guard: EndsBooks) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
     rt::spawn(runtime, async move {
         let guard = guard;
-        match tree.start().await {
+        match start(&tree, actor).await {
             Ok(()) => {
                 let exit = tree.join().await;
                 guard.end(&exit.reason);
             }
-            Err(error) => guard.end(&ExitReason::error(error.to_string())),
+            Err(reason) => {
+                guard.end(&reason);
+                tree.kill();
+            }
         }
     });
+}
+
+/// The id of the one child.
+const ACTOR: &str = "actor";
+
+/// Starts the tree, then the actor under it. A tree does not start whose child is killed before it is up, as in OTP; this one is
+/// up by then, and its actor begins again, as it does later.
+async fn start(tree: &SupervisorRef, actor: ChildSpec) -> Result<(), ExitReason> {
+    let told = |error: &dyn fmt::Display| ExitReason::error(error.to_string());
+    tree.start().await.map_err(|error| told(&error))?;
+    tree.reconfigure(Reconfigure::new().add_child(actor)).map_err(|error| told(&error))?;
+    let mut restarts = 0;
+    loop {
+        match tree.restart_child(ACTOR).await {
+            Err(ChildError::Start(StartError::Failed(_))) if restarts < RESTARTS => restarts += 1,
+            // (Up, or its supervisor sees to it.)
+            Ok(_) | Err(ChildError::Running | ChildError::Restarting) => return Ok(()),
+            Err(error) => return Err(told(&error)),
+        }
+    }
 }
 
 /// Ends the books when the tree ends, or the task that would tell of it does with its runtime.
@@ -302,21 +333,54 @@ impl Registry {
     }
 
     /// Ends it in order: nothing comes in any more, creations that are under way are aborted, every entry ends, and
-    /// asynchronous clean-up is waited for, at most so long.
+    /// asynchronous clean-up is waited for, at most so long. (Outside of tokio the registry's runtime keeps the limit.)
+    ///
+    /// # Panics
+    /// Where it has to wait in a runtime without a time driver.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, not the end.
     pub async fn shutdown(&self, limit: Duration) -> RegistryReport {
-        let began = restante_core::clock::now();
+        self.0.end_entries();
+        if Handle::try_current().is_ok() {
+            return self.0.settle(limit).await;
+        }
+        let (inner, (tell, told)) = (Arc::clone(&self.0), oneshot::channel());
+        rt::spawn(&self.0.runtime, async move {
+            // (Nobody waits any more: all right.)
+            let _ = tell.send(inner.settle(limit).await);
+        });
+        match told.await {
+            Ok(report) => report,
+            // That runtime has gone, and what was in it has: there is nothing to wait for.
+            Err(_) => self.0.settle(Duration::ZERO).await,
+        }
+    }
+
+    /// [`Registry::shutdown`] from a plain thread, which keeps the limit by itself, whether anybody drives the registry's
+    /// runtime or not.
+    ///
+    /// # Errors
+    /// [`RegisterError::WouldBlock`] inside a runtime: nothing has been done.
+    pub fn shutdown_blocking(&self, limit: Duration) -> Result<RegistryReport, RegisterError> {
+        if !may_block() {
+            return Err(RegisterError::WouldBlock);
+        }
         let inner = &self.0;
-        inner.books.end(&ExitReason::Shutdown);
-        inner.cancel.cancel();
-        let mut over = Box::pin(inner.tasks.wait());
-        restante_core::timeout::at_most(limit, &mut over).await;
-        let left = || limit.saturating_sub(began.elapsed());
-        let cleanups = inner.books.reaper.drain(left()).await;
-        let report = inner.tree.shutdown(left()).await;
-        RegistryReport { creations: inner.tasks.len(), cleanups, actor_stopped: report.abandoned.is_empty() }
+        inner.end_entries();
+        let until = std::time::Instant::now().checked_add(limit);
+        block_on_until(&mut pin!(inner.tasks.wait()), until);
+        block_on_until(&mut pin!(inner.books.reaper.drain(Duration::MAX)), until);
+        // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
+        if block_on_until(&mut pin!(inner.tree.shutdown(Duration::MAX)), until).is_none() {
+            inner.tree.kill();
+            block_on_until(&mut pin!(inner.tree.join()), std::time::Instant::now().checked_add(GRACE));
+        }
+        Ok(RegistryReport {
+            creations: inner.tasks.len(),
+            cleanups: inner.books.reaper.pending(),
+            actor_stopped: !inner.tree.is_alive() && inner.tree.report().abandoned.is_empty(),
+        })
     }
 
     /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none.
@@ -356,9 +420,25 @@ impl RegistryReport {
 impl Inner {
     /// Ends it without waiting for anything.
     pub(crate) fn end(&self) {
+        self.end_entries();
+        self.tree.kill();
+    }
+
+    /// Nothing comes in any more, what is in goes, and creations are aborted.
+    fn end_entries(&self) {
         self.books.end(&ExitReason::Shutdown);
         self.cancel.cancel();
-        self.tree.kill();
+    }
+
+    /// Waits for what goes on after its end, at most so long, and ends the actor.
+    async fn settle(&self, limit: Duration) -> RegistryReport {
+        let began = restante_core::clock::now();
+        let mut over = Box::pin(self.tasks.wait());
+        restante_core::timeout::at_most(limit, &mut over).await;
+        let left = || limit.saturating_sub(began.elapsed());
+        let cleanups = self.books.reaper.drain(left()).await;
+        let report = self.tree.shutdown(left()).await;
+        RegistryReport { creations: self.tasks.len(), cleanups, actor_stopped: report.abandoned.is_empty() }
     }
 }
 

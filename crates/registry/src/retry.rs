@@ -82,19 +82,64 @@ impl Registry {
     {
         let (by, name) = (Location::caller(), Arc::<str>::from(name.as_ref()));
         async move {
-            let mut random = retry.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-            let mut left = retry.attempts.max(1);
+            let mut tries = Tries::new(retry);
             loop {
                 let tried = self.creation_by(by).name(Arc::clone(&name)).run(make()).await;
-                left -= 1;
-                let overloaded = tried.as_ref().err().and_then(CreateError::overloaded).copied();
-                let Some(overloaded) = overloaded.filter(|_| left > 0) else { return tried };
+                let Some(pause) = tries.pause_after(&tried) else { return tried };
                 // (What came back is a refusal: nothing in it is worth keeping.)
                 drop(tried);
-                let pause = retry.pause(overloaded.retry_after, random.f64());
                 self.sleep(pause).await;
             }
         }
+    }
+
+    /// [`Registry::create_with_retry`] from a plain thread.
+    ///
+    /// # Errors
+    /// As [`Creation::run_blocking`](crate::Creation::run_blocking): the last refusal when the tries are used up, any other error
+    /// at once.
+    #[track_caller]
+    pub fn create_with_retry_blocking<R, T, E, F>(
+        &self,
+        name: impl AsRef<str>,
+        retry: Retry,
+        mut make: impl FnMut() -> F,
+    ) -> Result<R, CreateError<E>>
+    where
+        R: Addressable,
+        T: Into<Entry<R>> + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let by = Location::caller();
+        let mut tries = Tries::new(retry);
+        loop {
+            let tried = self.creation_by(by).name(name.as_ref()).run_blocking(make());
+            let Some(pause) = tries.pause_after(&tried) else { return tried };
+            drop(tried);
+            std::thread::sleep(pause);
+        }
+    }
+}
+
+/// The tries of one creation.
+struct Tries {
+    retry: Retry,
+    left: u32,
+    random: fastrand::Rng,
+}
+
+impl Tries {
+    fn new(retry: Retry) -> Self {
+        let random = retry.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        Self { retry, left: retry.attempts.max(1), random }
+    }
+
+    /// How long to wait before the next try; `None`: there is none.
+    fn pause_after<R, E>(&mut self, tried: &Result<R, CreateError<E>>) -> Option<Duration> {
+        self.left -= 1;
+        let overloaded = tried.as_ref().err()?.overloaded()?;
+        (self.left > 0).then(|| self.retry.pause(overloaded.retry_after, self.random.f64()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a registry needs of the runtime it lives in: its tree's task, and creations that can be aborted and waited for.
 //! Under `--cfg shuttle` the tasks are shuttle's, whatever runtime is named: that is never driven.
 
+use restante_core::Reaper;
 use std::future::Future;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,18 @@ pub(crate) fn spawn_in(
     runtime: &Handle,
 ) -> AbortHandle {
     tasks.spawn_on(task, runtime).abort_handle()
+}
+
+/// Work that takes long and awaits nothing: on no worker, and waited for with the clean-up.
+#[cfg(not(shuttle))]
+pub(crate) fn beside(reaper: &Reaper, work: impl FnOnce() + Send + 'static) {
+    // (Where the runtime shuts down it is not begun.)
+    reaper.hand_over(async move { drop(tokio::task::spawn_blocking(work).await) });
+}
+
+#[cfg(shuttle)]
+pub(crate) fn beside(_: &Reaper, work: impl FnOnce() + Send + 'static) {
+    drop(shuttle::future::spawn(async move { work() }));
 }
 
 #[cfg(shuttle)]

@@ -3,7 +3,7 @@
 use crate::heard::Heard;
 use crate::support::{free_again, mailbox, nothing_left, sizes};
 use futures::future::join_all;
-use restante_core::{Address, Mailbox};
+use restante_core::{Address, Mailbox, SettingsError};
 use restante_registry::{
     CreateError, DEFAULT_MAX_CONCURRENT_CREATES, MAX_CONCURRENT_CREATES, Overloaded, RegisterError, Registry,
     Retry,
@@ -229,6 +229,28 @@ async fn making_a_mailbox_is_a_creation() {
     drop(registry.create_mailbox(Mailbox::<u8>::settings()).await.unwrap());
     let capacity = registry.capacity();
     assert_eq!((capacity.total_creates, capacity.total_failures, capacity.total_refusals), (1, 0, 1));
+    nothing_left(&registry).await;
+}
+
+/// The place comes first, then the mailbox; settings that make none are an error, and the place is free again.
+#[tokio::test]
+async fn settings_that_make_no_mailbox_are_refused_and_give_the_place_back() {
+    let registry = Registry::builder().max_concurrent_creates(1).start();
+    let bad = || Mailbox::<u8>::settings().capacity(0);
+    for _ in 0..3 {
+        let refused = registry.create_mailbox(bad()).await.unwrap_err();
+        assert_eq!(refused, RegisterError::Settings(SettingsError::ZeroCapacity));
+    }
+    registry.set_max_concurrent_creates(0);
+    let refused = registry.create_mailbox(bad()).await.unwrap_err();
+    assert!(matches!(refused, RegisterError::Overloaded(_)), "{refused}");
+    registry.set_max_concurrent_creates(1);
+    let capacity = registry.capacity();
+    assert_eq!((capacity.active_creates, capacity.total_creates), (0, 0));
+    let there = registry.clone();
+    let blocking = std::thread::spawn(move || there.create_mailbox_blocking(bad()).unwrap_err());
+    assert_eq!(blocking.join().unwrap(), RegisterError::Settings(SettingsError::ZeroCapacity));
+    drop(registry.create_mailbox(Mailbox::<u8>::settings()).await.unwrap());
     nothing_left(&registry).await;
 }
 

@@ -4,13 +4,14 @@ use crate::heard::Heard;
 use crate::support::{AGES, Counter, free_again, made, mailbox, nothing_left, sizes};
 use futures::FutureExt;
 use futures::executor::block_on;
-use restante_core::{Address, ExitReason};
+use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::start;
-use restante_registry::{CreateError, LookupError, Outcome, RegisterError, Registry};
+use restante_registry::{CreateError, LookupError, Outcome, RegisterError, Registry, Retry};
 use restante_testkit::eventually;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tracing::Level;
 
@@ -94,6 +95,175 @@ fn plain_threads_may_wait() {
         assert!(!polled.load(Ordering::Relaxed));
     });
     assert_eq!((registry.capacity(), registry.contains("y")), (before, false));
+}
+
+/// Row F7: what adds has a twin each; those of what comes again wait by themselves.
+#[test]
+fn each_addition_has_a_twin_for_plain_threads() {
+    let registry =
+        Registry::builder().max_concurrent_creates(1).retry_after(Duration::from_millis(1)).start();
+    let (one, two, closing) = (mailbox(), mailbox(), Mailbox::new());
+    let closed = closing.address();
+    closing.close();
+    let answers = registry.insert_many_blocking([&one, &closed, &two]).unwrap();
+    assert_eq!(answers, [Ok(()), Err(RegisterError::MailboxDoesNotExist(closed.id())), Ok(())]);
+    assert_eq!(registry.register_id_blocking(one.id(), "one"), Ok(()));
+    let twice = registry.register_id_blocking(two.id(), "one");
+    assert!(matches!(twice, Err(RegisterError::NameAlreadyExists { .. })), "{twice:?}");
+    assert!(matches!(registry.register_id_blocking(one.id(), ""), Err(RegisterError::InvalidName(_))));
+    // Somebody has the one place for two tries, and lets it go at the third.
+    let tries = AtomicUsize::new(0);
+    registry.set_max_concurrent_creates(0);
+    let make = || {
+        if tries.fetch_add(1, Ordering::Relaxed) == 2 {
+            registry.set_max_concurrent_creates(1);
+        }
+        made()
+    };
+    let created: Address<u8> = registry.create_with_retry_blocking("made", Retry::default(), make).unwrap();
+    assert_eq!((tries.load(Ordering::Relaxed), registry.id_of("made")), (3, Some(created.id())));
+    registry.set_max_concurrent_creates(0);
+    let given_up: Result<Address<u8>, _> =
+        registry.create_with_retry_blocking("x", Retry::default().attempts(2), made);
+    assert!(given_up.unwrap_err().overloaded().is_some());
+    let before = registry.sizes();
+    Runtime::new().unwrap().block_on(async {
+        assert_eq!(registry.register_id_blocking(one.id(), "y"), Err(RegisterError::WouldBlock));
+        assert_eq!(registry.insert_many_blocking([&mailbox()]), Err(RegisterError::WouldBlock));
+        let refused: Result<Address<u8>, _> =
+            registry.create_with_retry_blocking("y", Retry::default(), made);
+        assert_eq!(refused.unwrap_err(), CreateError::Refused(RegisterError::WouldBlock));
+    });
+    assert_eq!(registry.sizes(), before);
+}
+
+/// A mailbox is in under a name, whose entry has clean-up that never ends.
+fn cleans_up_for_ever(registry: &Registry) -> Address<u8> {
+    let kept = mailbox();
+    registry.register_blocking(&kept, "kept").unwrap();
+    assert!(registry.entry("kept").unwrap().on_close(|_| std::future::pending()).is_ok());
+    kept
+}
+
+/// Outside of tokio there is no timer but the registry's runtime's.
+/// Clause 26.11.
+#[test]
+fn a_shutdown_keeps_its_limit_on_a_foreign_executor() {
+    let registry = Registry::start();
+    let _kept = cleans_up_for_ever(&registry);
+    let report = block_on(registry.shutdown(Duration::from_millis(20)));
+    assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
+    // Where that runtime has gone nothing is left to wait for.
+    let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let registry = Registry::builder().runtime(home.handle().clone()).start();
+    let _kept = cleans_up_for_ever(&registry);
+    drop(home);
+    assert!(block_on(registry.shutdown(AGES)).is_clean());
+}
+
+/// Clause 26.11.
+#[test]
+fn a_plain_thread_ends_a_registry_within_its_limit() {
+    let registry = Registry::start();
+    let kept = mailbox();
+    registry.register_blocking(&kept, "kept").unwrap();
+    let inside = Runtime::new().unwrap();
+    let refused = inside.block_on(async { registry.shutdown_blocking(AGES) });
+    assert_eq!((refused, registry.contains("kept")), (Err(RegisterError::WouldBlock), true));
+    assert!(registry.shutdown_blocking(AGES).unwrap().is_clean());
+    assert_eq!((registry.ended(), registry.sizes()), (Some(ExitReason::Shutdown), sizes(0, 0)));
+    let registry = Registry::start();
+    let _kept = cleans_up_for_ever(&registry);
+    let report = registry.shutdown_blocking(Duration::from_millis(20)).unwrap();
+    assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
+}
+
+/// Nobody drives the registry's runtime: the thread has a clock of its own.
+/// Clause 26.11.
+#[test]
+fn a_plain_thread_waits_for_a_runtime_that_stands_still_no_longer_than_it_said() {
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let registry = Registry::builder().runtime(home.handle().clone()).start();
+    home.block_on(works(&registry, "x"));
+    let mut creation =
+        Box::pin(registry.create("x", std::future::pending::<Result<Address<u8>, Infallible>>()));
+    assert!(home.block_on(async { futures::poll!(&mut creation) }).is_pending());
+    let report = registry.shutdown_blocking(Duration::from_millis(1)).unwrap();
+    assert!(!report.is_clean(), "{report:?}");
+    assert!(home.block_on(registry.shutdown(AGES)).is_clean());
+}
+
+/// It looks after a creation's limit where the creation itself cannot.
+/// Clause 27.2.
+#[test]
+fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
+    let registry = Registry::start();
+    let (let_go, blocked) = std::sync::mpsc::channel::<()>();
+    let (begun, runs) = std::sync::mpsc::channel();
+    let blocks = async move {
+        begun.send(()).unwrap();
+        blocked.recv().unwrap_err();
+        made().await
+    };
+    let limit = Duration::from_millis(1);
+    let late = registry.creation().name("x").timeout(limit).run_blocking(blocks);
+    assert_eq!(late.unwrap_err(), CreateError::Timeout(limit));
+    runs.recv().unwrap();
+    drop(let_go);
+    Runtime::new().unwrap().block_on(free_again(&registry, "x"));
+}
+
+/// Ends a registry that lives in this runtime.
+type End = fn(&Registry, Runtime);
+
+/// Whatever ends while a plain thread waits, it is told.
+/// Clause 27.4.
+#[test]
+fn a_blocking_creation_ends_whatever_becomes_of_its_registry() {
+    let ends: [(&str, End); 3] = [
+        ("runtime", |_, home| home.shutdown_background()),
+        ("registry", |registry, home| {
+            home.block_on(registry.shutdown(AGES));
+        }),
+        ("actor", |registry, home| {
+            home.block_on(async { while kill_actor(registry).await {} });
+        }),
+    ];
+    for (what, end) in ends {
+        for queued in [false, true] {
+            let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let registry = Registry::builder().queue(1).runtime(home.handle().clone()).start();
+            home.block_on(works(&registry, "x"));
+            assert!(!queued || registry.sys().suspend());
+            let there = registry.clone();
+            let (begun, runs) = std::sync::mpsc::channel();
+            let waits = std::thread::spawn(move || {
+                let making = async move {
+                    begun.send(()).unwrap();
+                    std::future::pending::<Result<Address<u8>, Infallible>>().await
+                };
+                there.creation().name("x").timeout(Duration::MAX).run_blocking(making)
+            });
+            if queued {
+                while registry.capacity().queued == 0 {
+                    std::thread::yield_now();
+                }
+                // (And who finds the queue full does not wait at all.)
+                let full: Result<Address<u8>, _> = registry.creation().run_blocking(made());
+                assert!(full.unwrap_err().overloaded().is_some());
+            } else {
+                runs.recv().unwrap();
+            }
+            end(&registry, home);
+            let ended = waits.join().unwrap().unwrap_err();
+            let as_expected = match &ended {
+                CreateError::GivenUp => !queued,
+                CreateError::Refused(RegisterError::Ended(_) | RegisterError::ActorDied(_)) => queued,
+                _ => false,
+            };
+            assert!(as_expected, "{what}, queued: {queued}: {ended}");
+        }
+    }
 }
 
 /// Row F5: its runtime ends: whoever waits is told, whoever comes later is told at once, and looking up says so.
@@ -181,6 +351,25 @@ async fn an_actor_that_dies_is_restarted_over_the_books() {
     free_again(&registry, "x").await;
     drop(kept);
     nothing_left(&registry).await;
+}
+
+/// Row F5: before its first message, before its `init` is done, before it is polled: wherever the kill comes.
+/// Clause 26.9.
+#[test]
+fn an_actor_that_is_killed_as_it_begins_begins_again() {
+    let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for n in 0..2000 {
+        let registry = Registry::builder().runtime(home.handle().clone()).start();
+        // (As soon as there is something to kill.)
+        while !registry.actor().kill() {
+            std::hint::spin_loop();
+        }
+        let kept = mailbox();
+        while let Err(error) = registry.register_blocking(&kept, "x") {
+            assert!(matches!(error, RegisterError::ActorDied(_)), "{n}: {error}");
+        }
+        assert_eq!((registry.ended(), registry.id_of("x")), (None, Some(kept.id())));
+    }
 }
 
 /// Row F5: more often than its supervisor allows: that is told as critical, and nobody hangs.

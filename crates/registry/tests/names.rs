@@ -4,7 +4,9 @@ use crate::support::{Ask, Counter, Idle, counts as sizes};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{ServerRef, start};
-use restante_registry::{Holder, InvalidName, LookupError, Outcome, RegisterError, Registry};
+use restante_registry::{
+    CallToError, Holder, InvalidName, LookupError, Name, Outcome, RegisterError, Registry,
+};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
@@ -84,6 +86,80 @@ async fn a_failed_look_up_says_why() {
     let closed = registry.whereis::<ServerRef<Counter>>("config").unwrap_err();
     let LookupError::Closed { ending, .. } = closed else { panic!("{closed}") };
     assert_eq!((ending.outcome, ending.reason), (Outcome::Closed, ExitReason::shutdown_with("done")));
+}
+
+/// A failed look-up compares beginnings, and no name with one of quite another length: neither long names nor a long text make it
+/// slow. (Uncut, these comparisons would take hours.)
+#[tokio::test]
+async fn a_failed_look_up_is_quick_whatever_the_lengths() {
+    let registry = Registry::start();
+    let kept = Mailbox::<u8>::new().address();
+    let long = "long/".repeat(100_000);
+    for n in 0..200 {
+        registry.register(&kept, format!("{n}/{long}")).await.unwrap();
+    }
+    registry.register(&kept, "short").await.unwrap();
+    let nearest = |whom: &str| match registry.whereis::<Address<u8>>(whom) {
+        Err(LookupError::NotFound(absent)) => absent.nearest,
+        other => panic!("{other:?}"),
+    };
+    assert!(nearest(&format!("7/{long}!"))[0].starts_with("7/long"));
+    assert_eq!(nearest("shrt"), ["short"]);
+    assert!(nearest("s").is_empty(), "of quite another length");
+}
+
+/// Clause 26.6: the last to have it is found however many changes have come since, as long as the history has it.
+#[tokio::test]
+async fn an_end_is_remembered_over_many_changes() {
+    let registry = Registry::builder().history(500).start();
+    let first = Mailbox::<u8>::new().address();
+    registry.register(&first, "first").await.unwrap();
+    drop(first);
+    let kept = Mailbox::<u8>::new().address();
+    let found = || registry.whereis::<Address<u8>>("first").unwrap_err();
+    for n in 0..495 {
+        registry.register(&kept, n.to_string()).await.unwrap();
+        assert!(matches!(found(), LookupError::Closed { .. }), "{n}: {}", found());
+    }
+    for n in 495..500 {
+        registry.register(&kept, n.to_string()).await.unwrap();
+    }
+    assert!(matches!(found(), LookupError::NotFound(_)), "{}", found());
+}
+
+/// Whatever one does with a name, a typed one does: in the current registry, or in one that is named.
+#[tokio::test]
+async fn a_typed_name_does_what_a_name_does() {
+    const COUNTER: Name<Counter> = Name::new("typed");
+    const OTHER: Name<Idle> = Name::new("typed");
+    let (registry, elsewhere) = (Registry::start(), Registry::start());
+    let counter = start::<Counter>(1).await.unwrap();
+    let id = counter.id();
+    let mut before = COUNTER.of(&elsewhere).cached();
+    registry
+        .enter(async {
+            assert!(COUNTER.find(|_| ()).is_none());
+            assert!(matches!(
+                COUNTER.call(Ask::Get).await,
+                Err(CallToError::Lookup(LookupError::NotFound(_)))
+            ));
+            COUNTER.register(&counter).await.unwrap();
+            COUNTER.cast(2).unwrap();
+            assert_eq!(COUNTER.call(Ask::Get).await.unwrap(), 3);
+            assert_eq!(COUNTER.find(ServerRef::id), Some(id));
+            assert_eq!(COUNTER.cached().get().unwrap().id(), id);
+            assert!(OTHER.find(|_| ()).is_none() && OTHER.cached().get().is_err());
+            let crashed = COUNTER.call(Ask::Crash).await;
+            assert!(matches!(crashed, Err(CallToError::Call(_))), "{crashed:?}");
+        })
+        .await;
+    assert!(COUNTER.of(&elsewhere).find(|_| ()).is_none() && before.get().is_err());
+    let counter = start::<Counter>(1).await.unwrap();
+    COUNTER.of(&elsewhere).register(&counter).await.unwrap();
+    assert_eq!(COUNTER.of(&elsewhere).call(Ask::Get).await.unwrap(), 1);
+    assert_eq!(COUNTER.of(&elsewhere).find(ServerRef::id), Some(counter.id()));
+    assert_eq!(before.get().unwrap().id(), counter.id());
+    assert_eq!(COUNTER.find(|_| ()), None, "the global one");
 }
 
 /// Rows 14 and 15 of the failure modes: a name is free before anybody hears of the end.

@@ -5,6 +5,7 @@ use super::{Books, By, Ledger, Shown};
 use crate::change::{Change, Sizes, What};
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
+use crate::labels::Labels;
 use crate::lead::Lead;
 use crate::record::Record;
 use crate::secondary::{Holder, Label};
@@ -115,7 +116,7 @@ impl Section<'_> {
 
     /// Puts a free label on a mailbox that is in.
     pub(super) fn put_on(&mut self, record: &Arc<Record>, label: &Label) {
-        record.labels.put_on(label);
+        record.labels.put_on(label, self.ledger.history.next());
         match label {
             Label::Name(name) => {
                 let _ = self.books.indexes.names.insert_sync(name.clone(), Lead::to(record));
@@ -161,10 +162,8 @@ impl Section<'_> {
             return false;
         }
         let ending = Ending::new(outcome, reason);
-        let labels = record.labels.read(|labels| (labels.names.clone(), labels.keys.clone()));
-        if let Some((names, keys)) = labels {
-            let labels = names.into_iter().map(Label::Name).chain(keys.into_iter().map(Label::Key));
-            labels.for_each(|label| self.take_out_of_index(record, &label, Some(&ending)));
+        if let Some(labels) = record.labels.read(Labels::all) {
+            labels.iter().for_each(|label| self.take_out_of_index(record, label, Some(&ending)));
             record.labels.clear();
         }
         if self.books.indexes.ids.remove_sync(&record.id) {

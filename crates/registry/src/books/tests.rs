@@ -1,9 +1,12 @@
 //! Indexes that are broken on purpose, which no operation does, and their repair.
 
 use super::*;
-use crate::change::Change;
+use crate::addition::Addition;
+use crate::change::{Change, What};
 use crate::consistency::Repaired;
 use crate::ending::Outcome;
+use crate::registry::Registry;
+use crate::secondary::FewLabels;
 use crate::snapshot::Snapshot;
 use restante_core::{Address, Mailbox};
 
@@ -42,14 +45,39 @@ fn repair(books: &Books) -> (Repaired, Vec<String>) {
     assert_eq!(books.sizes(), now.sizes());
     assert!(books.validate().is_consistent());
     assert_eq!(books.repair(), Repaired::default(), "once is enough");
-    (
-        repaired,
-        told.iter().map(|change| format!("{} {}", change.operation(), change.name().unwrap())).collect(),
-    )
+    (repaired, told.iter().map(|change| format!("{} {}", change.operation(), about(change))).collect())
+}
+
+fn about(change: &Change) -> String {
+    match &change.what {
+        What::KeyAdded(key) | What::KeyRemoved(key, _) => key.key.to_string(),
+        _ => change.name().unwrap().to_string(),
+    }
 }
 
 fn count(added: usize, removed: usize, doubled: usize) -> Repaired {
-    Repaired { added, removed, doubled }
+    Repaired { added, removed, doubled, ..Repaired::default() }
+}
+
+fn count_keys(keys_added: usize, keys_removed: usize, keys_doubled: usize) -> Repaired {
+    Repaired { keys_added, keys_removed, keys_doubled, ..Repaired::default() }
+}
+
+fn key(key: &str) -> SecondaryKey {
+    SecondaryKey::new("kind", key)
+}
+
+/// A mailbox that is in with these keys.
+fn keyed(books: &Arc<Books>, keys: &[&str]) -> (Address<u8>, Arc<Record>) {
+    let (at, record) = named(books, &[]);
+    for k in keys {
+        books.add_labels(at.id(), &[Label::Key(key(k))], None).unwrap();
+    }
+    (at, record)
+}
+
+fn holds_key(books: &Books, key: &str) -> Option<Uuid> {
+    books.find_key("kind", key, |record| record.id)
 }
 
 /// Row B8.
@@ -123,13 +151,150 @@ async fn a_name_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
     let books = books();
     let (at, _) = named(&books, &["mine"]);
     let (other, record) = named(&books, &["other"]);
-    record.labels.change(|labels| labels.names.push(text("mine")));
+    record.labels.put_on(&Label::Name(text("mine")), 0);
     assert_eq!(books.validate().missing_names, [(text("mine"), other.id())]);
     assert_eq!(repair(&books), (count(0, 0, 1), vec![]));
     assert_eq!(books.find_name("mine", |record| record.id), Some(at.id()));
-    assert_eq!(record.labels.read(|labels| labels.names.to_vec()).unwrap(), ["other"]);
+    assert_eq!(record.labels.read(|labels| labels.names().cloned().collect::<Vec<_>>()).unwrap(), ["other"]);
     assert!(books.remove(other.id(), Outcome::Removed, ExitReason::Normal, None));
     assert_eq!(books.sizes(), Sizes { mailboxes: 1, names: 1 });
+}
+
+/// Row B8, of keys.
+#[tokio::test]
+async fn a_key_whose_mailbox_is_not_there_or_has_it_not_is_taken_off() {
+    let books = books();
+    let (at, record) = keyed(&books, &["its own"]);
+    let elsewhere = Mailbox::<u8>::new().address();
+    let stranger = Record::new(&elsewhere, elsewhere.id(), &books).unwrap();
+    books.indexes.keys.insert_sync(key("lost"), stranger).unwrap();
+    books.indexes.keys.insert_sync(key("not its own"), record).unwrap();
+    let found = books.validate();
+    assert_eq!(found.orphaned_keys, [(key("lost"), elsewhere.id()), (key("not its own"), at.id())]);
+    assert!(!found.is_consistent() && found.missing_keys.is_empty());
+    let (repaired, mut told) = repair(&books);
+    told.sort_unstable();
+    assert_eq!(
+        (repaired, told),
+        (count_keys(0, 2, 0), vec!["remove_key lost".into(), "remove_key not its own".into()])
+    );
+    assert_eq!((holds_key(&books, "lost"), holds_key(&books, "its own")), (None, Some(at.id())));
+}
+
+/// Row B8, of keys.
+#[tokio::test]
+async fn a_key_that_is_missing_is_put_in_again() {
+    let books = books();
+    let (at, _) = keyed(&books, &["a", "b"]);
+    assert!(books.indexes.keys.remove_sync(&key("b")));
+    let found = books.validate();
+    assert_eq!((&found.missing_keys, found.is_consistent()), (&vec![(key("b"), at.id())], false));
+    assert_eq!(repair(&books), (count_keys(1, 0, 0), vec!["add_key b".into()]));
+    assert_eq!(holds_key(&books, "b"), Some(at.id()));
+}
+
+#[tokio::test]
+async fn a_key_that_leads_to_another_leads_back() {
+    let books = books();
+    let (at, _) = keyed(&books, &["mine"]);
+    let (other, record) = keyed(&books, &[]);
+    books.indexes.keys.remove_sync(&key("mine"));
+    books.indexes.keys.insert_sync(key("mine"), record).unwrap();
+    let found = books.validate();
+    assert_eq!(found.orphaned_keys, [(key("mine"), other.id())]);
+    assert_eq!(found.missing_keys, [(key("mine"), at.id())]);
+    assert_eq!(repair(&books).0, count_keys(1, 1, 0));
+    assert_eq!(holds_key(&books, "mine"), Some(at.id()));
+}
+
+#[tokio::test]
+async fn a_key_that_two_mailboxes_have_stays_with_the_one_it_leads_to() {
+    let books = books();
+    let (at, _) = keyed(&books, &["mine"]);
+    let (other, record) = keyed(&books, &["other"]);
+    record.labels.put_on(&Label::Key(key("mine")), 0);
+    assert_eq!(books.validate().missing_keys, [(key("mine"), other.id())]);
+    assert_eq!(repair(&books), (count_keys(0, 0, 1), vec![]));
+    assert_eq!(holds_key(&books, "mine"), Some(at.id()));
+    assert_eq!(
+        record.labels.read(|labels| labels.keys().cloned().collect::<Vec<_>>()).unwrap(),
+        [key("other")]
+    );
+}
+
+/// An actor that begins again serves at once; the books are looked through beside it, and repaired.
+/// Clause 26.12.
+#[test]
+fn a_new_actor_serves_while_the_books_are_looked_through() {
+    let home = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let registry = Registry::builder().runtime(home.handle().clone()).start();
+    let kept = Mailbox::<u8>::new().address();
+    registry.register_blocking(&kept, "lost").unwrap();
+    assert!(registry.0.books.indexes.names.remove_sync("lost"));
+    // The one thread for it is taken.
+    let (let_go, taken) = std::sync::mpsc::channel::<()>();
+    home.spawn_blocking(move || taken.recv().unwrap_err());
+    for n in 0..3 {
+        assert!(registry.actor().kill());
+        while let Err(error) = registry.register_blocking(&kept, format!("{n}")) {
+            assert!(matches!(error, crate::RegisterError::ActorDied(_)), "{error}");
+        }
+    }
+    assert!(!registry.contains("lost"), "nobody has looked yet");
+    drop(let_go);
+    while !registry.contains("lost") {
+        std::thread::yield_now();
+    }
+    assert!(registry.shutdown_blocking(std::time::Duration::from_secs(60)).unwrap().is_clean());
+    assert_eq!(registry.0.books.looks.load(Ordering::Relaxed), 0);
+}
+
+/// A label that nobody took is taken off again, unless it was taken off meanwhile and put on by another, on the same mailbox.
+/// Clause 26.2.
+#[tokio::test]
+async fn an_undo_leaves_alone_what_another_has_put_on_since() {
+    let books = books();
+    let (at, _) = named(&books, &["kept"]);
+    for label in [Label::Name(text("x")), Label::Key(key("x"))] {
+        let add = || {
+            let labels = FewLabels::from([label.clone()]);
+            Addition::to_id(at.id(), labels, None).perform(&books).map_err(|error| *error).unwrap()
+        };
+        let is_on = || books.holder(&label).is_some();
+        let mine = add();
+        assert!(remove(&books, &label));
+        add().accept();
+        drop(mine);
+        assert!(is_on(), "it is the other's");
+        // The same on the way, and then the other is undone as well; the last one is nobody else's.
+        let first = add_after(&books, &label, &add);
+        let second = add_after(&books, &label, &add);
+        drop(first);
+        assert!(is_on());
+        drop(second);
+        assert!(!is_on());
+        drop(add());
+        assert!(!is_on(), "what was taken off before is not counted");
+    }
+    assert_eq!(books.find_name("kept", |record| record.id), Some(at.id()));
+}
+
+fn remove(books: &Books, label: &Label) -> bool {
+    match label {
+        Label::Name(name) => books.remove_name(name, None),
+        Label::Key(key) => books.remove_key(key.kind, &key.key, None),
+    }
+}
+
+/// Adds it, after it was taken off.
+fn add_after(books: &Books, label: &Label, add: &dyn Fn() -> Box<Addition>) -> Box<Addition> {
+    assert!(remove(books, label));
+    add()
 }
 
 /// What is right stays as it is, and nobody is told anything.

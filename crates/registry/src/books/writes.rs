@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 impl Books {
     /// A mailbox comes in, under these labels: all or nothing. Its record is the one that is in for it from then on, which has
-    /// counted the grant.
+    /// counted the grant. The number of the first change after it.
     pub(crate) fn insert(
         &self,
         record: &mut Arc<Record>,
         labels: &[Label],
         creation: Option<u64>,
         by: By,
-    ) -> Result<(), RegisterError> {
+    ) -> Result<u64, RegisterError> {
         self.write(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
@@ -32,28 +32,30 @@ impl Books {
                 }
                 section.put_on(record, label);
             }
-            Ok(())
+            Ok(section.ledger.history.next())
         })
     }
 
-    /// More labels for a mailbox that is in: all or nothing. Its record, which has counted the grant.
+    /// More labels for a mailbox that is in: all or nothing. Its record, which has counted the grant, and the number of the first
+    /// change after it.
     pub(crate) fn add_labels(
         &self,
         id: Uuid,
         labels: &[Label],
         by: By,
-    ) -> Result<Arc<Record>, RegisterError> {
+    ) -> Result<(Arc<Record>, u64), RegisterError> {
         self.write(by, |section| {
             let record = section.known(id)?;
             labels.iter().try_for_each(|label| section.make_free(label, None))?;
             record.grant();
             labels.iter().for_each(|label| section.put_on(&record, label));
-            Ok(record)
+            Ok((record, section.ledger.history.next()))
         })
     }
 
-    /// Takes back a grant that nobody took: its labels; and with the last grant the mailbox.
-    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label]) {
+    /// Takes back a grant that nobody took, and that was in before the change of this number: its labels; and with the last grant
+    /// the mailbox.
+    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label], number: u64) {
         self.write(None, |section| {
             if record.is_gone() {
                 return;
@@ -62,8 +64,10 @@ impl Books {
                 section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
                 return;
             }
-            // (What was taken off meanwhile may be another's.)
-            let its = |label: &&Label| self.holder(label).is_some_and(|holder| Arc::ptr_eq(&holder, record));
+            // (What was taken off meanwhile is another's, be it on this mailbox again.)
+            let its = |label: &&Label| {
+                record.labels.read(|labels| labels.change_of(label)).flatten().is_some_and(|put| put < number)
+            };
             labels.iter().filter(its).for_each(|label| section.take_off(record, label));
         });
     }
@@ -90,10 +94,12 @@ impl Books {
     pub(crate) fn remove_names(&self, id: Uuid, by: By) -> usize {
         self.write(by, |section| {
             let Some(record) = self.find_id(id, Arc::clone) else { return 0 };
-            let names = record.labels.read(|labels| labels.names.clone()).unwrap_or_default();
-            let count = names.len();
-            names.into_iter().for_each(|name| section.take_off(&record, &Label::Name(name)));
-            count
+            let names: Vec<Label> = record
+                .labels
+                .read(|labels| labels.names().cloned().map(Label::Name).collect())
+                .unwrap_or_default();
+            names.iter().for_each(|name| section.take_off(&record, name));
+            names.len()
         })
     }
 

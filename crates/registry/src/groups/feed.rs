@@ -16,6 +16,15 @@ pub struct Missed {
     pub count: u64,
 }
 
+/// What a reader finds at its cursor.
+enum Look<E> {
+    Found(Result<E, Missed>),
+    /// As yet.
+    Nothing,
+    /// And there will be nothing any more.
+    Over,
+}
+
 /// A ring of events.
 pub(super) struct Feed<E> {
     ring: Lock<Ring<E>>,
@@ -26,11 +35,13 @@ struct Ring<E> {
     events: VecDeque<E>,
     /// The number of the event that comes next.
     next: u64,
+    /// None comes any more.
+    over: bool,
 }
 
 impl<E: Clone> Feed<E> {
     pub(super) fn new() -> Self {
-        Self { ring: Lock::new(Ring { events: VecDeque::new(), next: 0 }), bell: Notify::new() }
+        Self { ring: Lock::new(Ring { events: VecDeque::new(), next: 0, over: false }), bell: Notify::new() }
     }
 
     /// Adds an event; which one had to go for it.
@@ -40,6 +51,11 @@ impl<E: Clone> Feed<E> {
         ring.events.push_back(event);
         ring.next += 1;
         old
+    }
+
+    /// No event comes any more. (Who waits is to be woken.)
+    pub(super) fn end(&self) {
+        self.ring.lock().over = true;
     }
 
     /// Wakes who waits for events. Not under a lock: wakers are the user's.
@@ -54,31 +70,44 @@ impl<E: Clone> Feed<E> {
 
     /// The event that the cursor points at.
     pub(super) fn read(&self, cursor: &mut u64) -> Option<Result<E, Missed>> {
+        match self.look(cursor) {
+            Look::Found(read) => Some(read),
+            Look::Nothing | Look::Over => None,
+        }
+    }
+
+    fn look(&self, cursor: &mut u64) -> Look<E> {
         let ring = self.ring.lock();
         let oldest = ring.oldest();
         if *cursor < oldest {
             let count = oldest - *cursor;
             *cursor = oldest;
-            return Some(Err(Missed { count }));
+            return Look::Found(Err(Missed { count }));
         }
-        let event = ring.at(*cursor)?.clone();
-        *cursor += 1;
-        Some(Ok(event))
+        match ring.at(*cursor) {
+            Some(event) => {
+                *cursor += 1;
+                Look::Found(Ok(event.clone()))
+            }
+            None if ring.over => Look::Over,
+            None => Look::Nothing,
+        }
     }
 
-    /// The event that the cursor points at, or what is missed, once there is one.
+    /// The event that the cursor points at, or what is missed, once there is one; `None`: there will be none any more.
     ///
     /// # Cancel safety
     /// The cursor moves when the future is done, and not before.
-    pub(super) async fn wait(&self, cursor: &mut u64) -> Result<E, Missed> {
+    pub(super) async fn wait(&self, cursor: &mut u64) -> Option<Result<E, Missed>> {
         loop {
             // Listen first, then look: or the event could come in between. (Who rings reaches all that have been made by then,
             // polled or not.)
             let rung = self.bell.notified();
-            if let Some(read) = self.read(cursor) {
-                return read;
+            match self.look(cursor) {
+                Look::Found(read) => return Some(read),
+                Look::Over => return None,
+                Look::Nothing => rung.await,
             }
-            rung.await;
         }
     }
 

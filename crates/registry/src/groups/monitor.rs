@@ -81,6 +81,12 @@ impl<T: Send + 'static, K: GroupName> Feeds<T, K> {
         scope.into_iter().chain(self.groups.get(group)).map(|followed| &followed.feed)
     }
 
+    /// All of them: nothing happens any more.
+    pub(super) fn end(&self) -> Vec<Arc<Events<T, K>>> {
+        let all = self.groups.values().chain([&self.scope]).map(|followed| Arc::clone(&followed.feed));
+        all.inspect(|feed| feed.end()).collect()
+    }
+
     fn follow(&mut self, group: Option<&K>) -> Arc<Events<T, K>> {
         let followed = match group {
             None => &mut self.scope,
@@ -131,7 +137,7 @@ impl<T: Send + 'static, K: GroupName> Follower<T, K> {
     }
 
     async fn next(&mut self) -> Option<Result<Arc<GroupEvent<T, K>>, Missed>> {
-        let read = self.feed.as_ref()?.wait(&mut self.cursor).await;
+        let read = self.feed.as_ref()?.wait(&mut self.cursor).await?;
         Some(self.noted(read))
     }
 
@@ -185,7 +191,8 @@ impl<T: Send + 'static, K: GroupName> GroupMonitor<T, K> {
         (monitor.snapshot(), monitor)
     }
 
-    /// Waits for the next event; `None` after [`GroupMonitor::demonitor`].
+    /// Waits for the next event; `None` after [`GroupMonitor::demonitor`], or when the last handle of the scope has gone and all
+    /// has been told.
     ///
     /// # Errors
     /// [`Missed`]: events are gone. What comes next is the oldest that is left; [`GroupMonitor::snapshot`] catches up.
@@ -239,7 +246,8 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
         (monitor.snapshot(), monitor)
     }
 
-    /// Waits for the next event; `None` after [`ScopeMonitor::demonitor`].
+    /// Waits for the next event; `None` after [`ScopeMonitor::demonitor`], or when the last handle of the scope has gone and all
+    /// has been told.
     ///
     /// # Errors
     /// [`Missed`]: events are gone. What comes next is the oldest that is left; [`ScopeMonitor::snapshot`] catches up.

@@ -7,6 +7,7 @@ use super::monitor::{Events, Feeds, GroupChange, GroupEvent, GroupMonitor, Scope
 use super::roll::{Members, Roll};
 use super::snapshot::ScopeSnapshot;
 use super::sync::Lock;
+use crate::sync::{AtomicUsize, Ordering};
 use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
 use scc::{Guard, HashIndex};
@@ -50,7 +51,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> GroupName for K {}
 /// # Ends
 /// Membership does not keep a mailbox open. When a mailbox closes its memberships are over before links, monitors and waiting
 /// senders hear of it. A restart is no end: the mailbox is the identity, and goes on. Whatever a scope was told of a member's
-/// mailbox is forgotten when it left for the last time; the memory goes some operations later.
+/// mailbox is forgotten when it left for the last time; the memory goes some operations later. A scope ends with the last handle
+/// to it: its monitors are told what they have not read, and then no more.
 ///
 /// Source: OTP's `pg`. Differs: no server, so no scope can be down, and none forgets its members by a restart; members are
 /// those of this process, not of a cluster; who has ended cannot join.
@@ -222,7 +224,17 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
 
 impl<T: Send + 'static, K: GroupName> Clone for Groups<T, K> {
     fn clone(&self) -> Self {
+        self.scope.handles.fetch_add(1, Ordering::Relaxed);
         Self { scope: Arc::clone(&self.scope) }
+    }
+}
+
+impl<T: Send + 'static, K: GroupName> Drop for Groups<T, K> {
+    fn drop(&mut self) {
+        // (As an `Arc` counts: the last one comes after all the others.)
+        if self.scope.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.scope.end();
+        }
     }
 }
 
@@ -243,6 +255,8 @@ pub(super) struct Scope<T: Send + 'static, K: GroupName> {
     pub(super) table: Table<T, K>,
     state: Lock<State<T, K>>,
     capacity: usize,
+    /// Whoever could join; monitors could not.
+    handles: AtomicUsize,
 }
 
 /// What writers share.
@@ -250,6 +264,8 @@ pub(super) struct State<T: Send + 'static, K: GroupName> {
     pub(super) books: Books<T, K>,
     pub(super) feeds: Feeds<T, K>,
     pub(super) sequence: u64,
+    /// Nobody joins any more, and monitors are told nothing.
+    ended: bool,
 }
 
 /// What is done when the lock is free again: who waits is woken, and nothing that may be a mailbox's last memory is dropped
@@ -263,8 +279,8 @@ pub(super) struct After<T: Send + 'static, K: GroupName> {
 
 impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     fn new(capacity: usize) -> Self {
-        let state = State { books: Books::new(), feeds: Feeds::new(), sequence: 0 };
-        Self { table: HashIndex::default(), state: Lock::new(state), capacity }
+        let state = State { books: Books::new(), feeds: Feeds::new(), sequence: 0, ended: false };
+        Self { table: HashIndex::default(), state: Lock::new(state), capacity, handles: AtomicUsize::new(1) }
     }
 
     /// Does something under the lock, and afterwards what must not be done under it.
@@ -335,6 +351,14 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
         })
     }
 
+    /// The last handle has gone: monitors are told what there is, and then no more.
+    fn end(&self) {
+        self.locked(|state, after| {
+            state.ended = true;
+            after.bells.extend(state.feeds.end());
+        });
+    }
+
     /// A member's mailbox has closed: it leaves all its groups.
     fn closed(&self, id: Uuid, reason: &ExitReason) {
         // Nobody adds one to them: its joins are refused from now on.
@@ -363,7 +387,7 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     ) {
         state.sequence += 1;
         let mut feeds = state.feeds.of(&group).cloned().collect::<Vec<_>>();
-        if feeds.is_empty() {
+        if feeds.is_empty() || state.ended {
             after.left.extend(members);
             return;
         }

@@ -227,7 +227,7 @@ fn shuttle_reserve_and_give_up_and_commit() {
         let creators = [0, 1].map(|n| {
             let (books, places, at) = (Arc::clone(&books), Arc::clone(&places), boxes[n].1.clone());
             run(move || {
-                let Ok(place) = places.admit(0) else { return None };
+                let Ok(place) = places.admit(|| 0) else { return None };
                 let labels = vec![name("x"), name("y")];
                 let mut reservation = Reservation::new(Arc::clone(&books), n as u64, labels, None, place);
                 let held = reservation.hold();
@@ -289,7 +289,7 @@ fn shuttle_two_reservations_that_share_a_name() {
             let (books, places) = (Arc::clone(&books), Arc::clone(&places));
             let (n, at) = if first == "x" { (0, boxes[0].1.clone()) } else { (1, boxes[1].1.clone()) };
             run(move || {
-                let place = places.admit(0).expect("there are two");
+                let place = places.admit(|| 0).expect("there are two");
                 let labels = vec![name(first), name(second)];
                 let mut reservation = Reservation::new(Arc::clone(&books), n, labels, None, place);
                 if let Err(error) = reservation.hold() {

@@ -294,6 +294,39 @@ fn a_monitor_knows_the_truth(capacity: usize) {
     }
 }
 
+/// Whoever could join has gone: what was not read is told, then that it is over; also to who waits, and whatever members do.
+/// Clause 29.4.
+#[tokio::test]
+async fn a_monitor_ends_with_the_last_handle() {
+    let groups = Groups::<u32>::new();
+    let ((mailbox, one), (_mailbox, two)) = (member(), member());
+    let ((_, mut read), (_, mut unread), (_, mut of_all)) =
+        (groups.monitor("one"), groups.monitor("one"), groups.monitor_scope());
+    groups.join_many("one", &[one.clone(), two.clone()]).unwrap();
+    assert!(read.next().await.is_some());
+    let other = groups.clone();
+    let mut waits = Box::pin(read.next());
+    assert!(futures::poll!(&mut waits).is_pending());
+    drop(groups);
+    assert!(futures::poll!(&mut waits).is_pending(), "there is another handle");
+    other.leave("one", &two).unwrap();
+    assert_eq!(waits.await.unwrap().unwrap().change, GroupChange::Left);
+    let mut waits = Box::pin(read.next());
+    assert!(futures::poll!(&mut waits).is_pending());
+    drop(other);
+    assert!(waits.await.is_none());
+    mailbox.close();
+    let (joined, left) = (
+        event("one", GroupChange::Joined, &[one.id(), two.id()]),
+        event("one", GroupChange::Left, &[two.id()]),
+    );
+    assert_eq!(told(&mut unread), [joined.clone(), left.clone()]);
+    assert_eq!(told_of_all(&mut of_all), [joined, left]);
+    assert!(unread.next().await.is_none() && of_all.next().await.is_none() && read.next().await.is_none());
+    assert!(read.snapshot().is_empty() && of_all.snapshot().is_empty());
+    assert!(read.demonitor() && read.next().await.is_none());
+}
+
 /// Row G5: see above.
 /// Clause 29.4.
 #[test]
