@@ -227,7 +227,7 @@ fn shuttle_reserve_and_give_up_and_commit() {
         let creators = [0, 1].map(|n| {
             let (books, places, at) = (Arc::clone(&books), Arc::clone(&places), boxes[n].1.clone());
             run(move || {
-                let Ok(place) = places.admit(0) else { return None };
+                let Ok(place) = places.admit(|| 0) else { return None };
                 let labels = vec![name("x"), name("y")];
                 let mut reservation = Reservation::new(Arc::clone(&books), n as u64, labels, None, place);
                 let held = reservation.hold();
@@ -244,7 +244,7 @@ fn shuttle_reserve_and_give_up_and_commit() {
                 }
                 let record = Record::new(&at, at.id(), &books)?;
                 match reservation.commit(&record) {
-                    Ok(record) => Some(record.id),
+                    Ok(put) => Some(put.record.id),
                     Err(error) => {
                         assert_eq!(error, RegisterError::MailboxDoesNotExist(at.id()));
                         None
