@@ -5,7 +5,7 @@ use crate::admission::{Admission, DEFAULT_RETRY_AFTER};
 use crate::changes::{Changes, Followed};
 use crate::creation::Reservation;
 use crate::record::Resource;
-use crate::secondary::Holder;
+use crate::secondary::{FewLabels, Holder};
 use crate::snapshot::Snapshot;
 use restante_core::monitor::{Event, Watch};
 use std::sync::Mutex;
@@ -242,9 +242,9 @@ fn shuttle_reserve_and_give_up_and_commit() {
                 if n == 0 {
                     return None;
                 }
-                let record = Record::new(&at, at.id(), &books)?;
-                match reservation.commit(&record) {
-                    Ok(record) => {
+                let mut record = Record::new(&at, at.id(), &books)?;
+                match reservation.commit(&mut record) {
+                    Ok(_) => {
                         let both = [leads_to(&books, "x"), leads_to(&books, "y")];
                         // (Or closed since.)
                         assert!(both == [Some(record.id); 2] || record.mailbox.has_closed(), "{both:?}");
@@ -298,8 +298,8 @@ fn shuttle_two_reservations_that_share_a_name() {
                 assert_eq!(books.reserved(), 2, "both of its own, and nobody else's");
                 // The second goes, perhaps just before the first would have been refused.
                 if n == 0 {
-                    let record = Record::new(&at, at.id(), &books).expect("it is open");
-                    reservation.commit(&record).expect("they are held");
+                    let mut record = Record::new(&at, at.id(), &books).expect("it is open");
+                    reservation.commit(&mut record).expect("they are held");
                 }
                 None
             })
