@@ -65,6 +65,7 @@ impl<R: Addressable> Erased<R> {
 
     /// # Safety
     /// As for `get`.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "a copy of the word would be an owner more")]
     unsafe fn clone_in(word: &Word) -> AnyLent {
         // SAFETY: the caller's.
         AnyLent::new::<R>(unsafe { Self::get(word) })
@@ -213,6 +214,6 @@ mod tests {
     #[test]
     fn it_is_two_words() {
         assert_eq!(size_of::<AnyLent>(), 2 * size_of::<usize>());
-        assert!(Erased::<Address<String>>::FITS && !Erased::<Wide>::FITS);
+        const { assert!(Erased::<Address<String>>::FITS && !Erased::<Wide>::FITS) };
     }
 }

@@ -25,9 +25,9 @@ pub struct Command(pub(crate) Ask);
 
 pub(crate) enum Ask {
     /// A mailbox comes in, or one that is in gets labels.
-    Add { addition: Box<Addition>, reply: Reply<Answer> },
+    Add { addition: Addition, reply: Reply<Answer> },
     /// Many do; an answer each, in their order.
-    AddMany { additions: Vec<Box<Addition>>, reply: Reply<Vec<Answer>> },
+    AddMany { additions: Vec<Addition>, reply: Reply<Vec<Answer>> },
     /// A creation begins.
     Begin { job: Queued, reply: Reply<Result<Running, RegisterError>> },
 }

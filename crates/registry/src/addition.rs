@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 /// Labels, or a mailbox with its labels. Whoever asked may have gone by the time the answer reaches them: then it is dropped
 /// on its way, and nothing has happened. What others were granted of the same mailbox meanwhile stays, and the mailbox with it.
-pub(crate) struct Addition {
+pub(crate) struct Addition(Box<Body>);
+
+struct Body {
     to: Target,
     labels: FewLabels,
     by: By,
@@ -35,31 +37,31 @@ enum Stage {
     Accepted,
 }
 
-pub(crate) type Answer = Result<Box<Addition>, Box<RegisterError>>;
+pub(crate) type Answer = Result<Addition, Box<RegisterError>>;
 
 impl Addition {
-    fn new(to: Target, labels: FewLabels, by: By, stage: Stage) -> Box<Self> {
-        Box::new(Self { to, labels, by, stage })
+    fn new(to: Target, labels: FewLabels, by: By, stage: Stage) -> Self {
+        Self(Box::new(Body { to, labels, by, stage }))
     }
 
     /// This mailbox is to come in, under these labels.
-    pub(crate) fn of(record: Arc<Record>, labels: FewLabels, by: By) -> Box<Self> {
+    pub(crate) fn of(record: Arc<Record>, labels: FewLabels, by: By) -> Self {
         Self::new(Target::Record(record), labels, by, Stage::Asked)
     }
 
     /// The mailbox of this id is to have these labels.
-    pub(crate) fn to_id(id: Uuid, labels: FewLabels, by: By) -> Box<Self> {
+    pub(crate) fn to_id(id: Uuid, labels: FewLabels, by: By) -> Self {
         Self::new(Target::Id(id), labels, by, Stage::Asked)
     }
 
     /// It is in effect, since before the change of this number, and the record has counted it.
-    pub(crate) fn granted(record: Arc<Record>, labels: FewLabels, number: u64, by: By) -> Box<Self> {
+    pub(crate) fn granted(record: Arc<Record>, labels: FewLabels, number: u64, by: By) -> Self {
         Self::new(Target::Record(record), labels, by, Stage::Granted(number))
     }
 
     /// Puts it into effect: all or nothing.
-    pub(crate) fn perform(mut self: Box<Self>, books: &Arc<Books>) -> Answer {
-        let Self { to, labels, by, .. } = &mut *self;
+    pub(crate) fn perform(mut self, books: &Arc<Books>) -> Answer {
+        let Body { to, labels, by, .. } = &mut *self.0;
         let number = match to {
             Target::Record(record) => {
                 let mut inserted = books.insert(record, labels, None, *by);
@@ -78,28 +80,30 @@ impl Addition {
                 number
             }
         };
-        self.stage = Stage::Granted(number);
+        self.0.stage = Stage::Granted(number);
         Ok(self)
     }
 
     /// It has come to whoever asked.
-    pub(crate) fn accept(mut self: Box<Self>) {
-        self.stage = Stage::Accepted;
+    pub(crate) fn accept(mut self) {
+        let Body { to, labels, by, stage } = &mut *self.0;
+        *stage = Stage::Accepted;
         if tracker::is_on()
-            && let Target::Record(record) = &self.to
+            && let Target::Record(record) = to
             && let Some(books) = record.books()
         {
-            books.track(record.id, &self.labels, self.by);
+            books.track(record.id, labels, *by);
         }
     }
 }
 
 impl Drop for Addition {
     fn drop(&mut self) {
-        if let (Stage::Granted(number), Target::Record(record)) = (self.stage, &self.to)
+        let Body { to, labels, stage, .. } = &*self.0;
+        if let (Stage::Granted(number), Target::Record(record)) = (stage, to)
             && let Some(books) = record.books()
         {
-            books.take_back(record, &self.labels, number);
+            books.take_back(record, labels, *number);
         }
     }
 }

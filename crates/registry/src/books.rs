@@ -34,7 +34,7 @@ use crate::lead::Lead;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{KeyRef, Label, SecondaryKey};
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::tracked::TrackedNames;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
@@ -201,12 +201,12 @@ impl Books {
 impl Books {
     /// The names that are tracked, under the lock.
     pub(crate) fn with_tracked<T>(&self, f: impl FnOnce(&mut TrackedNames) -> T) -> T {
-        f(&mut lock(&self.writers).tracked)
+        f(&mut self.writers.lock().tracked)
     }
 
     /// What somebody who follows comes to next, and whether nothing will ever come after it: of one instant.
     pub(crate) fn read(&self, place: &mut u64) -> (At, bool) {
-        let ledger = lock(&self.writers);
+        let ledger = self.writers.lock();
         let over = ledger.ended.is_some() && ledger.sizes.mailboxes == 0;
         (ledger.history.read(place), over)
     }
@@ -214,7 +214,7 @@ impl Books {
     /// A look at the history, under the lock.
     pub(crate) fn with_history<T>(&self, f: impl FnOnce(&mut History, &mut Vec<Change>) -> T) -> T {
         let mut out = Vec::new();
-        let result = f(&mut lock(&self.writers).history, &mut out);
+        let result = f(&mut self.writers.lock().history, &mut out);
         drop_quietly(out);
         result
     }

@@ -38,15 +38,15 @@ pub struct Creation<'a> {
 }
 
 /// What a creation answers: a mailbox, and what its entry is to own. From a mailbox by `into`, where it owns nothing.
-pub struct Entry<R>(Made<R>);
+pub struct NewEntry<R>(Made<R>);
 
-impl<R: Addressable> From<R> for Entry<R> {
+impl<R: Addressable> From<R> for NewEntry<R> {
     fn from(mailbox: R) -> Self {
         Self(Made { mailbox, dowry: Dowry::default() })
     }
 }
 
-impl<R: Addressable> Entry<R> {
+impl<R: Addressable> NewEntry<R> {
     /// An entry for this mailbox.
     pub fn new(mailbox: R) -> Self {
         mailbox.into()
@@ -79,9 +79,9 @@ impl<R: Addressable> Entry<R> {
     }
 }
 
-impl<R: fmt::Debug> fmt::Debug for Entry<R> {
+impl<R: fmt::Debug> fmt::Debug for NewEntry<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({:?})", self.0.mailbox)
+        write!(f, "NewEntry({:?})", self.0.mailbox)
     }
 }
 
@@ -117,7 +117,7 @@ impl Registry {
     ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
     where
         R: Addressable,
-        T: Into<Entry<R>> + Send + 'static,
+        T: Into<NewEntry<R>> + Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
@@ -161,19 +161,19 @@ impl Creation<'_> {
         self
     }
 
-    /// The entry keeps the mailbox open: see [`Entry::keep_open`].
+    /// The entry keeps the mailbox open: see [`NewEntry::keep_open`].
     pub fn keep_open(mut self) -> Self {
         self.dowry.keep_open = true;
         self
     }
 
-    /// The entry owns this: see [`Entry::own`]. Where nothing is created it is dropped.
+    /// The entry owns this: see [`NewEntry::own`]. Where nothing is created it is dropped.
     pub fn own(mut self, resource: impl Send + 'static) -> Self {
         self.dowry.resources.push(Resource::value(resource));
         self
     }
 
-    /// Asynchronous clean-up: see [`Entry::on_close`]. Where nothing is created it is not run.
+    /// Asynchronous clean-up: see [`NewEntry::on_close`]. Where nothing is created it is not run.
     pub fn on_close<F>(mut self, cleanup: impl FnOnce(Ending) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -194,7 +194,7 @@ impl Creation<'_> {
     pub async fn run<R, T, E, F>(self, make: F) -> Result<R, CreateError<E>>
     where
         R: Addressable,
-        T: Into<Entry<R>> + Send + 'static,
+        T: Into<NewEntry<R>> + Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
@@ -218,7 +218,7 @@ impl Creation<'_> {
     pub fn run_blocking<R, T, E, F>(self, make: F) -> Result<R, CreateError<E>>
     where
         R: Addressable,
-        T: Into<Entry<R>> + Send + 'static,
+        T: Into<NewEntry<R>> + Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
@@ -244,7 +244,7 @@ impl Creation<'_> {
     ) -> Result<(Job, oneshot::Receiver<Result<Created<R>, CreateError<E>>>), RegisterError>
     where
         R: Addressable,
-        T: Into<Entry<R>> + Send + 'static,
+        T: Into<NewEntry<R>> + Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
@@ -259,7 +259,7 @@ impl Creation<'_> {
         let (tell, told) = oneshot::channel();
         let job = Job::new(reservation, runtime, inner.tasks.clone(), move |reservation| {
             let make = async move {
-                let Entry(mut made) = make.await?.into();
+                let NewEntry(mut made) = make.await?.into();
                 made.dowry.join(dowry);
                 Ok(made)
             };

@@ -25,7 +25,7 @@ use crate::error::{CreateError, RegisterError};
 use crate::record::{Record, Resource};
 use crate::rt::{self, AbortHandle};
 use crate::secondary::Label;
-use crate::sync::{Mutex, lock};
+use crate::sync::Mutex;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use restante_core::{Addressable, ExitReason, drop_quietly, timeout::at_most};
@@ -130,14 +130,14 @@ impl Queued {
 
     /// `None`: the caller has gone.
     pub(crate) fn take(self) -> Option<Job> {
-        lock(&self.0).take()
+        self.0.lock().take()
     }
 }
 
 impl Drop for TakesBack {
     fn drop(&mut self) {
         // (Dropped after the lock: it is the user's.)
-        let job = lock(&self.0).take();
+        let job = self.0.lock().take();
         drop_quietly(job);
     }
 }
@@ -196,7 +196,7 @@ pub(crate) struct Made<R> {
 /// What was created, on its way to the caller. Dropped before it is taken, its entry goes with it.
 pub(crate) struct Created<R> {
     // (First: the entry is to go before the reference does, which may be the last.)
-    granted: Box<Addition>,
+    granted: Addition,
     /// Given when it is taken: an entry that was there before gets nothing from a creation that nobody wanted.
     dowry: Untaken,
     mailbox: R,

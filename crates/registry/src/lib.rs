@@ -55,7 +55,7 @@ pub use cached::Cached;
 pub use change::{Change, Sizes, What};
 pub use changes::{Changes, Followed};
 pub use consistency::{Consistency, Repaired};
-pub use create::{Creation, DEFAULT_CREATE_TIMEOUT, Entry};
+pub use create::{Creation, DEFAULT_CREATE_TIMEOUT, NewEntry};
 pub use ending::{Ending, Outcome};
 pub use entry::{EntryEnded, EntryRef, Signal};
 pub use error::{CreateError, RegisterError};

@@ -7,7 +7,7 @@
 use crate::books::Books;
 use crate::ending::{Ending, Outcome};
 use crate::labels::LabelsCell;
-use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use futures::future::BoxFuture;
 use restante_core::addressable::{AnyLent, Lent, OnClose};
 use restante_core::{Addressable, ExitReason, Reaper, drop_quietly};
@@ -246,14 +246,14 @@ impl Record {
 
     /// How it ended; `None`: it has not.
     pub(crate) fn ending(&self) -> Option<Ending> {
-        match &*lock(&self.hold) {
+        match &*self.hold.lock() {
             Hold::Ended(ending) => Some((**ending).clone()),
             Hold::Empty | Hold::Some(_) => None,
         }
     }
 
     fn with_owned<T>(&self, f: impl FnOnce(&mut Owned) -> T) -> Result<T, TooLate> {
-        let mut hold = lock(&self.hold);
+        let mut hold = self.hold.lock();
         if let Hold::Empty = *hold {
             *hold = Hold::Some(Box::default());
         }
@@ -267,7 +267,7 @@ impl Record {
     /// was destroyed. Outside of any lock. False: that has been done.
     pub(crate) fn end(&self, ending: &Ending, reaper: &Reaper) -> bool {
         let owned = {
-            let mut hold = lock(&self.hold);
+            let mut hold = self.hold.lock();
             match &*hold {
                 Hold::Ended(_) => return false,
                 Hold::Empty | Hold::Some(_) => {

@@ -177,7 +177,7 @@ impl Registry {
 
 /// Mailboxes that are to come in together.
 pub(crate) struct Many {
-    pub(crate) additions: Vec<Box<Addition>>,
+    pub(crate) additions: Vec<Addition>,
     pub(crate) closed: ClosedOnes,
 }
 
@@ -242,7 +242,7 @@ impl Registry {
         mailbox: &R,
         name: impl AsRef<str>,
         by: Where,
-    ) -> Result<Box<Addition>, RegisterError> {
+    ) -> Result<Addition, RegisterError> {
         self.addition(mailbox, FewLabels::from([Label::Name(NameText::new(name)?)]), by)
     }
 
@@ -251,16 +251,16 @@ impl Registry {
         mailbox: &R,
         labels: FewLabels,
         by: Where,
-    ) -> Result<Box<Addition>, RegisterError> {
+    ) -> Result<Addition, RegisterError> {
         Ok(Addition::of(self.record_of(mailbox)?, labels, Some(by)))
     }
 
-    pub(crate) async fn add(&self, addition: Box<Addition>) -> Result<(), RegisterError> {
+    pub(crate) async fn add(&self, addition: Addition) -> Result<(), RegisterError> {
         let answer = self.ask(|reply| Ask::Add { addition, reply }).await?;
         answer.map(Addition::accept).map_err(|error| *error)
     }
 
-    pub(crate) fn add_blocking(&self, addition: Box<Addition>) -> Result<(), RegisterError> {
+    pub(crate) fn add_blocking(&self, addition: Addition) -> Result<(), RegisterError> {
         let answer = self.ask_blocking(|reply| Ask::Add { addition, reply })?;
         answer.map(Addition::accept).map_err(|error| *error)
     }

@@ -1,6 +1,6 @@
 //! Creating again after a refusal: as late as was asked for, and not all at once.
 
-use crate::create::Entry;
+use crate::create::NewEntry;
 use crate::error::CreateError;
 use crate::registry::Registry;
 use restante_core::Addressable;
@@ -76,7 +76,7 @@ impl Registry {
     ) -> impl Future<Output = Result<R, CreateError<E>>> + Send
     where
         R: Addressable,
-        T: Into<Entry<R>> + Send + 'static,
+        T: Into<NewEntry<R>> + Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
@@ -107,7 +107,7 @@ impl Registry {
     ) -> Result<R, CreateError<E>>
     where
         R: Addressable,
-        T: Into<Entry<R>> + Send + 'static,
+        T: Into<NewEntry<R>> + Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {

@@ -15,7 +15,6 @@
 //! caller's stack, with whatever scope that has.
 
 use crate::registry::{Inner, Registry, RegistryBuilder};
-use crate::sync::lock;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
@@ -77,7 +76,7 @@ impl Registry {
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> Self {
         let known = |tenants: &Tenants| tenants.get(tenant).and_then(Weak::upgrade).map(Self);
-        if let Some(registry) = known(&lock(&self.0.tenants)) {
+        if let Some(registry) = known(&self.0.tenants.lock()) {
             return registry;
         }
         // Begun outside of the lock; where two begin one at once, the first to come back stays.
@@ -85,7 +84,7 @@ impl Registry {
         builder.parent = None;
         builder.private = true;
         let fresh = builder.start();
-        let mut tenants = lock(&self.0.tenants);
+        let mut tenants = self.0.tenants.lock();
         let first = known(&tenants);
         if first.is_none() {
             tenants.retain(|_, registry| registry.strong_count() > 0);

@@ -51,7 +51,7 @@ fn name(text: &str) -> Label {
 }
 
 /// As the actor does it: what is granted is the caller's to accept.
-fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Box<Addition>, RegisterError> {
+fn ask(books: &Arc<Books>, at: &Address<u32>, labels: &[Label]) -> Result<Addition, RegisterError> {
     let id = at.id();
     let record = Record::new(at, id, books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
     Addition::of(record, labels.into(), None).perform(books).map_err(|error| *error)

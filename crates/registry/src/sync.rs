@@ -2,34 +2,50 @@
 //!
 //! The read map has a door of its own ([`crate::index`]).
 
-#[cfg(not(shuttle))]
-use std::sync::PoisonError;
-
 pub(crate) use restante_core::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+use shuttle::sync::Mutex as Inner;
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::MutexGuard;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread_local;
 #[cfg(not(shuttle))]
-pub(crate) use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex as Inner;
+#[cfg(not(shuttle))]
+pub(crate) use std::sync::MutexGuard;
+use std::sync::PoisonError;
 #[cfg(not(shuttle))]
 pub(crate) use std::thread_local;
 
-/// Takes a lock. What a panic left is taken as it is: nothing is done under our locks that could leave it half done.
-#[cfg(not(shuttle))]
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// A lock for short sections, in which nothing of a user's runs but `Clone`, `Eq` and `Hash` of keys. It goes on after a panic:
+/// each section leaves what it guards whole before it calls anything that can.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(Inner<T>);
 
-/// The same, but never slept for: under shuttle a thread and the task that it polls are woken by the same bell, and a wake-up
-/// of the task that came while its thread slept for a lock would be lost.
-#[cfg(shuttle)]
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    loop {
-        match mutex.try_lock() {
-            Ok(guard) => return guard,
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-            Err(std::sync::TryLockError::WouldBlock) => shuttle::thread::yield_now(),
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Inner::new(value))
+    }
+
+    #[cfg(not(shuttle))]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never slept for: under shuttle a thread and the task that it polls are woken by the same bell, and a wake-up of the
+    /// task that came while its thread slept for a lock would be lost.
+    #[cfg(shuttle)]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        loop {
+            match self.0.try_lock() {
+                Ok(guard) => return guard,
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(std::sync::TryLockError::WouldBlock) => shuttle::thread::yield_now(),
+            }
         }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }

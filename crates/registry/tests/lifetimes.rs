@@ -7,7 +7,7 @@ use crate::support::{AGES, Ask, Counter, mailbox, nothing_left, sizes};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, Addressable, Closed, ExitReason, Mailbox};
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step, start};
-use restante_registry::{Entry, EntryRef, Outcome, RegisterError, Registry, Signal};
+use restante_registry::{EntryRef, NewEntry, Outcome, RegisterError, Registry, Signal};
 use restante_supervisor::{Supervise, Supervisor};
 use restante_testkit::{eventually, quiet_panics, settled};
 use std::convert::Infallible;
@@ -62,7 +62,7 @@ async fn owner(registry: &Registry) -> (ServerRef<Counter>, Log) {
         .own(before)
         .run(async {
             let server = start::<Counter>(1).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>(Entry::new(server).own(first).own(second))
+            Ok::<_, String>(NewEntry::new(server).own(first).own(second))
         })
         .await
         .unwrap();
@@ -124,7 +124,7 @@ async fn channels_close_and_tasks_stop() {
         std::future::pending::<()>().await;
         drop(held);
     }));
-    let made = async { Ok::<_, Infallible>(Entry::new(mailbox()).own(tell).own(task)) };
+    let made = async { Ok::<_, Infallible>(NewEntry::new(mailbox()).own(tell).own(task)) };
     let created: Address<u8> = registry.create("x", made).await.unwrap();
     assert_eq!(Arc::strong_count(&alive), 2);
     drop(created);
@@ -302,7 +302,7 @@ impl Drop for Count {
 #[tokio::test]
 async fn an_entry_keeps_its_mailbox_open_where_it_is_told_to() {
     let registry = Registry::start();
-    let made = || async { Ok::<_, Infallible>(Entry::new(mailbox()).keep_open()) };
+    let made = || async { Ok::<_, Infallible>(NewEntry::new(mailbox()).keep_open()) };
     let created: Address<u8> = registry.create("x", made()).await.unwrap();
     let (tell, closed) = oneshot::channel();
     let mut tell = Some(tell);

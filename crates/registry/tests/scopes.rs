@@ -3,7 +3,7 @@
 use crate::support::{AGES, Counter, mailbox, nothing_left, sizes};
 use restante_core::{Address, ExitReason};
 use restante_genserver::{ServerRef, start};
-use restante_registry::{Entry, InScope, LookupError, MailboxName, Name, NotFound, Outcome, Registry};
+use restante_registry::{InScope, LookupError, MailboxName, Name, NewEntry, NotFound, Outcome, Registry};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -102,7 +102,7 @@ async fn a_scope_dies_with_its_future() {
             let here = Registry::current();
             let created = here
                 .create("scopes::inside", async move {
-                    let entry = Entry::new(mailbox()).own(held).keep_open();
+                    let entry = NewEntry::new(mailbox()).own(held).keep_open();
                     Ok::<_, Infallible>(entry.on_close(|ending| async move {
                         cleanup.send(ending.outcome).unwrap();
                     }))

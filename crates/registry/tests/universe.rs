@@ -3,7 +3,7 @@
 use crate::support::{Counter, Idle};
 use restante_core::{ExitReason, Mailbox};
 use restante_genserver::start;
-use restante_registry::{Entry, Registry};
+use restante_registry::{NewEntry, Registry};
 use restante_testkit::{Kind, Universe, World};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +71,7 @@ fn a_name_may_be_allowed() {
     let create = async |name: &'static str| {
         let made = async {
             let mailbox = Mailbox::<u8>::new();
-            Ok::<_, Infallible>(Entry::new(mailbox.address()).own(mailbox))
+            Ok::<_, Infallible>(NewEntry::new(mailbox.address()).own(mailbox))
         };
         registry.create::<_, _, _, _>(name, made).await.unwrap();
     };

@@ -5,7 +5,6 @@
 
 use super::Books;
 use crate::record::Record;
-use crate::sync::lock;
 use restante_core::drop_quietly;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -56,7 +55,7 @@ impl Books {
         self.indexes.names.retain_sync(|_, _| true);
         self.indexes.keys.retain_sync(|_, _| true);
         let (buried, left) = {
-            let mut ledger = lock(&self.writers);
+            let mut ledger = self.writers.lock();
             (ledger.graves.bury_all(), ledger.graves.0.len())
         };
         drop_quietly(buried);

@@ -9,7 +9,7 @@ use crate::labels::Labels;
 use crate::lead::Lead;
 use crate::record::Record;
 use crate::secondary::{Holder, Label};
-use crate::sync::{Ordering, lock};
+use crate::sync::Ordering;
 use restante_core::{ExitReason, clock, drop_quietly};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -197,7 +197,7 @@ impl Books {
         // First in, last out: what others' maps have been rid of on this thread goes when its last guard does, and its drop
         // may run code of a user's.
         let _epoch = scc::Guard::new();
-        let mut ledger = lock(&self.writers);
+        let mut ledger = self.writers.lock();
         let first = ledger.history.next();
         let mut section =
             Section { books: self, ledger: &mut ledger, by, traced, out: Vec::new(), ended: Vec::new() };

@@ -292,7 +292,7 @@ fn remove(books: &Books, label: &Label) -> bool {
 }
 
 /// Adds it, after it was taken off.
-fn add_after(books: &Books, label: &Label, add: &dyn Fn() -> Box<Addition>) -> Box<Addition> {
+fn add_after(books: &Books, label: &Label, add: &dyn Fn() -> Addition) -> Addition {
     assert!(remove(books, label));
     add()
 }

@@ -6,7 +6,6 @@ use crate::error::RegisterError;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::Label;
-use crate::sync::lock;
 use restante_core::ExitReason;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -136,7 +135,7 @@ impl Books {
 
     /// Lets go what a creation still holds.
     pub(crate) fn release(&self, labels: &[Label], creation: u64) {
-        let mut ledger = lock(&self.writers);
+        let mut ledger = self.writers.lock();
         for label in labels {
             if ledger.reserved.get(label) == Some(&creation) {
                 ledger.reserved.remove(label);
@@ -146,13 +145,13 @@ impl Books {
 
     /// Whether a creation holds this name.
     pub(crate) fn is_reserved(&self, name: &NameText) -> bool {
-        lock(&self.writers).reserved.contains_key(&Label::Name(name.clone()))
+        self.writers.lock().reserved.contains_key(&Label::Name(name.clone()))
     }
 
     /// How many names and keys creations hold.
     #[cfg(all(shuttle, test))]
     pub(crate) fn reserved(&self) -> usize {
-        lock(&self.writers).reserved.len()
+        self.writers.lock().reserved.len()
     }
 
     /// Takes a mailbox out; where it is destroyed, closes it. False: it is not in, or not any more.
@@ -195,6 +194,6 @@ impl Books {
 
     /// Why nothing comes in any more; `None`: it does.
     pub(crate) fn ended(&self) -> Option<ExitReason> {
-        lock(&self.writers).ended.clone()
+        self.writers.lock().ended.clone()
     }
 }

@@ -3,7 +3,7 @@
 //! An event is written once, however many read it. A reader that is slower than the ring is long is told how many events it
 //! has missed.
 
-use super::sync::Lock;
+use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
 use tokio::sync::Notify;
@@ -27,7 +27,7 @@ enum Look<E> {
 
 /// A ring of events.
 pub(super) struct Feed<E> {
-    ring: Lock<Ring<E>>,
+    ring: Mutex<Ring<E>>,
     bell: Notify,
 }
 
@@ -41,7 +41,7 @@ struct Ring<E> {
 
 impl<E: Clone> Feed<E> {
     pub(super) fn new() -> Self {
-        Self { ring: Lock::new(Ring { events: VecDeque::new(), next: 0, over: false }), bell: Notify::new() }
+        Self { ring: Mutex::new(Ring { events: VecDeque::new(), next: 0, over: false }), bell: Notify::new() }
     }
 
     /// Adds an event; which one had to go for it.

@@ -26,7 +26,6 @@ mod scope;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod snapshot;
-mod sync;
 
 pub use broadcast::{Published, Refused};
 pub use feed::Missed;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub struct GroupEvent<T, K = Arc<str>> {
     /// The number of the operation: greater than all before it in this scope. A monitor of the scope sees numbers without
     /// gaps, but for what it is told that it missed.
-    pub sequence: u64,
+    pub seq: u64,
     /// The group.
     pub group: K,
     /// What happened.
@@ -45,8 +45,8 @@ impl<T, K> GroupEvent<T, K> {
 
 impl<T, K: fmt::Debug> fmt::Debug for GroupEvent<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sequence, group, change, members } = self;
-        write!(f, "GroupEvent({sequence}: {group:?} {change:?} {members:?})")
+        let Self { seq, group, change, members } = self;
+        write!(f, "GroupEvent({seq}: {group:?} {change:?} {members:?})")
     }
 }
 
@@ -122,7 +122,7 @@ struct Follower<T: Send + 'static, K: GroupName> {
     /// `None`: taken down.
     feed: Option<Arc<Events<T, K>>>,
     cursor: u64,
-    sequence: u64,
+    seq: u64,
 }
 
 impl<T: Send + 'static, K: GroupName> Follower<T, K> {
@@ -133,7 +133,7 @@ impl<T: Send + 'static, K: GroupName> Follower<T, K> {
             let cursor = feed.next();
             (feed, cursor)
         });
-        Self { scope: Arc::clone(scope), group, feed: Some(feed), cursor, sequence: 0 }
+        Self { scope: Arc::clone(scope), group, feed: Some(feed), cursor, seq: 0 }
     }
 
     async fn next(&mut self) -> Option<Result<Arc<GroupEvent<T, K>>, Missed>> {
@@ -151,7 +151,7 @@ impl<T: Send + 'static, K: GroupName> Follower<T, K> {
         read: Result<Arc<GroupEvent<T, K>>, Missed>,
     ) -> Result<Arc<GroupEvent<T, K>>, Missed> {
         if let Ok(event) = &read {
-            self.sequence = event.sequence;
+            self.seq = event.seq;
         }
         read
     }
@@ -161,7 +161,7 @@ impl<T: Send + 'static, K: GroupName> Follower<T, K> {
         if let Some(feed) = &self.feed {
             self.cursor = feed.next();
         }
-        self.sequence = state.sequence;
+        self.seq = state.seq;
     }
 
     fn demonitor(&mut self) -> bool {
@@ -222,8 +222,8 @@ impl<T: Send + 'static, K: GroupName> GroupMonitor<T, K> {
     }
 
     /// The number of the last operation that this monitor knows of.
-    pub fn sequence(&self) -> u64 {
-        self.0.sequence
+    pub fn seq(&self) -> u64 {
+        self.0.seq
     }
 
     /// Takes it down: what has not been read will not be. False the second time.
@@ -237,7 +237,7 @@ impl<T: Send + 'static, K: GroupName> GroupMonitor<T, K> {
 /// Follows all groups of a scope ([`Groups::monitor_scope`](crate::Groups::monitor_scope)). Dropping it takes it down.
 ///
 /// # Ordering
-/// As [`GroupMonitor`], over all groups; sequence numbers have no gaps.
+/// As [`GroupMonitor`], over all groups; numbers have no gaps.
 pub struct ScopeMonitor<T: Send + 'static, K: GroupName = Arc<str>>(Follower<T, K>);
 
 impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
@@ -295,8 +295,8 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
     }
 
     /// The number of the last operation that this monitor knows of.
-    pub fn sequence(&self) -> u64 {
-        self.0.sequence
+    pub fn seq(&self) -> u64 {
+        self.0.seq
     }
 
     /// Takes it down: what has not been read will not be. False the second time.
@@ -309,12 +309,12 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
 
 impl<T: Send + 'static, K: GroupName + fmt::Debug> fmt::Debug for GroupMonitor<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupMonitor({:?} at {})", self.0.group, self.0.sequence)
+        write!(f, "GroupMonitor({:?} at {})", self.0.group, self.0.seq)
     }
 }
 
 impl<T: Send + 'static, K: GroupName> fmt::Debug for ScopeMonitor<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ScopeMonitor(at {})", self.0.sequence)
+        write!(f, "ScopeMonitor(at {})", self.0.seq)
     }
 }

@@ -6,8 +6,7 @@ use super::member::Member;
 use super::monitor::{Events, Feeds, GroupChange, GroupEvent, GroupMonitor, ScopeMonitor};
 use super::roll::{Members, Roll};
 use super::snapshot::ScopeSnapshot;
-use super::sync::Lock;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
 use scc::{Guard, HashIndex};
@@ -253,7 +252,7 @@ impl<T: Send + 'static, K: GroupName> fmt::Debug for Groups<T, K> {
 /// What all handles share.
 pub(super) struct Scope<T: Send + 'static, K: GroupName> {
     pub(super) table: Table<T, K>,
-    state: Lock<State<T, K>>,
+    state: Mutex<State<T, K>>,
     capacity: usize,
     /// Whoever could join; monitors could not.
     handles: AtomicUsize,
@@ -263,7 +262,7 @@ pub(super) struct Scope<T: Send + 'static, K: GroupName> {
 pub(super) struct State<T: Send + 'static, K: GroupName> {
     pub(super) books: Books<T, K>,
     pub(super) feeds: Feeds<T, K>,
-    pub(super) sequence: u64,
+    pub(super) seq: u64,
     /// Nobody joins any more, and monitors are told nothing.
     ended: bool,
 }
@@ -279,8 +278,8 @@ pub(super) struct After<T: Send + 'static, K: GroupName> {
 
 impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     fn new(capacity: usize) -> Self {
-        let state = State { books: Books::new(), feeds: Feeds::new(), sequence: 0, ended: false };
-        Self { table: HashIndex::default(), state: Lock::new(state), capacity, handles: AtomicUsize::new(1) }
+        let state = State { books: Books::new(), feeds: Feeds::new(), seq: 0, ended: false };
+        Self { table: HashIndex::default(), state: Mutex::new(state), capacity, handles: AtomicUsize::new(1) }
     }
 
     /// Does something under the lock, and afterwards what must not be done under it.
@@ -385,13 +384,13 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
         change: GroupChange,
         members: Vec<Member<T>>,
     ) {
-        state.sequence += 1;
+        state.seq += 1;
         let mut feeds = state.feeds.of(&group).cloned().collect::<Vec<_>>();
         if feeds.is_empty() || state.ended {
             after.left.extend(members);
             return;
         }
-        let event = Arc::new(GroupEvent { sequence: state.sequence, group, change, members });
+        let event = Arc::new(GroupEvent { seq: state.seq, group, change, members });
         for feed in &feeds {
             after.overwritten.extend(feed.push(Arc::clone(&event), self.capacity));
         }

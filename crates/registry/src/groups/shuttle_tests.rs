@@ -138,15 +138,15 @@ fn known(
     mut state: HashMap<(u8, Uuid), usize>,
     mut monitor: ScopeMonitor<u32, u8>,
 ) -> HashMap<(u8, Uuid), usize> {
-    let mut last = monitor.sequence();
+    let mut last = monitor.seq();
     while let Some(read) = monitor.try_next() {
         let Ok(event) = read else {
             state = state_of(&monitor.snapshot());
-            last = monitor.sequence();
+            last = monitor.seq();
             continue;
         };
-        assert_eq!(event.sequence, last + 1, "nothing is lost, and nothing comes twice");
-        last = event.sequence;
+        assert_eq!(event.seq, last + 1, "nothing is lost, and nothing comes twice");
+        last = event.seq;
         for id in event.ids() {
             let times = state.entry((event.group, id)).or_default();
             *times = match event.change {

@@ -24,11 +24,11 @@ pub(super) struct Node<K, V> {
 ///
 /// Cheap to clone. It is a picture: it does not change when the registration does, and it keeps its value, but not its
 /// holder's mailbox, alive.
-pub struct Entry<K, V> {
+pub struct Registered<K, V> {
     pub(super) node: Arc<Node<K, V>>,
 }
 
-impl<K, V> Entry<K, V> {
+impl<K, V> Registered<K, V> {
     /// The key.
     pub fn key(&self) -> &K {
         &self.node.claim.key
@@ -53,7 +53,7 @@ impl<K, V> Entry<K, V> {
     /// The holder, by the type as which it was registered: a `ServerRef<S>`, an `Address<M>`. `None` when it was another
     /// type, or when nobody has such a reference any more.
     ///
-    /// What it returns counts as a reference: it keeps the mailbox open. (To send one message, [`Entry::lent`] costs less.)
+    /// What it returns counts as a reference: it keeps the mailbox open. (To send one message, [`Registered::lent`] costs less.)
     pub fn holder<R: Addressable>(&self) -> Option<R> {
         self.lent::<R>().and_then(Addressable::counted)
     }
@@ -62,7 +62,7 @@ impl<K, V> Entry<K, V> {
     /// registered as another type.
     ///
     /// Should the mailbox close meanwhile, sending through it says so. A clone of it counts as a reference, but comes too
-    /// late when the last other one has gone: use [`Entry::holder`] to get one to keep.
+    /// late when the last other one has gone: use [`Registered::holder`] to get one to keep.
     pub fn lent<R: Addressable>(&self) -> Option<&R> {
         lent(&*self.node.claim.holder)
     }
@@ -73,15 +73,15 @@ impl<K, V> Entry<K, V> {
     }
 }
 
-impl<K, V> Clone for Entry<K, V> {
+impl<K, V> Clone for Registered<K, V> {
     fn clone(&self) -> Self {
         Self { node: Arc::clone(&self.node) }
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Entry<K, V> {
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Registered<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry")
+        f.debug_struct("Registered")
             .field("key", self.key())
             .field("value", self.value())
             .field("holder", &self.holder_id())
@@ -93,13 +93,13 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Entry<K, V> {
 /// What one look found: without an allocation where that is one registration, as it is under every unique key.
 pub(super) enum Found<K, V> {
     Nothing,
-    One(Entry<K, V>),
-    Many(Vec<Entry<K, V>>),
+    One(Registered<K, V>),
+    Many(Vec<Registered<K, V>>),
 }
 
 impl<K, V> Found<K, V> {
     pub(super) fn push(&mut self, node: Arc<Node<K, V>>) {
-        let entry = Entry { node };
+        let entry = Registered { node };
         *self = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing => Self::One(entry),
             Self::One(first) => Self::Many(vec![first, entry]),
@@ -122,7 +122,7 @@ impl<K, V> Found<K, V> {
         }
     }
 
-    pub(super) fn as_slice(&self) -> &[Entry<K, V>] {
+    pub(super) fn as_slice(&self) -> &[Registered<K, V>] {
         match self {
             Self::Nothing => &[],
             Self::One(entry) => std::slice::from_ref(entry),
@@ -130,7 +130,7 @@ impl<K, V> Found<K, V> {
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<Entry<K, V>> {
+    pub(super) fn into_vec(self) -> Vec<Registered<K, V>> {
         match self {
             Self::Nothing => Vec::new(),
             Self::One(entry) => vec![entry],

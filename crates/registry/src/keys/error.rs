@@ -5,7 +5,7 @@ use uuid::Uuid;
 /// Why a registration was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RegisterError {
+pub enum KeyError {
     /// Keys are unique, and this one is held: by whom. (It may be who asks.)
     #[error("the key is held by mailbox {holder}")]
     KeyTaken {

@@ -1,7 +1,7 @@
 //! The handle: who registers, unregisters, listens and locks.
 
 use super::entry::Node;
-use super::error::{MetaError, NotRegistered, RegisterError};
+use super::error::{KeyError, MetaError, NotRegistered};
 use super::holder::held;
 use super::listener::{KeySnapshot, Listener};
 use super::lock::KeyGuard;
@@ -88,8 +88,8 @@ where
     /// A unique key whose holder's mailbox has closed is free, even in the moment before that has been tidied up.
     ///
     /// # Errors
-    /// [`RegisterError::KeyTaken`] where keys are unique and somebody holds it, `holder` itself included;
-    /// [`RegisterError::HolderClosed`] where `holder` can hold nothing any more.
+    /// [`KeyError::KeyTaken`] where keys are unique and somebody holds it, `holder` itself included;
+    /// [`KeyError::HolderClosed`] where `holder` can hold nothing any more.
     ///
     /// **Source**: `Registry.register/3`. **Differs**: anybody who has a reference to a mailbox may register it.
     pub fn register(
@@ -97,11 +97,11 @@ where
         holder: &impl Addressable,
         key: K,
         value: V,
-    ) -> Result<Registration<K, V>, RegisterError> {
+    ) -> Result<Registration<K, V>, KeyError> {
         match self.shared.claim(held(holder), key, value) {
             Claimed::Yes(claim) => Ok(Registration { keys: self.clone(), claim }),
-            Claimed::Taken(holder) => Err(RegisterError::KeyTaken { holder }),
-            Claimed::HolderClosed => Err(RegisterError::HolderClosed),
+            Claimed::Taken(holder) => Err(KeyError::KeyTaken { holder }),
+            Claimed::HolderClosed => Err(KeyError::HolderClosed),
         }
     }
 

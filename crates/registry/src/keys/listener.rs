@@ -4,9 +4,9 @@
 //! does not fit pushes out the oldest, which is counted and told. Nothing is kept for nobody: without listeners there is no
 //! journal.
 
-use super::entry::Entry;
-use super::sync::Mutex;
+use super::entry::Registered;
 use super::table::Shared;
+use crate::sync::Mutex;
 use futures::Stream;
 use restante_core::ExitReason;
 use std::collections::VecDeque;
@@ -28,21 +28,21 @@ pub enum KeyEvent<K, V> {
         /// The event's number.
         seq: u64,
         /// The registration.
-        entry: Entry<K, V>,
+        entry: Registered<K, V>,
     },
     /// It has a new value.
     Updated {
         /// The event's number.
         seq: u64,
         /// The registration with its new value; its number is what it was.
-        entry: Entry<K, V>,
+        entry: Registered<K, V>,
     },
     /// It has gone.
     Unregistered {
         /// The event's number.
         seq: u64,
         /// The registration as it was last.
-        entry: Entry<K, V>,
+        entry: Registered<K, V>,
         /// Why.
         removal: Removal,
     },
@@ -78,7 +78,7 @@ impl<K, V> KeyEvent<K, V> {
     }
 
     /// The registration that it is about; `None` for [`KeyEvent::Missed`].
-    pub fn entry(&self) -> Option<&Entry<K, V>> {
+    pub fn entry(&self) -> Option<&Registered<K, V>> {
         match self {
             Self::Registered { entry, .. }
             | Self::Updated { entry, .. }
@@ -119,7 +119,7 @@ pub struct KeySnapshot<K, V> {
     /// The number of the last event before it: the listener that came with it hears of the next one first.
     pub seq: u64,
     /// In the order in which they came about.
-    pub entries: Vec<Entry<K, V>>,
+    pub entries: Vec<Registered<K, V>>,
 }
 
 impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for KeySnapshot<K, V> {

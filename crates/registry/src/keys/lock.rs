@@ -14,7 +14,7 @@
 //!
 //! No code of the user's runs under the mutex but `Hash`, `Eq` and `Clone` of keys.
 
-use super::sync::Mutex;
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use super::error::MetaError;
 use super::index::Index;
-use super::sync::Mutex;
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
 use std::any::Any;
 use std::collections::HashMap;

@@ -24,11 +24,10 @@ mod reads;
 mod registration;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
-mod sync;
 mod table;
 
-pub use entry::Entry;
-pub use error::{MetaError, NotRegistered, RegisterError};
+pub use entry::Registered;
+pub use error::{KeyError, MetaError, NotRegistered};
 pub use guard::RegistrationGuard;
 pub use handle::Keys;
 pub use listener::{DEFAULT_LISTENER_CAPACITY, KeyEvent, KeySnapshot, Listener, Removal};

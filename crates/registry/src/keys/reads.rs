@@ -1,6 +1,6 @@
 //! What readers ask. No lock is taken here, and none is held while a closure of the caller's runs.
 
-use super::entry::{Entry, Found};
+use super::entry::{Found, Registered};
 use super::handle::Keys;
 use restante_core::Addressable;
 use std::borrow::Borrow;
@@ -17,7 +17,7 @@ where
     /// The registrations under `key`, in the order in which they came about.
     ///
     /// **Source**: `Registry.lookup/2`. **Differs**: no registration whose holder has closed, of duplicate keys neither.
-    pub fn lookup<Q>(&self, key: &Q) -> Vec<Entry<K, V>>
+    pub fn lookup<Q>(&self, key: &Q) -> Vec<Registered<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -28,7 +28,7 @@ where
     /// The registrations under `key` whose value is such.
     ///
     /// **Source**: `Registry.match/4`.
-    pub fn lookup_match<Q>(&self, key: &Q, mut matches: impl FnMut(&V) -> bool) -> Vec<Entry<K, V>>
+    pub fn lookup_match<Q>(&self, key: &Q, mut matches: impl FnMut(&V) -> bool) -> Vec<Registered<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -40,7 +40,7 @@ where
 
     /// Lends the registrations under `key` to `f`, in the order in which they came about; an empty slice where there are none.
     /// Under a unique key it allocates nothing.
-    pub fn with<Q, R>(&self, key: &Q, f: impl FnOnce(&[Entry<K, V>]) -> R) -> R
+    pub fn with<Q, R>(&self, key: &Q, f: impl FnOnce(&[Registered<K, V>]) -> R) -> R
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -54,7 +54,7 @@ where
     /// with an entry is to send to it, which does not wait.
     ///
     /// **Source**: `Registry.dispatch/4`, with `parallel: false`.
-    pub fn dispatch<Q, R>(&self, key: &Q, f: impl FnOnce(&[Entry<K, V>]) -> R) -> Option<R>
+    pub fn dispatch<Q, R>(&self, key: &Q, f: impl FnOnce(&[Registered<K, V>]) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -74,7 +74,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.with(key, |entries| entries.first().and_then(Entry::holder))
+        self.with(key, |entries| entries.first().and_then(Registered::holder))
     }
 
     /// The value under `key`; where there are several, of the first.
@@ -129,14 +129,14 @@ where
     /// them, once; those that come or go meanwhile may be or not.
     ///
     /// **Source**: `Registry.select/2`, whose match specifications are a function here.
-    pub fn select<T>(&self, f: impl FnMut(&Entry<K, V>) -> Option<T>) -> Vec<T> {
+    pub fn select<T>(&self, f: impl FnMut(&Registered<K, V>) -> Option<T>) -> Vec<T> {
         self.all().iter().filter_map(f).collect()
     }
 
     /// How many registrations are such. As [`Keys::select`].
     ///
     /// **Source**: `Registry.count_select/2`.
-    pub fn count_select(&self, mut matches: impl FnMut(&Entry<K, V>) -> bool) -> usize {
+    pub fn count_select(&self, mut matches: impl FnMut(&Registered<K, V>) -> bool) -> usize {
         self.all().iter().filter(|entry| matches(entry)).count()
     }
 
@@ -150,12 +150,12 @@ where
         found.open()
     }
 
-    fn all(&self) -> Vec<Entry<K, V>> {
+    fn all(&self) -> Vec<Registered<K, V>> {
         let mut all = Vec::with_capacity(self.count());
-        self.shared.by_key.read_all(|node| all.push(Entry { node }));
+        self.shared.by_key.read_all(|node| all.push(Registered { node }));
         all.retain(|entry| !entry.has_closed());
         // (While the map grows one may have been seen twice.)
-        all.sort_by_key(Entry::number);
+        all.sort_by_key(Registered::number);
         all.dedup_by_key(|entry| entry.number());
         all
     }

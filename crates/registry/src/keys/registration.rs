@@ -38,7 +38,7 @@ where
         &self.claim.key
     }
 
-    /// Which registration it is: see [`Entry::number`](super::Entry::number).
+    /// Which registration it is: see [`Registered::number`](super::Registered::number).
     pub fn number(&self) -> u64 {
         self.claim.number
     }

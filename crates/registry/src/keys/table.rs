@@ -16,13 +16,13 @@
 //!    guard and so dropped after it. A value may hold the last reference to a mailbox; its drop closes that, and the hook
 //!    takes this lock.
 
-use super::entry::{Claim, Entry, Node};
+use super::entry::{Claim, Node, Registered};
 use super::holder::Held;
 use super::index::Index;
 use super::listener::{Ear, KeyEvent, KeySnapshot, Listener, Removal};
 use super::lock::KeyLocks;
 use super::meta::Metadata;
-use super::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use foldhash::fast::RandomState;
 use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
@@ -217,7 +217,7 @@ where
         self.by_holder.add(&id, claim.number, &node);
         self.by_key.add(&claim.key, claim.number, &node);
         self.count.store(table.nodes.len(), Ordering::Release);
-        table.tell(&mut after, |seq| KeyEvent::Registered { seq, entry: Entry { node } });
+        table.tell(&mut after, |seq| KeyEvent::Registered { seq, entry: Registered { node } });
         Claimed::Yes(claim)
     }
 
@@ -289,7 +289,7 @@ where
                 after.nodes.push(std::mem::replace(present, Arc::clone(&node)));
                 self.by_holder.replace(&node.claim.holder.id(), number, &node);
                 self.by_key.replace(&node.claim.key, number, &node);
-                table.tell(&mut after, |seq| KeyEvent::Updated { seq, entry: Entry { node } });
+                table.tell(&mut after, |seq| KeyEvent::Updated { seq, entry: Registered { node } });
                 Ok(())
             }
             _ => Err(value),
@@ -337,7 +337,7 @@ where
         self.by_key.remove(&node.claim.key, number);
         after.nodes.extend(table.nodes.remove(&number));
         self.count.store(table.nodes.len(), Ordering::Release);
-        table.tell(after, |seq| KeyEvent::Unregistered { seq, entry: Entry { node }, removal });
+        table.tell(after, |seq| KeyEvent::Unregistered { seq, entry: Registered { node }, removal });
     }
 
     /// A listener from now on.
@@ -389,8 +389,9 @@ where
         for (number, reason) in closed {
             self.remove(table, number, Removal::HolderClosed(reason), after);
         }
-        let mut entries: Vec<_> = table.nodes.values().map(|node| Entry { node: Arc::clone(node) }).collect();
-        entries.sort_unstable_by_key(Entry::number);
+        let mut entries: Vec<_> =
+            table.nodes.values().map(|node| Registered { node: Arc::clone(node) }).collect();
+        entries.sort_unstable_by_key(Registered::number);
         KeySnapshot { seq: table.seq, entries }
     }
 }

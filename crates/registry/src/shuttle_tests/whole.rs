@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Registry;
-use crate::create::Entry;
+use crate::create::NewEntry;
 use crate::error::CreateError;
 use crate::lookup::LookupError;
 use crate::secondary::Holder;
@@ -89,7 +89,7 @@ fn create(
             .key("k", "1")
             .run(async move {
                 yield_now().await;
-                Ok::<_, Infallible>(Entry::new(at))
+                Ok::<_, Infallible>(NewEntry::new(at))
             })
             .await
     }

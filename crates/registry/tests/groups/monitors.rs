@@ -38,7 +38,7 @@ fn a_monitor_of_a_group_hears_of_it_and_of_nothing_else() {
     assert_eq!(told(&mut first), [event("watched", GroupChange::Joined, &[one.id()])]);
     let (before, mut second) = groups.monitor("watched");
     assert_eq!(ids(&before), [one.id()]);
-    assert_eq!(second.sequence(), first.sequence());
+    assert_eq!(second.seq(), first.seq());
 
     groups.join_many("watched", &[two.clone(), two.clone(), three.clone()]).unwrap();
     groups.join("elsewhere", &three).unwrap();
@@ -71,14 +71,14 @@ fn a_monitor_of_a_scope_hears_of_all_groups() {
     let groups = Groups::<u32>::new();
     let ((one_mailbox, one), (_mailbox, two)) = (member(), member());
     let (before, mut monitor) = groups.monitor_scope();
-    assert_eq!((before.len(), before.is_empty(), monitor.sequence()), (0, true, 0));
+    assert_eq!((before.len(), before.is_empty(), monitor.seq()), (0, true, 0));
     groups.join("a", &one).unwrap();
     groups.join_many("b", &[one.clone(), two.clone()]).unwrap();
     groups.leave("b", &two).unwrap();
     let mut numbers = Vec::new();
     let events: Vec<_> = std::iter::from_fn(|| monitor.try_next())
         .map(|event| {
-            numbers.push(event.as_ref().unwrap().sequence);
+            numbers.push(event.as_ref().unwrap().seq);
             said(event)
         })
         .collect();
@@ -181,7 +181,7 @@ fn a_monitor_that_lags_is_told_how_many_it_missed_and_starts_afresh() {
     assert_eq!((told(&mut lagging), told_of_all(&mut of_all)), (vec![], vec![]));
     groups.leave("busy", &two).unwrap();
     assert_eq!(told(&mut lagging), [event("busy", GroupChange::Left, &[two.id()])]);
-    assert_eq!((told_of_all(&mut of_all).len(), of_all.sequence()), (1, lagging.sequence()));
+    assert_eq!((told_of_all(&mut of_all).len(), of_all.seq()), (1, lagging.seq()));
 }
 
 /// Row G5. `next` waits, and a wait that is given up loses nothing.
@@ -272,18 +272,18 @@ fn a_monitor_knows_the_truth(capacity: usize) {
             .collect();
         let (now, mut monitor) = groups.monitor_scope();
         let mut state = state_of(&now);
-        let mut last = monitor.sequence();
+        let mut last = monitor.seq();
         let mut done = false;
         while !done {
             done = writers.iter().all(std::thread::JoinHandle::is_finished);
             while let Some(read) = monitor.try_next() {
                 let Ok(event) = read else {
                     state = state_of(&monitor.snapshot());
-                    last = monitor.sequence();
+                    last = monitor.seq();
                     continue;
                 };
-                assert_eq!(event.sequence, last + 1);
-                last = event.sequence;
+                assert_eq!(event.seq, last + 1);
+                last = event.seq;
                 apply(&mut state, &event);
             }
         }

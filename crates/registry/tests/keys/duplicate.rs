@@ -2,7 +2,7 @@
 
 use super::{mailbox, seen};
 use restante_core::Address;
-use restante_registry::keys::{Entry, KeyKind, Keys, Registration};
+use restante_registry::keys::{KeyKind, Keys, Registered, Registration};
 
 type Topics = Keys<&'static str, u32>;
 
@@ -53,7 +53,7 @@ fn dispatch_hands_over_all_of_a_key_in_one_call() {
     keys.register(&other, "hello", 2).unwrap();
     keys.register(&me, "world", 3).unwrap();
     let mut calls = 0;
-    let mut send = |entries: &[Entry<&'static str, u32>]| {
+    let mut send = |entries: &[Registered<&'static str, u32>]| {
         calls += 1;
         for entry in entries {
             entry.lent::<Address<u32>>().unwrap().try_send(*entry.value()).unwrap();
@@ -108,7 +108,7 @@ fn a_duplicate_registration_is_updated_by_itself() {
     assert_eq!(registrations[1].update_value(|n| n + 10), Ok((11, 1)));
     assert_eq!(keys.update_value(&"hello", &me, |n| n + 20), Ok((20, 0)), "the first");
     assert_eq!(keys.values_of(&"hello", &me), [20, 11, 2]);
-    assert_eq!(keys.lookup("hello").iter().map(Entry::number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(keys.lookup("hello").iter().map(Registered::number).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 /// Cases `supports match patterns`, `supports guards`, `count_match supports match patterns`,

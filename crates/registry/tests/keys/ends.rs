@@ -4,7 +4,7 @@ use super::{Clerk, Tell, mailbox, quiet, seen};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{Server, ServerRef, start};
-use restante_registry::keys::{Keys, RegisterError};
+use restante_registry::keys::{KeyError, Keys};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ fn a_closed_mailbox_leaves_nothing_in_the_registry() {
     m.close();
     assert_eq!((keys.count(), seen(&keys.lookup("hello"))), (1, vec![(other.id(), 2)]));
     assert!(keys.lookup("world").is_empty() && keys.keys_of(&me).is_empty());
-    assert_eq!(keys.register(&me, "late", 3).unwrap_err(), RegisterError::HolderClosed);
+    assert_eq!(keys.register(&me, "late", 3).unwrap_err(), KeyError::HolderClosed);
 }
 
 /// Row B10: a registration is memory, not life.
@@ -69,7 +69,7 @@ async fn a_registration_outlives_the_incarnations_of_its_server() {
     assert_eq!(found.call(|incarnation| incarnation).await.unwrap(), 2);
     // The second incarnation comes by what the first one registered.
     let taken = keys.register(&clerk, "clerk", 2).unwrap_err();
-    assert_eq!(taken, RegisterError::KeyTaken { holder: clerk.id() });
+    assert_eq!(taken, KeyError::KeyTaken { holder: clerk.id() });
     let [registration] = &keys.registrations_of(&"clerk", &clerk)[..] else { panic!("there is one") };
     assert_eq!(registration.update_value(|n| n + 1), Ok((2, 1)));
 }

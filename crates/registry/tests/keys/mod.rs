@@ -13,7 +13,7 @@ mod unique;
 
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Step};
-use restante_registry::keys::{Entry, Keys};
+use restante_registry::keys::{Keys, Registered};
 use tokio::sync::oneshot;
 
 /// A mailbox that somebody holds open, and its address.
@@ -24,7 +24,7 @@ fn mailbox() -> (Mailbox<u32>, Address<u32>) {
 }
 
 /// Who and what, in their order.
-fn seen<V: Clone>(entries: &[Entry<&'static str, V>]) -> Vec<(uuid::Uuid, V)> {
+fn seen<V: Clone>(entries: &[Registered<&'static str, V>]) -> Vec<(uuid::Uuid, V)> {
     entries.iter().map(|entry| (entry.holder_id(), entry.value().clone())).collect()
 }
 

@@ -4,7 +4,7 @@ use super::{Clerk, mailbox, seen};
 use restante_core::addressable::{Addressable, OnClose};
 use restante_core::{Address, ExitReason};
 use restante_genserver::{ServerRef, start};
-use restante_registry::keys::{Keys, MetaError, NotRegistered, RegisterError};
+use restante_registry::keys::{KeyError, Keys, MetaError, NotRegistered};
 use std::sync::{Arc, Mutex, Weak};
 
 type Names = Keys<&'static str, u32>;
@@ -39,7 +39,7 @@ fn a_unique_key_is_taken_for_its_own_holder_too() {
     assert_eq!((keys.keys_of(&me), keys.values_of(&"hello", &me)), (vec!["hello"], vec![1]));
 
     let again = keys.register(&me, "hello", 2).unwrap_err();
-    assert_eq!(again, RegisterError::KeyTaken { holder: me.id() });
+    assert_eq!(again, KeyError::KeyTaken { holder: me.id() });
     assert_eq!((keys.keys_of(&me), keys.values_of(&"hello", &me)), (vec!["hello"], vec![1]));
 
     keys.register(&me, "world", 3).unwrap();
@@ -54,7 +54,7 @@ fn who_comes_second_is_told_who_holds_the_key() {
     let keys = Names::unique();
     keys.register(&other, "hello", 1).unwrap();
     let refused = keys.register(&me, "hello", 2).unwrap_err();
-    assert_eq!(refused, RegisterError::KeyTaken { holder: other.id() });
+    assert_eq!(refused, KeyError::KeyTaken { holder: other.id() });
     assert!(refused.to_string().contains(&other.id().to_string()));
     assert!(keys.keys_of(&me).is_empty() && keys.values_of(&"hello", &me).is_empty());
     assert_eq!(seen(&keys.lookup("hello")), [(other.id(), 1)]);
@@ -72,7 +72,7 @@ fn a_refusal_leaves_nothing_behind() {
         keys.register(holder, "hello", Arc::clone(&value)).unwrap_err();
     }
     n.close();
-    assert_eq!(keys.register(&other, "free", Arc::clone(&value)).unwrap_err(), RegisterError::HolderClosed);
+    assert_eq!(keys.register(&other, "free", Arc::clone(&value)).unwrap_err(), KeyError::HolderClosed);
     assert_eq!((keys.count(), Arc::strong_count(&value)), (1, 1));
     assert!(listener.try_next().is_some_and(|event| event.seq() == 1));
     assert!(listener.try_next().is_none());
@@ -83,7 +83,7 @@ struct Heir {
     keys: Names,
     closing: Address<u32>,
     next: Address<u32>,
-    seen: Mutex<Vec<Result<(), RegisterError>>>,
+    seen: Mutex<Vec<Result<(), KeyError>>>,
 }
 
 impl OnClose for Heir {
@@ -91,7 +91,7 @@ impl OnClose for Heir {
         assert!(self.keys.lookup("hello").is_empty(), "a closed holder is not shown");
         assert_eq!(self.keys.count(), 2, "the registry has not heard of it yet");
         let late = self.keys.register(&self.closing, "late", 3).map(drop);
-        assert_eq!(late, Err(RegisterError::HolderClosed));
+        assert_eq!(late, Err(KeyError::HolderClosed));
         let taken = self.keys.register(&self.next, "hello", 2).map(drop);
         self.seen.lock().unwrap().push(taken);
     }
@@ -250,7 +250,7 @@ async fn a_key_leads_to_its_server_without_a_cast() {
     assert!(keys.whereis::<Address<u32>, _>("clerk").is_none(), "it is another type");
     assert!(keys.whereis::<ServerRef<Clerk>, _>("nobody").is_none());
     let refused = keys.register(&clerk, "clerk".to_owned(), ()).unwrap_err();
-    assert_eq!(refused, RegisterError::KeyTaken { holder: clerk.id() });
+    assert_eq!(refused, KeyError::KeyTaken { holder: clerk.id() });
 }
 
 /// Cases `select all`, `select supports full match specs`, `select supports guard conditions`.
