@@ -12,7 +12,7 @@ use std::mem::{MaybeUninit, align_of, size_of};
 /// A [`Lent`] whose type is erased, in two words: itself where it fits into one (as those of addresses and servers do), else
 /// on the heap. Cloning it clones the memory's count.
 ///
-/// INVARIANT (any lent): `word` holds, as [`Erased::put`] has left it, the `Lent<R>` whose `R` the table is of; it is dropped once,
+/// INVARIANT (any lent): `word` holds, as `Erased::put` has left it, the `Lent<R>` whose `R` the table is of; it is dropped once,
 /// with this.
 pub struct AnyLent {
     table: &'static Table,

@@ -383,10 +383,18 @@ impl Registry {
         })
     }
 
-    /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none.
-    pub(crate) fn sleep(&self, pause: Duration) -> tokio::time::Sleep {
-        let _inside = Handle::try_current().is_err().then(|| self.0.runtime.enter());
-        tokio::time::sleep(pause)
+    /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none; should that one go, it is over.
+    pub(crate) async fn pause(&self, pause: Duration) {
+        if Handle::try_current().is_ok() {
+            return tokio::time::sleep(pause).await;
+        }
+        let (tell, over) = oneshot::channel::<()>();
+        rt::spawn(&self.0.runtime, async move {
+            tokio::time::sleep(pause).await;
+            drop(tell);
+        });
+        // (Nobody sends: it is told by the drop.)
+        let _ = over.await;
     }
 
     pub(crate) fn queued(&self) -> usize {

@@ -88,7 +88,7 @@ impl Registry {
                 let Some(pause) = tries.pause_after(&tried) else { return tried };
                 // (What came back is a refusal: nothing in it is worth keeping.)
                 drop(tried);
-                self.sleep(pause).await;
+                self.pause(pause).await;
             }
         }
     }

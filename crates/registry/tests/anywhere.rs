@@ -137,6 +137,31 @@ fn each_addition_has_a_twin_for_plain_threads() {
     assert_eq!(registry.sizes(), before);
 }
 
+/// Outside of tokio the registry's runtime times the pauses between tries; where it goes meanwhile, the pause is over.
+#[test]
+fn a_pause_between_tries_ends_with_the_runtime_that_times_it() {
+    let home = Runtime::new().unwrap();
+    let registry = Registry::builder()
+        .max_concurrent_creates(0)
+        .retry_after(Duration::from_secs(600))
+        .runtime(home.handle().clone())
+        .start();
+    let (tell, tried) = std::sync::mpsc::channel();
+    let waits = std::thread::spawn(move || {
+        let make = || {
+            tell.send(()).unwrap();
+            made()
+        };
+        let retry = Retry::default().attempts(2);
+        let created: Result<Address<u8>, _> =
+            futures::executor::block_on(registry.create_with_retry("x", retry, make));
+        created.unwrap_err()
+    });
+    tried.recv().unwrap();
+    home.shutdown_timeout(Duration::from_secs(60));
+    assert!(waits.join().unwrap().overloaded().is_some());
+}
+
 /// A mailbox is in under a name, whose entry has clean-up that never ends.
 fn cleans_up_for_ever(registry: &Registry) -> Address<u8> {
     let kept = mailbox();

@@ -9,8 +9,10 @@ use crate::tools::{cargo, installed, root, target_dir};
 /// The version of the runner that fits the bench's `gungraun`.
 const RUNNER: &str = "0.20.0";
 
-/// A workload of `crates/genserver/examples/counts`, and what an operation of it may take.
+/// A workload of a crate's example `counts`, and what an operation of it may take.
 struct Workload {
+    /// The crate: its folder.
+    of: &'static str,
     name: &'static str,
     rounds: u64,
     /// The sizes of two runs: what the difference executes is divided by its operations.
@@ -32,25 +34,32 @@ struct Workload {
 /// each poll looks whether anybody watches, and each start at more settings. A call became cheaper, since its caller does not
 /// look for more work when it is done. (Design note 0012.)
 ///
+/// Of the registry's, `register` is a name put on by the actor and taken off again. What they take depends a little on where names
+/// come to lie, which is chance: their ceilings leave a tenth more.
+///
 /// A plain receive has one more than it had at first: the fence between what it frees and its look for senders who wait,
 /// without which one of them could wait for ever (`loom_a_waiting_send_and_a_receiver_that_stays_awake`).
 #[rustfmt::skip]
-const WORKLOADS: [Workload; 8] = [
-    //       name            rounds  sizes        instructions  locked  budget
-    workload("send-receive",  8, [1024, 4096],       320.0,       3.1, f64::NAN),
-    workload("cast",          4, [1024, 4096],       265.0,       1.2, 1.1),
-    workload("cast-macro",    4, [1024, 4096],       265.0,       1.2, 1.1),
-    workload("hop",           8, [64, 1024],        1110.0,       7.4, 4.0),
-    workload("call",         64, [8, 56],            657.0,       2.1, 3.0),
-    workload("call-macro",   64, [8, 56],            657.0,       2.1, 3.0),
-    workload("call-mailbox",  8, [64, 1024],        2066.0,      15.6, 16.0),
-    workload("start",         8, [64, 512],         1850.0,       7.1, f64::NAN),
+const WORKLOADS: [Workload; 11] = [
+    //                   name            rounds  sizes        instructions  locked  budget
+    workload("genserver", "send-receive",  8, [1024, 4096],       320.0,       3.1, f64::NAN),
+    workload("genserver", "cast",          4, [1024, 4096],       265.0,       1.2, 1.1),
+    workload("genserver", "cast-macro",    4, [1024, 4096],       265.0,       1.2, 1.1),
+    workload("genserver", "hop",           8, [64, 1024],        1110.0,       7.4, 4.0),
+    workload("genserver", "call",         64, [8, 56],            657.0,       2.1, 3.0),
+    workload("genserver", "call-macro",   64, [8, 56],            657.0,       2.1, 3.0),
+    workload("genserver", "call-mailbox",  8, [64, 1024],        2066.0,      15.6, 16.0),
+    workload("genserver", "start",         8, [64, 512],         1850.0,       7.1, f64::NAN),
+    workload("registry", "look-up",       32, [1024, 4096],      310.0,       1.1, f64::NAN),
+    workload("registry", "whereis",       32, [1024, 4096],      370.0,       5.1, f64::NAN),
+    workload("registry", "register",      32, [256, 1024],      6200.0,      45.0, f64::NAN),
 ];
 
 /// How much dearer a server that the macro has written may be than the same one written by hand.
 const MACRO_MAX: f64 = 1.03;
 
 const fn workload(
+    of: &'static str,
     name: &'static str,
     rounds: u64,
     ops: [u64; 2],
@@ -58,7 +67,15 @@ const fn workload(
     locked_max: f64,
     locked_budget: f64,
 ) -> Workload {
-    Workload { name, rounds, ops, instructions_max, locked_max, locked_budget }
+    Workload { of, name, rounds, ops, instructions_max, locked_max, locked_budget }
+}
+
+/// The crates that have such an example.
+const CRATES: [&str; 2] = ["genserver", "registry"];
+
+/// Of one name in each, both would be built into one place.
+fn example(of: &str) -> String {
+    if of == "genserver" { "counts".to_owned() } else { format!("{of}_counts") }
 }
 
 /// Checks the ceilings, which needs valgrind, and runs the bench `counts`, which also needs gungraun's runner.
@@ -67,7 +84,10 @@ pub(crate) fn counts(report: &mut Report) -> Result<(), Failure> {
         report.skip("counts", "valgrind is not installed");
         return Ok(());
     }
-    report.run("counts: build", &mut cargo("build --release -p restante-genserver --example counts"))?;
+    for of in CRATES {
+        let build = format!("build --release -p restante-{of} --example {}", example(of));
+        report.run(&format!("counts: build, {of}"), &mut cargo(&build))?;
+    }
     report.step("counts: ceilings", ceilings)?;
     if !installed("gungraun-runner") {
         let install = format!("cargo install gungraun-runner --version {RUNNER}");
@@ -85,7 +105,11 @@ fn ceilings() -> Result<String, Failure> {
     let mut table = vec![Row::HEAD.to_owned()];
     let mut rows = Vec::new();
     for workload in &WORKLOADS {
-        let row = workload.measure(&mut counter, &build.join("release/examples/counts"), &folder)?;
+        let row = workload.measure(
+            &mut counter,
+            &build.join("release/examples").join(example(workload.of)),
+            &folder,
+        )?;
         table.push(row.to_string());
         rows.push(row);
     }
