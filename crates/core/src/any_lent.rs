@@ -13,12 +13,13 @@ use std::mem::{MaybeUninit, align_of, size_of};
 /// on the heap. Cloning it clones the memory's count.
 ///
 /// INVARIANT (any lent): `word` holds, as `Erased::put` has left it, the `Lent<R>` whose `R` the table is of; it is dropped once,
-/// with this.
+/// with this. What lies there is `Send` and `Sync`, as every [`Addressable`] is, and so is this.
 pub struct AnyLent {
     table: &'static Table,
     word: Word,
 }
 
+/// (Never read as the number: a union's bytes are moved as they are, a pointer's among them.)
 type Word = MaybeUninit<usize>;
 
 /// What can be done with a word without knowing what is in it.
@@ -94,7 +95,8 @@ impl AnyLent {
     /// The reference; `None`: it is of another type.
     #[inline(always)]
     pub fn get<R: Addressable>(&self) -> Option<&R> {
-        if (self.table.type_of)() != TypeId::of::<R>() {
+        // (Mostly it is the very table; a type may have several.)
+        if !std::ptr::eq(self.table, Erased::<R>::TABLE) && (self.table.type_of)() != TypeId::of::<R>() {
             return None;
         }
         // SAFETY: the table is of this type, so the word is.

@@ -40,7 +40,7 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 use graves::Graves;
 use restante_core::{ExitReason, Reaper, drop_quietly};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -75,7 +75,8 @@ struct Indexes {
 struct Shown {
     mailboxes: AtomicU64,
     names: AtomicU64,
-    removals: AtomicU64,
+    /// Apart: who keeps what it found reads it each time, and an addition is nothing to it.
+    removals: CachePadded<AtomicU64>,
 }
 
 /// What only writers touch.
@@ -106,7 +107,7 @@ impl Books {
             shown: CachePadded::new(Shown {
                 mailboxes: AtomicU64::new(0),
                 names: AtomicU64::new(0),
-                removals: AtomicU64::new(0),
+                removals: CachePadded::new(AtomicU64::new(0)),
             }),
             writers: Mutex::new(Ledger {
                 history: History::new(history),
@@ -201,7 +202,7 @@ impl Books {
 impl Books {
     /// The names that are tracked, under the lock.
     pub(crate) fn with_tracked<T>(&self, f: impl FnOnce(&mut TrackedNames) -> T) -> T {
-        f(&mut self.writers.lock().tracked)
+        f(&mut self.writers.lock_with_epoch().tracked)
     }
 
     /// What somebody who follows comes to next, and whether nothing will ever come after it: of one instant.
@@ -211,10 +212,10 @@ impl Books {
         (ledger.history.read(place), over)
     }
 
-    /// A look at the history, under the lock.
-    pub(crate) fn with_history<T>(&self, f: impl FnOnce(&mut History, &mut Vec<Change>) -> T) -> T {
-        let mut out = Vec::new();
-        let result = f(&mut self.writers.lock().history, &mut out);
+    /// A look at the history, under the lock. What comes out of it is dropped after the lock.
+    pub(crate) fn with_history<T>(&self, f: impl FnOnce(&mut History, &mut VecDeque<Change>) -> T) -> T {
+        let mut out = VecDeque::new();
+        let result = f(&mut self.writers.lock_with_epoch().history, &mut out);
         drop_quietly(out);
         result
     }

@@ -56,12 +56,13 @@ impl History {
         self.takers += 1;
     }
 
-    pub(crate) fn taken(&mut self, out: &mut Vec<Change>) {
+    /// The opposite. What is not kept any more comes out: in one piece, since it may be much.
+    pub(crate) fn taken(&mut self, out: &mut VecDeque<Change>) {
         self.takers -= 1;
-        if self.takers == 0 {
-            let extra = self.changes.len().saturating_sub(self.keep);
-            out.extend(self.changes.drain(..extra));
-            self.changes.shrink_to(self.keep.saturating_mul(2));
+        let extra = self.changes.len().saturating_sub(self.keep);
+        if self.takers == 0 && extra > 0 {
+            let kept = self.changes.split_off(extra);
+            *out = std::mem::replace(&mut self.changes, kept);
         }
     }
 

@@ -113,6 +113,11 @@ impl LabelsCell {
         self.0.show(left);
     }
 
+    /// Under the writers' lock: no name any more.
+    pub(crate) fn take_off_names(&self) {
+        self.change(|labels| labels.names.clear());
+    }
+
     /// Under the writers' lock: there is none any more.
     pub(crate) fn clear(&self) {
         self.0.show(None);

@@ -31,6 +31,7 @@ mod look;
 mod lookup;
 mod name;
 mod name_text;
+mod quiet;
 mod record;
 mod register;
 mod registry;

@@ -13,7 +13,8 @@ impl Registry {
         self.0.books.snapshot()
     }
 
-    /// A snapshot, and every change since: none is missed between the two, and none told twice.
+    /// A snapshot, and every change since: none is missed between the two, and none told twice, as long as the registry
+    /// [remembers](crate::RegistryBuilder::history) more than what others do until the first is read.
     pub fn follow(&self) -> (Snapshot, Changes) {
         let snapshot = self.snapshot();
         let next = snapshot.seq() + 1;

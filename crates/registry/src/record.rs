@@ -7,12 +7,14 @@
 use crate::books::Books;
 use crate::ending::{Ending, Outcome};
 use crate::labels::LabelsCell;
+use crate::quiet;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use futures::future::BoxFuture;
 use restante_core::addressable::{AnyLent, Lent, OnClose};
 use restante_core::{Addressable, ExitReason, Reaper, drop_quietly};
 use std::any::{Any, type_name};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -282,7 +284,7 @@ impl Record {
         let Owned { kept, resources, watchers } = *owned;
         for watcher in watchers {
             // (Nobody waits any more: all right.)
-            let _ = watcher.send(ending.clone());
+            quiet::run(|| drop(watcher.send(ending.clone())));
         }
         for resource in resources.into_iter().rev() {
             resource.end(ending, reaper);
@@ -335,8 +337,14 @@ impl Resource {
 /// The mailbox has closed, and nobody else has heard of it yet.
 impl<H: Held> OnClose for Record<H> {
     fn on_close(&self, reason: &ExitReason) {
-        if let Some(books) = self.books.upgrade() {
-            books.mailbox_closed(self.id, reason);
+        let Some(books) = self.books.upgrade() else { return };
+        let closed = catch_unwind(AssertUnwindSafe(|| books.mailbox_closed(self.id, reason)));
+        if let Err(payload) = closed {
+            // On a thread whose thread-locals are going the maps' epochs may have gone: somebody else has to do it, a little later.
+            let (id, reason, why) = (self.id, reason.clone(), ExitReason::from_panic(payload));
+            tracing::warn!(mailbox = %id, %why, "a mailbox closed where its registry could not be told");
+            let later = Arc::clone(&books);
+            books.reaper.hand_over(async move { later.mailbox_closed(id, &reason) });
         }
     }
 }

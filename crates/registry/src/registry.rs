@@ -255,12 +255,15 @@ struct EndsBooks {
 
 impl EndsBooks {
     fn end(&self, reason: &ExitReason) {
-        if self.books.end(reason) && !reason.is_orderly() {
+        // (Before the entries end, which runs what users have given them.)
+        let first = self.books.end(reason, || {
+            self.cancel.cancel();
+            // Its supervisor has closed it, unless it never came to begin: nobody is to wait for it.
+            self.actor.close(reason.clone());
+        });
+        if first && !reason.is_orderly() {
             tracing::error!(registry = &*self.books.name, %reason, critical = true, "a registry has ended: it answers no more");
         }
-        self.cancel.cancel();
-        // Its supervisor has closed it, unless it never came to begin: nobody is to wait for it.
-        self.actor.close(reason.clone());
     }
 }
 
@@ -434,8 +437,7 @@ impl Inner {
 
     /// Nothing comes in any more, what is in goes, and creations are aborted.
     fn end_entries(&self) {
-        self.books.end(&ExitReason::Shutdown);
-        self.cancel.cancel();
+        self.books.end(&ExitReason::Shutdown, || self.cancel.cancel());
     }
 
     /// Waits for what goes on after its end, at most so long, and ends the actor.

@@ -9,6 +9,7 @@ use shuttle::sync::Mutex as Inner;
 pub(crate) use shuttle::sync::MutexGuard;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread_local;
+use std::ops::{Deref, DerefMut};
 #[cfg(not(shuttle))]
 use std::sync::Mutex as Inner;
 #[cfg(not(shuttle))]
@@ -45,7 +46,33 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// The same for where maps are looked at or changed under it: see [`Locked`].
+    pub(crate) fn lock_with_epoch(&self) -> Locked<'_, T> {
+        let epoch = scc::Guard::new();
+        Locked { inside: self.lock(), _epoch: epoch }
+    }
+
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a lock guards. First in, last out: what maps have been rid of on this thread goes when its last guard does, and its drop
+/// may run code of a user's, which is not for under the lock.
+pub(crate) struct Locked<'a, T> {
+    inside: MutexGuard<'a, T>,
+    _epoch: scc::Guard,
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inside
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inside
     }
 }

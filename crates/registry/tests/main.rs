@@ -2,6 +2,7 @@
 
 mod admission;
 mod anywhere;
+mod ends;
 mod exits;
 mod groups;
 mod heard;

@@ -4,66 +4,105 @@
 //! a one is out of the books at once like any other; the rest of its end waits until the present one is through, on the same thread: a
 //! chain of entries of any length needs no stack.
 
-use super::Books;
-use crate::ending::Ending;
+use crate::ending::{Ending, Outcome};
 use crate::record::Record;
 use crate::sync::thread_local;
 use restante_core::{ExitReason, Reaper};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// An entry that has been taken out, and how it ended.
 pub(super) type Ended = (Arc<Record>, Ending);
 
-thread_local! {
-    /// Ends that came while this thread was in the middle of one; `None`: it is in none.
-    static WAITING: RefCell<Option<VecDeque<(Ended, Reaper)>>> = const { RefCell::new(None) };
+struct Pending {
+    record: Arc<Record>,
+    ending: Ending,
+    reaper: Reaper,
 }
 
-impl Books {
-    /// Outside of any lock.
-    pub(super) fn perform_ends(&self, ended: Vec<Ended>) {
-        let mine = ended.into_iter().map(|ended| (ended, self.reaper.clone()));
-        // (A thread that is being torn down has no list: it performs them where it is.)
-        let wait = WAITING.try_with(|waiting| match &mut *waiting.borrow_mut() {
-            Some(waiting) => {
-                waiting.extend(mine.clone());
-                true
+thread_local! {
+    /// Ends that came while this thread was in the middle of one; `None`: it is in none.
+    ///
+    /// (Without a destructor, so that it is there until the thread has gone: what its other thread-locals hold may end entries.)
+    static WAITING: RefCell<ManuallyDrop<Option<VecDeque<Pending>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
+}
+
+/// Entries that have been taken out, and are to end: outside of any lock. However it is dropped, they do.
+pub(super) struct Ends(VecDeque<Pending>);
+
+impl Ends {
+    pub(super) fn new(ended: Vec<Ended>, reaper: &Reaper) -> Self {
+        let pending =
+            ended.into_iter().map(|(record, ending)| Pending { record, ending, reaper: reaper.clone() });
+        Self(pending.collect())
+    }
+
+    /// Of those that come in the middle of another end on this thread, the ones that nobody asked for (their mailbox has closed)
+    /// wait until that is through; what was asked for is done when it returns.
+    pub(super) fn perform(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let outermost = Outermost::enter();
+        for pending in self.0.drain(..) {
+            if outermost.is_none() && pending.ending.outcome == Outcome::Closed {
+                WAITING.with(|waiting| waiting.borrow_mut().get_or_insert_default().push_back(pending));
+            } else {
+                perform(pending);
             }
-            none => {
-                *none = Some(VecDeque::new());
-                false
-            }
-        });
-        if wait == Ok(true) {
-            return;
         }
-        mine.for_each(perform);
-        loop {
-            let next = WAITING.try_with(|waiting| {
-                let mut waiting = waiting.borrow_mut();
-                let next = waiting.as_mut().and_then(VecDeque::pop_front);
-                if next.is_none() {
-                    *waiting = None;
-                }
-                next
-            });
-            let Ok(Some(next)) = next else { return };
+        let Some(outermost) = outermost else { return };
+        while let Some(next) = outermost.next() {
             perform(next);
         }
     }
 }
 
-/// A panic of a waker's stays with it: whatever waits is to come to its end as well.
-fn perform(((record, ending), reaper): (Ended, Reaper)) {
-    let performed = catch_unwind(AssertUnwindSafe(|| {
+/// This thread performs ends, until this is dropped.
+struct Outermost;
+
+impl Outermost {
+    /// `None`: it does so already.
+    fn enter() -> Option<Self> {
+        WAITING.with(|waiting| {
+            let mut waiting = waiting.borrow_mut();
+            waiting.is_none().then(|| {
+                **waiting = Some(VecDeque::new());
+                Self
+            })
+        })
+    }
+
+    /// What has come to wait.
+    #[expect(clippy::unused_self, reason = "who has it may ask")]
+    fn next(&self) -> Option<Pending> {
+        WAITING.with(|waiting| waiting.borrow_mut().as_mut().and_then(VecDeque::pop_front))
+    }
+}
+
+impl Drop for Outermost {
+    fn drop(&mut self) {
+        let left = WAITING.with(|waiting| waiting.borrow_mut().take());
+        debug_assert!(left.is_none_or(|left| left.is_empty()), "they are performed one and all");
+    }
+}
+
+/// Whatever panics in it, or in the drop of what it was about, stays with it.
+fn perform(pending: Pending) {
+    let performed = catch_unwind(AssertUnwindSafe(move || {
+        let Pending { record, ending, reaper } = pending;
         record.forsake();
         record.end(&ending, &reaper);
     }));
     if let Err(payload) = performed {
         let reason = ExitReason::from_panic(payload);
-        tracing::error!(%reason, mailbox = %record.id, "whoever was told of an entry's end panicked");
+        tracing::error!(%reason, "something panicked in an entry's end");
     }
 }

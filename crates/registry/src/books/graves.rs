@@ -24,6 +24,13 @@ impl Graves {
         self.0.push_back(record);
     }
 
+    /// The same of one that may be there already. (Its second grave would be visited by the first for ever.)
+    pub(super) fn push_once(&mut self, record: Arc<Record>) {
+        if !self.0.iter().any(|other| Arc::ptr_eq(other, &record)) {
+            self.push(record);
+        }
+    }
+
     /// Those that nobody visits any more, of the few that are looked at.
     pub(super) fn bury_some(&mut self) -> Vec<Arc<Record>> {
         let mut buried = Vec::new();
@@ -55,7 +62,7 @@ impl Books {
         self.indexes.names.retain_sync(|_, _| true);
         self.indexes.keys.retain_sync(|_, _| true);
         let (buried, left) = {
-            let mut ledger = self.writers.lock();
+            let mut ledger = self.writers.lock_with_epoch();
             (ledger.graves.bury_all(), ledger.graves.0.len())
         };
         drop_quietly(buried);

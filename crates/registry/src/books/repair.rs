@@ -54,7 +54,10 @@ impl Books {
             }
             Label::Name(_) | Label::Key(_) => return,
         }
-        section.ledger.graves.push(record);
+        // (One that is in goes there when it goes out.)
+        if !record.is_in() {
+            section.ledger.graves.push_once(record);
+        }
     }
 
     /// Puts a label that a mailbox has into its index; where it leads to another that has it as well, this one has it no more.

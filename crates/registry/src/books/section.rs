@@ -1,6 +1,6 @@
 //! A section: what happens to the books in one step, under the writers' lock.
 
-use super::ends::Ended;
+use super::ends::{Ended, Ends};
 use super::{Books, By, Ledger, Shown};
 use crate::change::{Change, Sizes, What};
 use crate::ending::{Ending, Outcome};
@@ -8,6 +8,7 @@ use crate::error::RegisterError;
 use crate::labels::Labels;
 use crate::lead::Lead;
 use crate::record::Record;
+use crate::rt;
 use crate::secondary::{Holder, Label};
 use crate::sync::Ordering;
 use restante_core::{ExitReason, clock, drop_quietly};
@@ -26,11 +27,20 @@ pub(super) struct Section<'a> {
     ended: Vec<Ended>,
 }
 
+/// Where entries end that a section takes out.
+#[derive(Clone, Copy)]
+enum Where {
+    Here,
+    Beside,
+}
+
 impl Section<'_> {
     /// Notes a change after which the registry has these sizes.
     pub(super) fn note(&mut self, id: Uuid, what: What, after: Sizes) {
         let before = std::mem::replace(&mut self.ledger.sizes, after);
-        self.show_sizes();
+        if before != after {
+            self.show_sizes();
+        }
         let change = Change { seq: 0, at_ms: clock::coarse_ms(), id, what, before, after, by: self.by };
         if let Some(out) = self.ledger.history.push(change) {
             // (Names and numbers can be dropped here; the reason of an ending is the user's.)
@@ -135,6 +145,17 @@ impl Section<'_> {
         record.labels.take_off(label);
     }
 
+    /// Takes all its names off a mailbox: how many.
+    pub(super) fn take_off_names(&mut self, record: &Record) -> usize {
+        let names: Vec<Label> = record
+            .labels
+            .read(|labels| labels.names().cloned().map(Label::Name).collect())
+            .unwrap_or_default();
+        names.iter().for_each(|name| self.take_out_of_index(record, name, None));
+        record.labels.take_off_names();
+        names.len()
+    }
+
     /// The first half of it: nobody finds the mailbox by this label any more.
     fn take_out_of_index(&mut self, record: &Record, label: &Label, ending: Option<&Ending>) {
         match label {
@@ -191,13 +212,20 @@ fn closed_reason(record: &Record) -> ExitReason {
 }
 
 impl Books {
-    /// A section: all that it does is one step for other writers.
+    /// A section: all that it does is one step for other writers. Entries that end in it have ended when it returns.
     pub(super) fn write<T>(&self, by: By, f: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        self.section(by, Where::Here, f)
+    }
+
+    /// The same for what adds: should others' entries be in the way, they end beside it, since their drops are users' code, and
+    /// who adds may be the actor.
+    pub(super) fn add<T>(&self, by: By, f: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        self.section(by, Where::Beside, f)
+    }
+
+    fn section<T>(&self, by: By, ends_where: Where, f: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let traced = tracing::enabled!(tracing::Level::DEBUG);
-        // First in, last out: what others' maps have been rid of on this thread goes when its last guard does, and its drop
-        // may run code of a user's.
-        let _epoch = scc::Guard::new();
-        let mut ledger = self.writers.lock();
+        let mut ledger = self.writers.lock_with_epoch();
         let first = ledger.history.next();
         let mut section =
             Section { books: self, ledger: &mut ledger, by, traced, out: Vec::new(), ended: Vec::new() };
@@ -221,7 +249,11 @@ impl Books {
         }
         to_trace.iter().for_each(|change| change.trace(&self.name));
         if !ended.is_empty() {
-            self.perform_ends(ended);
+            let ends = Ends::new(ended, &self.reaper);
+            match ends_where {
+                Where::Here => ends.perform(),
+                Where::Beside => rt::beside(&self.reaper, move || ends.perform()),
+            }
         }
         // Reasons hold errors of the user's, mailboxes closures.
         if !(out.is_empty() && to_trace.is_empty() && buried.is_empty()) {

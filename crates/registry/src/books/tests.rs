@@ -305,3 +305,42 @@ async fn a_repair_of_what_is_right_changes_nothing() {
     assert_eq!(repair(&books), (Repaired::default(), vec![]));
     assert_eq!(books.validate().unnamed_mailboxes.len(), 1);
 }
+
+/// What a repair has taken out goes, once nobody reads it any more: be it in, or named twice.
+#[tokio::test]
+async fn a_repair_keeps_nothing() {
+    let books = books();
+    let (at, record) = named(&books, &["its own"]);
+    let elsewhere = Mailbox::<u8>::new().address();
+    let stranger = Record::new(&elsewhere, elsewhere.id(), &books).unwrap();
+    for (name, record) in [("lost", &stranger), ("lost too", &stranger), ("not its own", &record)] {
+        books.indexes.names.insert_sync(text(name), Lead::to(record)).unwrap();
+    }
+    assert_eq!(books.repair(), count(0, 3, 0));
+    drop((record, stranger, at, elsewhere));
+    assert_eq!(books.sizes(), Sizes::default());
+    // (The map lets go of what was removed after some rounds of others' reads.)
+    assert!((0..10_000).any(|_| books.compact() == 0), "{} are left", books.compact());
+}
+
+/// What maps have been rid of may be a user's, whose drop may ask the registry: not under its lock.
+#[tokio::test]
+async fn what_is_dropped_late_is_not_dropped_under_the_lock() {
+    let books = books();
+    let (at, record) = named(&books, &["its own"]);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for n in 0..1000 {
+        // A name that looks wrong, so that there is a second look, under the lock.
+        let name = format!("not its own {n}");
+        books.indexes.names.insert_sync(text(&name), Lead::to(&record)).unwrap();
+        let (asks, count) = (Arc::clone(&books), Arc::clone(&dropped));
+        scc::Guard::new().defer_execute(move || {
+            assert!(asks.ended().is_none());
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(!books.validate().is_consistent());
+        books.indexes.names.remove_sync(name.as_str());
+    }
+    assert!(dropped.load(Ordering::Relaxed) > 0);
+    drop(at);
+}

@@ -20,7 +20,7 @@ impl Books {
         creation: Option<u64>,
         by: By,
     ) -> Result<u64, RegisterError> {
-        self.write(by, |section| {
+        self.add(by, |section| {
             section.check_open()?;
             labels.iter().try_for_each(|label| section.make_free(label, creation))?;
             section.bring_in(record)?;
@@ -43,7 +43,7 @@ impl Books {
         labels: &[Label],
         by: By,
     ) -> Result<(Arc<Record>, u64), RegisterError> {
-        self.write(by, |section| {
+        self.add(by, |section| {
             let record = section.known(id)?;
             labels.iter().try_for_each(|label| section.make_free(label, None))?;
             record.grant();
@@ -93,12 +93,7 @@ impl Books {
     pub(crate) fn remove_names(&self, id: Uuid, by: By) -> usize {
         self.write(by, |section| {
             let Some(record) = self.find_id(id, Arc::clone) else { return 0 };
-            let names: Vec<Label> = record
-                .labels
-                .read(|labels| labels.names().cloned().map(Label::Name).collect())
-                .unwrap_or_default();
-            names.iter().for_each(|name| section.take_off(&record, name));
-            names.len()
+            section.take_off_names(&record)
         })
     }
 
@@ -124,7 +119,7 @@ impl Books {
 
     /// Holds labels for a creation: all or none.
     pub(crate) fn reserve(&self, labels: &[Label], creation: u64, by: By) -> Result<(), RegisterError> {
-        self.write(by, |section| {
+        self.add(by, |section| {
             section.check_open()?;
             // (The same label twice in one creation is one.)
             labels.iter().try_for_each(|label| section.make_free(label, Some(creation)))?;
@@ -172,13 +167,14 @@ impl Books {
         self.remove(id, Outcome::Closed, reason.clone(), None);
     }
 
-    /// Nothing comes in any more, and what is in goes. False: it has ended already.
-    pub(crate) fn end(&self, reason: &ExitReason) -> bool {
+    /// Nothing comes in any more, and what is in goes; `then` is in between. False: it has ended already.
+    pub(crate) fn end(&self, reason: &ExitReason, then: impl FnOnce()) -> bool {
         let ended = self.write(None, |section| {
             let first = section.ledger.ended.is_none();
             section.ledger.ended.get_or_insert_with(|| reason.clone());
             first
         });
+        then();
         // A section each: others want to get a word in, and ends are to be told as they come.
         let mut ids = Vec::new();
         self.each_mailbox(|record| {

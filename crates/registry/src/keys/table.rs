@@ -22,7 +22,8 @@ use super::index::Index;
 use super::listener::{Ear, KeyEvent, KeySnapshot, Listener, Removal};
 use super::lock::KeyLocks;
 use super::meta::Metadata;
-use crate::sync::{Mutex, MutexGuard};
+use crate::quiet;
+use crate::sync::{Locked, Mutex};
 use foldhash::fast::RandomState;
 use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
@@ -85,26 +86,6 @@ where
     ears: Vec<Arc<Ear<K, V>>>,
 }
 
-/// The table, locked. First in, last out: what the indexes have been rid of on this thread goes when its last guard does, and its
-/// drop may run code of a user's, which is not for under the lock.
-struct Locked<'a, T> {
-    table: MutexGuard<'a, T>,
-    _epoch: scc::Guard,
-}
-
-impl<T> std::ops::Deref for Locked<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.table
-    }
-}
-
-impl<T> std::ops::DerefMut for Locked<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.table
-    }
-}
-
 impl<K, V> Aftermath<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -127,7 +108,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        self.wake.drain(..).for_each(Waker::wake);
+        self.wake.drain(..).for_each(quiet::wake);
     }
 }
 
@@ -185,8 +166,7 @@ where
     }
 
     fn table(&self) -> Locked<'_, Table<K, V>> {
-        let epoch = scc::Guard::new();
-        Locked { table: self.table.lock(), _epoch: epoch }
+        self.table.lock_with_epoch()
     }
 
     /// Registers it, if that may be. A holder that has closed holds nothing: it is replaced, whether its hook has run or not.
@@ -443,7 +423,7 @@ where
             }
         }
         let wake: Vec<_> = table.ears.drain(..).filter_map(|ear| ear.end()).collect();
-        wake.into_iter().for_each(Waker::wake);
+        wake.into_iter().for_each(quiet::wake);
     }
 }
 
