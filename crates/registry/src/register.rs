@@ -14,6 +14,7 @@ use restante_genserver::{CallError, DEFAULT_CALL_TIMEOUT, Reply};
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Additions.
@@ -279,7 +280,16 @@ impl Registry {
         &self,
         make: impl FnOnce(Reply<T>) -> Ask,
     ) -> Result<T, RegisterError> {
-        let asked = self.0.actor.call_blocking(|reply| Command(make(reply)));
+        self.ask_blocking_for(DEFAULT_CALL_TIMEOUT, make)
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) fn ask_blocking_for<T: Send>(
+        &self,
+        limit: Duration,
+        make: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, RegisterError> {
+        let asked = self.0.actor.call_blocking_timeout(limit, |reply| Command(make(reply)));
         asked.map_err(|error| self.refused(error))
     }
 

@@ -1,7 +1,7 @@
 //! Where a registry begins and ends, and who may call it from where.
 
 use crate::heard::Heard;
-use crate::support::{AGES, Counter, free_again, made, mailbox, nothing_left, sizes};
+use crate::support::{AGES, Counter, free_again, made, mailbox, never, nothing_left, sizes};
 use futures::FutureExt;
 use futures::executor::block_on;
 use restante_core::{Address, ExitReason, Mailbox};
@@ -236,6 +236,34 @@ fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
     runs.recv().unwrap();
     drop(let_go);
     Runtime::new().unwrap().block_on(free_again(&registry, "x"));
+}
+
+/// Nor for an actor that does not come to it: the limit is for both waits. What was queued leaves name and place.
+/// Clause 27.2.
+#[test]
+fn a_plain_thread_waits_for_the_actor_no_longer_than_its_creation_may_take() {
+    let still = Builder::new_current_thread().enable_all().build().unwrap();
+    let suspended = Registry::start();
+    while !suspended.sys().suspend() {
+        std::thread::yield_now();
+    }
+    let standing = Registry::builder().runtime(still.handle().clone()).start();
+    let limit = Duration::from_millis(1);
+    for registry in [&suspended, &standing] {
+        let (polled, alive) = (Arc::new(AtomicBool::new(false)), Arc::new(()));
+        let (note, held) = (Arc::clone(&polled), Arc::clone(&alive));
+        let making = async move {
+            note.store(true, Ordering::Relaxed);
+            never(held).await
+        };
+        let late = registry.creation().name("x").timeout(limit).run_blocking(making);
+        assert_eq!(late.unwrap_err(), CreateError::Timeout(limit));
+        assert_eq!((registry.capacity().active_creates, Arc::strong_count(&alive)), (0, 1));
+        assert!(!polled.load(Ordering::Relaxed));
+    }
+    suspended.sys().resume();
+    Runtime::new().unwrap().block_on(free_again(&suspended, "x"));
+    still.block_on(free_again(&standing, "x"));
 }
 
 /// Ends a registry that lives in this runtime.
