@@ -10,6 +10,7 @@ use crate::scope::Tenants;
 use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::send::{block_on_until, may_block};
+use restante_core::timeout::at_most;
 use restante_core::{ExitReason, Reaper};
 use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
 use restante_supervisor::{
@@ -204,7 +205,7 @@ const RESTARTS: u32 = 100;
 /// ... within so long.
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
-/// How long a plain thread waits for an actor that it has killed.
+/// How long an actor that was killed at the end is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Starts the tree in its runtime, and tells the books when it has ended.
@@ -214,6 +215,10 @@ fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, guard: EndsBoo
         let guard = guard;
         match start(&tree, actor).await {
             Ok(()) => {
+                // (Whoever ended the registry before it was up had no tree to tell.)
+                if guard.books.ended().is_some() {
+                    tree.kill();
+                }
                 let exit = tree.join().await;
                 guard.end(&exit.reason);
             }
@@ -376,11 +381,7 @@ impl Registry {
             inner.tree.kill();
             block_on_until(&mut pin!(inner.tree.join()), std::time::Instant::now().checked_add(GRACE));
         }
-        Ok(RegistryReport {
-            creations: inner.tasks.len(),
-            cleanups: inner.books.reaper.pending(),
-            actor_stopped: !inner.tree.is_alive() && inner.tree.report().abandoned.is_empty(),
-        })
+        Ok(inner.report())
     }
 
     /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none; should that one go, it is over.
@@ -438,15 +439,35 @@ impl Inner {
         self.cancel.cancel();
     }
 
-    /// Waits for what goes on after its end, at most so long, and ends the actor.
+    /// Ends the actor, and waits for it and for what goes on after the registry's end, at most so long.
     async fn settle(&self, limit: Duration) -> RegistryReport {
-        let began = restante_core::clock::now();
-        let mut over = Box::pin(self.tasks.wait());
-        restante_core::timeout::at_most(limit, &mut over).await;
-        let left = || limit.saturating_sub(began.elapsed());
-        let cleanups = self.books.reaper.drain(left()).await;
-        let report = self.tree.shutdown(left()).await;
-        RegistryReport { creations: self.tasks.len(), cleanups, actor_stopped: report.abandoned.is_empty() }
+        let mut stopped = Box::pin(self.tree.shutdown(Duration::MAX));
+        // Told before anything is waited for: whoever drops this stops the waiting, not the end.
+        let told = futures::poll!(&mut stopped);
+        let mut over = Box::pin(async {
+            self.tasks.wait().await;
+            self.books.reaper.drain(Duration::MAX).await;
+            if told.is_pending() {
+                stopped.await;
+            }
+        });
+        at_most(limit, &mut over).await;
+        drop(over);
+        if self.tree.is_alive() {
+            // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
+            self.tree.kill();
+            at_most(GRACE, &mut pin!(self.tree.join())).await;
+        }
+        self.report()
+    }
+
+    /// What is left.
+    fn report(&self) -> RegistryReport {
+        RegistryReport {
+            creations: self.tasks.len(),
+            cleanups: self.books.reaper.pending(),
+            actor_stopped: !self.tree.is_alive() && self.tree.report().abandoned.is_empty(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use futures::executor::block_on;
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::start;
 use restante_registry::{CreateError, LookupError, Outcome, RegisterError, Registry, Retry};
-use restante_testkit::eventually;
+use restante_testkit::{eventually, settled};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -184,6 +184,26 @@ fn a_shutdown_keeps_its_limit_on_a_foreign_executor() {
     let _kept = cleans_up_for_ever(&registry);
     drop(home);
     assert!(block_on(registry.shutdown(AGES)).is_clean());
+}
+
+/// Whoever drops it stops the waiting, not the end: the actor has been told, or will be when it begins.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_is_dropped_ends_the_registry_all_the_same() {
+    for begun in [true, false] {
+        let registry = Registry::start();
+        if begun {
+            let kept = mailbox();
+            registry.register(&kept, "kept").await.unwrap();
+            assert!(registry.entry("kept").unwrap().on_close(|_| std::future::pending()).is_ok());
+            assert!(registry.actor().is_alive());
+            assert!(registry.shutdown(AGES).now_or_never().is_none());
+        } else {
+            let _ = registry.shutdown(AGES).now_or_never();
+        }
+        settled().await;
+        assert!(!registry.actor().is_alive(), "begun: {begun}");
+        assert_eq!((registry.ended(), registry.sizes()), (Some(ExitReason::Shutdown), sizes(0, 0)));
+    }
 }
 
 /// Clause 26.11.
