@@ -42,6 +42,7 @@ mod secondary;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod snapshot;
+mod starts;
 mod sync;
 mod topic;
 mod tracked;

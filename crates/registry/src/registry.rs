@@ -8,10 +8,11 @@ use crate::error::RegisterError;
 use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
+use crate::starts::Starts;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::send::{block_on_until, may_block};
 use restante_core::timeout::at_most;
-use restante_core::{ExitReason, Reaper};
+use restante_core::{ExitReason, Reaper, clock};
 use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
 use restante_supervisor::{
     Backoff, ChildError, ChildSpec, Reconfigure, Restart, Supervise, Supervisor, SupervisorRef,
@@ -200,7 +201,7 @@ impl RegistryBuilder {
     }
 }
 
-/// A registry's actor may be restarted so many times, ...
+/// A registry's actor may be restarted so many times (as it begins, and again when it is up), ...
 const RESTARTS: u32 = 100;
 /// ... within so long.
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
@@ -239,10 +240,10 @@ async fn start(tree: &SupervisorRef, actor: ChildSpec) -> Result<(), ExitReason>
     let told = |error: &dyn fmt::Display| ExitReason::error(error.to_string());
     tree.start().await.map_err(|error| told(&error))?;
     tree.reconfigure(Reconfigure::new().add_child(actor)).map_err(|error| told(&error))?;
-    let mut restarts = 0;
+    let mut starts = Starts::new(RESTARTS, RESTART_PERIOD);
     loop {
         match tree.restart_child(ACTOR).await {
-            Err(ChildError::Start(StartError::Failed(_))) if restarts < RESTARTS => restarts += 1,
+            Err(ChildError::Start(StartError::Failed(_))) if starts.again(clock::now()) => {}
             // (Up, or its supervisor sees to it.)
             Ok(_) | Err(ChildError::Running | ChildError::Restarting) => return Ok(()),
             Err(error) => return Err(told(&error)),
