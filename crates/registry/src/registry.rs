@@ -390,10 +390,11 @@ impl Registry {
         if Handle::try_current().is_ok() {
             return tokio::time::sleep(pause).await;
         }
-        let (tell, over) = oneshot::channel::<()>();
+        let (mut tell, over) = oneshot::channel::<()>();
         rt::spawn(&self.0.runtime, async move {
-            tokio::time::sleep(pause).await;
-            drop(tell);
+            // (It ends when whoever waits has gone.)
+            let gone = pin!(tell.closed());
+            futures::future::select(pin!(tokio::time::sleep(pause)), gone).await;
         });
         // (Nobody sends: it is told by the drop.)
         let _ = over.await;

@@ -162,6 +162,23 @@ fn a_pause_between_tries_ends_with_the_runtime_that_times_it() {
     assert!(waits.join().unwrap().overloaded().is_some());
 }
 
+/// And so does the timing with whoever waits: nothing is left of it in that runtime.
+#[test]
+fn the_timer_of_a_pause_ends_with_whoever_waits() {
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let registry = Registry::builder().max_concurrent_creates(0).runtime(home.handle().clone()).start();
+    let tasks = || {
+        home.block_on(settled());
+        home.metrics().num_alive_tasks()
+    };
+    let before = tasks();
+    let mut waits = Box::pin(registry.create_with_retry("x", Retry::default(), made));
+    assert!(waits.as_mut().now_or_never().is_none());
+    assert_eq!(tasks(), before + 1);
+    drop(waits);
+    assert_eq!(tasks(), before);
+}
+
 /// A mailbox is in under a name, whose entry has clean-up that never ends.
 fn cleans_up_for_ever(registry: &Registry) -> Address<u8> {
     let kept = mailbox();
