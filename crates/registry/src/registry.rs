@@ -5,13 +5,13 @@ use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFA
 use crate::background;
 use crate::books::Books;
 use crate::error::RegisterError;
+use crate::limit::{self, at_most};
 use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
 use crate::starts::Starts;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::send::{block_on_until, may_block};
-use restante_core::timeout::at_most;
 use restante_core::{ExitReason, Reaper, clock};
 use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
 use restante_supervisor::{
@@ -339,28 +339,14 @@ impl Registry {
     }
 
     /// Ends it in order: nothing comes in any more, creations that are under way are aborted, every entry ends, and
-    /// asynchronous clean-up is waited for, at most so long. (Outside of tokio the registry's runtime keeps the limit.)
-    ///
-    /// # Panics
-    /// Where it has to wait in a runtime without a time driver.
+    /// asynchronous clean-up is waited for, at most so long: by the clock of the runtime in which one waits, and where that has
+    /// none, or outside of tokio, by that of the runtime which registries without one share.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, not the end.
     pub async fn shutdown(&self, limit: Duration) -> RegistryReport {
         self.0.end_entries();
-        if Handle::try_current().is_ok() {
-            return self.0.settle(limit).await;
-        }
-        let (inner, (tell, told)) = (Arc::clone(&self.0), oneshot::channel());
-        rt::spawn(&self.0.runtime, async move {
-            // (Nobody waits any more: all right.)
-            let _ = tell.send(inner.settle(limit).await);
-        });
-        match told.await {
-            Ok(report) => report,
-            // That runtime has gone, and what was in it has: there is nothing to wait for.
-            Err(_) => self.0.settle(Duration::ZERO).await,
-        }
+        self.0.settle(limit).await
     }
 
     /// [`Registry::shutdown`] from a plain thread, which keeps the limit by itself, whether anybody drives the registry's
@@ -388,13 +374,13 @@ impl Registry {
     /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none; should that one go, it is over.
     pub(crate) async fn pause(&self, pause: Duration) {
         if Handle::try_current().is_ok() {
-            return tokio::time::sleep(pause).await;
+            return limit::sleep(pause).await;
         }
         let (mut tell, over) = oneshot::channel::<()>();
         rt::spawn(&self.0.runtime, async move {
             // (It ends when whoever waits has gone.)
             let gone = pin!(tell.closed());
-            futures::future::select(pin!(tokio::time::sleep(pause)), gone).await;
+            futures::future::select(pin!(limit::sleep(pause)), gone).await;
         });
         // (Nobody sends: it is told by the drop.)
         let _ = over.await;

@@ -203,6 +203,53 @@ fn a_shutdown_keeps_its_limit_on_a_foreign_executor() {
     assert!(block_on(registry.shutdown(AGES)).is_clean());
 }
 
+/// What a registry that lives in `home` times: creations, pauses, its end.
+async fn keeps_its_limits(home: &Runtime) {
+    let registry = Registry::builder()
+        .runtime(home.handle().clone())
+        .retry_after(Duration::from_millis(1))
+        .max_concurrent_creates(1)
+        .start();
+    let limit = Duration::from_millis(1);
+    let late = registry.creation().name("x").timeout(limit).run(never(Arc::new(()))).await;
+    assert_eq!(late.unwrap_err(), CreateError::Timeout(limit));
+    works(&registry, "x").await;
+    let max = registry.set_max_concurrent_creates(0);
+    let refused: Result<Address<u8>, _> =
+        registry.create_with_retry("x", Retry::default().attempts(3), made).await;
+    assert!(refused.unwrap_err().overloaded().is_some());
+    registry.set_max_concurrent_creates(max);
+    let kept = mailbox();
+    registry.register(&kept, "kept").await.unwrap();
+    assert!(registry.entry("kept").unwrap().on_close(|_| std::future::pending()).is_ok());
+    let report = registry.shutdown(Duration::from_millis(20)).await;
+    assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
+}
+
+/// A tokio runtime may have no time driver: who waits there, or on another executor, has his time kept elsewhere.
+/// Clauses 26.11 and 27.2.
+#[test]
+fn limits_are_kept_where_there_is_no_timer() {
+    let untimed = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let timed = Runtime::new().unwrap();
+    untimed.block_on(keeps_its_limits(&untimed));
+    block_on(keeps_its_limits(&untimed));
+    timed.block_on(keeps_its_limits(&untimed));
+    untimed.block_on(keeps_its_limits(&timed));
+}
+
+/// Nobody drives the registry's runtime, and there is no other: the limit is kept all the same.
+/// Clause 26.11.
+#[test]
+fn a_shutdown_on_a_foreign_executor_keeps_its_limit_whoever_drives_the_registry() {
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let registry = Registry::builder().runtime(home.handle().clone()).start();
+    home.block_on(works(&registry, "x"));
+    let report = block_on(registry.shutdown(Duration::from_millis(1)));
+    assert!(!report.actor_stopped, "{report:?}");
+    assert!(home.block_on(registry.shutdown(AGES)).is_clean());
+}
+
 /// Whoever drops it stops the waiting, not the end: the actor has been told, or will be when it begins.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_that_is_dropped_ends_the_registry_all_the_same() {
