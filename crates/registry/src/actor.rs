@@ -26,7 +26,7 @@ pub struct Command(pub(crate) Ask);
 pub(crate) enum Ask {
     /// A mailbox comes in, or one that is in gets labels.
     Add { addition: Addition, reply: Reply<Answer> },
-    /// Many do; an answer each, in their order.
+    /// Some do, as many as one command may bring; an answer each, in their order.
     AddMany { additions: Vec<Addition>, reply: Reply<Vec<Answer>> },
     /// A creation begins.
     Begin { job: Queued, reply: Reply<Result<Running, RegisterError>> },

@@ -75,10 +75,10 @@ impl Registry {
         async move { self.add(ask?).await }
     }
 
-    /// The same of many, in one command: an answer each, in their order.
+    /// The same of many, in commands of up to 1024, so that others' come between: an answer each, in their order.
     ///
     /// # Errors
-    /// As [`Registry::register`]: of the command, and of each.
+    /// As [`Registry::register`]: of each; of all, where a command is not answered, and then none is in that was not before.
     ///
     /// # Cancel safety
     /// Dropped, none is in that was not before.
@@ -88,10 +88,17 @@ impl Registry {
         mailboxes: impl IntoIterator<Item = &'a R>,
     ) -> impl Future<Output = Result<Vec<Result<(), RegisterError>>, RegisterError>> + Send {
         let by = Location::caller();
-        let Many { additions, closed } = self.many(mailboxes, by);
+        let mut many = self.many(mailboxes, by);
         async move {
-            let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
-            Ok(closed.with(answers))
+            while let Some(additions) = many.next_few() {
+                let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
+                many.answered(answers);
+                // (The actor may have run on this stack.)
+                if many.to_ask.len() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Ok(many.accept())
         }
     }
 
@@ -176,21 +183,37 @@ impl Registry {
     }
 }
 
-/// Mailboxes that are to come in together.
+/// How many mailboxes come in by one command: the actor does nothing else meanwhile.
+const FEW: usize = 1024;
+
+/// Mailboxes that are to come in together, a few at a time. Dropped before the last is answered, none is in that was not
+/// before.
 pub(crate) struct Many {
-    pub(crate) additions: Vec<Addition>,
-    pub(crate) closed: ClosedOnes,
+    to_ask: std::vec::IntoIter<Addition>,
+    /// Those that were asked for, not accepted yet.
+    answers: Vec<Answer>,
+    /// Those that have closed, each in its place: they are not asked for.
+    closed: Vec<Option<RegisterError>>,
+    asked: bool,
 }
 
-/// Those of them that have closed, each in its place: they are not asked for.
-pub(crate) struct ClosedOnes(Vec<Option<RegisterError>>);
+impl Many {
+    /// What to ask for next. (Nothing at all is asked for once: whether the registry answers.)
+    pub(crate) fn next_few(&mut self) -> Option<Vec<Addition>> {
+        let few: Vec<_> = self.to_ask.by_ref().take(FEW).collect();
+        let first = !std::mem::replace(&mut self.asked, true);
+        (first || !few.is_empty()).then_some(few)
+    }
 
-impl ClosedOnes {
-    /// The others' answers between theirs, accepted.
-    pub(crate) fn with(self, answers: Vec<Answer>) -> Vec<Result<(), RegisterError>> {
-        let mut answers =
-            answers.into_iter().map(|answer| answer.map(Addition::accept).map_err(|error| *error));
-        let closed = self.0.into_iter();
+    pub(crate) fn answered(&mut self, answers: Vec<Answer>) {
+        self.answers.extend(answers);
+    }
+
+    /// All answers, in the mailboxes' order.
+    pub(crate) fn accept(self) -> Vec<Result<(), RegisterError>> {
+        let answers = self.answers.into_iter();
+        let mut answers = answers.map(|answer| answer.map(Addition::accept).map_err(|error| *error));
+        let closed = self.closed.into_iter();
         closed.filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error)))).collect()
     }
 }
@@ -221,7 +244,7 @@ impl Registry {
             closed.push(addition.as_ref().err().cloned());
             additions.extend(addition);
         }
-        Many { additions, closed: ClosedOnes(closed) }
+        Many { to_ask: additions.into_iter(), answers: Vec::new(), closed, asked: false }
     }
 
     fn overloaded(&self, overloaded: Overloaded) -> RegisterError {
