@@ -208,7 +208,10 @@ impl Registry {
     /// Here, and where nobody is found here, in what this is nested in.
     #[inline(always)]
     fn look<R: Addressable, T>(&self, whom: Whom<'_>, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
-        let Whom::Text(name) = whom else { return self.look_by_record(whom, f) };
+        let name = match whom {
+            Whom::Text(name) => name,
+            Whom::Id(id) => return self.look_by_id(id, whom, f),
+        };
         let mut f = Some(f);
         // (Whether it has closed is not looked at, which would cost a cache line: whoever closes it takes it out before
         // anybody is told. One that closes just now it meets as it would a moment later.)
@@ -218,23 +221,44 @@ impl Registry {
         });
         match (found, f) {
             (Some(found), _) => found,
-            (None, Some(f)) => self.look_by_record(whom, f),
+            (None, Some(f)) => self.look_by_text(name, f),
             (None, None) => Err(Missing::Nobody),
         }
     }
 
-    /// By id; by a text that is nobody's name here.
-    #[cold]
-    fn look_by_record<R: Addressable, T>(
+    /// By id; where nobody here has it, what was looked for is looked for above.
+    #[inline]
+    fn look_by_id<R: Addressable, T>(
         &self,
+        id: Uuid,
         whom: Whom<'_>,
         f: impl FnOnce(&R) -> T,
     ) -> Result<T, Missing> {
-        let found = self.record(whom, |record| match record.lend::<R>() {
-            Some(mailbox) => Ok(f(mailbox)),
-            None => Err(Missing::OtherType(record.mailbox.type_name())),
+        let mut f = Some(f);
+        let found = self.0.books.find_id(id, |record| match (record.lend::<R>(), f.take()) {
+            (Some(mailbox), Some(f)) => Ok(f(mailbox)),
+            _ => Err(Missing::OtherType(record.mailbox.type_name())),
         });
-        found.unwrap_or(Err(Missing::Nobody))
+        match (found, f) {
+            (Some(found), _) => found,
+            (None, Some(f)) => self.look_above(whom, f),
+            (None, None) => Err(Missing::Nobody),
+        }
+    }
+
+    /// By a text that is nobody's name here.
+    #[inline(never)]
+    fn look_by_text<R: Addressable, T>(&self, text: &str, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
+        match Uuid::try_parse(text) {
+            Ok(id) => self.look_by_id(id, Whom::Text(text), f),
+            Err(_) => self.look_above(Whom::Text(text), f),
+        }
+    }
+
+    /// In what this is nested in.
+    #[inline(never)]
+    fn look_above<R: Addressable, T>(&self, whom: Whom<'_>, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
+        self.parent().map_or(Err(Missing::Nobody), |parent| parent.look(whom, f))
     }
 
     /// The record under a name or id, open or not.
