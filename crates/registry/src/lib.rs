@@ -32,6 +32,7 @@ mod look;
 mod lookup;
 mod name;
 mod name_text;
+mod not_found;
 mod record;
 mod register;
 mod registry;
@@ -65,9 +66,10 @@ pub use groups::{
     DEFAULT_MONITOR_CAPACITY, GroupChange, GroupEvent, GroupMonitor, GroupName, GroupSendError, Groups,
     JoinError, Member, Members, Missed, NotJoined, Picker, Published, Refused, ScopeMonitor, ScopeSnapshot,
 };
-pub use lookup::{LookupError, NotFound, Whom};
+pub use lookup::{LookupError, Whom};
 pub use name::{MailboxName, Name, NameIn, TypedName};
 pub use name_text::{InvalidName, NameText};
+pub use not_found::NotFound;
 pub use registry::{DEFAULT_HISTORY, DEFAULT_QUEUE, Registry, RegistryBuilder, RegistryReport};
 pub use retry::Retry;
 pub use scope::InScope;
