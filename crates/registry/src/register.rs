@@ -321,9 +321,9 @@ impl Registry {
         match error {
             CallError::Timeout => RegisterError::Timeout(DEFAULT_CALL_TIMEOUT),
             CallError::Cycle { path } => RegisterError::Cycle(path),
-            CallError::Full => {
-                let active = self.0.admission.active();
-                self.overloaded(self.0.admission.refuse(active, self.queued()))
+            CallError::Full | CallError::Shed => self.overloaded(self.refuse()),
+            CallError::RateLimited { retry_after } => {
+                self.overloaded(Overloaded { retry_after, ..self.refuse() })
             }
             CallError::WouldBlock => RegisterError::WouldBlock,
             // (With the registry's end, or in the middle of a command.)
@@ -331,7 +331,47 @@ impl Registry {
                 RegisterError::ActorDied(reason)
             }
             CallError::Exited(reason) => RegisterError::Ended(self.ended().unwrap_or(reason)),
-            _ => RegisterError::Ended(self.ended().unwrap_or(ExitReason::NoProcess)),
+            CallError::Closed => {
+                let why = self.ended().or_else(|| self.0.actor.why_closed());
+                RegisterError::Ended(why.unwrap_or(ExitReason::NoProcess))
+            }
+            // (The actor drops no reply that anybody waits for, and no command weighs anything; calls may come to fail otherwise.)
+            unanswered => RegisterError::Unanswered(unanswered),
         }
+    }
+
+    fn refuse(&self) -> Overloaded {
+        self.0.admission.refuse(self.0.admission.active(), self.queued())
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    /// Whoever was not answered is not told that a registry has ended which has not.
+    #[test]
+    fn what_an_unanswered_command_means() {
+        let registry = Registry::start();
+        let soon = Duration::from_millis(3);
+        for (error, after) in [
+            (CallError::Full, crate::DEFAULT_RETRY_AFTER),
+            (CallError::Shed, crate::DEFAULT_RETRY_AFTER),
+            (CallError::RateLimited { retry_after: soon }, soon),
+        ] {
+            let refused = registry.refused(error);
+            assert!(matches!(&refused, RegisterError::Overloaded(o) if o.retry_after == after), "{refused}");
+        }
+        for error in [CallError::NoReply, CallError::TooHeavy { weight: 2, limit: 1 }] {
+            assert_eq!(registry.refused(error.clone()), RegisterError::Unanswered(error));
+        }
+        let killed = || CallError::Exited(ExitReason::Killed);
+        assert_eq!(registry.refused(killed()), RegisterError::ActorDied(ExitReason::Killed));
+        assert_eq!(registry.ended(), None);
+        // Somebody closes its actor for good: that is why, and nothing else is known.
+        let why = ExitReason::shutdown_with("why");
+        registry.actor().close(why.clone());
+        assert!(matches!(registry.refused(CallError::Closed), RegisterError::Ended(reason)
+            if Some(&reason) == registry.ended().as_ref() || reason == why));
     }
 }
