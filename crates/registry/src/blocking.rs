@@ -72,7 +72,7 @@ impl Registry {
         settings: Settings<M>,
     ) -> Result<Mailbox<M>, RegisterError> {
         let (mut place, mailbox) = self.make_mailbox(settings)?;
-        self.insert_blocking(&mailbox.address())?;
+        self.add_blocking(self.new_one(&mailbox, Location::caller())?)?;
         place.succeeded();
         Ok(mailbox)
     }

@@ -120,7 +120,7 @@ impl Registry {
         let made = self.make_mailbox(settings);
         async move {
             let (mut place, mailbox) = made?;
-            self.add(self.addition(&mailbox.address(), FewLabels::new(), by)?).await?;
+            self.add(self.new_one(&mailbox, by)?).await?;
             place.succeeded();
             Ok(mailbox)
         }
@@ -231,6 +231,18 @@ impl Registry {
     ) -> Result<(Place, Mailbox<M>), RegisterError> {
         let place = self.admit()?;
         Ok((place, Mailbox::with(settings)?))
+    }
+
+    /// The addition of a mailbox that has just been made, and is not in. (Nobody has its id yet: a look for it would be in vain.)
+    pub(crate) fn new_one<M: Send + 'static>(
+        &self,
+        mailbox: &Mailbox<M>,
+        by: Where,
+    ) -> Result<Addition, RegisterError> {
+        let (address, id) = (mailbox.address(), mailbox.id());
+        let record =
+            Record::new(&address, id, &self.0.books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
+        Ok(Addition::of(record, FewLabels::new(), Some(by)))
     }
 
     pub(crate) fn many<'a, R: Addressable>(

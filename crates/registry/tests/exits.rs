@@ -904,8 +904,8 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
 }
 
-/// A defect: the registry ends with its runtime, and a creation that runs in its caller's goes on, holding name and place, for as
-/// long as it likes. (Ended by `shutdown`, or by the drop of the last handle, it would be given up at once.)
+/// The registry ends with its runtime, and with it a creation that runs in its caller's: whoever waits is told, and its place is
+/// free.
 /// Clauses 26.9 and 27.4.
 #[tokio::test]
 async fn a_creation_is_given_up_when_the_runtime_of_its_registry_goes() {
