@@ -80,7 +80,7 @@ impl Registry {
     /// closed.
     ///
     /// # Errors
-    /// [`LookupError`].
+    /// [`LookupError`]. Finding out why takes short locks and compares names: [`Registry::find`] does not.
     pub fn whereis<'a, R: Addressable>(&self, whom: impl Into<Whom<'a>>) -> Result<R, LookupError> {
         let whom = whom.into();
         // It may be closing just now, or the last reference be going, which is the same.
@@ -118,7 +118,7 @@ impl Registry {
     /// ```
     ///
     /// # Errors
-    /// [`LookupError`]; the closure has not run then. Finding out why takes a short lock and compares names:
+    /// [`LookupError`]; the closure has not run then. Finding out why takes short locks and compares names:
     /// [`Registry::find`] does not.
     #[inline]
     pub fn with<'a, R: Addressable, T>(
