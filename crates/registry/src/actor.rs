@@ -26,13 +26,14 @@ pub struct Command(pub(crate) Ask);
 pub(crate) enum Ask {
     /// A mailbox comes in, or one that is in gets labels.
     Add { addition: Addition, reply: Reply<Answer> },
-    /// Many do; an answer each, in their order.
+    /// Some do, as many as one command may bring; an answer each, in their order.
     AddMany { additions: Vec<Addition>, reply: Reply<Vec<Answer>> },
     /// A creation begins.
     Begin { job: Queued, reply: Reply<Result<Running, RegisterError>> },
 }
 
 pub(crate) type Where = &'static Location<'static>;
+
 /// What the actor is made with.
 pub struct ActorArgs(pub(crate) Arc<Books>);
 
@@ -79,23 +80,53 @@ impl GenServer for RegistryActor {
 /// Looks the books through, and repairs what is wrong: beside the actor, which serves meanwhile, since of a million names it
 /// takes seconds. Where somebody does so already, he begins again when he is done. (The registry's end waits for it.)
 fn look_through(books: &Arc<Books>) {
-    if books.looks.fetch_add(1, Ordering::AcqRel) > 0 {
-        return;
+    let Some(looks) = Looks::begin(books) else { return };
+    rt::beside(&books.reaper, move || looks.look(validate_and_repair));
+}
+
+fn validate_and_repair(books: &Books) {
+    let found = books.validate();
+    if !found.is_consistent() {
+        let repaired = books.repair();
+        tracing::error!(registry = &*books.name, ?found, ?repaired, "the books were inconsistent");
     }
-    let looks = Arc::clone(books);
-    rt::beside(&books.reaper, move || {
-        loop {
-            let asked = looks.looks.load(Ordering::Acquire);
-            let found = looks.validate();
-            if !found.is_consistent() {
-                let repaired = looks.repair();
-                tracing::error!(registry = &*looks.name, ?found, ?repaired, "the books were inconsistent");
-            }
-            if looks.looks.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return;
-            }
+}
+
+/// The right to look the books through: one has it at a time. Dropped before it is done (it panicked, or its runtime went), the
+/// next incarnation of the actor has it; what was asked for meanwhile is not looked at.
+struct Looks {
+    books: Arc<Books>,
+    done: bool,
+}
+
+impl Looks {
+    /// Asks for a look. `None`: somebody has the right, and looks again.
+    fn begin(books: &Arc<Books>) -> Option<Self> {
+        let asked = books.looks.fetch_add(1, Ordering::AcqRel);
+        (asked == 0).then(|| Self { books: Arc::clone(books), done: false })
+    }
+
+    /// As often as was asked for, but once for all who asked meanwhile.
+    fn look(mut self, look: impl Fn(&Books)) {
+        while !self.done {
+            let asked = self.books.looks.load(Ordering::Acquire);
+            look(&self.books);
+            self.done =
+                self.books.looks.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
         }
-    });
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.books.looks.store(0, Ordering::Release);
+        if std::thread::panicking() {
+            tracing::error!(registry = &*self.books.name, "the look through a registry's books panicked");
+        }
+    }
 }
 
 impl Ask {
@@ -123,5 +154,44 @@ impl fmt::Debug for Command {
 impl fmt::Debug for ActorArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ActorArgs({})", self.0.name)
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use restante_core::Reaper;
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn books() -> Arc<Books> {
+        let reaper = Reaper::new(crate::background::runtime());
+        Arc::new(Books::new("looked through".into(), 8, reaper))
+    }
+
+    /// Clause 26.12.
+    #[test]
+    fn the_books_are_looked_through_again_after_a_look_that_panicked() {
+        let books = books();
+        let looks = Looks::begin(&books).unwrap();
+        assert!(Looks::begin(&books).is_none(), "one looks at a time");
+        let panicked =
+            catch_unwind(AssertUnwindSafe(|| looks.look(|_| std::panic::resume_unwind(Box::new("as told")))));
+        assert!(panicked.is_err());
+        // One that is dropped before it has begun is nothing else.
+        drop(Looks::begin(&books).unwrap());
+        assert!(Looks::begin(&books).is_some());
+    }
+
+    #[test]
+    fn who_asks_meanwhile_has_the_books_looked_through_again() {
+        let (books, looked) = (books(), Cell::new(0));
+        Looks::begin(&books).unwrap().look(|_| {
+            looked.set(looked.get() + 1);
+            // (Twice in the first look, once in the second, which counts as one each.)
+            (looked.get()..3).for_each(|_| assert!(Looks::begin(&books).is_none()));
+        });
+        assert_eq!(looked.get(), 3);
+        assert!(Looks::begin(&books).is_some(), "nobody looks any more");
     }
 }

@@ -6,8 +6,6 @@ use crate::actor::Ask;
 use crate::addition::Addition;
 use crate::error::RegisterError;
 use crate::name_text::NameText;
-use crate::register::Many;
-
 use crate::registry::Registry;
 use crate::secondary::{FewLabels, Label, SecondaryKey};
 use restante_core::{Addressable, Mailbox, Settings};
@@ -57,9 +55,11 @@ impl Registry {
         &self,
         mailboxes: impl IntoIterator<Item = &'a R>,
     ) -> Result<Vec<Result<(), RegisterError>>, RegisterError> {
-        let Many { additions, closed } = self.many(mailboxes, Location::caller());
-        let answers = self.ask_blocking(|reply| Ask::AddMany { additions, reply })?;
-        Ok(closed.with(answers))
+        let mut many = self.many(mailboxes, Location::caller());
+        while let Some(additions) = many.next_few() {
+            many.answered(self.ask_blocking(|reply| Ask::AddMany { additions, reply })?);
+        }
+        Ok(many.accept())
     }
 
     /// [`Registry::create_mailbox`] from a plain thread.
@@ -72,7 +72,7 @@ impl Registry {
         settings: Settings<M>,
     ) -> Result<Mailbox<M>, RegisterError> {
         let (mut place, mailbox) = self.make_mailbox(settings)?;
-        self.insert_blocking(&mailbox.address())?;
+        self.add_blocking(self.new_one(&mailbox, Location::caller())?)?;
         place.succeeded();
         Ok(mailbox)
     }

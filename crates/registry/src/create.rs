@@ -10,6 +10,7 @@ use crate::registry::Registry;
 use crate::secondary::{Label, SecondaryKey};
 use restante_core::Addressable;
 use restante_core::send::{block_on_until, may_block};
+use restante_genserver::DEFAULT_CALL_TIMEOUT;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -210,8 +211,9 @@ impl Creation<'_> {
     /// The same from a plain thread; the future runs in the registry's runtime.
     ///
     /// It ends whatever becomes of that: where the runtime shuts down, with [`CreateError::GivenUp`]; where it does not see to the
-    /// creation's time (nobody drives it, or the future blocks its thread), a second after that at the latest, with
-    /// [`CreateError::Timeout`]. Only then may the names be held a while longer, until the future has been dropped.
+    /// creation's time (nobody drives it, the registry's actor does not come to it, or the future blocks its thread), a second
+    /// after that at the latest, with [`CreateError::Timeout`]. Where the future runs then, the names may be held a while longer,
+    /// until it has been dropped. The actor is waited for no longer than by others, 5 s ([`RegisterError::Timeout`]).
     ///
     /// # Errors
     /// As [`Creation::run`], and [`RegisterError::WouldBlock`] inside a runtime.
@@ -226,11 +228,18 @@ impl Creation<'_> {
             return Err(RegisterError::WouldBlock.into());
         }
         let (registry, limit) = (self.registry, self.limit);
+        // One limit for both waits: for the actor, and for what it has begun.
+        let until = Instant::now().checked_add(limit.saturating_add(GRACE));
         let (job, mut told) = self.job(make)?;
         let (job, takes_back) = Queued::new(job);
-        let running = registry.ask_blocking(|reply| Ask::Begin { job, reply }).and_then(|begun| begun)?;
+        let for_actor = limit.saturating_add(GRACE).min(DEFAULT_CALL_TIMEOUT);
+        let running = match registry.ask_blocking_for(for_actor, |reply| Ask::Begin { job, reply }) {
+            Err(RegisterError::Timeout(_)) if for_actor < DEFAULT_CALL_TIMEOUT => {
+                return Err(CreateError::Timeout(limit));
+            }
+            begun => begun.and_then(|begun| begun)?,
+        };
         drop(takes_back);
-        let until = Instant::now().checked_add(limit.saturating_add(GRACE));
         match block_on_until(&mut told, until) {
             Some(told) => answer(running, told),
             None => Err(CreateError::Timeout(limit)),

@@ -4,6 +4,7 @@ use crate::admission::Overloaded;
 use crate::name_text::{InvalidName, NameText};
 use crate::secondary::{Holder, SecondaryKey};
 use restante_core::{ExitReason, SettingsError};
+use restante_genserver::{CallError, cycle};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -48,12 +49,15 @@ pub enum RegisterError {
     /// The registry's actor died with the command in hand; it has been restarted. Nothing has changed.
     #[error("the registry's actor died over the command: {0}")]
     ActorDied(ExitReason),
+    /// The registry's actor did not answer, though it has not ended. Should it come to it yet, it is undone.
+    #[error("the registry did not answer")]
+    Unanswered(#[source] CallError),
     /// A blocking call inside an async runtime would block its worker.
     #[error("a blocking call inside an async runtime would block its worker")]
     WouldBlock,
     /// A handler would wait for the registry's actor, which (through others) waits for it.
     #[error("the wait for the registry would close a ring of waiting servers: {0}")]
-    Cycle(restante_genserver::cycle::Path),
+    Cycle(cycle::Path),
 }
 
 /// Why nothing was created. Whatever name was held for it is free, and its place is.

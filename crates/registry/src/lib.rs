@@ -27,10 +27,12 @@ mod index;
 pub mod keys;
 mod labels;
 mod lead;
+mod limit;
 mod look;
 mod lookup;
 mod name;
 mod name_text;
+mod not_found;
 mod quiet;
 mod record;
 mod register;
@@ -43,6 +45,7 @@ mod secondary;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod snapshot;
+mod starts;
 mod sync;
 mod topic;
 mod tracked;
@@ -64,9 +67,10 @@ pub use groups::{
     DEFAULT_MONITOR_CAPACITY, GroupChange, GroupEvent, GroupMonitor, GroupName, GroupSendError, Groups,
     JoinError, Member, Members, Missed, NotJoined, Picker, Published, Refused, ScopeMonitor, ScopeSnapshot,
 };
-pub use lookup::{LookupError, NotFound, Whom};
+pub use lookup::{LookupError, Whom};
 pub use name::{MailboxName, Name, NameIn, TypedName};
 pub use name_text::{InvalidName, NameText};
+pub use not_found::NotFound;
 pub use registry::{DEFAULT_HISTORY, DEFAULT_QUEUE, Registry, RegistryBuilder, RegistryReport};
 pub use retry::Retry;
 pub use scope::InScope;

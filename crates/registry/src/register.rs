@@ -14,6 +14,7 @@ use restante_genserver::{CallError, DEFAULT_CALL_TIMEOUT, Reply};
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Additions.
@@ -74,10 +75,10 @@ impl Registry {
         async move { self.add(ask?).await }
     }
 
-    /// The same of many, in one command: an answer each, in their order.
+    /// The same of many, in commands of up to 1024, so that others' come between: an answer each, in their order.
     ///
     /// # Errors
-    /// As [`Registry::register`]: of the command, and of each.
+    /// As [`Registry::register`]: of each; of all, where a command is not answered, and then none is in that was not before.
     ///
     /// # Cancel safety
     /// Dropped, none is in that was not before.
@@ -87,10 +88,17 @@ impl Registry {
         mailboxes: impl IntoIterator<Item = &'a R>,
     ) -> impl Future<Output = Result<Vec<Result<(), RegisterError>>, RegisterError>> + Send {
         let by = Location::caller();
-        let Many { additions, closed } = self.many(mailboxes, by);
+        let mut many = self.many(mailboxes, by);
         async move {
-            let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
-            Ok(closed.with(answers))
+            while let Some(additions) = many.next_few() {
+                let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
+                many.answered(answers);
+                // (The actor may have run on this stack.)
+                if many.to_ask.len() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Ok(many.accept())
         }
     }
 
@@ -112,7 +120,7 @@ impl Registry {
         let made = self.make_mailbox(settings);
         async move {
             let (mut place, mailbox) = made?;
-            self.add(self.addition(&mailbox.address(), FewLabels::new(), by)?).await?;
+            self.add(self.new_one(&mailbox, by)?).await?;
             place.succeeded();
             Ok(mailbox)
         }
@@ -175,21 +183,37 @@ impl Registry {
     }
 }
 
-/// Mailboxes that are to come in together.
+/// How many mailboxes come in by one command: the actor does nothing else meanwhile.
+const FEW: usize = 1024;
+
+/// Mailboxes that are to come in together, a few at a time. Dropped before the last is answered, none is in that was not
+/// before.
 pub(crate) struct Many {
-    pub(crate) additions: Vec<Addition>,
-    pub(crate) closed: ClosedOnes,
+    to_ask: std::vec::IntoIter<Addition>,
+    /// Those that were asked for, not accepted yet.
+    answers: Vec<Answer>,
+    /// Those that have closed, each in its place: they are not asked for.
+    closed: Vec<Option<RegisterError>>,
+    asked: bool,
 }
 
-/// Those of them that have closed, each in its place: they are not asked for.
-pub(crate) struct ClosedOnes(Vec<Option<RegisterError>>);
+impl Many {
+    /// What to ask for next. (Nothing at all is asked for once: whether the registry answers.)
+    pub(crate) fn next_few(&mut self) -> Option<Vec<Addition>> {
+        let few: Vec<_> = self.to_ask.by_ref().take(FEW).collect();
+        let first = !std::mem::replace(&mut self.asked, true);
+        (first || !few.is_empty()).then_some(few)
+    }
 
-impl ClosedOnes {
-    /// The others' answers between theirs, accepted.
-    pub(crate) fn with(self, answers: Vec<Answer>) -> Vec<Result<(), RegisterError>> {
-        let mut answers =
-            answers.into_iter().map(|answer| answer.map(Addition::accept).map_err(|error| *error));
-        let closed = self.0.into_iter();
+    pub(crate) fn answered(&mut self, answers: Vec<Answer>) {
+        self.answers.extend(answers);
+    }
+
+    /// All answers, in the mailboxes' order.
+    pub(crate) fn accept(self) -> Vec<Result<(), RegisterError>> {
+        let answers = self.answers.into_iter();
+        let mut answers = answers.map(|answer| answer.map(Addition::accept).map_err(|error| *error));
+        let closed = self.closed.into_iter();
         closed.filter_map(|closed| closed.map_or_else(|| answers.next(), |error| Some(Err(error)))).collect()
     }
 }
@@ -209,6 +233,18 @@ impl Registry {
         Ok((place, Mailbox::with(settings)?))
     }
 
+    /// The addition of a mailbox that has just been made, and is not in. (Nobody has its id yet: a look for it would be in vain.)
+    pub(crate) fn new_one<M: Send + 'static>(
+        &self,
+        mailbox: &Mailbox<M>,
+        by: Where,
+    ) -> Result<Addition, RegisterError> {
+        let (address, id) = (mailbox.address(), mailbox.id());
+        let record =
+            Record::new(&address, id, &self.0.books).ok_or(RegisterError::MailboxDoesNotExist(id))?;
+        Ok(Addition::of(record, FewLabels::new(), Some(by)))
+    }
+
     pub(crate) fn many<'a, R: Addressable>(
         &self,
         mailboxes: impl IntoIterator<Item = &'a R>,
@@ -220,7 +256,7 @@ impl Registry {
             closed.push(addition.as_ref().err().cloned());
             additions.extend(addition);
         }
-        Many { additions, closed: ClosedOnes(closed) }
+        Many { to_ask: additions.into_iter(), answers: Vec::new(), closed, asked: false }
     }
 
     fn overloaded(&self, overloaded: Overloaded) -> RegisterError {
@@ -279,7 +315,16 @@ impl Registry {
         &self,
         make: impl FnOnce(Reply<T>) -> Ask,
     ) -> Result<T, RegisterError> {
-        let asked = self.0.actor.call_blocking(|reply| Command(make(reply)));
+        self.ask_blocking_for(DEFAULT_CALL_TIMEOUT, make)
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) fn ask_blocking_for<T: Send>(
+        &self,
+        limit: Duration,
+        make: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, RegisterError> {
+        let asked = self.0.actor.call_blocking_timeout(limit, |reply| Command(make(reply)));
         asked.map_err(|error| self.refused(error))
     }
 
@@ -288,9 +333,9 @@ impl Registry {
         match error {
             CallError::Timeout => RegisterError::Timeout(DEFAULT_CALL_TIMEOUT),
             CallError::Cycle { path } => RegisterError::Cycle(path),
-            CallError::Full => {
-                let active = self.0.admission.active();
-                self.overloaded(self.0.admission.refuse(active, self.queued()))
+            CallError::Full | CallError::Shed => self.overloaded(self.refuse()),
+            CallError::RateLimited { retry_after } => {
+                self.overloaded(Overloaded { retry_after, ..self.refuse() })
             }
             CallError::WouldBlock => RegisterError::WouldBlock,
             // (With the registry's end, or in the middle of a command.)
@@ -298,7 +343,47 @@ impl Registry {
                 RegisterError::ActorDied(reason)
             }
             CallError::Exited(reason) => RegisterError::Ended(self.ended().unwrap_or(reason)),
-            _ => RegisterError::Ended(self.ended().unwrap_or(ExitReason::NoProcess)),
+            CallError::Closed => {
+                let why = self.ended().or_else(|| self.0.actor.why_closed());
+                RegisterError::Ended(why.unwrap_or(ExitReason::NoProcess))
+            }
+            // (The actor drops no reply that anybody waits for, and no command weighs anything; calls may come to fail otherwise.)
+            unanswered => RegisterError::Unanswered(unanswered),
         }
+    }
+
+    fn refuse(&self) -> Overloaded {
+        self.0.admission.refuse(self.0.admission.active(), self.queued())
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    /// Whoever was not answered is not told that a registry has ended which has not.
+    #[test]
+    fn what_an_unanswered_command_means() {
+        let registry = Registry::start();
+        let soon = Duration::from_millis(3);
+        for (error, after) in [
+            (CallError::Full, crate::DEFAULT_RETRY_AFTER),
+            (CallError::Shed, crate::DEFAULT_RETRY_AFTER),
+            (CallError::RateLimited { retry_after: soon }, soon),
+        ] {
+            let refused = registry.refused(error);
+            assert!(matches!(&refused, RegisterError::Overloaded(o) if o.retry_after == after), "{refused}");
+        }
+        for error in [CallError::NoReply, CallError::TooHeavy { weight: 2, limit: 1 }] {
+            assert_eq!(registry.refused(error.clone()), RegisterError::Unanswered(error));
+        }
+        let killed = || CallError::Exited(ExitReason::Killed);
+        assert_eq!(registry.refused(killed()), RegisterError::ActorDied(ExitReason::Killed));
+        assert_eq!(registry.ended(), None);
+        // Somebody closes its actor for good: that is why, and nothing else is known.
+        let why = ExitReason::shutdown_with("why");
+        registry.actor().close(why.clone());
+        assert!(matches!(registry.refused(CallError::Closed), RegisterError::Ended(reason)
+            if Some(&reason) == registry.ended().as_ref() || reason == why));
     }
 }

@@ -5,12 +5,14 @@ use crate::admission::{Admission, Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFA
 use crate::background;
 use crate::books::Books;
 use crate::error::RegisterError;
+use crate::limit::{self, at_most};
 use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
+use crate::starts::Starts;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::send::{block_on_until, may_block};
-use restante_core::{ExitReason, Reaper};
+use restante_core::{ExitReason, Reaper, clock};
 use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
 use restante_supervisor::{
     Backoff, ChildError, ChildSpec, Reconfigure, Restart, Supervise, Supervisor, SupervisorRef,
@@ -199,12 +201,12 @@ impl RegistryBuilder {
     }
 }
 
-/// A registry's actor may be restarted so many times, ...
+/// A registry's actor may be restarted so many times (as it begins, and again when it is up), ...
 const RESTARTS: u32 = 100;
 /// ... within so long.
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
-/// How long a plain thread waits for an actor that it has killed.
+/// How long an actor that was killed at the end is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Starts the tree in its runtime, and tells the books when it has ended.
@@ -214,6 +216,10 @@ fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, guard: EndsBoo
         let guard = guard;
         match start(&tree, actor).await {
             Ok(()) => {
+                // (Whoever ended the registry before it was up had no tree to tell.)
+                if guard.books.ended().is_some() {
+                    tree.kill();
+                }
                 let exit = tree.join().await;
                 guard.end(&exit.reason);
             }
@@ -234,10 +240,10 @@ async fn start(tree: &SupervisorRef, actor: ChildSpec) -> Result<(), ExitReason>
     let told = |error: &dyn fmt::Display| ExitReason::error(error.to_string());
     tree.start().await.map_err(|error| told(&error))?;
     tree.reconfigure(Reconfigure::new().add_child(actor)).map_err(|error| told(&error))?;
-    let mut restarts = 0;
+    let mut starts = Starts::new(RESTARTS, RESTART_PERIOD);
     loop {
         match tree.restart_child(ACTOR).await {
-            Err(ChildError::Start(StartError::Failed(_))) if restarts < RESTARTS => restarts += 1,
+            Err(ChildError::Start(StartError::Failed(_))) if starts.again(clock::now()) => {}
             // (Up, or its supervisor sees to it.)
             Ok(_) | Err(ChildError::Running | ChildError::Restarting) => return Ok(()),
             Err(error) => return Err(told(&error)),
@@ -336,28 +342,14 @@ impl Registry {
     }
 
     /// Ends it in order: nothing comes in any more, creations that are under way are aborted, every entry ends, and
-    /// asynchronous clean-up is waited for, at most so long. (Outside of tokio the registry's runtime keeps the limit.)
-    ///
-    /// # Panics
-    /// Where it has to wait in a runtime without a time driver.
+    /// asynchronous clean-up is waited for, at most so long: by the clock of the runtime in which one waits, and where that has
+    /// none, or outside of tokio, by that of the runtime which registries without one share.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, not the end.
     pub async fn shutdown(&self, limit: Duration) -> RegistryReport {
         self.0.end_entries();
-        if Handle::try_current().is_ok() {
-            return self.0.settle(limit).await;
-        }
-        let (inner, (tell, told)) = (Arc::clone(&self.0), oneshot::channel());
-        rt::spawn(&self.0.runtime, async move {
-            // (Nobody waits any more: all right.)
-            let _ = tell.send(inner.settle(limit).await);
-        });
-        match told.await {
-            Ok(report) => report,
-            // That runtime has gone, and what was in it has: there is nothing to wait for.
-            Err(_) => self.0.settle(Duration::ZERO).await,
-        }
+        self.0.settle(limit).await
     }
 
     /// [`Registry::shutdown`] from a plain thread, which keeps the limit by itself, whether anybody drives the registry's
@@ -379,22 +371,19 @@ impl Registry {
             inner.tree.kill();
             block_on_until(&mut pin!(inner.tree.join()), std::time::Instant::now().checked_add(GRACE));
         }
-        Ok(RegistryReport {
-            creations: inner.tasks.len(),
-            cleanups: inner.books.reaper.pending(),
-            actor_stopped: !inner.tree.is_alive() && inner.tree.report().abandoned.is_empty(),
-        })
+        Ok(inner.report())
     }
 
     /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none; should that one go, it is over.
     pub(crate) async fn pause(&self, pause: Duration) {
         if Handle::try_current().is_ok() {
-            return tokio::time::sleep(pause).await;
+            return limit::sleep(pause).await;
         }
-        let (tell, over) = oneshot::channel::<()>();
+        let (mut tell, over) = oneshot::channel::<()>();
         rt::spawn(&self.0.runtime, async move {
-            tokio::time::sleep(pause).await;
-            drop(tell);
+            // (It ends when whoever waits has gone.)
+            let gone = pin!(tell.closed());
+            futures::future::select(pin!(limit::sleep(pause)), gone).await;
         });
         // (Nobody sends: it is told by the drop.)
         let _ = over.await;
@@ -440,15 +429,35 @@ impl Inner {
         self.books.end(&ExitReason::Shutdown, || self.cancel.cancel());
     }
 
-    /// Waits for what goes on after its end, at most so long, and ends the actor.
+    /// Ends the actor, and waits for it and for what goes on after the registry's end, at most so long.
     async fn settle(&self, limit: Duration) -> RegistryReport {
-        let began = restante_core::clock::now();
-        let mut over = Box::pin(self.tasks.wait());
-        restante_core::timeout::at_most(limit, &mut over).await;
-        let left = || limit.saturating_sub(began.elapsed());
-        let cleanups = self.books.reaper.drain(left()).await;
-        let report = self.tree.shutdown(left()).await;
-        RegistryReport { creations: self.tasks.len(), cleanups, actor_stopped: report.abandoned.is_empty() }
+        let mut stopped = Box::pin(self.tree.shutdown(Duration::MAX));
+        // Told before anything is waited for: whoever drops this stops the waiting, not the end.
+        let told = futures::poll!(&mut stopped);
+        let mut over = Box::pin(async {
+            self.tasks.wait().await;
+            self.books.reaper.drain(Duration::MAX).await;
+            if told.is_pending() {
+                stopped.await;
+            }
+        });
+        at_most(limit, &mut over).await;
+        drop(over);
+        if self.tree.is_alive() {
+            // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
+            self.tree.kill();
+            at_most(GRACE, &mut pin!(self.tree.join())).await;
+        }
+        self.report()
+    }
+
+    /// What is left.
+    fn report(&self) -> RegistryReport {
+        RegistryReport {
+            creations: self.tasks.len(),
+            cleanups: self.books.reaper.pending(),
+            actor_stopped: !self.tree.is_alive() && self.tree.report().abandoned.is_empty(),
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Where a registry begins and ends, and who may call it from where.
 
 use crate::heard::Heard;
-use crate::support::{AGES, Counter, free_again, made, mailbox, nothing_left, sizes};
+use crate::support::{AGES, Counter, free_again, made, mailbox, never, nothing_left, sizes};
 use futures::FutureExt;
 use futures::executor::block_on;
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::start;
 use restante_registry::{CreateError, LookupError, Outcome, RegisterError, Registry, Retry};
-use restante_testkit::eventually;
+use restante_testkit::{eventually, settled};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -162,6 +162,23 @@ fn a_pause_between_tries_ends_with_the_runtime_that_times_it() {
     assert!(waits.join().unwrap().overloaded().is_some());
 }
 
+/// And so does the timing with whoever waits: nothing is left of it in that runtime.
+#[test]
+fn the_timer_of_a_pause_ends_with_whoever_waits() {
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let registry = Registry::builder().max_concurrent_creates(0).runtime(home.handle().clone()).start();
+    let tasks = || {
+        home.block_on(settled());
+        home.metrics().num_alive_tasks()
+    };
+    let before = tasks();
+    let mut waits = Box::pin(registry.create_with_retry("x", Retry::default(), made));
+    assert!(waits.as_mut().now_or_never().is_none());
+    assert_eq!(tasks(), before + 1);
+    drop(waits);
+    assert_eq!(tasks(), before);
+}
+
 /// A mailbox is in under a name, whose entry has clean-up that never ends.
 fn cleans_up_for_ever(registry: &Registry) -> Address<u8> {
     let kept = mailbox();
@@ -184,6 +201,73 @@ fn a_shutdown_keeps_its_limit_on_a_foreign_executor() {
     let _kept = cleans_up_for_ever(&registry);
     drop(home);
     assert!(block_on(registry.shutdown(AGES)).is_clean());
+}
+
+/// What a registry that lives in `home` times: creations, pauses, its end.
+async fn keeps_its_limits(home: &Runtime) {
+    let registry = Registry::builder()
+        .runtime(home.handle().clone())
+        .retry_after(Duration::from_millis(1))
+        .max_concurrent_creates(1)
+        .start();
+    let limit = Duration::from_millis(1);
+    let late = registry.creation().name("x").timeout(limit).run(never(Arc::new(()))).await;
+    assert_eq!(late.unwrap_err(), CreateError::Timeout(limit));
+    works(&registry, "x").await;
+    let max = registry.set_max_concurrent_creates(0);
+    let refused: Result<Address<u8>, _> =
+        registry.create_with_retry("x", Retry::default().attempts(3), made).await;
+    assert!(refused.unwrap_err().overloaded().is_some());
+    registry.set_max_concurrent_creates(max);
+    let kept = mailbox();
+    registry.register(&kept, "kept").await.unwrap();
+    assert!(registry.entry("kept").unwrap().on_close(|_| std::future::pending()).is_ok());
+    let report = registry.shutdown(Duration::from_millis(20)).await;
+    assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
+}
+
+/// A tokio runtime may have no time driver: who waits there, or on another executor, has his time kept elsewhere.
+/// Clauses 26.11 and 27.2.
+#[test]
+fn limits_are_kept_where_there_is_no_timer() {
+    let untimed = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let timed = Runtime::new().unwrap();
+    untimed.block_on(keeps_its_limits(&untimed));
+    block_on(keeps_its_limits(&untimed));
+    timed.block_on(keeps_its_limits(&untimed));
+    untimed.block_on(keeps_its_limits(&timed));
+}
+
+/// Nobody drives the registry's runtime, and there is no other: the limit is kept all the same.
+/// Clause 26.11.
+#[test]
+fn a_shutdown_on_a_foreign_executor_keeps_its_limit_whoever_drives_the_registry() {
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let registry = Registry::builder().runtime(home.handle().clone()).start();
+    home.block_on(works(&registry, "x"));
+    let report = block_on(registry.shutdown(Duration::from_millis(1)));
+    assert!(!report.actor_stopped, "{report:?}");
+    assert!(home.block_on(registry.shutdown(AGES)).is_clean());
+}
+
+/// Whoever drops it stops the waiting, not the end: the actor has been told, or will be when it begins.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_is_dropped_ends_the_registry_all_the_same() {
+    for begun in [true, false] {
+        let registry = Registry::start();
+        if begun {
+            let kept = mailbox();
+            registry.register(&kept, "kept").await.unwrap();
+            assert!(registry.entry("kept").unwrap().on_close(|_| std::future::pending()).is_ok());
+            assert!(registry.actor().is_alive());
+            assert!(registry.shutdown(AGES).now_or_never().is_none());
+        } else {
+            let _ = registry.shutdown(AGES).now_or_never();
+        }
+        settled().await;
+        assert!(!registry.actor().is_alive(), "begun: {begun}");
+        assert_eq!((registry.ended(), registry.sizes()), (Some(ExitReason::Shutdown), sizes(0, 0)));
+    }
 }
 
 /// Clause 26.11.
@@ -236,6 +320,34 @@ fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
     runs.recv().unwrap();
     drop(let_go);
     Runtime::new().unwrap().block_on(free_again(&registry, "x"));
+}
+
+/// Nor for an actor that does not come to it: the limit is for both waits. What was queued leaves name and place.
+/// Clause 27.2.
+#[test]
+fn a_plain_thread_waits_for_the_actor_no_longer_than_its_creation_may_take() {
+    let still = Builder::new_current_thread().enable_all().build().unwrap();
+    let suspended = Registry::start();
+    while !suspended.sys().suspend() {
+        std::thread::yield_now();
+    }
+    let standing = Registry::builder().runtime(still.handle().clone()).start();
+    let limit = Duration::from_millis(1);
+    for registry in [&suspended, &standing] {
+        let (polled, alive) = (Arc::new(AtomicBool::new(false)), Arc::new(()));
+        let (note, held) = (Arc::clone(&polled), Arc::clone(&alive));
+        let making = async move {
+            note.store(true, Ordering::Relaxed);
+            never(held).await
+        };
+        let late = registry.creation().name("x").timeout(limit).run_blocking(making);
+        assert_eq!(late.unwrap_err(), CreateError::Timeout(limit));
+        assert_eq!((registry.capacity().active_creates, Arc::strong_count(&alive)), (0, 1));
+        assert!(!polled.load(Ordering::Relaxed));
+    }
+    suspended.sys().resume();
+    Runtime::new().unwrap().block_on(free_again(&suspended, "x"));
+    still.block_on(free_again(&standing, "x"));
 }
 
 /// Ends a registry that lives in this runtime.

@@ -240,6 +240,42 @@ async fn a_registration_that_nobody_takes_is_undone() {
     }
 }
 
+/// Others' commands come between those of many additions; until the last is answered, giving up undoes them all, and so does the
+/// registry's end.
+#[tokio::test(start_paused = true)]
+async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
+    let many: Vec<_> = (0..2500).map(|_| mailbox()).collect();
+    let (kept, asked) = (mailbox(), 1024);
+    for ends in [false, true] {
+        let registry = Registry::start();
+        registry.insert(&many[0]).await.unwrap();
+        registry.sys().suspend();
+        let mut insert = begin(registry.insert_many(&many)).await;
+        let between = begin(registry.register(&kept, "between")).await;
+        registry.sys().resume();
+        settled().await;
+        // (What comes next has not been asked for yet, since nobody polls.)
+        assert_eq!(registry.sizes(), sizes(asked + 1, 1));
+        between.await.unwrap();
+        assert!(poll!(&mut insert).is_pending(), "others have their turn in the caller's runtime too");
+        assert_eq!(registry.sizes(), sizes(asked + 1, 1));
+        assert!(poll!(&mut insert).is_pending());
+        settled().await;
+        assert_eq!(registry.sizes(), sizes(2 * asked + 1, 1));
+        if ends {
+            assert!(registry.shutdown(AGES).await.is_clean());
+            assert_eq!(insert.await, Err(RegisterError::Ended(ExitReason::Shutdown)));
+            continue;
+        }
+        drop(insert);
+        assert_eq!(registry.sizes(), sizes(2, 1));
+        assert!(registry.contains(many[0].id()), "it was in before");
+        let answers = registry.insert_many(&many).await.unwrap();
+        assert_eq!((answers.len(), answers.iter().all(Result::is_ok)), (2500, true));
+        assert_eq!(registry.sizes(), sizes(2501, 1));
+    }
+}
+
 /// Who gives up his own name leaves others theirs: those who registered the same mailbox meanwhile.
 #[tokio::test(start_paused = true)]
 async fn what_nobody_takes_is_undone_and_no_more() {
@@ -868,8 +904,8 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
 }
 
-/// A defect: the registry ends with its runtime, and a creation that runs in its caller's goes on, holding name and place, for as
-/// long as it likes. (Ended by `shutdown`, or by the drop of the last handle, it would be given up at once.)
+/// The registry ends with its runtime, and with it a creation that runs in its caller's: whoever waits is told, and its place is
+/// free.
 /// Clauses 26.9 and 27.4.
 #[tokio::test]
 async fn a_creation_is_given_up_when_the_runtime_of_its_registry_goes() {
