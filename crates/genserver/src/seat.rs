@@ -195,6 +195,8 @@ pub(crate) struct Desk<S: GenServer> {
     began_us: u16,
     /// Counts inline calls, for sampling how long handlers take.
     sample: u8,
+    /// The last sample was slow, which may have been an interruption: the next call is looked at as well.
+    suspect: bool,
     /// A look at idle buffers has been asked for.
     watched: bool,
     /// Who waits for `init`'s result, or that result.
@@ -327,6 +329,7 @@ pub(crate) fn new_cell<S: GenServer>(
             began: 0,
             began_us: 0,
             sample: 0,
+            suspect: false,
             watched: false,
             start: None,
             started: None,
@@ -873,11 +876,19 @@ impl<S: GenServer> Seat<S> {
             }
             return Ok(());
         }
-        if let Some(began) = sampled
-            && began.elapsed() > SLOW
-        {
-            // Two callers that could run beside each other must not run after each other for a slow handler's sake.
-            cell.gate().change(word::ASIDE, 0);
+        if let Some(began) = sampled {
+            let slow = began.elapsed() > SLOW;
+            // SAFETY: RUN is held until `leave`, and the poll has returned.
+            let desk = unsafe { cell.runner.desk() };
+            let twice = slow && desk.suspect;
+            desk.suspect = slow && !twice;
+            if desk.suspect {
+                desk.sample = 0;
+            }
+            if twice {
+                // Two callers that could run beside each other must not run after each other for a slow handler's sake.
+                cell.gate().change(word::ASIDE, 0);
+            }
         }
         Self::leave(cell);
         Ok(())

@@ -212,3 +212,10 @@ async fn a_crash_for_good_frees_the_names() {
     counter.join().await;
     assert_eq!(registry.sizes(), sizes(0, 0));
 }
+
+#[test]
+fn a_lent_reference_is_one_word() {
+    use restante_core::addressable::Lent;
+    assert_eq!(size_of::<Lent<restante_core::Address<String>>>(), size_of::<usize>());
+    assert_eq!(size_of::<Lent<restante_genserver::ServerRef<crate::support::Counter>>>(), size_of::<usize>());
+}
