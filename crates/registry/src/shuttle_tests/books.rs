@@ -483,7 +483,7 @@ fn shuttle_follow_and_end() {
         });
         let ender = run({
             let books = Arc::clone(&books);
-            move || assert!(books.end(&ExitReason::Shutdown))
+            move || assert!(books.end(&ExitReason::Shutdown, || ()))
         });
         a.close();
         let came = newcomer.join().unwrap();
