@@ -834,13 +834,17 @@ async fn a_name_is_registered_and_a_creation_fails_and_it_is_registered_again() 
 #[tokio::test]
 async fn the_registry_ends_while_plain_threads_wait() {
     let registry = Registry::start();
+    let (begun, runs) = oneshot::channel();
     let running = {
         let registry = registry.clone();
-        let never = pending::<Result<Address<u8>, Infallible>>();
+        let never = async move {
+            begun.send(()).unwrap();
+            pending::<Result<Address<u8>, Infallible>>().await
+        };
         std::thread::spawn(move || -> Created { registry.creation().name("x").run_blocking(never) })
     };
-    let runs = || registry.capacity().active_creates == 1 && registry.capacity().queued == 0;
-    eventually(AGES, runs).await;
+    // (A place is taken before anything is queued: that it is taken says little.)
+    runs.await.unwrap();
     registry.sys().suspend();
     let (kept, queued) = (mailbox(), registry.clone());
     let registering = std::thread::spawn(move || queued.register_blocking(&kept, "y"));
