@@ -10,7 +10,7 @@ use crate::rt;
 use crate::scope::Tenants;
 use crate::scopes;
 use crate::starts::Starts;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use restante_core::send::{block_on_until, may_block};
 use restante_core::{ExitReason, Reaper, clock};
 use restante_genserver::{Overflow, Server, ServerRef, StartError, Sys};
@@ -52,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) tasks: TaskTracker,
     /// Ends them.
     pub(crate) cancel: CancellationToken,
+    pub(crate) life: Arc<Life>,
     /// Numbers them.
     pub(crate) creations: AtomicU64,
     pub(crate) parent: Option<Registry>,
@@ -178,8 +179,13 @@ impl RegistryBuilder {
         );
         let tasks = TaskTracker::new();
         tasks.close();
-        let cancel = CancellationToken::new();
-        let ends = EndsBooks { books: Arc::clone(&books), actor: actor.clone(), cancel: cancel.clone() };
+        let (cancel, life) = (CancellationToken::new(), Life::new());
+        let ends = EndsBooks {
+            books: Arc::clone(&books),
+            actor: actor.clone(),
+            cancel: cancel.clone(),
+            life: Arc::clone(&life),
+        };
         begin(&runtime, tree.clone(), child, ends);
         let registry = Registry(Arc::new(Inner {
             books,
@@ -188,6 +194,7 @@ impl RegistryBuilder {
             runtime,
             tasks,
             cancel,
+            life,
             creations: AtomicU64::new(1),
             parent: self.parent,
             tenants: Mutex::default(),
@@ -207,13 +214,16 @@ const RESTARTS: u32 = 100;
 const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
 /// How long an actor that was killed at the end is waited for.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = if cfg!(shuttle) { Duration::MAX } else { Duration::from_secs(1) };
 
 /// Starts the tree in its runtime, and tells the books when it has ended.
 fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, guard: EndsBooks) {
     // (On a runtime that has shut down the task is dropped, and with it the guard.)
     rt::spawn(runtime, async move {
         let guard = guard;
+        if !guard.life.begin() {
+            return guard.end(&ExitReason::Shutdown);
+        }
         match start(&tree, actor).await {
             Ok(()) => {
                 // (Whoever ended the registry before it was up had no tree to tell.)
@@ -257,6 +267,52 @@ struct EndsBooks {
     actor: ServerRef<RegistryActor>,
     /// Ends creations that run in runtimes of their own.
     cancel: CancellationToken,
+    life: Arc<Life>,
+}
+
+/// Whether its actor has begun, and whether that is over.
+pub(crate) struct Life {
+    stage: AtomicU32,
+    over: CancellationToken,
+}
+
+mod stage {
+    pub(super) const NEW: u32 = 0;
+    pub(super) const BEGUN: u32 = 1;
+    /// It ended before.
+    pub(super) const NEVER: u32 = 2;
+}
+
+impl Life {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { stage: AtomicU32::new(stage::NEW), over: CancellationToken::new() })
+    }
+
+    /// False: it is not to begin any more.
+    fn begin(&self) -> bool {
+        self.enter(stage::BEGUN)
+    }
+
+    /// It is not to begin any more; false: it has.
+    fn forbid(&self) -> bool {
+        self.enter(stage::NEVER) || self.stage.load(Ordering::Acquire) == stage::NEVER
+    }
+
+    fn enter(&self, to: u32) -> bool {
+        self.stage.compare_exchange(stage::NEW, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Nothing runs, nor will.
+    fn is_over(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == stage::NEVER || self.over.is_cancelled()
+    }
+
+    /// Waits for that.
+    async fn over(&self) {
+        if !self.is_over() {
+            self.over.cancelled().await;
+        }
+    }
 }
 
 impl EndsBooks {
@@ -276,6 +332,7 @@ impl EndsBooks {
 impl Drop for EndsBooks {
     fn drop(&mut self) {
         self.end(&ExitReason::error("the runtime of the registry has ended"));
+        self.life.over.cancel();
     }
 }
 
@@ -364,13 +421,19 @@ impl Registry {
         let inner = &self.0;
         inner.end_entries();
         let until = std::time::Instant::now().checked_add(limit);
+        // (The actor first: what it was about to begin has begun, and is waited for. Killed, it ends as soon as its runtime sees to
+        // it: that is waited for, but not for ever.)
+        inner.life.forbid();
+        let stopped = async {
+            inner.tree.shutdown(Duration::MAX).await;
+            inner.life.over().await;
+        };
+        if block_on_until(&mut pin!(stopped), until).is_none() {
+            inner.tree.kill();
+            block_on_until(&mut pin!(inner.life.over()), std::time::Instant::now().checked_add(GRACE));
+        }
         block_on_until(&mut pin!(inner.tasks.wait()), until);
         block_on_until(&mut pin!(inner.books.reaper.drain(Duration::MAX)), until);
-        // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
-        if block_on_until(&mut pin!(inner.tree.shutdown(Duration::MAX)), until).is_none() {
-            inner.tree.kill();
-            block_on_until(&mut pin!(inner.tree.join()), std::time::Instant::now().checked_add(GRACE));
-        }
         Ok(inner.report())
     }
 
@@ -421,6 +484,7 @@ impl Inner {
     /// Ends it without waiting for anything.
     pub(crate) fn end(&self) {
         self.end_entries();
+        self.life.forbid();
         self.tree.kill();
     }
 
@@ -431,22 +495,26 @@ impl Inner {
 
     /// Ends the actor, and waits for it and for what goes on after the registry's end, at most so long.
     async fn settle(&self, limit: Duration) -> RegistryReport {
+        self.life.forbid();
         let mut stopped = Box::pin(self.tree.shutdown(Duration::MAX));
-        // Told before anything is waited for: whoever drops this stops the waiting, not the end.
+        // Told before anything is waited for: whoever drops this stops the waiting, not the end. (One that is just beginning hears of
+        // it when it has begun.)
         let told = futures::poll!(&mut stopped);
         let mut over = Box::pin(async {
-            self.tasks.wait().await;
-            self.books.reaper.drain(Duration::MAX).await;
+            // (The actor first: what it was about to begin has begun, and is waited for.)
             if told.is_pending() {
                 stopped.await;
             }
+            self.life.over().await;
+            self.tasks.wait().await;
+            self.books.reaper.drain(Duration::MAX).await;
         });
         at_most(limit, &mut over).await;
         drop(over);
-        if self.tree.is_alive() {
+        if !self.life.is_over() {
             // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
             self.tree.kill();
-            at_most(GRACE, &mut pin!(self.tree.join())).await;
+            at_most(GRACE, &mut pin!(self.life.over())).await;
         }
         self.report()
     }
@@ -456,7 +524,7 @@ impl Inner {
         RegistryReport {
             creations: self.tasks.len(),
             cleanups: self.books.reaper.pending(),
-            actor_stopped: !self.tree.is_alive() && self.tree.report().abandoned.is_empty(),
+            actor_stopped: self.life.is_over() && self.tree.report().abandoned.is_empty(),
         }
     }
 }

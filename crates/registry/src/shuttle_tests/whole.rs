@@ -346,7 +346,8 @@ fn shuttle_shutdown_beside_a_creation_and_a_registration() {
             let (registry, at) = (registry.clone(), two.1.clone());
             spawn(async move { registry.register(&at, "y").await })
         };
-        assert!(registry.shutdown(EVER).await.is_clean());
+        let report = registry.shutdown(EVER).await;
+        assert!(report.is_clean(), "{report:?}");
         let (created, registered) = (creator.await, registrar.await);
         assert!(matches!(registered, Ok(()) | Err(RegisterError::Ended(_))), "{registered:?}");
         assert!(
