@@ -27,6 +27,7 @@ mod index;
 pub mod keys;
 mod labels;
 mod lead;
+mod life;
 mod limit;
 mod look;
 mod lookup;
