@@ -22,7 +22,8 @@ impl Registry {
     /// Puts a name on a mailbox, which comes into the registry with it if it is not in yet. A mailbox may have several names;
     /// a name is one mailbox's.
     ///
-    /// The name stays over restarts of the server behind the mailbox, and is free again when the mailbox closes.
+    /// The name stays over restarts of the server behind the mailbox, and is free again when the mailbox closes. (Meant for a few
+    /// names a mailbox: each further one copies the list of those that it has.)
     ///
     /// # Errors
     /// [`RegisterError`], and nothing has changed. [`NameAlreadyExists`](RegisterError::NameAlreadyExists) also where it is the

@@ -296,7 +296,6 @@ impl Registry {
         let until = std::time::Instant::now().checked_add(limit);
         // (The actor first: what it was about to begin has begun, and is waited for. Killed, it ends as soon as its runtime sees to
         // it: that is waited for, but not for ever.)
-        inner.life.forbid();
         let stopped = async {
             inner.tree.shutdown(Duration::MAX).await;
             inner.life.over().await;
@@ -357,18 +356,22 @@ impl Inner {
     /// Ends it without waiting for anything.
     pub(crate) fn end(&self) {
         self.end_entries();
-        self.life.forbid();
         self.tree.kill();
     }
 
     /// Nothing comes in any more, what is in goes, and creations are aborted.
     fn end_entries(&self) {
-        self.books.end(&ExitReason::Shutdown, || self.cancel.cancel());
+        self.books.end(&ExitReason::Shutdown, || {
+            self.cancel.cancel();
+            if self.life.forbid() {
+                // Nobody else will tell those who wait in its queue.
+                self.actor.close(ExitReason::Shutdown);
+            }
+        });
     }
 
     /// Ends the actor, and waits for it and for what goes on after the registry's end, at most so long.
     async fn settle(&self, limit: Duration) -> RegistryReport {
-        self.life.forbid();
         let mut stopped = Box::pin(self.tree.shutdown(Duration::MAX));
         // Told before anything is waited for: whoever drops this stops the waiting, not the end. (One that is just beginning hears of
         // it when it has begun.)
