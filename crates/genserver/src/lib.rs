@@ -29,6 +29,7 @@ mod link;
 mod message;
 mod next;
 mod outcome;
+mod pace;
 mod receive;
 mod reply;
 mod request;

@@ -18,6 +18,7 @@ use crate::hand::Hand;
 use crate::in_hand::{self, Retry, Rule};
 use crate::keeper::{Beginner, End, Keeper, Verdict};
 use crate::message::Message;
+use crate::pace::Pace;
 use crate::rt::Rt;
 use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
@@ -193,10 +194,8 @@ pub(crate) struct Desk<S: GenServer> {
     began: u32,
     /// The same in µs (their low bits, which last for longer than a turn).
     began_us: u16,
-    /// Counts inline calls, for sampling how long handlers take.
-    sample: u8,
-    /// The last sample was slow, which may have been an interruption: the next call is looked at as well.
-    suspect: bool,
+    /// How long handlers take, by sample.
+    pace: Pace,
     /// A look at idle buffers has been asked for.
     watched: bool,
     /// Who waits for `init`'s result, or that result.
@@ -328,8 +327,7 @@ pub(crate) fn new_cell<S: GenServer>(
             spans: false,
             began: 0,
             began_us: 0,
-            sample: 0,
-            suspect: false,
+            pace: Pace::default(),
             watched: false,
             start: None,
             started: None,
@@ -866,8 +864,7 @@ impl<S: GenServer> Seat<S> {
         desk.inline = Some(message);
         desk.by_caller = true;
         desk.left = 1;
-        desk.sample = desk.sample.wrapping_add(1);
-        let sampled = (desk.sample & 63 == 1).then(std::time::Instant::now);
+        let timed = desk.pace.tick().then(std::time::Instant::now);
         cell.came_inline();
         if Self::poll(cell, Some(slot)).is_ready() {
             // It broke off: see `poll`. (A loop that ends in order waits for its own task.)
@@ -876,16 +873,10 @@ impl<S: GenServer> Seat<S> {
             }
             return Ok(());
         }
-        if let Some(began) = sampled {
-            let slow = began.elapsed() > SLOW;
+        if let Some(began) = timed {
             // SAFETY: RUN is held until `leave`, and the poll has returned.
             let desk = unsafe { cell.runner.desk() };
-            let twice = slow && desk.suspect;
-            desk.suspect = slow && !twice;
-            if desk.suspect {
-                desk.sample = 0;
-            }
-            if twice {
+            if desk.pace.took(began.elapsed() > SLOW) {
                 // Two callers that could run beside each other must not run after each other for a slow handler's sake.
                 cell.gate().change(word::ASIDE, 0);
             }
@@ -949,8 +940,7 @@ impl<S: GenServer> Seat<S> {
             desk.left = turn;
             desk.began = 0;
             desk.by_caller = false;
-            desk.sample = desk.sample.wrapping_add(1);
-            if desk.sample & 63 == 1
+            if desk.pace.tick()
                 && cell.gate().bits() & word::ASIDE != 0
                 && !cell.runner.never_inline.load(Ordering::Relaxed)
             {
