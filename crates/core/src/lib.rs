@@ -39,6 +39,8 @@ pub mod monitor;
 mod options;
 mod overflow;
 mod permit;
+#[doc(hidden)]
+pub mod quiet;
 mod rate;
 mod reaper;
 mod receiver;
