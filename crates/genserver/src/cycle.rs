@@ -9,8 +9,10 @@
 //! a call whose deferred reply is answered by a spawned task. A spawned task is not its server: calls made from it wait
 //! for nobody's sake here.
 
+mod ends;
 mod knot;
 
+pub use ends::{Ends, Member, is_in_handler, wait_for_ends};
 pub(crate) use knot::Knot;
 
 use crate::frame::{self, Label};
@@ -22,6 +24,12 @@ use std::sync::{Mutex, MutexGuard};
 struct Edge {
     to: usize,
     label: Label,
+}
+
+impl Edge {
+    fn new(to: usize, label: Label) -> Self {
+        Self { to, label }
+    }
 }
 
 /// Who waits, and for whom.
@@ -91,7 +99,7 @@ pub(crate) fn wait_for(to: usize, label: impl FnOnce() -> Label) -> Result<Optio
     if let Some(path) = ring(all, from, to, &label) {
         return Err(path);
     }
-    all.entry(from).or_default().push(Edge { to, label });
+    all.entry(from).or_default().push(Edge::new(to, label));
     Ok(Some(Waiting { from, to }))
 }
 

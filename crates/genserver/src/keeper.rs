@@ -8,6 +8,8 @@
 //! or somebody calls [`again`]. Both ask the keeper first ([`Keeper::begins`]), so what a keeper has decided under its
 //! lock holds whoever comes late. Whoever is refused leaves no trace: no lease, no number, no notice.
 
+use crate::call::label;
+use crate::cycle::Member;
 use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
@@ -145,6 +147,12 @@ pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: &Exit
 /// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.
 pub fn clear_out<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u64 {
     cell(server).clear_out(reason)
+}
+
+/// The server as the graph of waits knows it: for [`wait_for_ends`](crate::cycle::wait_for_ends).
+pub fn member<S: GenServer>(server: &ServerRef<S>) -> Member {
+    let cell = cell(server);
+    Member { id: cell.link_id(), label: label(cell) }
 }
 
 fn cell<S: GenServer>(server: &ServerRef<S>) -> &Arc<Cell<S>> {

@@ -339,6 +339,17 @@ impl<S: GenServer> ServerRef<S> {
         if exit.reason == reason { Ok(()) } else { Err(StopError::Other(exit.reason)) }
     }
 
+    /// Tells the present incarnation to end as [`ServerRef::stop`] does, and waits for nothing: a handler may ask for its own
+    /// server's end in this way, and is obeyed once it has returned. False: none was running.
+    pub fn request_stop(&self, reason: ExitReason) -> bool {
+        let incarnation = self.incarnation();
+        let runs = self.is_alive();
+        if runs {
+            self.order_stop(incarnation, reason);
+        }
+        runs
+    }
+
     /// Tells an incarnation to stop.
     pub(crate) fn order_stop(&self, incarnation: u32, reason: ExitReason) {
         let order = Message::Order(Order { kind: Box::new(OrderKind::Stop(reason)), incarnation });
@@ -482,7 +493,7 @@ pub enum StopError {
     #[error("the server ended for another reason: {0}")]
     Other(ExitReason),
     /// Whoever would stop it is waited for by it, or is it. To end its own server a handler returns
-    /// [`Next::stop`](crate::Next::stop).
+    /// [`Next::stop`](crate::Next::stop), or uses [`ServerRef::request_stop`].
     #[error("the wait for the server's end would close a ring of waiting servers: {path}")]
     Cycle {
         /// The ring.

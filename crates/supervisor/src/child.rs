@@ -5,6 +5,7 @@ use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use futures::future::BoxFuture;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
+use restante_genserver::cycle::Member;
 use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
 use restante_genserver::sys::InHandNow;
 use restante_genserver::{GenServer, Server, StartError};
@@ -54,6 +55,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn in_hand(&self) -> Option<InHandNow> {
         None
     }
+    /// Adds the servers that it is made of, as the graph of waits knows them.
+    fn members(&self, into: &mut Vec<Member>);
     /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
     fn audit(&self) -> Option<Ledger>;
     /// The supervisor that it is, if it is one.
@@ -164,6 +167,10 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn in_hand(&self) -> Option<InHandNow> {
         self.server.server().sys().in_hand()
+    }
+
+    fn members(&self, into: &mut Vec<Member>) {
+        into.push(keeper::member(self.server.server()));
     }
 
     fn audit(&self) -> Option<Ledger> {

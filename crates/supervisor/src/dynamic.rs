@@ -272,7 +272,8 @@ impl DynamicRef {
     ///
     /// # Errors
     /// [`ChildError::NotFound`]: it is no child here, or no longer. [`ChildError::Abandoned`]: it does not end even though it
-    /// was killed; it leaves the table when it does.
+    /// was killed; it leaves the table when it does. [`ChildError::Cycle`], and nothing is ordered, in a handler of that very
+    /// child, or of a server that the child waits for.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting; the child ends all the same.
@@ -281,7 +282,17 @@ impl DynamicRef {
         self.terminate(key).await
     }
 
-    /// The same by the child's key.
+    /// Tells a child to end as [`DynamicRef::terminate_child`] does, and waits for nothing: a child's own handler may ask for
+    /// it, and is obeyed once it has returned.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`]; [`ChildError::Down`] when the supervisor's runtime has shut down.
+    pub fn request_stop_child<S: GenServer>(&self, server: &ServerRef<S>) -> Result<(), ChildError> {
+        let key = self.key_of(server).ok_or(ChildError::NotFound)?;
+        self.supervisor.begin_terminate(key.0.key).map(drop)
+    }
+
+    /// The same as [`DynamicRef::terminate_child`] by the child's key.
     ///
     /// # Errors
     /// As [`DynamicRef::terminate_child`].

@@ -38,6 +38,7 @@ mod shuttle_tests;
 mod strategy;
 mod supervisor;
 mod tree;
+mod waits;
 
 pub use backoff::Backoff;
 pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};

@@ -23,6 +23,7 @@ use crate::rows::Rows;
 use crate::supervisor::{ChildError, StartChildError, Supervisor, SupervisorRef};
 use futures::future::join_all;
 use restante_core::SettingsError;
+use restante_genserver::cycle::{Ends, Path, is_in_handler};
 use restante_genserver::{GenServer, Server, ServerRef, ServerSettings, StartError};
 use std::fmt;
 use std::hash::Hash;
@@ -304,6 +305,12 @@ pub enum ResizeError {
     /// The supervisor is not running, or is about to end.
     #[error("the supervisor is not running")]
     Down,
+    /// A handler would wait for the end, or the start, of its own partition or of one that waits for it. Nothing was ordered.
+    #[error("the wait would close a ring of waiting servers: {path}")]
+    Cycle {
+        /// The ring.
+        path: Path,
+    },
 }
 
 /// Refers to the partitions of a [`PartitionSupervisor`], over all their incarnations. Cheap to clone.
@@ -392,6 +399,7 @@ impl<P: Partition> PartitionRef<P> {
             return Err(ResizeError::Down);
         }
         let before = self.len();
+        let _waits = shared.waits(before.min(partitions)..made.count + 1)?;
         if std::mem::replace(&mut made.unfinished, true) {
             // One that is still being stopped would pass for one that runs; and there may be one more, whose start was given
             // up before it counted.
@@ -432,6 +440,7 @@ impl<R> Shared<R> {
                 Err(ChildError::Start(error)) => Err(failed(error)),
                 Err(ChildError::Abandoned) => Err(ResizeError::Abandoned { partition }),
                 Err(ChildError::Down) => Err(ResizeError::Down),
+                Err(ChildError::Cycle { path }) => Err(ResizeError::Cycle { path }),
                 // Somebody has deleted it by hand.
                 Err(ChildError::NotFound) => Err(failed(StartError::Closed)),
             };
@@ -446,6 +455,19 @@ impl<R> Shared<R> {
         self.table.put(partition, reference);
         made.count += 1;
         Ok(())
+    }
+
+    /// The handler that runs here, if one does, begins to wait for these partitions, those that run and those that do not.
+    fn waits(&self, partitions: std::ops::Range<usize>) -> Result<Option<Ends>, ResizeError> {
+        let branch = &self.supervisor.branch;
+        if !is_in_handler() {
+            return Ok(None);
+        }
+        let keys: Vec<u64> = {
+            let desk = branch.desk();
+            partitions.filter_map(|partition| desk.rules.key_of(id(partition).as_str())).collect()
+        };
+        branch.wait_for_children(&keys).map_err(|path| ResizeError::Cycle { path })
     }
 
     /// Stops partitions, together.

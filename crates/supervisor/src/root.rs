@@ -112,8 +112,8 @@ impl fmt::Display for RunOutcome {
 }
 
 impl SupervisorRef {
-    /// Starts the tree, unless it has been, and runs it until it ends by itself or `stop` is there; then stops it as
-    /// [`SupervisorRef::shutdown`] does. When `kill` is there while it stops, all that is left is killed at once. (`kill` is not polled
+    /// Starts the tree, unless it has been, and runs it until it ends by itself, or `stop` is there or
+    /// [`SupervisorRef::request_stop`] is called; then stops it as [`SupervisorRef::shutdown`] does. When `kill` is there while it stops, all that is left is killed at once. (`kill` is not polled
     /// before `stop` is there.)
     ///
     /// When `stop` is there before all children are up, the start is given up, and those that are up are stopped.
@@ -169,10 +169,21 @@ impl SupervisorRef {
             }
         }
         let ended = pin!(self.join());
-        match select(ended, stop).await {
-            Either::Left((exit, _)) => RunOutcome::Ended(exit),
-            Either::Right(_) => self.stop_within(options.deadline, kill).await,
+        let requested = pin!(self.branch.until(|desk| desk.requested));
+        match select(select(requested, stop), ended).await {
+            Either::Right((exit, _)) => RunOutcome::Ended(exit),
+            Either::Left(_) => self.stop_within(options.deadline, kill).await,
         }
+    }
+
+    /// Tells it to end, and waits for nothing: its children are stopped in reverse order of their start, each within its own
+    /// limit and after the message in hand. This is how a handler ends the tree that its own server is in (a "quit"
+    /// command): the order is obeyed once the handler has returned.
+    ///
+    /// A tree that is run ([`SupervisorRef::run_until`], `run`) ends within the deadline of its [`RunOptions`], as if `stop`
+    /// had been there; any other has no deadline for the whole. False: it was not running.
+    pub fn request_stop(&self) -> bool {
+        self.branch.request_stop()
     }
 
     /// Stops it: its children in reverse order of their start, each within its own limit. At the deadline for the whole all that
@@ -180,6 +191,10 @@ impl SupervisorRef {
     /// not running, nothing.
     ///
     /// Where another supervisor is above, that one is told of a shutdown, and restarts a permanent child.
+    ///
+    /// In a handler of a server that is below, or that one below waits for, it would wait for ever: nothing is ordered, and
+    /// the report says so ([`ShutdownReport::cycle`]). A handler that wants its own tree to end uses
+    /// [`SupervisorRef::request_stop`].
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, and with it the deadline; the supervisor ends all the same.
@@ -197,6 +212,15 @@ impl SupervisorRef {
     async fn stop_within(&self, deadline: Duration, kill: impl Future<Output = ()>) -> RunOutcome {
         let branch = &self.branch;
         let Ok(mut ended) = branch.join() else { return RunOutcome::Shutdown(self.report()) };
+        let _waits = match branch.wait_for_all() {
+            Ok(waits) => waits,
+            Err(path) => {
+                return RunOutcome::Shutdown(ShutdownReport {
+                    cycle: Some(path),
+                    ..ShutdownReport::default()
+                });
+            }
+        };
         branch.end(ExitReason::Shutdown, false);
         let (in_time, killed) = {
             let in_time = pin!(at_most(deadline, &mut ended));

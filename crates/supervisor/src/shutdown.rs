@@ -1,6 +1,7 @@
 //! What did not go as it should when a tree was stopped.
 
 use restante_core::ExitReason;
+use restante_genserver::cycle::Path;
 use std::fmt;
 use std::time::Duration;
 
@@ -34,12 +35,16 @@ pub struct ShutdownReport {
     pub abandoned: Vec<String>,
     /// Children that ended for another reason than they were given.
     pub unexpected: Vec<(String, ExitReason)>,
+    /// Nothing was ordered, and nothing has been stopped: the handler that asked would have waited for the end of its own
+    /// server, or of one that waits for it. The ring. ([`SupervisorRef::request_stop`](crate::SupervisorRef::request_stop)
+    /// waits for nothing.)
+    pub cycle: Option<Path>,
 }
 
 impl ShutdownReport {
-    /// Whether every child ended in order and in time.
+    /// Whether every child ended in order and in time; false as well where nothing was ordered ([`ShutdownReport::cycle`]).
     pub fn is_clean(&self) -> bool {
-        self.stage == Stage::Drain && self.unexpected.is_empty()
+        self.stage == Stage::Drain && self.unexpected.is_empty() && self.cycle.is_none()
     }
 
     /// It had to go as far as this.
@@ -60,6 +65,9 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.cycle {
+            return write!(f, "not stopped: the wait would close a ring of waiting servers: {path}");
+        }
         write!(f, "{} stopped", self.stopped)?;
         for (path, limit) in &self.killed {
             write!(f, "; {path} was killed after {limit:?}")?;

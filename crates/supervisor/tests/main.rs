@@ -14,6 +14,7 @@ mod reconfigure;
 mod redelivery;
 mod reports;
 mod restarting;
+mod rings;
 mod root;
 mod runtimes;
 mod shutdown;

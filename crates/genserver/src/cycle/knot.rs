@@ -42,7 +42,7 @@ impl Knot {
         *count += 1;
         if *count == 1 {
             let label = label();
-            edges().get_or_insert_default().entry(self.id).or_default().push(Edge { to, label });
+            edges().get_or_insert_default().entry(self.id).or_default().push(Edge::new(to, label));
         }
     }
 
@@ -77,7 +77,7 @@ impl Knot {
                 remove(all, self.id, *to);
             }
         }
-        all.entry(from).or_default().push(Edge { to: self.id, label });
+        all.entry(from).or_default().push(Edge::new(self.id, label));
         Begun { waiting: Some(Waiting { from, to: self.id }), refused }
     }
 }

@@ -8,6 +8,7 @@ use crate::rules::Life;
 use futures::future::BoxFuture;
 use restante_core::{ExitReason, Ledger, Stats};
 use restante_genserver::StartError;
+use restante_genserver::cycle::Member;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
@@ -92,6 +93,13 @@ impl Child for Branch {
 
     fn stats(&self) -> Option<Stats> {
         None
+    }
+
+    fn members(&self, into: &mut Vec<Member>) {
+        let children: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        for child in children {
+            child.members(into);
+        }
     }
 
     fn audit(&self) -> Option<Ledger> {

@@ -60,6 +60,7 @@ impl Branch {
         desk.rt = Some(rt.clone());
         desk.rules.begin_anew();
         desk.brutal = false;
+        desk.requested = false;
         desk.orphaned = false;
         desk.joiners.push(tell);
         desk.ending_since = None;
@@ -174,6 +175,23 @@ impl Branch {
         if noted {
             self.ensure_performer();
         }
+    }
+
+    /// The supervisor is to end, and who asks does not wait. False: it is down.
+    pub(crate) fn request_stop(self: &Arc<Self>) -> bool {
+        let now = clock::now();
+        let noted = {
+            let mut desk = self.desk();
+            let noted = desk.end(ExitReason::Shutdown, false, now);
+            desk.requested |= noted;
+            noted
+        };
+        if noted {
+            self.ensure_performer();
+            // (Who runs the tree looks as well, and a performer that has just been made rings for nobody.)
+            self.bell.notify_waiters();
+        }
+        noted
     }
 
     /// Nobody awaits the start of this incarnation any more. Unless it was `heard` of, that ends it.

@@ -65,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) incarnation: u32,
     /// Who waits for the start.
     pub(crate) starting: Option<oneshot::Sender<Result<(), StartError>>>,
+    /// Somebody who does not wait has asked it to end.
+    pub(crate) requested: bool,
     /// Somebody awaits the start of this incarnation, or has still to hear of it, and would end it by going away.
     pub(crate) awaited: bool,
     /// Who wait for the end.
@@ -156,6 +158,7 @@ impl Branch {
                 late: None,
                 incarnation: 0,
                 starting: None,
+                requested: false,
                 awaited: false,
                 joiners: Vec::new(),
                 doomed: None,

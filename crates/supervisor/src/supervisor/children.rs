@@ -7,6 +7,7 @@ use crate::child::Child;
 use crate::child_spec::{ChildOptions, ChildSpec};
 use crate::perform;
 use crate::rules::{AddError, Life, State};
+use crate::waits;
 use restante_core::ExitReason;
 use restante_genserver::StartError;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ impl SupervisorRef {
             branch.forget_closed(id.as_str());
         }
         let child = Arc::clone(&spec.child);
+        let _waits = waits::wait_for(&*child, id.as_str()).map_err(|path| StartError::Cycle { path })?;
         let (key, start) = branch.add(spec, true).map_err(|e| match e {
             AddError::Taken { key } => {
                 let stopped =
@@ -74,7 +76,8 @@ impl SupervisorRef {
     /// is temporary. A child that is stopped is let be, and one that is about to be restarted is not.
     ///
     /// # Errors
-    /// [`ChildError::NotFound`], [`ChildError::Abandoned`]; [`ChildError::Down`] when the supervisor's runtime has shut down.
+    /// [`ChildError::NotFound`], [`ChildError::Abandoned`]; [`ChildError::Down`] when the supervisor's runtime has shut down;
+    /// [`ChildError::Cycle`], and nothing is ordered, in a handler of that very child, or of a server that the child waits for.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting; the child ends all the same.
@@ -83,7 +86,18 @@ impl SupervisorRef {
         self.terminate(key).await
     }
 
-    /// The same, and it does not start with its supervisor either until it is started by hand.
+    /// Tells a child to end as [`SupervisorRef::terminate_child`] does, and waits for nothing: a child's own handler may ask
+    /// for it, and is obeyed once it has returned.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`]; [`ChildError::Down`] when the supervisor's runtime has shut down.
+    pub fn request_stop_child(&self, id: &str) -> Result<(), ChildError> {
+        let key = self.branch.desk().rules.key_of(id).ok_or(ChildError::NotFound)?;
+        self.begin_terminate(key).map(drop)
+    }
+
+    /// The same as [`SupervisorRef::terminate_child`], and it does not start with its supervisor either until it is started by
+    /// hand. Whoever calls this has looked for rings.
     pub(crate) async fn switch_off(&self, id: &str) -> Result<(), ChildError> {
         let key = {
             let mut desk = self.branch.desk();
@@ -91,15 +105,21 @@ impl SupervisorRef {
             desk.rules.switch_off(key);
             key
         };
-        self.terminate(key).await
+        ended(self.begin_terminate(key)?).await
     }
 
     pub(crate) async fn terminate(&self, key: u64) -> Result<(), ChildError> {
+        let _waits = self.branch.wait_for_children(&[key]).map_err(|path| ChildError::Cycle { path })?;
+        ended(self.begin_terminate(key)?).await
+    }
+
+    /// Has a child stopped. What is told is whether it has ended; `None`: there is nothing to stop.
+    pub(crate) fn begin_terminate(&self, key: u64) -> Result<Option<oneshot::Receiver<bool>>, ChildError> {
         let rt = {
             let desk = self.branch.desk();
             let entry = desk.rules.get(key).ok_or(ChildError::NotFound)?;
             if entry.state == State::Stopped && !entry.wanted && !desk.rules.goes_when_stopped(key) {
-                return Ok(());
+                return Ok(None);
             }
             desk.rt.clone().ok_or(ChildError::Down)?
         };
@@ -111,12 +131,7 @@ impl SupervisorRef {
             branch.stopped_by_hand(key);
             let _ = tell.send(stopped);
         });
-        match told.await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(ChildError::Abandoned),
-            // Its runtime has shut down.
-            Err(_) => Err(ChildError::Down),
-        }
+        Ok(Some(told))
     }
 
     /// Starts a child that is stopped.
@@ -130,6 +145,12 @@ impl SupervisorRef {
     pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
         let branch = &self.branch;
         branch.forget_closed(id);
+        let stopped = {
+            let desk = branch.desk();
+            desk.rules.key_of(id).filter(|key| desk.rules.must_be_stopped(*key).is_ok())
+        };
+        let _waits =
+            branch.wait_for_children(stopped.as_slice()).map_err(|path| ChildError::Cycle { path })?;
         let (key, child, start) = {
             let mut desk = branch.desk();
             if !matches!(desk.rules.life, Life::Up | Life::Starting) {
@@ -145,6 +166,7 @@ impl SupervisorRef {
             StartError::Supervised if branch.is_over() => ChildError::Down,
             // Its runtime has shut down.
             StartError::NoRuntime => ChildError::Down,
+            StartError::Cycle { path } => ChildError::Cycle { path },
             error => error.into(),
         })
     }
@@ -183,6 +205,17 @@ impl SupervisorRef {
         let desk = self.branch.desk();
         let key = desk.rules.key_of(id)?;
         desk.rules.get(key).map(|entry| (*entry.options).clone())
+    }
+}
+
+/// Waits for the end of a child that has been told to.
+async fn ended(told: Option<oneshot::Receiver<bool>>) -> Result<(), ChildError> {
+    let Some(told) = told else { return Ok(()) };
+    match told.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ChildError::Abandoned),
+        // Its runtime has shut down.
+        Err(_) => Err(ChildError::Down),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::child_spec::ChildId;
 use restante_genserver::StartError;
+use restante_genserver::cycle::Path;
 
 /// A specification that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +80,13 @@ pub enum ChildError {
     /// It does not end, not even killed.
     #[error("the child does not end")]
     Abandoned,
+    /// A handler would wait for the end, or the start, of its own server or of one that waits for it. Nothing was ordered.
+    /// What a handler may do instead: [`SupervisorRef::request_stop_child`](super::SupervisorRef::request_stop_child).
+    #[error("the wait would close a ring of waiting servers: {path}")]
+    Cycle {
+        /// The ring.
+        path: Path,
+    },
     /// It did not start; its specification stays.
     #[error("the child did not start: {0}")]
     Start(#[from] StartError),

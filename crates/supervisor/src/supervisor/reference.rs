@@ -23,7 +23,8 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// [`StartError`]: [`StartError::AlreadyStarted`], [`StartError::Closed`] after it has ended, [`StartError::Supervised`] where another
-    /// starts it, [`StartError::NoRuntime`], [`StartError::Failed`] when a child did not start.
+    /// starts it, [`StartError::NoRuntime`], [`StartError::Failed`] when a child did not start; [`StartError::Cycle`] in a handler
+    /// that a server below waits for.
     ///
     /// # Cancel safety
     /// Dropping the future before all children are up stops those that are.
@@ -31,6 +32,7 @@ impl SupervisorRef {
         if self.branch.parent().is_some() {
             return Err(StartError::Supervised);
         }
+        let _waits = self.branch.wait_for_all().map_err(|path| StartError::Cycle { path })?;
         Arc::clone(&self.branch).start().await
     }
 

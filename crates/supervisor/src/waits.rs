@@ -1,0 +1,44 @@
+//! What a handler that waits for a supervisor waits for: every server below it, or below one of its children.
+//!
+//! A handler that stops, shuts down or starts part of a tree waits until each server there has ended, or has begun. Where
+//! one of these waits for the handler's own server, or is it, neither would ever go on: such a wait is refused before
+//! anything is ordered. What is collected are the servers that are below at that moment; outside of a handler nothing is
+//! collected, and the wait costs nothing.
+//!
+//! What deliberately does not live here: the graph of waits itself (genserver's `cycle`).
+
+use crate::branch::Branch;
+use crate::child::Child;
+use restante_genserver::cycle::{Ends, Path, is_in_handler, wait_for_ends};
+use std::sync::Arc;
+
+impl Branch {
+    /// The handler that runs here, if one does, begins to wait for all that is below this supervisor.
+    pub(crate) fn wait_for_all(&self) -> Result<Option<Ends>, Path> {
+        wait_for(self, self.label())
+    }
+
+    /// The handler that runs here, if one does, begins to wait for these children and all that is below them.
+    pub(crate) fn wait_for_children(&self, keys: &[u64]) -> Result<Option<Ends>, Path> {
+        if !is_in_handler() {
+            return Ok(None);
+        }
+        let children: Vec<Arc<dyn Child>> = {
+            let desk = self.desk();
+            keys.iter().filter_map(|key| Some(Arc::clone(&desk.rules.get(*key)?.child))).collect()
+        };
+        let mut members = Vec::new();
+        children.iter().for_each(|child| child.members(&mut members));
+        wait_for_ends(members, self.label())
+    }
+}
+
+/// The handler that runs here, if one does, begins to wait for a child and all that is below it.
+pub(crate) fn wait_for(child: &dyn Child, what: &str) -> Result<Option<Ends>, Path> {
+    if !is_in_handler() {
+        return Ok(None);
+    }
+    let mut members = Vec::new();
+    child.members(&mut members);
+    wait_for_ends(members, what)
+}

@@ -1,0 +1,375 @@
+//! Handlers that wait for the ends and starts of others: what would wait for itself is refused before anything is ordered.
+
+use crate::support::AGES;
+use futures::future::BoxFuture;
+use restante_core::ExitReason;
+use restante_genserver::{
+    CallError, Context, GenServer, Init, Next, Reply, Server, ServerRef, StartError, Step,
+};
+use restante_supervisor::{
+    ChildError, ChildSpec, ChildState, DynamicSupervisor, PartitionSupervisor, ResizeError, Restart,
+    RunOptions, RunOutcome, Shutdown, Started, Strategy, Supervise, Supervisor, SupervisorRef,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Work that a handler is given.
+type Work = BoxFuture<'static, ()>;
+
+/// Does what it is given, in the handler; then what lies ready for its next `init` or its `terminate`.
+struct Node {
+    ready: Ready,
+}
+
+#[derive(Clone, Default)]
+struct Ready {
+    init: Arc<Mutex<Option<Work>>>,
+    terminate: Arc<Mutex<Option<Work>>>,
+}
+
+impl GenServer for Node {
+    type Args = Ready;
+    type Call = (Work, Reply<()>);
+    type Cast = Work;
+    type Info = ();
+
+    async fn init(ready: &Ready, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        let work = ready.init.lock().unwrap().take();
+        if let Some(work) = work {
+            work.await;
+        }
+        Ok(Init::ok(Self { ready: ready.clone() }))
+    }
+
+    async fn handle_call(&mut self, (work, reply): (Work, Reply<()>), _: &mut Context<Self>) -> Step {
+        work.await;
+        reply.send(());
+        Ok(Next::go())
+    }
+
+    async fn handle_cast(&mut self, work: Work, _: &mut Context<Self>) -> Step {
+        work.await;
+        Ok(Next::go())
+    }
+
+    async fn terminate(&mut self, _: &ExitReason, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        let work = self.ready.terminate.lock().unwrap().take();
+        if let Some(work) = work {
+            work.await;
+        }
+        Ok(())
+    }
+}
+
+type At = ServerRef<Node>;
+
+/// A node, its specification (it may take as long as it likes to end), and what lies ready for it.
+fn node(name: &'static str) -> (At, ChildSpec, Ready) {
+    let (server, ready) = (Server::<Node>::new(name), Ready::default());
+    let at = server.address();
+    (at, server.child(ready.clone()).shutdown(Shutdown::Infinity), ready)
+}
+
+/// Has this done in a handler of the node, and says what came of it; `None`: nothing, for ages.
+async fn within<T: Send + 'static>(at: &At, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let (tell, told) = oneshot::channel();
+    at.cast(Box::pin(async move {
+        let _ = tell.send(work.await);
+    }))
+    .expect("it takes casts");
+    tokio::time::timeout(AGES, told).await.ok()?.ok()
+}
+
+/// It answers, and is the incarnation that it was at first.
+async fn is_untouched(at: &At) {
+    let answer = at.call(|reply| (Box::pin(async {}) as Work, reply)).await;
+    assert_eq!((answer, at.incarnation()), (Ok(()), 1));
+}
+
+/// Clause 8.1: terminating oneself is a ring, under each strategy; nothing is ordered.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_terminates_its_own_server_hears_of_the_ring() {
+    for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+        let ((a, sa, _), (b, sb, _)) = (node("a"), node("b"));
+        let tree = Supervisor::new(strategy).child(sa).child(sb).start().await.unwrap();
+        let asked = tree.clone();
+        let refused = within(&a, async move { asked.terminate_child("a").await }).await;
+        let Some(Err(ChildError::Cycle { path })) = refused else { panic!("{refused:?}") };
+        assert_eq!(path.servers(), ["supervisor", "a"]);
+        is_untouched(&a).await;
+        is_untouched(&b).await;
+        assert!(tree.shutdown(AGES).await.is_clean());
+    }
+}
+
+/// Clause 8.1: so is shutting down the tree, or one further up, that the handler's server is in.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_shuts_its_own_tree_down_hears_of_the_ring() {
+    let ((a, sa, _), (b, sb, _)) = (node("a"), node("b"));
+    let inner = Supervisor::one_for_one().name("inner").child(sa).build().unwrap();
+    let tree = Supervisor::one_for_all().name("app").child(inner.child("inner")).child(sb);
+    let tree = tree.start().await.unwrap();
+    for asked in [inner.clone(), tree.clone()] {
+        let report = within(&a, async move { asked.shutdown(AGES).await }).await.expect("it hears at once");
+        assert!(!report.is_clean());
+        assert!(report.to_string().starts_with("not stopped: "), "{report}");
+        assert_eq!(report.cycle.expect("a ring").servers().last().unwrap(), "a");
+    }
+    // The supervisor in between, by its id.
+    let asked = tree.clone();
+    let refused = within(&a, async move { asked.terminate_child("inner").await }).await;
+    assert!(matches!(refused, Some(Err(ChildError::Cycle { .. }))), "{refused:?}");
+    assert!(tree.is_alive() && inner.is_alive());
+    is_untouched(&a).await;
+    is_untouched(&b).await;
+    let report = tree.shutdown(AGES).await;
+    assert_eq!((report.stopped, report.cycle), (2, None));
+}
+
+/// Clause 8.1: a child of a dynamic supervisor, by reference and by key.
+#[tokio::test(start_paused = true)]
+async fn a_dynamic_child_that_terminates_itself_hears_of_the_ring() {
+    let nodes = DynamicSupervisor::new().start().await.unwrap();
+    let (a, spec, _) = node("a");
+    let key = nodes.start_child(spec).await.unwrap();
+    let (asked, me) = (nodes.clone(), a.clone());
+    let refused =
+        within(&a, async move { (asked.terminate_child(&me).await, asked.terminate(key).await) }).await;
+    let refused = refused.expect("it hears at once");
+    assert!(matches!(refused, (Err(ChildError::Cycle { .. }), Err(ChildError::Cycle { .. }))), "{refused:?}");
+    is_untouched(&a).await;
+    assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
+}
+
+/// Clause 8.1: a partition that switches itself off with others. None of them is stopped.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_switches_itself_off_hears_of_the_ring() {
+    let nodes = PartitionSupervisor::<Node>::new(|_| Ready::default()).partitions(3).start().await.unwrap();
+    let nodes = Arc::new(nodes);
+    let all: Vec<At> = nodes.partitions().cloned().collect();
+    let asked = Arc::clone(&nodes);
+    let refused = within(&all[1], async move { asked.resize(1).await }).await;
+    assert!(matches!(refused, Some(Err(ResizeError::Cycle { .. }))), "{refused:?}");
+    assert_eq!(nodes.len(), 3);
+    for at in &all {
+        is_untouched(at).await;
+    }
+    // Others it may switch off, and on.
+    let asked = Arc::clone(&nodes);
+    let resized = within(&all[1], async move { (asked.resize(2).await, asked.resize(3).await) }).await;
+    assert_eq!(resized, Some((Ok(3), Ok(2))));
+    assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
+}
+
+/// Clause 8.2: `a` calls `b`, and `b` would end `a`, or what `a` is in.
+#[tokio::test(start_paused = true)]
+async fn to_end_a_caller_of_ones_own_is_a_ring() {
+    let ((a, sa, _), (b, sb, _)) = (node("a"), node("b"));
+    let tree = Supervisor::one_for_one().child(sa).start().await.unwrap();
+    let other = Supervisor::one_for_one().child(sb).start().await.unwrap();
+    let asked = tree.clone();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (notes, at_b) = (Arc::clone(&heard), b.clone());
+    let work = async move {
+        tokio::task::yield_now().await;
+        let refused = asked.terminate_child("a").await;
+        let report = asked.shutdown(AGES).await;
+        let rings = [matches!(refused, Err(ChildError::Cycle { .. })), report.cycle.is_some()];
+        notes.lock().unwrap().extend(rings);
+    };
+    let answer = within(&a, async move { at_b.call(|reply| (Box::pin(work) as Work, reply)).await }).await;
+    assert_eq!(answer, Some(Ok(())));
+    assert_eq!(*heard.lock().unwrap(), [true, true]);
+    is_untouched(&a).await;
+    assert!(tree.shutdown(AGES).await.is_clean() && other.shutdown(AGES).await.is_clean());
+}
+
+/// Clause 8.2: who is waited for, as one of many, and calls the one that waits, hears it; the wait goes on.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_stopped_by_a_handler_cannot_call_that_one() {
+    let ((a, sa, ready), (b, sb, _)) = (node("a"), node("b"));
+    let inner = Supervisor::one_for_one().child(sa).into_child("inner").unwrap();
+    let tree = Supervisor::one_for_one().child(inner).child(node("c").1).start().await.unwrap();
+    let other = Supervisor::one_for_one().child(sb).start().await.unwrap();
+    let heard = Arc::new(Mutex::new(None));
+    let (note, at_b) = (Arc::clone(&heard), b.clone());
+    *ready.terminate.lock().unwrap() = Some(Box::pin(async move {
+        let answer = at_b.call(|reply| (Box::pin(async {}) as Work, reply)).timeout(Duration::MAX).await;
+        *note.lock().unwrap() = Some(answer);
+    }));
+    let asked = tree.clone();
+    let report = within(&b, async move { asked.shutdown(Duration::MAX).await }).await.expect("it ends");
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.stopped, a.is_alive()), (2, false));
+    let answer = heard.lock().unwrap().take();
+    assert!(matches!(answer, Some(Err(CallError::Cycle { .. }))), "{answer:?}");
+    assert!(other.shutdown(AGES).await.is_clean());
+}
+
+/// Clause 8.1: a handler that starts a child, or a tree, waits for the `init` of all that is in it.
+#[tokio::test(start_paused = true)]
+async fn an_init_cannot_call_the_handler_that_waits_for_it() {
+    let (b, sb, _) = node("b");
+    let other = Supervisor::one_for_one().child(sb).start().await.unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let calls_back = |ready: &Ready| {
+        let (heard, b) = (Arc::clone(&heard), b.clone());
+        *ready.init.lock().unwrap() = Some(Box::pin(async move {
+            let answer = b.call(|reply| (Box::pin(async {}) as Work, reply)).timeout(Duration::MAX).await;
+            heard.lock().unwrap().push(matches!(answer, Err(CallError::Cycle { .. })));
+        }));
+    };
+    // A tree of its own; a supervisor that is added; one that is started again.
+    let (_a, sa, ready) = node("a");
+    calls_back(&ready);
+    let tree = Supervisor::one_for_one().child(sa);
+    let tree = within(&b, async move { tree.start().await }).await.expect("it starts").unwrap();
+    let (_c, sc, ready) = node("c");
+    calls_back(&ready);
+    let inner = Supervisor::one_for_one().child(sc).into_child("inner").unwrap();
+    let asked = tree.clone();
+    let started = within(&b, async move { asked.start_child(inner).await }).await;
+    assert_eq!(started, Some(Ok(Started::Running)));
+    tree.terminate_child("inner").await.unwrap();
+    calls_back(&ready);
+    let asked = tree.clone();
+    let started = within(&b, async move { asked.restart_child("inner").await }).await;
+    assert_eq!(started, Some(Ok(Started::Running)));
+    assert_eq!(*heard.lock().unwrap(), [true, true, true]);
+    assert!(tree.shutdown(AGES).await.is_clean() && other.shutdown(AGES).await.is_clean());
+}
+
+/// Clause 8.4: a task that the handler has spawned may end the handler's server, and its tree.
+#[tokio::test(start_paused = true)]
+async fn a_spawned_task_closes_no_ring() {
+    let ((a, sa, _), (_b, sb, _)) = (node("a"), node("b"));
+    let tree = Supervisor::one_for_one().child(sa).child(sb).start().await.unwrap();
+    let (tell, told) = oneshot::channel();
+    let asked = tree.clone();
+    a.cast(Box::pin(async move {
+        tokio::spawn(async move {
+            let ended = asked.terminate_child("a").await;
+            let _ = tell.send((ended, asked.shutdown(AGES).await.is_clean()));
+        });
+    }))
+    .unwrap();
+    assert_eq!(tokio::time::timeout(AGES, told).await, Ok(Ok((Ok(()), true))));
+    assert!(!tree.is_alive());
+}
+
+/// Clause 8.1: no ring, no refusal: a handler may stop its siblings, and a tree that it is not in.
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_stop_others() {
+    let ((a, sa, _), (b, sb, _), (c, sc, _)) = (node("a"), node("b"), node("c"));
+    let tree = Supervisor::one_for_one().child(sa).child(sb).start().await.unwrap();
+    let other = Supervisor::one_for_one().child(sc).start().await.unwrap();
+    let asked = (tree.clone(), other.clone());
+    let ended = within(&a, async move {
+        let ended = asked.0.terminate_child("b").await;
+        let again = asked.0.restart_child("b").await;
+        (ended, again, asked.1.shutdown(AGES).await.is_clean())
+    });
+    assert_eq!(ended.await, Some((Ok(()), Ok(Started::Running), true)));
+    assert_eq!((a.incarnation(), b.incarnation(), c.is_alive()), (1, 2, false));
+    // To start what runs is no wait.
+    let asked = tree.clone();
+    let refused = within(&a, async move { asked.restart_child("a").await }).await;
+    assert_eq!(refused, Some(Err(ChildError::Running)));
+    assert!(tree.shutdown(AGES).await.is_clean());
+}
+
+/// Clause 14.5: an order that nobody waits for is obeyed when the handler has returned, `terminate` included.
+#[tokio::test(start_paused = true)]
+async fn what_is_requested_is_obeyed_after_the_handler() {
+    let seen: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let note = |what: &'static str| {
+        let seen = Arc::clone(&seen);
+        async move { seen.lock().unwrap().push(what) }
+    };
+    // One's own end, and that of one's tree.
+    let (a, sa, ready) = node("a");
+    *ready.terminate.lock().unwrap() = Some(Box::pin(note("terminate")));
+    let (b, sb, _) = node("b");
+    let tree =
+        Supervisor::one_for_one().child(sa.restart(Restart::Temporary)).child(sb).start().await.unwrap();
+    let (asked, done) = (tree.clone(), note("handler"));
+    let told = within(&a, async move {
+        let told = asked.request_stop_child("a");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        done.await;
+        told
+    });
+    assert_eq!(told.await, Some(Ok(())));
+    assert_eq!(a.join().await.reason, ExitReason::Shutdown);
+    assert_eq!(*seen.lock().unwrap(), ["handler", "terminate"]);
+    assert_eq!(tree.request_stop_child("x"), Err(ChildError::NotFound));
+    let asked = tree.clone();
+    let told = within(&b, async move { (asked.request_stop(), asked.is_alive()) }).await;
+    assert_eq!(told, Some((true, true)));
+    assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
+    assert!(tree.report().is_clean());
+    assert!(!tree.request_stop(), "it is down");
+    // A server without a supervisor.
+    let d = restante_genserver::start::<Node>(Ready::default()).await.unwrap();
+    let me = d.clone();
+    assert_eq!(within(&d, async move { me.request_stop(ExitReason::Normal) }).await, Some(true));
+    assert_eq!(d.join().await.reason, ExitReason::Normal);
+    assert!(!d.request_stop(ExitReason::Normal), "it is over");
+    // A child of a dynamic supervisor.
+    let nodes = DynamicSupervisor::new().start().await.unwrap();
+    let (c, sc, _) = node("c");
+    nodes.start_child(sc).await.unwrap();
+    let (asked, me) = (nodes.clone(), c.clone());
+    assert_eq!(within(&c, async move { asked.request_stop_child(&me) }).await, Some(Ok(())));
+    c.join().await;
+    assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
+}
+
+/// Clause 22.4: a "quit" command: the tree that is run ends within the deadline, and says what did not go well.
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_is_run_ends_when_it_is_requested() {
+    let ((a, sa, _), (b, sb, _)) = (node("a"), node("b"));
+    let tree = Supervisor::one_for_one().child(sa).child(sb).build().unwrap();
+    let never = std::future::pending::<()>;
+    let options = RunOptions::default().deadline(Duration::from_secs(5));
+    let running = tokio::spawn(tree.clone().run_until(never(), never(), options));
+    is_untouched(&a).await;
+    b.cast(Box::pin(never())).unwrap();
+    let asked = tree.clone();
+    assert_eq!(within(&a, async move { asked.request_stop() }).await, Some(true));
+    let begun = tokio::time::Instant::now();
+    let outcome = running.await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    let RunOutcome::Shutdown(report) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(report.killed, ["b", "a"].map(|late| (late.to_owned(), Duration::from_secs(5))));
+}
+
+/// Clause 8.2: a start by hand that would close a ring adds nothing to the table.
+#[tokio::test(start_paused = true)]
+async fn a_refused_start_leaves_nothing() {
+    // A supervisor that runs already, with the asking handler below it, is no child to be started; the ring is seen first.
+    let (a, sa, _) = node("a");
+    let inner = Supervisor::one_for_one().child(sa).build().unwrap();
+    inner.start().await.unwrap();
+    let tree = Supervisor::one_for_one().start().await.unwrap();
+    let (asked, spec) = (tree.clone(), inner.child("inner"));
+    let refused = within(&a, async move { asked.start_child(spec).await }).await.expect("it hears at once");
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(states(&tree), []);
+    let refused = within(&a, {
+        let inner = inner.clone();
+        async move { inner.start().await }
+    })
+    .await;
+    assert!(
+        matches!(refused, Some(Err(StartError::AlreadyStarted | StartError::Cycle { .. }))),
+        "{refused:?}"
+    );
+    is_untouched(&a).await;
+    assert!(inner.shutdown(AGES).await.is_clean() && tree.shutdown(AGES).await.is_clean());
+}
+
+fn states(tree: &SupervisorRef) -> Vec<ChildState> {
+    tree.which_children().iter().map(|child| child.state).collect()
+}
