@@ -8,8 +8,9 @@
 
 use crate::address::Address;
 pub use crate::any_lent::AnyLent;
-use crate::exit::{ExitReason, drop_quietly};
+use crate::exit::ExitReason;
 use crate::handle::Handle;
+use crate::quiet;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Weak;
@@ -87,14 +88,11 @@ impl ToldFirst {
     /// Tells them, outside of any lock. A panic of one stays with it.
     pub(crate) fn tell(self) {
         for one in self.whom.iter().filter_map(Weak::upgrade) {
-            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one.on_close(&self.reason)));
-            if let Err(payload) = told {
-                let reason = ExitReason::from_panic(payload);
-                tracing::error!(%reason, "whoever was told first of a mailbox's end panicked");
-            }
-            // (It may be the last reference to it.)
-            drop_quietly(one);
+            quiet::run("what is told first of a mailbox's end", || one.on_close(&self.reason));
+            // It may be the last reference to it.
+            quiet::discard("what is told first of a mailbox's end", one);
         }
+        quiet::discard("an exit reason", self.reason);
     }
 }
 
@@ -122,7 +120,7 @@ impl<R: Addressable> Drop for Lent<R> {
     fn drop(&mut self) {
         if let Some(reference) = self.0.take() {
             // (The last memory of a mailbox: its settings may hold closures of the user's.)
-            drop_quietly(Memory(Some(reference)));
+            quiet::discard("a mailbox", Memory(Some(reference)));
         }
     }
 }

@@ -2,8 +2,14 @@
 //!
 //! This is the ground on which receivers and behaviours (servers, later state machines) stand, and not meant for their
 //! users: it may change in any release. Senders go through [`MailCell::push`]; a reader holds RUN and goes through
-//! [`MailCell::take`]. Nobody runs user code under the lock: wakers, dropped messages and dead letters are collected
-//! and dealt with after it.
+//! [`MailCell::take`].
+//!
+//! Foreign code (wakers, notices, `Drop`s and closures of users, the runner) is never called under the lock: what calls for
+//! it is collected in `After` and dealt with when the lock is free. Mostly RUN is still held then, and more is to be done: so
+//! each call goes through the net of [`crate::quiet`], one by one, and a panic of one neither unwinds out of the cell nor
+//! keeps the next from being done. Only a closure that the present caller has handed in (`weigh`, `purge`'s predicate)
+//! unwinds to that caller, at a point where nothing has moved yet. Should anything else unwind while RUN is held, its
+//! [`Permit`] gives RUN up (rule 9 of `word`). Design note 0014 has a table of all such calls.
 //!
 //! Long because the two halves of one protocol (push, take) are best read side by side.
 
@@ -12,12 +18,13 @@ use crate::clock::{self, Instant};
 use crate::counters::{Fate, Ledger, Stats};
 use crate::dead_letter::{DeadCause, DeadLetter};
 use crate::error::{LeaseError, SendError, closed_reason};
-use crate::exit::{Exit, ExitReason, drop_quietly};
+use crate::exit::{Exit, ExitReason};
 use crate::lanes::{Lane, LaneOrder, Lanes};
 use crate::link::{Linked, Links};
 use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
 use crate::options::{Meta, SendOptions};
 use crate::overflow::{Overflow, Verdict};
+use crate::quiet;
 use crate::rate::RateState;
 use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
@@ -94,6 +101,19 @@ struct Cold {
     /// Why the present incarnation is to be killed.
     doom: Option<ExitReason>,
     closed: Option<ExitReason>,
+}
+
+impl Cold {
+    /// Drops it, piece by piece.
+    fn discard(mut self: Box<Self>) {
+        quiet::discard("a waker", self.parked.take());
+        self.monitors.drain(..).for_each(Monitor::end);
+        self.untold.drain(..).for_each(|(_, event)| quiet::discard("an exit reason", event));
+        self.links.take().into_iter().for_each(|link| quiet::discard("a link", link));
+        quiet::discard("an exit reason", self.last_exit.take());
+        quiet::discard("an exit reason", self.doom.take());
+        quiet::discard("an exit reason", self.closed.take());
+    }
 }
 
 impl<M> Shared<M> {
@@ -218,7 +238,15 @@ impl<M> Own<M> {
     fn took_plain(&mut self) {
         self.normal_out += 1;
         if self.hand.is_some() {
-            self.hand = None;
+            self.put_hand(None);
+        }
+    }
+
+    /// Notes what the message in hand carries. (What the last one carried may hold a span, whose drop is a subscriber's.)
+    #[inline(never)]
+    fn put_hand(&mut self, meta: Option<Box<Meta>>) {
+        if let Some(last) = std::mem::replace(&mut self.hand, meta) {
+            quiet::discard("a span", last);
         }
     }
 
@@ -282,11 +310,50 @@ impl<M: Send + 'static, X: Runner<M>> std::task::Wake for MailCell<M, X> {
     }
 }
 
-impl<M, X: ?Sized> Gated for MailCell<M, X> {
+impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
     type Locked = Shared<M>;
     type Running = Own<M>;
     fn gate(&self) -> &Gate<Shared<M>, Own<M>> {
         &self.gate
+    }
+    #[cold]
+    fn abandoned(permit: Permit<Self>) {
+        let cell = Arc::clone(permit.cell());
+        let mut after = After::default();
+        let mut g = cell.gate.lock();
+        if g.bits() & word::WAIT != 0 {
+            cell.see(&mut g);
+            cell.grant(&mut g, &mut after);
+        }
+        // Something may be left of a batch: a reader that looks in vain clears it.
+        g.set(word::DATA);
+        after.owes = permit.leave_quietly_with(&mut g);
+        if after.owes {
+            after.parked = g.take_parked();
+        }
+        drop(g);
+        cell.afterwards(after);
+        cell.settle_if_closed();
+    }
+}
+
+/// The last memory of a mailbox: what is in it goes piece by piece, so that a rude one neither keeps the next from going nor
+/// meets it on an unwinding stack.
+impl<M, X: ?Sized> Drop for MailCell<M, X> {
+    fn drop(&mut self) {
+        let (shared, own) = self.gate.get_mut();
+        shared.lanes.discard();
+        own.lanes.discard();
+        if let Some(mut waiters) = shared.waiters.take() {
+            waiters.dismiss().into_iter().for_each(|waker| quiet::discard("a waker", waker));
+        }
+        if let Some(cold) = shared.cold.take() {
+            cold.discard();
+        }
+        quiet::discard("a span", own.hand.take());
+        if let Some(settings) = self.settings.take() {
+            settings.discard();
+        }
     }
 }
 
@@ -451,7 +518,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         options: &SendOptions,
         asks: bool,
     ) -> Result<(), Refused<M>> {
-        let Ok(meta) = self.resolve(&message, options) else {
+        let (message, meta) = self.weighed(message, options, || {});
+        let Ok(meta) = meta else {
             return Err(Refused { error: SendError::Expired(message), may_wait: false });
         };
         // Kept here as well: the last one that goes is not to go under the lock.
@@ -472,6 +540,19 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
                 Err(e) => Err(Refused { error: SendError::Full(e.into_message()), may_wait: false }),
             },
+        }
+    }
+
+    /// The message, and what it will carry (`Err` when it has expired already). Should its measure panic, which goes on to the
+    /// sender, `undo` is done first, and the message is dropped before anything unwinds: its drop may panic as well.
+    fn weighed(&self, message: M, options: &SendOptions, undo: impl FnOnce()) -> (M, Result<Meta, ()>) {
+        match catch_unwind(AssertUnwindSafe(|| self.resolve(&message, options))) {
+            Ok(meta) => (message, meta),
+            Err(payload) => {
+                undo();
+                quiet::discard("a message", message);
+                resume_unwind(payload);
+            }
         }
     }
 
@@ -691,16 +772,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.tally.wake_at.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Wakes, drops and dead-letters, now that the lock is free.
+    /// Wakes, drops and dead-letters, now that the lock is free. All of it is foreign code, and RUN may be held.
     fn afterwards(self: &Arc<Self>, after: After<M>) {
         let After { owes, parked, wakers, dead, dropped } = after;
         if owes {
             self.wake(parked);
         }
-        wakers.into_iter().for_each(Waker::wake);
-        dead.into_iter().for_each(|(message, meta, cause)| self.bury(message, meta.attempts(), cause));
-        if let Some(reason) = dropped.and_then(drop_quietly) {
-            tracing::error!(mailbox = %self.label(), %reason, "a coalesced message panicked in its drop");
+        wakers.into_iter().for_each(quiet::wake);
+        dead.into_iter().for_each(|(message, meta, cause)| self.bury(message, meta, cause));
+        if let Some((message, meta)) = dropped {
+            quiet::discard("a coalesced message", message);
+            quiet::discard("a span", meta);
         }
     }
 
@@ -708,51 +790,56 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline]
     fn wake(self: &Arc<Self>, parked: Option<Waker>) {
         match parked {
-            Some(waker) => waker.wake(),
-            None => self.runner.schedule(self),
+            Some(waker) => quiet::wake(waker),
+            None => self.schedule(),
         }
     }
 
+    /// Has the runner see to it that the cell is polled.
+    #[inline]
+    fn schedule(self: &Arc<Self>) {
+        quiet::run("a runner", || self.runner.schedule(self));
+    }
+
     /// Hands a message that nobody will handle to the dead-letter mailbox, where there is one, and says so. Counting
-    /// is the caller's.
+    /// is the caller's, who may hold RUN: nothing unwinds out of here.
     #[cold]
-    pub fn bury(&self, message: M, attempts: u32, cause: DeadCause) {
-        tracing::debug!(mailbox = %self.label(), ?cause, attempts, "message not handled");
-        self.runner.on_dead(&message, &cause);
+    fn bury(&self, message: M, meta: Meta, cause: DeadCause) {
+        let attempts = meta.attempts();
+        quiet::run("a subscriber", || {
+            tracing::debug!(mailbox = %self.label(), ?cause, attempts, "message not handled");
+        });
+        quiet::run("a runner", || self.runner.on_dead(&message, &cause));
         self.post(Some(message), None, attempts, cause);
+        quiet::discard("a span", meta);
     }
 
     /// The same for a message that was in hand at a crash, whose handler has had it: what there is of it is a copy.
     #[cold]
     pub fn bury_copy(&self, copy: Option<M>, name: &'static str, attempts: u32, reason: ExitReason) {
         let cause = DeadCause::InHand(reason);
-        tracing::debug!(mailbox = %self.label(), in_hand = name, ?cause, attempts, "message not handled");
+        quiet::run("a subscriber", || {
+            tracing::debug!(mailbox = %self.label(), in_hand = name, ?cause, attempts, "message not handled");
+        });
         if let Some(copy) = &copy {
-            self.runner.on_dead(copy, &cause);
+            quiet::run("a runner", || self.runner.on_dead(copy, &cause));
         }
         self.post(copy, Some(name), attempts, cause);
     }
 
     fn post(&self, message: Option<M>, name: Option<&'static str>, attempts: u32, cause: DeadCause) {
         let Some(to) = self.settings.as_ref().and_then(|s| s.dead_letters.as_ref()) else {
-            if let Some(reason) = drop_quietly(message) {
-                tracing::error!(mailbox = %self.label(), %reason, "a message panicked in its drop");
-            }
+            quiet::discard("a message", message);
+            quiet::discard("an exit reason", cause);
             return;
         };
         let mut letter = DeadLetter::new(message, self.label(), cause, attempts);
         letter.message = name;
-        // Whoever takes it may be user code, which may panic.
-        match catch_unwind(AssertUnwindSafe(|| to.try_send(letter))) {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => {
+        if let Some(Err(refused)) = quiet::run("a dead letter's taker", || to.try_send(letter)) {
+            quiet::run("a subscriber", || {
                 tracing::warn!(mailbox = %self.label(), %refused, "a dead letter found no taker");
-                drop_quietly(refused);
-            }
-            Err(payload) => {
-                let reason = ExitReason::from_panic(payload);
-                tracing::error!(mailbox = %self.label(), %reason, "a dead letter's taker panicked");
-            }
+            });
+            quiet::discard("a dead letter", refused);
         }
     }
 
@@ -760,15 +847,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// [`SendError::Closed`] (without a message) when the mailbox has closed.
-    pub fn line_up(self: &Arc<Self>, message: &M, options: &SendOptions, waker: Waker) -> Result<Line, ()> {
+    pub fn line_up(self: &Arc<Self>, message: &M, options: &SendOptions, waker: &Waker) -> Result<Line, ()> {
         let weight = self.resolve(message, options).map_or(1, |m| m.weight());
+        // Cloned before the lock.
+        let waker = waker.clone();
         let mut g = self.gate.lock();
-        if g.bits() & word::CLOSED != 0 {
-            return Err(());
-        }
         self.see(&mut g);
-        if g.bits() & word::WAIT == 0 && g.room.fits(weight) {
-            return Ok(Line::TryNow);
+        let closed = g.bits() & word::CLOSED != 0;
+        if closed || g.bits() & word::WAIT == 0 && g.room.fits(weight) {
+            drop(g);
+            quiet::discard("a waker", waker);
+            return if closed { Err(()) } else { Ok(Line::TryNow) };
         }
         let ticket = g.waiters.get_or_insert_default().enroll(weight, waker);
         self.somebody_waits(&mut g);
@@ -793,17 +882,19 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// The mailbox has closed.
-    pub fn in_line(&self, place: Place, waker: Waker) -> Result<bool, ()> {
+    pub fn in_line(&self, place: Place, waker: &Waker) -> Result<bool, ()> {
+        // Cloned before the lock.
+        let waker = waker.clone();
         let mut g = self.gate.lock();
-        if g.bits() & word::CLOSED != 0 {
-            return Err(());
-        }
-        let old = match g.waiters.as_mut() {
+        let closed = g.bits() & word::CLOSED != 0;
+        let old = match g.waiters.as_mut().filter(|_| !closed) {
             Some(w) => w.refresh(place.ticket, waker),
             None => Err(waker),
         };
         drop(g);
-        Ok(old.is_err())
+        let waits = old.is_ok();
+        quiet::discard("a waker", old);
+        if closed { Err(()) } else { Ok(!waits) }
     }
 
     /// Leaves the line, giving an unused grant to the next.
@@ -820,8 +911,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.grant(&mut g, &mut after);
         }
         drop(g);
-        drop(left);
         self.afterwards(after);
+        quiet::discard("a waker", left);
     }
 
     /// Sends with a slot that was reserved; the slot is used up either way.
@@ -856,16 +947,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ) -> Result<(), NotIn<M>> {
         let held = place.map_or(1, |p| p.weight);
         // Weighing is user code; if it panics the slot must not go with it.
-        let meta = match catch_unwind(AssertUnwindSafe(|| self.resolve(&message, options))) {
-            Ok(meta) => meta,
-            Err(payload) => {
-                match place {
-                    Some(place) => self.leave_line(place),
-                    None => self.give_up_slot(held),
-                }
-                resume_unwind(payload);
-            }
-        };
+        let (message, meta) = self.weighed(message, options, || match place {
+            Some(place) => self.leave_line(place),
+            None => self.give_up_slot(held),
+        });
+        // As in `push_with`.
+        let _span = meta.as_ref().ok().and_then(|meta| meta.span().cloned());
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(NotIn::Refused(SendError::Closed(message)));
@@ -961,15 +1048,19 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// The mailbox has closed.
-    pub fn line_up_for_permit(self: &Arc<Self>, waker: Waker) -> Result<Option<Place>, ()> {
+    pub fn line_up_for_permit(self: &Arc<Self>, waker: &Waker) -> Result<Option<Place>, ()> {
+        // Cloned before the lock.
+        let waker = waker.clone();
         let mut g = self.gate.lock();
-        if g.bits() & word::CLOSED != 0 {
-            return Err(());
-        }
         self.see(&mut g);
-        if g.bits() & word::WAIT == 0 && g.room.fits(1) {
-            g.room.reserve(1);
-            return Ok(None);
+        let closed = g.bits() & word::CLOSED != 0;
+        if closed || g.bits() & word::WAIT == 0 && g.room.fits(1) {
+            if !closed {
+                g.room.reserve(1);
+            }
+            drop(g);
+            quiet::discard("a waker", waker);
+            return if closed { Err(()) } else { Ok(None) };
         }
         let ticket = g.waiters.get_or_insert_default().enroll(1, waker);
         self.somebody_waits(&mut g);
@@ -1126,10 +1217,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             && due <= *now.get_or_insert_with(clock::now)
         {
             self.gate.lock().ledger().count(Fate::Expired, 1);
-            self.bury(message, meta.attempts(), DeadCause::Expired);
+            self.bury(message, meta, DeadCause::Expired);
             return None;
         }
-        own.hand = (!meta.is_plain()).then(|| Box::new(meta));
+        if own.hand.is_some() || !meta.is_plain() {
+            own.put_hand((!meta.is_plain()).then(|| Box::new(meta)));
+        }
         Some(message)
     }
 
@@ -1251,7 +1344,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn leave(self: &Arc<Self>, kept: u32) {
         match self.gate.leave(kept, false) {
             word::Left::Asleep => {}
-            word::Left::Owes => self.runner.schedule(self),
+            word::Left::Owes => self.schedule(),
             word::Left::SendersWait => self.leave_slow(kept),
         }
     }
@@ -1261,7 +1354,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     fn leave_slow(self: &Arc<Self>, kept: u32) {
         self.give_back();
         if self.gate.leave(kept, true) == word::Left::Owes {
-            self.runner.schedule(self);
+            self.schedule();
         }
     }
 
@@ -1330,7 +1423,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // What the handler had in hand before, it still has.
         let hand = own.hand.take();
         let message = self.leave_lane(own, lane, message, meta, &mut None);
-        own.hand = hand;
+        if hand.is_some() || own.hand.is_some() {
+            own.put_hand(hand);
+        }
         message
     }
 
@@ -1388,14 +1483,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                     settings.weight_out.store(out, Ordering::Release);
                 }
                 purged += 1;
-                if let Some(reason) = drop_quietly(message) {
-                    tracing::error!(mailbox = %self.label(), %reason, "a purged message panicked in its drop");
-                }
+                quiet::discard("a purged message", message);
+                quiet::discard("a span", meta);
             }
         }
         if purged > 0 {
-            tracing::debug!(mailbox = %self.label(), purged, "messages purged");
             self.end_turn();
+            quiet::run(
+                "a subscriber",
+                || tracing::debug!(mailbox = %self.label(), purged, "messages purged"),
+            );
         }
         purged
     }
@@ -1414,26 +1511,26 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         own.lanes.buffer_bytes() + own.lent as usize
     }
 
-    /// For a receiver: goes to sleep, unless something came. The waker is one cloned before the lock.
-    /// Returns false when there is something to read, or the mailbox has closed.
-    pub(crate) fn park(self: &Arc<Self>, waker: Waker) -> bool {
+    /// For a receiver: goes to sleep, unless something came. The waker is one cloned before the lock. The permit comes back
+    /// where there is something to read, or the mailbox has closed; else RUN was given up under the lock, and the value that
+    /// stood for it with it: whatever the old waker does in its drop, no reader is left that believes itself awake.
+    pub(crate) fn park(self: &Arc<Self>, permit: Permit<Self>, waker: Waker) -> Option<Permit<Self>> {
         let mut g = self.gate.lock();
         let mut after = After::default();
         if g.bits() & word::WAIT != 0 {
             self.see(&mut g);
             self.grant(&mut g, &mut after);
         }
-        let stays = g.bits() & (word::DATA | word::CLOSED) == 0;
-        let old = if stays {
-            g.clear(word::RUN | word::NOTE);
-            g.cold().parked.replace(waker)
+        let (old, kept) = if g.bits() & (word::DATA | word::CLOSED) == 0 {
+            permit.leave_with(&mut g);
+            (g.cold().parked.replace(waker), None)
         } else {
-            Some(waker)
+            (Some(waker), Some(permit))
         };
         drop(g);
-        drop(old);
         self.afterwards(after);
-        stays
+        quiet::discard("a waker", old);
+        kept
     }
 }
 
@@ -1472,7 +1569,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let (_, own) = permit.split();
         own.in_hand = false;
         let left = !own.is_empty();
-        permit.give_up();
         let mut g = self.gate.lock();
         let mut after = After::default();
         // Together with the lease: nobody is to slip in between.
@@ -1484,10 +1580,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.see(&mut g);
             self.grant(&mut g, &mut after);
         }
+        permit.leave_with(&mut g);
         g.clear(
             word::LEASED
-                | word::RUN
-                | word::NOTE
                 | word::SCHED
                 | word::KILL
                 | word::HALF
@@ -1511,15 +1606,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             watched = g.note_event(|| Event::Down(exit.clone()));
         }
         drop(g);
-        drop_quietly(old);
-        drop(parked);
         self.announce_closing();
         self.afterwards(after);
+        quiet::discard("a waker", parked);
+        quiet::discard("an exit reason", old.0);
+        quiet::discard("an exit reason", old.1);
         if let Some(exit) = exit {
-            let id = self.link_id();
-            for other in &links {
-                other.exit_signal(id, &exit.reason);
-            }
+            self.tell_links(links, &exit.reason);
+            quiet::discard("an exit reason", exit);
         }
         // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
         // the monitors are told, so that whoever joins finds nothing half done.
@@ -1554,17 +1648,25 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // (Dropped below: reasons hold errors of the user's.)
         let old = (cold.last_exit.replace(exit), cold.doom.take());
         drop(g);
-        drop_quietly(old);
+        quiet::discard("an exit reason", old.0);
+        quiet::discard("an exit reason", old.1);
         if let Some(reason) = linked {
-            let id = self.link_id();
-            for other in &links {
-                other.exit_signal(id, &reason);
-            }
+            self.tell_links(links, &reason);
+            quiet::discard("an exit reason", reason);
         }
         if watched {
             self.tell();
         }
         Ok(incarnation)
+    }
+
+    /// Tells the other sides, each of which is told whatever those before it did.
+    fn tell_links(self: &Arc<Self>, links: Vec<Arc<dyn Linked>>, reason: &ExitReason) {
+        let id = self.link_id();
+        for other in links {
+            quiet::run("a link", || other.exit_signal(id, reason));
+            quiet::discard("a link", other);
+        }
     }
 
     /// What names this cell for links: the same over all incarnations.
@@ -1577,6 +1679,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn close(self: &Arc<Self>, reason: ExitReason) -> bool {
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
+            drop(g);
+            quiet::discard("an exit reason", reason);
             return false;
         }
         let wakers = self.close_locked(&mut g, reason);
@@ -1594,7 +1698,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if owes {
             self.wake(parked);
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(quiet::wake);
         if !leased {
             self.settle();
         }
@@ -1663,13 +1767,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let Some(mut permit) = Permit::enter_quietly(self) else { return false };
         let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();
-        self.bury_all(own, &reason);
-        permit.give_up();
-        self.gate.change(0, word::RUN | word::NOTE);
-        if self.gate.lock().note_event(|| Event::Closed(reason)) {
+        // A net for our own mistakes: who waits for the end must hear of it.
+        quiet::run("settling a mailbox", || self.bury_all(own, &reason));
+        permit.leave_with(&mut self.gate.lock());
+        if self.gate.lock().note_event(|| Event::Closed(reason.clone())) {
             self.tell();
         }
-        self.runner.on_settled();
+        quiet::run("a runner", || self.runner.on_settled());
+        quiet::discard("an exit reason", reason);
         true
     }
 
@@ -1708,7 +1813,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                     let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
                     settings.weight_out.store(out, Ordering::Release);
                 }
-                self.bury(message, meta.attempts(), DeadCause::Closed(reason.clone()));
+                self.bury(message, meta, DeadCause::Closed(reason.clone()));
             }
         }
         self.tally.out.store(own.out(), Ordering::Release);
@@ -1731,10 +1836,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         loop {
             self.announce_closing();
-            let (number, what) = &event;
+            let (number, what) = (event.0, &event.1);
             let mut kept = Vec::new();
             for mut monitor in list {
-                if !monitor.concerns(*number, what) {
+                if !monitor.concerns(number, what) {
                     kept.push(monitor);
                     continue;
                 }
@@ -1768,6 +1873,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             };
             drop(g);
             ended.into_iter().for_each(Monitor::end);
+            quiet::discard("an exit reason", event.1);
             match next {
                 Some(next) => event = next,
                 None => return,
@@ -1840,6 +1946,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn kill_incarnation(self: &Arc<Self>, which: Option<u32>, reason: ExitReason) -> bool {
         let mut g = self.gate.lock();
         if g.bits() & word::LEASED == 0 || which.is_some_and(|n| n != g.incarnation) {
+            drop(g);
+            quiet::discard("an exit reason", reason);
             return false;
         }
         let cold = g.cold();
@@ -1852,10 +1960,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let parked = if owes { g.take_parked() } else { None };
         drop(g);
-        drop_quietly(late);
         if owes {
             self.wake(parked);
         }
+        quiet::discard("an exit reason", late);
         true
     }
 
@@ -1866,7 +1974,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Remembers a link.
     pub fn add_link(&self, id: usize, other: Arc<dyn Linked>) {
-        self.gate.lock().cold().links.add(id, other);
+        let twice = self.gate.lock().cold().links.add(id, other);
+        quiet::discard("a link", twice);
     }
 
     /// Forgets a link; whether there was one.
@@ -1875,7 +1984,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let mut g = self.gate.lock();
             g.cold.as_mut().and_then(|c| c.links.remove(id))
         };
-        removed.is_some()
+        let was_there = removed.is_some();
+        quiet::discard("a link", removed);
+        was_there
     }
 
     /// How the last incarnation ended.
@@ -1942,7 +2053,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let parked = self.gate.lock().take_parked();
             self.wake(parked);
         }
-        // Who closed it meanwhile found RUN taken.
+        self.settle_if_closed();
+    }
+
+    /// Settles a mailbox that was closed while RUN was taken for a look.
+    fn settle_if_closed(self: &Arc<Self>) {
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             self.settle();
         }

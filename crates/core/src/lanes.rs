@@ -4,6 +4,7 @@
 //! that exists only while a lane holds such a message. Lanes other than normal are made at first use.
 
 use crate::options::Meta;
+use crate::quiet;
 use std::collections::VecDeque;
 
 /// The lane a message travels in. Higher lanes are read first; each lane is first in, first out.
@@ -184,6 +185,14 @@ impl<M> Fifo<M> {
         }
     }
 
+    /// Drops what lies here, one by one.
+    pub(crate) fn discard(&mut self) {
+        while let Some((message, meta)) = self.pop() {
+            quiet::discard("a message", message);
+            quiet::discard("a span", meta);
+        }
+    }
+
     /// Takes out all for which `which` holds, in order.
     pub fn extract(&mut self, mut which: impl FnMut(&M, &Meta) -> bool) -> Vec<(M, Meta)> {
         let plain = Meta::default();
@@ -319,6 +328,13 @@ impl<M> Lanes<M> {
             std::mem::swap(&mut self.side, &mut from.side);
         } else if let Some(theirs) = &mut from.side {
             self.side.get_or_insert_default().take_from(theirs, limit);
+        }
+    }
+
+    /// Drops what lies in them, one by one.
+    pub(crate) fn discard(&mut self) {
+        if !self.is_empty() {
+            Self::ORDER.into_iter().for_each(|lane| self.lane_mut(lane).discard());
         }
     }
 

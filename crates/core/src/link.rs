@@ -42,11 +42,14 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// Adds one, unless it is there.
-    pub fn add(&mut self, id: usize, other: Arc<dyn Linked>) {
-        if !self.0.iter().any(|(i, _)| *i == id) {
-            self.0.push((id, other));
+    /// Adds one, unless it is there: then it comes back, to be dropped outside any lock.
+    #[must_use]
+    pub fn add(&mut self, id: usize, other: Arc<dyn Linked>) -> Option<Arc<dyn Linked>> {
+        if self.0.iter().any(|(i, _)| *i == id) {
+            return Some(other);
         }
+        self.0.push((id, other));
+        None
     }
 
     /// Forgets one, which is returned so that it is dropped outside any lock.

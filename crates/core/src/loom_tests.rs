@@ -674,6 +674,140 @@ fn loom_give_back_and_line_up() {
     });
 }
 
+/// A waker that panics: when it is woken, and in its drop. (Without a word of the panic hook, in every run.)
+struct Rude;
+
+impl Rude {
+    fn waker() -> Waker {
+        Waker::from(Arc::new(Self))
+    }
+}
+
+impl Wake for Rude {
+    fn wake(self: Arc<Self>) {
+        std::panic::resume_unwind(Box::new("woken"));
+    }
+}
+
+impl Drop for Rude {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::panic::resume_unwind(Box::new("dropped"));
+        }
+    }
+}
+
+fn polled_rudely<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    let waker = std::mem::ManuallyDrop::new(Rude::waker());
+    future.poll(&mut Context::from_waker(&waker))
+}
+
+/// The first in line has a waker that panics: the reader that makes room for it goes on with what it does, and the second in
+/// line is served, whenever it lines up.
+#[test]
+fn loom_a_rude_waiting_send_and_a_receiver_that_parks() {
+    model(|| {
+        let (mailbox, a) = mailbox(2);
+        (0..2).for_each(|i| a.try_send(i).expect("room"));
+        let mut r = mailbox.receiver().expect("lease");
+        let mut rude = Box::pin(a.send(2));
+        assert!(polled_rudely(rude.as_mut()).is_pending());
+        let reader = thread::spawn(move || {
+            let woken = Woken::new();
+            assert_eq!((r.try_receive(), r.try_receive()), (Ok(0), Ok(1)));
+            let third = poll_receiver(&mut r, &woken);
+            (r, third, woken)
+        });
+        let woken = Woken::new();
+        let mut sending = Box::pin(a.send(3));
+        let sent = poll_once(sending.as_mut(), &woken).is_ready();
+        let (mut r, third, read) = reader.join().expect("nothing unwinds into the reader");
+        if !sent {
+            assert_eq!(woken.times(), 1, "a sender waits for room that there is");
+            assert!(poll_once(sending.as_mut(), &woken).is_ready());
+        }
+        if third.is_pending() {
+            assert_eq!(read.times(), 1, "a receiver sleeps on a message");
+            assert_eq!(r.try_receive(), Ok(3));
+        }
+        assert!(poll_once(rude.as_mut(), &woken).is_ready(), "its slot is held for it");
+        assert_eq!((r.try_receive(), r.audit().lost()), (Ok(2), 0));
+    });
+}
+
+/// A receiver parks anew, and the waker of its last poll panics in its drop: it is asleep, so that another may look, and awake
+/// again when there is something to read.
+#[test]
+fn loom_a_receiver_parks_over_a_rude_waker_beside_a_look_and_a_push() {
+    model(|| {
+        let (mailbox, a) = mailbox(2);
+        let mut r = mailbox.receiver().expect("lease");
+        let waker = Rude::waker();
+        assert!(r.poll_receive(&mut Context::from_waker(&waker)).is_pending());
+        // The cell has the last one.
+        drop(waker);
+        let sender = thread::spawn(move || {
+            a.audit();
+            a.try_send(1).expect("room");
+            a
+        });
+        let woken = Woken::new();
+        let first = poll_receiver(&mut r, &woken);
+        sender.join().expect("nothing unwinds into the sender");
+        if first.is_pending() {
+            assert_eq!(mailbox.audit().map(|ledger| ledger.queued), Some(1), "asleep: others may look");
+            assert_eq!(woken.times(), 1, "a receiver sleeps on a message");
+            assert_eq!(r.try_receive(), Ok(1));
+        }
+    });
+}
+
+/// Rule 9: a reader breaks off with a batch in its half and RUN in its hands. What it has left wakes the next one, as does what
+/// is sent meanwhile; a sender that waits for the room it has made gets it.
+#[test]
+fn loom_run_is_dropped_and_push_and_waiting_send() {
+    model(|| {
+        let cell = cell(2);
+        (0..2).for_each(|i| cell.push(i).expect("room"));
+        assert_eq!(polls(&cell), 1);
+        let c = Arc::clone(&cell);
+        let reader = thread::spawn(move || {
+            let mut permit = Permit::enter(&c).expect("nobody else runs");
+            let (cell, own) = permit.split();
+            assert_eq!(cell.take(own), Some(0));
+            drop(permit);
+        });
+        let woken = Woken::new();
+        let mut sending = Box::pin(Sending::new(&cell, 2, SendOptions::new()));
+        let sent = poll_once(sending.as_mut(), &woken).is_ready();
+        reader.join().expect("reader");
+        let mut got = vec![0];
+        assert_sent(sent, sending, &woken);
+        settle_polls(&cell, 1, &mut got);
+        assert_eq!(got, [0, 1, 2]);
+    });
+}
+
+/// Rule 9: a look that breaks off, on a mailbox that is closed meanwhile by another: the end is told all the same.
+#[test]
+fn loom_a_look_is_dropped_and_close() {
+    model(|| {
+        let (mailbox, a) = mailbox(2);
+        a.try_send(1).expect("room");
+        let closed = Arc::new(AtomicUsize::new(0));
+        let c = Arc::clone(&closed);
+        a.monitor(Watch::Mailbox, move |_| {
+            c.fetch_add(1, SeqCst);
+        });
+        let cell = Arc::clone(mailbox.cell());
+        let looker = thread::spawn(move || drop(Permit::enter_quietly(&cell)));
+        mailbox.close();
+        looker.join().expect("looker");
+        assert_eq!(closed.load(SeqCst), 1);
+        assert_eq!(mailbox.audit().map(|ledger| (ledger.queued, ledger.dead_lettered)), Some((0, 1)));
+    });
+}
+
 /// A look at the counters disturbs neither sleep nor wake-up.
 #[test]
 fn loom_audit_and_push_and_park() {
@@ -1423,7 +1557,7 @@ fn loom_a_waiting_send_is_woken_within_a_batch() {
         let (waits, woken) = (Arc::new(Done::default()), Woken::new());
         let (c, d, w) = (Arc::clone(&cell), Arc::clone(&waits), Waker::from(Arc::clone(&woken)));
         let sender = thread::spawn(move || {
-            let line = c.line_up(&2, &SendOptions::new(), w).expect("open");
+            let line = c.line_up(&2, &SendOptions::new(), &w).expect("open");
             if let Line::Waiting(_) = line {
                 d.say();
             }

@@ -1,6 +1,7 @@
 //! One-way notices: of an incarnation's end, or of everything that happens to a mailbox.
 
-use crate::exit::{Exit, ExitReason, drop_quietly};
+use crate::exit::{Exit, ExitReason};
+use crate::quiet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,17 +72,11 @@ impl Monitor {
 
     /// Drops it; a panic in user code ends here.
     pub(crate) fn end(self) {
-        if let Some(reason) = drop_quietly(self.notify) {
-            tracing::error!(%reason, "a monitor's notice panicked in its drop");
-        }
+        quiet::discard("a monitor's notice", self.notify);
     }
 
     /// Tells it; a panic in user code ends here.
     pub(crate) fn tell(&mut self, event: Event) {
-        let notify = &mut self.notify;
-        if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| notify(event))) {
-            let reason = ExitReason::from_panic(payload);
-            tracing::error!(%reason, "a monitor's notice panicked");
-        }
+        quiet::run("a monitor's notice", || (self.notify)(event));
     }
 }

@@ -78,10 +78,10 @@ impl<M: Send + 'static> Receiver<M> {
                 Err(true) => return Poll::Ready(Err(Closed)),
                 // Cloned before the lock: cloning a waker is user code.
                 Err(false) => {
-                    if self.cell.park(cx.waker().clone()) {
-                        if let Some(permit) = self.awake.take() {
-                            permit.give_up();
-                        }
+                    let waker = cx.waker().clone();
+                    let Some(permit) = self.awake.take() else { continue };
+                    self.awake = self.cell.park(permit, waker);
+                    if self.awake.is_none() {
                         return Poll::Pending;
                     }
                 }

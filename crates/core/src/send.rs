@@ -61,20 +61,24 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
 
     fn first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
         loop {
-            let Some(mut message) = self.message.take() else { return Poll::Pending };
             let options = self.options();
             if !std::mem::take(&mut self.refused) {
-                message = match self.cell.push_with(message, &options, true) {
+                let Some(message) = self.message.take() else { return Poll::Pending };
+                match self.cell.push_with(message, &options, true) {
                     Ok(()) => return Poll::Ready(Ok(())),
                     Err(refused) if !refused.may_wait => return Poll::Ready(Err(refused.error)),
-                    Err(refused) => refused.error.into_message(),
-                };
+                    Err(refused) => self.message = Some(refused.error.into_message()),
+                }
             }
-            match self.cell.line_up(&message, &options, cx.waker().clone()) {
-                Err(()) => return Poll::Ready(Err(SendError::Closed(message))),
-                Ok(Line::TryNow) => self.message = Some(message),
+            // It stays here meanwhile: cloning the waker may panic.
+            let Some(message) = &self.message else { return Poll::Pending };
+            match self.cell.line_up(message, &options, cx.waker()) {
+                Err(()) => {
+                    let closed = |message| Poll::Ready(Err(SendError::Closed(message)));
+                    return self.message.take().map_or(Poll::Pending, closed);
+                }
+                Ok(Line::TryNow) => {}
                 Ok(Line::Waiting(place)) => {
-                    self.message = Some(message);
                     self.place = Some(place);
                     return Poll::Pending;
                 }
@@ -118,7 +122,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
             self.place = Some(place);
             self.message = Some(message);
             // (Else it has been granted, or the mailbox has closed, since.)
-            if let Ok(false) = self.cell.in_line(place, cx.waker().clone()) {
+            if let Ok(false) = self.cell.in_line(place, cx.waker()) {
                 return Poll::Pending;
             }
         }
@@ -159,7 +163,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Reserving<'_, M, X> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = match self.place {
-            None => match self.cell.line_up_for_permit(cx.waker().clone()) {
+            None => match self.cell.line_up_for_permit(cx.waker()) {
                 Ok(None) => return Poll::Ready(Ok(())),
                 Ok(place) => {
                     self.place = place;
@@ -167,7 +171,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Reserving<'_, M, X> {
                 }
                 Err(()) => Err(()),
             },
-            Some(place) => self.cell.in_line(place, cx.waker().clone()),
+            Some(place) => self.cell.in_line(place, cx.waker()),
         };
         match result {
             Ok(false) => Poll::Pending,

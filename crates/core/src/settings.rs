@@ -4,6 +4,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::SettingsError;
 use crate::lanes::LaneOrder;
 use crate::overflow::Overflow;
+use crate::quiet;
 use crate::rate::RateLimit;
 use crate::recipient::Recipient;
 use crate::sync::AtomicU64;
@@ -207,6 +208,14 @@ impl<M> Settings<M> {
     #[doc(hidden)]
     pub fn only_capacity(&self) -> Option<Option<usize>> {
         self.is_plain().then_some(self.capacity)
+    }
+
+    /// Drops what is the user's, piece by piece.
+    pub(crate) fn discard(self) {
+        let Self { weigh, overflow, dead_letters, .. } = self;
+        quiet::discard("a measure of weight", weigh);
+        quiet::discard("a fallback", overflow);
+        quiet::discard("a taker of dead letters", dead_letters);
     }
 
     /// The most that the reader takes at once out of each lane.

@@ -35,6 +35,11 @@
 //! 8. Who asks for the reader's attention sets SYS after it has written down what it wants; the reader takes SYS down
 //!    before it looks once more whether anything is wanted. (Without the second look, what was written down between look and
 //!    store would wait for ever.)
+//! 9. RUN is a value ([`Permit`]) wherever foreign code may run under it. A permit that is dropped, by unwinding say, gives
+//!    RUN up as its holder would have: senders who wait are served (rule 5), DATA is set (rule 4), the wake-up that is owed is
+//!    made. A holder without a permit (a server's seat, on the hot path) lets nothing unwind out of it. (Without it, a
+//!    panic would leave a mailbox that takes messages and never reads one; or it would let the future that holds RUN be
+//!    freed before the code that runs in it.)
 
 use crate::sync::{AtomicU32, Ordering, Spin, UnsafeCell};
 use std::fmt;
@@ -106,6 +111,13 @@ pub enum Left {
 #[inline(always)]
 const fn noted(s: u32) -> u32 {
     (s | NOTE) & !SCHED
+}
+
+/// The word when a holder of RUN that only looked has left. SCHED is set where the reader is wanted.
+const fn left_quietly(s: u32) -> u32 {
+    let n = s & !(RUN | NOTE);
+    let wanted = s & (NOTE | KILL | ORPHAN) != 0 || (s & PEND == 0 && s & DATA != 0);
+    if wanted && s & LEASED != 0 { n | SCHED } else { n }
 }
 
 /// Two values behind one word: `L` under LOCK, `R` under RUN.
@@ -253,12 +265,7 @@ impl<L, R> Gate<L, R> {
 
     /// Gives RUN up after a mere look: everything else stays as it was. True when the caller owes a wake-up.
     pub fn leave_quietly(&self) -> bool {
-        let after = |s: u32| {
-            let n = s & !(RUN | NOTE);
-            let wanted = s & (NOTE | KILL | ORPHAN) != 0 || (s & PEND == 0 && s & DATA != 0);
-            if wanted && s & LEASED != 0 { n | SCHED } else { n }
-        };
-        self.update(|s| Some(after(s))).is_some_and(|s| after(s) & SCHED != 0 && s & SCHED == 0)
+        self.update(|s| Some(left_quietly(s))).is_some_and(|s| left_quietly(s) & !s & SCHED != 0)
     }
 
     /// Sets `bits`; true when the caller now owes a wake-up, because somebody reads this mailbox but not just now.
@@ -341,6 +348,13 @@ impl<L, R> Gate<L, R> {
             self.alarm.swap(1, Ordering::AcqRel);
         }
         bits
+    }
+
+    /// Both halves, where nobody else refers to them any more.
+    #[expect(unsafe_code, reason = "the exclusive borrow is both bits at once")]
+    pub fn get_mut(&mut self) -> (&mut L, &mut R) {
+        // SAFETY: `self` is borrowed exclusively, and the two references are to two fields.
+        (self.locked.with_mut(|p| unsafe { &mut *p }), self.running.with_mut(|p| unsafe { &mut *p }))
     }
 
     /// The reader's half.
@@ -451,9 +465,12 @@ pub trait Gated {
     type Running;
     /// The gate; the same one at every call.
     fn gate(&self) -> &Gate<Self::Locked, Self::Running>;
+    /// Gives RUN up in the place of a holder that is gone (rule 9).
+    fn abandoned(permit: Permit<Self>);
 }
 
-/// RUN, held as a value: for readers that keep it from one call to the next.
+/// RUN, held as a value: for readers that keep it from one call to the next, and wherever foreign code runs under it.
+/// Dropping it gives RUN up (rule 9).
 pub struct Permit<C: Gated + ?Sized>(std::sync::Arc<C>);
 
 impl<C: Gated + ?Sized> fmt::Debug for Permit<C> {
@@ -496,8 +513,35 @@ impl<C: Gated + ?Sized> Permit<C> {
         (&self.0, running)
     }
 
-    /// Says that RUN was or is being given up by other means (together with the lock).
+    /// Gives RUN up when `guard` unlocks, and what was noted for its holder with it. No wake-up becomes due by this: the
+    /// caller knows what is left behind.
+    pub fn leave_with(self, guard: &mut Locked<'_, C::Locked, C::Running>) {
+        assert!(std::ptr::eq(guard.gate, self.0.gate()), "the lock is that of the permit's cell");
+        guard.clear(RUN | NOTE);
+        self.give_up();
+    }
+
+    /// Gives RUN up when `guard` unlocks, with everything else as it is: true when the caller owes a wake-up then.
+    pub fn leave_quietly_with(self, guard: &mut Locked<'_, C::Locked, C::Running>) -> bool {
+        let before = guard.bits;
+        self.leave_with(guard);
+        guard.bits = left_quietly(before);
+        guard.bits & !before & SCHED != 0
+    }
+
+    /// Says that RUN is being given up by other means.
     pub fn give_up(self) {
-        drop(self);
+        let this = std::mem::ManuallyDrop::new(self);
+        #[expect(unsafe_code, reason = "out of a type with a `Drop` nothing can be moved otherwise")]
+        // SAFETY: `this` is neither used again nor dropped: the one field moves out once.
+        let cell = unsafe { std::ptr::read(&raw const this.0) };
+        drop(cell);
+    }
+}
+
+impl<C: Gated + ?Sized> Drop for Permit<C> {
+    fn drop(&mut self) {
+        // RUN goes over into another value: this one's is not used again.
+        C::abandoned(Self(std::sync::Arc::clone(&self.0)));
     }
 }

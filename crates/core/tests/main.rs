@@ -3,6 +3,7 @@
 #![allow(clippy::many_single_char_names, reason = "m, a, r: mailbox, address, receiver")]
 
 mod closing;
+mod foreign;
 mod leases;
 mod model;
 mod monitors;

@@ -150,10 +150,7 @@ fn a_slot_is_used_up_once_though_a_waker_panics() {
     assert_eq!(rx.try_receive(), Ok(1));
     let rude = std::task::Waker::from(std::sync::Arc::new(Rude));
     assert!(rx.poll_receive(&mut std::task::Context::from_waker(&rude)).is_pending());
-    let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        sending.as_mut().poll(&mut calm).is_ready()
-    }));
-    assert!(pushed.is_err(), "the waker has been called");
+    assert!(sending.as_mut().poll(&mut calm).is_ready(), "sent, whatever the reader's waker does");
     drop(sending);
     assert_eq!(rx.try_receive(), Ok(2));
     a.try_send(3).unwrap();
