@@ -6,10 +6,14 @@
 //! what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when nobody waits. So the default limit costs a call
 //! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. On a runtime without a time driver a thread of
 //! that runtime keeps the ticks.
+//!
+//! What the sweep runs for others, wakers and looks at buffers, is foreign code and runs under the net (`quiet`). Should
+//! its task end all the same, by a panic or because its runtime drops it, it is not armed any more ([`Armed`]): the next
+//! call starts another.
 
 use crate::slot;
-use restante_core::Reaper;
 use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
+use restante_core::{Reaper, quiet};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::atomic::AtomicU32 as StdAtomicU32;
@@ -194,27 +198,51 @@ impl Rt {
     /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
     /// nobody else does. With nobody waiting it ends, and keeps nothing.
     async fn run(rt: Arc<Self>) {
+        let mut armed = Armed(Some(Arc::clone(&rt)));
         while rt.tick().await {
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
             let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
             let looks =
                 std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            let mut again: Vec<_> =
-                looks.into_iter().filter_map(|mut look| (!look()).then_some(look)).collect();
+            let mut again: Vec<_> = looks.into_iter().filter_map(look_again).collect();
             let fat = !again.is_empty();
             rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut again);
             if waiting || fat {
                 continue;
             }
             rt.armed.store(false, Ordering::SeqCst);
-            // Somebody may have begun to wait between the look and the store: see `arm`.
+            // A caller may have begun to wait between the look and the store: see `arm`.
             let late = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS)
                 || !rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
             if !late || rt.armed.swap(true, Ordering::SeqCst) {
+                // Not armed, or by a caller who has started another sweep.
+                armed.0 = None;
                 return;
             }
         }
     }
+}
+
+/// The flag `armed`, as the sweep's task holds it: taken down with the task, whatever ends it.
+struct Armed(Option<Arc<Rt>>);
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        if let Some(rt) = &self.0 {
+            rt.armed.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Looks at an idle cell; the look comes back where it is to be taken again. The cell may go with it, and all that lies in
+/// it: the user's code, whose panic is not the sweep's.
+fn look_again(mut look: Look) -> Option<Look> {
+    let done = quiet::run("a look at an idle mailbox", &mut look).unwrap_or(true);
+    if done {
+        quiet::discard("a look at an idle mailbox", look);
+        return None;
+    }
+    Some(look)
 }
 
 /// Waits until the clean-ups that servers of this runtime left behind are done ([`Context::at_exit`]), at most so long;
@@ -231,12 +259,17 @@ pub async fn drain(limit: Duration) -> usize {
 /// Without a time driver most limits cannot be kept: said once, since what goes wrong later shows elsewhere.
 fn warn_of_no_timer() {
     static ONCE: std::sync::Once = std::sync::Once::new();
+    // A subscriber's panic ends here: it would poison the `Once`, and with it each sweep to come.
     ONCE.call_once(|| {
-        tracing::warn!(
-            "servers run on a tokio runtime without a time driver: calls keep their default limit, but limits of their \
-             own and timers panic; call `enable_time` on its builder"
-        );
+        quiet::run("a subscriber", warn_of_no_timer_now);
     });
+}
+
+fn warn_of_no_timer_now() {
+    tracing::warn!(
+        "servers run on a tokio runtime without a time driver: calls keep their default limit, but limits of their own \
+         and timers panic; call `enable_time` on its builder"
+    );
 }
 
 /// Under `panic = "abort"` no crash can be caught: said once, since nothing else would.
@@ -248,5 +281,46 @@ fn warn_of_abort() {
                 "built with panic = \"abort\": a panic in a handler ends the process, not the server"
             );
         });
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::call::watch_by_sweep;
+    use crate::reply::Reply;
+    use crate::slot::Outcome;
+    use std::future::poll_fn;
+    use std::task::{Context, Waker};
+
+    /// Clause 6.1: a sweep whose task has gone, whatever ended it, is started again by the next call that waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_that_has_died_is_started_again() {
+        let rt = Rt::current().expect("this is a runtime");
+        rt.armed.store(true, Ordering::SeqCst);
+        let mut sweep = Box::pin(Rt::run(Arc::clone(&rt)));
+        assert!(sweep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(sweep);
+        let (slot, mut wait) = slot::pair::<u8>();
+        let _reply = Reply::<u8>::new(slot);
+        let waits = poll_fn(|cx| watch_by_sweep(&mut wait, || None, cx));
+        let outcome = tokio::time::timeout(Duration::from_secs(60), waits).await;
+        assert!(matches!(outcome, Ok(Outcome::Late)), "{outcome:?}");
+    }
+
+    /// Clause 6.1, 1.7: a look at buffers may drop a mailbox, and with it the user's code: its panic is not the sweep's.
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_panics_does_not_end_the_sweep() {
+        let rt = Rt::current().expect("this is a runtime");
+        rt.watch_fat(Box::new(|| panic!("a rude message")));
+        let (looked, mut looks) = tokio::sync::mpsc::unbounded_channel();
+        rt.watch_fat(Box::new(move || {
+            looked.send(()).expect("the test listens");
+            false
+        }));
+        for _ in 0..3 {
+            let look = tokio::time::timeout(Duration::from_secs(60), looks.recv()).await;
+            assert_eq!(look, Ok(Some(())), "each tick looks at what is left");
+        }
     }
 }

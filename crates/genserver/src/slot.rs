@@ -26,8 +26,8 @@
 //!    stale exchange fails on it as on any flag. Once it is full it stays so: the slot is then never returned, and its
 //!    caller, unless it is answered, is told by its limit. (Else it would run over into the generation.)
 
-use restante_core::ExitReason;
 use restante_core::sync::{AtomicU32, AtomicU64, Ordering, Spin, UnsafeCell};
+use restante_core::{ExitReason, quiet};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, align_of, size_of};
@@ -315,8 +315,8 @@ impl SlotPtr {
             return Delivered::Yes;
         }
         self.unlock(less_a_claim(word));
-        // Anybody's code, and so after the lock.
-        drop(value);
+        // User's code, and so after the lock, and under the net: it runs in the handler that answers.
+        quiet::discard("a reply that came too late", value);
         if word & KIND == VALUE { Delivered::Second } else { Delivered::Late }
     }
 
@@ -331,7 +331,7 @@ impl SlotPtr {
             return;
         }
         self.unlock(less_a_claim(word));
-        drop(reason);
+        quiet::discard("a reason", reason);
     }
 
     /// Takes LOCK; the word as it was without it. For the holder of a claim.
@@ -365,7 +365,7 @@ impl SlotPtr {
             // Release pairs with the acquire of whoever looks at KIND or takes LOCK next.
             self.0.word.store(word & !WAKER, Ordering::Release);
             if let Some(waker) = waker {
-                waker.wake();
+                quiet::wake(waker);
             }
             return;
         }
@@ -382,7 +382,7 @@ impl SlotPtr {
         let waker = self.0.waker.with_mut(|w| unsafe { (*w).take() });
         self.0.word.store(locked & !(LOCK | WAKER), Ordering::Release);
         if let Some(waker) = waker {
-            waker.wake();
+            quiet::wake(waker);
         }
     }
 
@@ -445,7 +445,7 @@ impl SlotTag {
                 continue;
             }
             if word & (CALLER_DONE | KIND) != 0 {
-                return;
+                break;
             }
             // The whole word is compared, the generation with it.
             if self
@@ -461,6 +461,7 @@ impl SlotTag {
                 return;
             }
         }
+        quiet::discard("a reason", reason);
     }
 
     /// The message that carries the call is dead: tells the caller now, wherever the reply may be.
@@ -624,6 +625,8 @@ impl<T: Send> Wait<T> {
         let mut waker = None;
         loop {
             if let Some(outcome) = self.try_take() {
+                // Not published, and not needed. Its drop is foreign code, which must not cost the caller its outcome.
+                quiet::discard("a waker", waker);
                 return Poll::Ready(outcome);
             }
             let word = self.slot.0.word.load(Ordering::Acquire);
@@ -652,7 +655,7 @@ impl<T: Send> Wait<T> {
             let old = self.slot.0.waker.with_mut(|w| unsafe { (*w).replace(fresh) });
             // A full barrier here as well: the sweep that this wait is to be seen by may be another one by now.
             self.slot.0.word.swap(word & !LOCK, Ordering::SeqCst);
-            drop(old);
+            quiet::discard("a waker", old);
             return Poll::Pending;
         }
     }
@@ -692,7 +695,7 @@ impl<T: Send> Wait<T> {
         let mut spin = Spin::default();
         loop {
             if let Some(outcome) = self.try_take() {
-                drop(outcome);
+                quiet::discard("a reply that its caller gave up", outcome);
                 return;
             }
             let word = self.slot.0.word.load(Ordering::Acquire);
@@ -713,11 +716,12 @@ impl<T: Send> Wait<T> {
             let old = self.slot.0.waker.with_mut(|w| unsafe { (*w).take() });
             let word = word & !(LOCK | WAKER);
             self.slot.0.word.store(word | CALLER_DONE, Ordering::Release);
-            drop(old);
             self.done = true;
             if word & SERVER_DONE != 0 {
                 release(self.slot);
             }
+            // Last: the slot is out of our hands, so that whatever this runs may use it again.
+            quiet::discard("a waker", old);
             return;
         }
     }

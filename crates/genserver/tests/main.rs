@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod casts;
 mod cycles;
+mod foreign_wakers;
 mod in_hand;
 mod incarnations;
 mod life;

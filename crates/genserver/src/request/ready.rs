@@ -1,5 +1,6 @@
 //! Which requests of a collection have their response: told by their wakers, in the order in which the responses came.
 
+use restante_core::quiet;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Wake, Waker};
@@ -46,7 +47,7 @@ impl Ready {
             inner.waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            quiet::wake(waker);
         }
     }
 
@@ -69,7 +70,7 @@ impl Ready {
             }
             inner.waker.replace(fresh)
         };
-        drop(old);
+        quiet::discard("a waker", old);
         true
     }
 
