@@ -1164,10 +1164,18 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// The next message of the control lane, whatever waits in the others.
     pub fn take_order(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
+        self.take_order_unless(own, 0)
+    }
+
+    /// The same; but where one of these bits of the word is found set, nothing is taken that came in after it was.
+    pub fn take_order_unless(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
         let mut now = None;
         loop {
             if self.gate.bits() & word::SIDE != 0 {
                 self.refill(own);
+                if self.gate.bits() & alarms != 0 {
+                    return None;
+                }
             }
             own.lanes.lane(Lane::Control).filter(|l| !l.is_empty())?;
             let (message, meta) = own.lanes.lane_mut(Lane::Control).pop()?;

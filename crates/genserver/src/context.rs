@@ -106,20 +106,22 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Sends what `make` makes to this server again and again, first one period from now. (Periods below 1 ms are taken
-    /// as 1 ms.)
+    /// as 1 ms.) However long the handlers of ticks take, messages are handled between them: see [`Every`].
     pub fn send_every(&mut self, every: Every, make: impl FnMut() -> S::Info + Send + 'static) -> TimerId {
         let id = self.extra().timers.periodic(Instant::now(), every, Box::new(make));
         self.calm();
         id
     }
 
-    /// Gives a timer a key. The timer that had the key before is cancelled.
+    /// Gives a timer a key. Another timer that had the key before is cancelled. (A timer that has fired or been cancelled, or
+    /// that another incarnation has set, gets none.)
     pub fn key_timer(&mut self, key: &'static str, id: TimerId) {
         self.extra().timers.key(key, id);
         self.calm();
     }
 
-    /// Cancels a timer: its tick will not come, even if it is due already. False when it had fired or been cancelled.
+    /// Cancels a timer: its tick will not come, even if it is due already. False when it had fired or been cancelled, or is
+    /// another incarnation's or server's.
     pub fn cancel_timer(&mut self, id: TimerId) -> bool {
         let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel(id));
         self.calm();
@@ -232,9 +234,11 @@ impl<S: GenServer> Context<S> {
     /// Works out anew what the next message may have to wait for.
     pub(crate) fn calm(&mut self) {
         let keeps = self.cell.desk(|desk| desk.retry.is_some());
-        self.quiet = !(self.continues || self.hibernates || self.watched || self.suspended || keeps)
-            && self.idle.is_none();
-        self.timed = self.extra.as_ref().is_some_and(|e| !e.timers.is_empty());
+        let ticking = self.extra.as_ref().is_some_and(|e| e.timers.ticking());
+        self.quiet =
+            !(self.continues || self.hibernates || self.watched || self.suspended || keeps || ticking)
+                && self.idle.is_none();
+        self.timed = self.extra.as_ref().is_some_and(|e| e.timers.any());
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ use crate::next::Event;
 use crate::seat::{Cell, Desk};
 use crate::server::GenServer;
 use restante_core::cell::Own;
-use restante_core::{ExitReason, Fate, Lane, Phase, drop_quietly, word};
+use restante_core::{ExitReason, Fate, Lane, drop_quietly, word};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -325,7 +325,7 @@ impl<S: GenServer> Context<S> {
 
     /// While a message that was put back waits out its back-off: what may come all the same. `None` when none does, or its
     /// time has come.
-    pub(crate) fn poll_held(&mut self, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+    pub(crate) fn poll_held(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
         let until = self.cell.both(|desk, own| {
             own.note_lane();
             let (until, lane) = desk.retry.as_ref()?.until?;
@@ -344,29 +344,17 @@ impl<S: GenServer> Context<S> {
             self.end_back_off();
             return None;
         }
-        if let Some(extra) = &mut self.extra
-            && let Poll::Ready(info) = extra.timers.poll_due(cx)
-        {
-            self.put_down();
-            if self.watched {
-                self.tell_taken(Phase::Info, S::info_name(&info), None);
+        loop {
+            if let Some(event) = self.poll_first(bits, cx) {
+                return Some(event);
             }
-            return Some(Poll::Ready(Event::Tick(info)));
+            if self.heard_operator(bits) {
+                return Some(self.poll_next(cx));
+            }
+            if self.poll_round(cx).is_pending() {
+                return Some(Poll::Pending);
+            }
         }
-        let cell = &self.cell;
-        let order = cell.both(|desk, own| {
-            if desk.left == 0 {
-                cx.waker().wake_by_ref();
-                return None;
-            }
-            let order = cell.take_order(own)?;
-            desk.left -= 1;
-            own.in_hand = true;
-            Some(order)
-        });
-        let Some(order) = order else { return Some(Poll::Pending) };
-        self.look_at(&order);
-        Some(Poll::Ready(Event::Message(order)))
     }
 
     fn poll_back_off(&mut self, until: Instant, cx: &mut Cx<'_>) -> Poll<()> {

@@ -1,5 +1,10 @@
 //! What comes next: between two messages. The order: a kill, what operators want ([`crate::sys`]), the call that a caller
-//! brought along, due timers (at least once a turn), orders and messages by lane, the idle time-out, the mailbox's end.
+//! brought along, orders and all else that lies in the control lane; then one tick of each due timer (looked at at least
+//! once a turn), at least one message of data, the mailbox's end, the idle time-out. Ticks are kept from coming one after
+//! the other by the rounds of [`crate::timer`].
+//!
+//! `handle_continue` comes before all messages. One that is asked for by `handle_continue` again and again lets orders
+//! through in between.
 
 use crate::context::Context;
 use crate::message::Message;
@@ -10,6 +15,7 @@ use restante_core::{ExitReason, Phase};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as Cx, Poll};
+use tokio::time::Instant;
 
 /// After so many messages a turn looks at the clock, and at timers where there are some.
 const LOOK: u16 = 16;
@@ -69,7 +75,7 @@ impl<S: GenServer> Context<S> {
         OwnTask { ctx: self }
     }
 
-    fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
         let mut bits = self.cell.gate().bits();
         if bits & KILL != 0 {
             return Poll::Ready(Event::Stop(self.cell.doom()));
@@ -88,15 +94,10 @@ impl<S: GenServer> Context<S> {
         if self.quiet && !self.timed && self.cell.desk(|desk| desk.by_caller) {
             return Poll::Pending;
         }
-        if let Some(extra) = &mut self.extra {
-            // Making a tick is user code, and no message is to blame for it.
-            self.cell.runner.hand.put_down(Phase::Idle);
-            if let Poll::Ready(info) = extra.timers.poll_due(cx) {
-                if self.watched {
-                    self.tell_taken(Phase::Info, S::info_name(&info), None);
-                }
-                return Poll::Ready(Event::Tick(info));
-            }
+        if self.timed
+            && let Some(event) = self.poll_first(bits, cx)
+        {
+            return event;
         }
         let cell = &self.cell;
         let taken = cell.both(|desk, own| {
@@ -117,6 +118,9 @@ impl<S: GenServer> Context<S> {
         });
         match taken {
             Some(Some(message)) => {
+                if let Some(extra) = &mut self.extra {
+                    extra.timers.end_round();
+                }
                 if !self.quiet {
                     self.look_at(&message);
                 }
@@ -127,9 +131,78 @@ impl<S: GenServer> Context<S> {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Some(None) if self.cell.gate().bits() & SYS & !bits != 0 => self.poll_next(cx),
-            Some(None) => self.poll_idle(cx),
+            Some(None) if self.heard_operator(bits) => self.poll_next(cx),
+            Some(None) => match self.poll_idle(cx) {
+                Poll::Pending if self.poll_round(cx).is_ready() => self.poll_next(cx),
+                event => event,
+            },
         }
+    }
+
+    /// An operator has been heard since the word was looked at.
+    pub(crate) fn heard_operator(&self, bits: u32) -> bool {
+        self.cell.gate().bits() & SYS & !bits != 0
+    }
+
+    /// What comes before data: what lies in the control lane, then a tick of this round. `None`: neither.
+    #[inline(never)]
+    pub(crate) fn poll_first(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
+        if self.is_turn_over(cx) {
+            return Some(Poll::Pending);
+        }
+        if let Some(order) = self.take_order(bits) {
+            return Some(Poll::Ready(Event::Message(order)));
+        }
+        let extra = self.extra.as_mut()?;
+        // Making a tick is user code, and no message is to blame for it.
+        self.cell.runner.hand.put_down(Phase::Idle);
+        let info = extra.timers.tick(Instant::now())?;
+        self.calm();
+        self.spend();
+        if self.watched {
+            self.tell_taken(Phase::Info, S::info_name(&info), None);
+        }
+        Some(Poll::Ready(Event::Tick(info)))
+    }
+
+    /// The next of the control lane.
+    fn take_order(&mut self, bits: u32) -> Option<Message<S>> {
+        let cell = &self.cell;
+        let order = cell.both(|desk, own| {
+            let order = cell.take_order_unless(own, SYS & !bits)?;
+            desk.left = desk.left.saturating_sub(1);
+            own.in_hand = true;
+            Some(order)
+        })?;
+        if !self.quiet {
+            self.look_at(&order);
+        }
+        Some(order)
+    }
+
+    /// Nothing is to be done before the next round of ticks: ready when that can begin.
+    pub(crate) fn poll_round(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
+        match &mut self.extra {
+            Some(extra) => extra.timers.poll_round(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether the turn is over, whatever else waits; then there is another one.
+    fn is_turn_over(&mut self, cx: &mut Cx<'_>) -> bool {
+        let over = self.cell.desk(|desk| desk.left == 0);
+        if over {
+            cx.waker().wake_by_ref();
+        }
+        over
+    }
+
+    /// What is no message uses up the turn as well.
+    fn spend(&mut self) {
+        self.cell.desk(|desk| {
+            desk.left = desk.left.saturating_sub(1);
+            desk.must_look(false);
+        });
     }
 
     /// What comes first where there is more to see to than messages.
@@ -138,12 +211,26 @@ impl<S: GenServer> Context<S> {
     fn poll_unquiet(&mut self, bits: &mut u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
         // First: whose reply the last handler has dropped is not to wait for a suspended server.
         self.drop_kept(None);
+        if let Some(extra) = self.extra.as_mut().filter(|extra| extra.timers.ticking()) {
+            extra.timers.end_tick(Instant::now());
+            self.calm();
+        }
         if *bits & SYS != 0
             && let Some(event) = self.poll_sys(bits, cx)
         {
             return Some(event);
         }
         if self.continues {
+            if self.is_turn_over(cx) {
+                return Some(Poll::Pending);
+            }
+            // The first comes at once; but no chain of them keeps an order to stop out.
+            if self.cell.runner.hand.phase() == Phase::Continue
+                && let Some(order) = self.take_order(*bits)
+            {
+                return Some(Poll::Ready(Event::Message(order)));
+            }
+            self.spend();
             self.continues = false;
             self.calm();
             if self.watched {
@@ -151,7 +238,7 @@ impl<S: GenServer> Context<S> {
             }
             return Some(Poll::Ready(Event::Continue));
         }
-        self.poll_held(cx)
+        self.poll_held(*bits, cx)
     }
 
     /// Nothing waits.
@@ -171,6 +258,10 @@ impl<S: GenServer> Context<S> {
             && idle.poll(cx).is_ready()
         {
             self.idle_over();
+            self.spend();
+            if let Some(extra) = &mut self.extra {
+                extra.timers.end_round();
+            }
             if self.watched {
                 self.tell_taken(Phase::Idle, "timeout", None);
             }

@@ -1,26 +1,43 @@
 //! A server's timers. They live with the incarnation and fire as infos that never pass through the mailbox: so a tick of
 //! a cancelled, replaced or dead timer, or of an earlier incarnation, cannot arrive.
+//!
+//! Whose turn it is, between ticks and the mailbox, is decided here, by a rule that is told the time ([`Timers::tick`]):
+//!
+//! - A *round* begins when the loop asks for a tick and none is under way. It notes how far timers are due: those that are
+//!   due by then, and were set by then, tick once each. One that is set while their handlers run, or that ticks again,
+//!   is due later than that mark, and belongs to the next round, however long the handlers take.
+//! - When no tick of the round is left the loop takes a message. That ends the round ([`Timers::end_round`]), and so does
+//!   the lack of one.
+//! - A timer with a fixed delay has no time at all while its tick is in a handler; it gets one when that is over
+//!   ([`Timers::end_tick`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// Names one timer of a server, for cancelling it.
+/// Names one timer of one incarnation of a server, for cancelling it. No other has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TimerId(u64);
+pub struct TimerId {
+    /// The incarnation, among all there have been that had timers.
+    owner: u64,
+    number: u64,
+}
 
 /// How a periodic timer keeps its time.
+///
+/// A timer whose handlers take longer than its period does not lock messages out: of all timers that are due each ticks once,
+/// and then comes at least one message, if any waits. Orders to stop, and all else in the control lane, come before ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {
     /// At a fixed rate: due at start + n × period, however long handlers take. Ticks that were missed while a handler ran
     /// are not made up for one by one: one comes at once, the next at the next multiple.
     FixedRate(Duration),
-    /// With a fixed delay: a period after the last tick was taken up.
+    /// With a fixed delay: a period after the handler of the last tick has returned, however long it waited.
     FixedDelay(Duration),
 }
 
@@ -32,13 +49,32 @@ enum Kind<I> {
     Periodic { every: Every, make: Make<I> },
 }
 
+/// When a timer is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    At(Instant),
+    /// At no instant that can be reached; or, with a fixed delay, not before the handler of its tick has returned.
+    Never,
+}
+
+impl From<Option<Instant>> for Due {
+    fn from(at: Option<Instant>) -> Self {
+        at.map_or(Self::Never, Self::At)
+    }
+}
+
 /// All timers of one incarnation.
 pub(crate) struct Timers<I> {
+    owner: u64,
     /// By when they are due; the number keeps those of one instant in order, and names them.
-    due: BTreeMap<(Instant, u64), Kind<I>>,
-    places: HashMap<u64, Instant>,
+    due: BTreeMap<(Due, u64), Kind<I>>,
+    places: HashMap<u64, Due>,
     keys: HashMap<&'static str, u64>,
     next: u64,
+    /// The last place whose timer may tick in this round.
+    round: Option<(Due, u64)>,
+    /// The timer with a fixed delay whose tick is in a handler.
+    ticking: Option<u64>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Where somebody reads how many there are.
     count: Option<Arc<AtomicUsize>>,
@@ -66,8 +102,10 @@ impl<I> std::fmt::Debug for Timers<I> {
 impl<I> Timers<I> {
     /// None yet, and where to say how many there are.
     pub(crate) fn counted(count: Option<Arc<AtomicUsize>>) -> Self {
+        static OWNERS: AtomicU64 = AtomicU64::new(1);
         let (due, places, keys) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Self { due, places, keys, next: 0, sleep: None, count }
+        let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
+        Self { owner, due, places, keys, next: 0, round: None, ticking: None, sleep: None, count }
     }
 
     fn tell(&self) {
@@ -76,19 +114,28 @@ impl<I> Timers<I> {
         }
     }
 
-    fn insert(&mut self, number: u64, at: Instant, kind: Kind<I>) {
-        self.places.insert(number, at);
-        self.due.insert((at, number), kind);
+    fn insert(&mut self, number: u64, due: Due, kind: Kind<I>) {
+        self.places.insert(number, due);
+        self.due.insert((due, number), kind);
         self.tell();
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Kind<I>> {
+        let due = self.places.remove(&number)?;
+        let kind = self.due.remove(&(due, number));
+        self.tell();
+        kind
     }
 
     fn add(&mut self, at: Option<Instant>, kind: Kind<I>) -> TimerId {
         self.next += 1;
-        // An instant that cannot be reached is never: the timer exists, and can be cancelled, but is not kept.
-        if let Some(at) = at {
-            self.insert(self.next, at, kind);
-        }
-        TimerId(self.next)
+        self.insert(self.next, at.into(), kind);
+        TimerId { owner: self.owner, number: self.next }
+    }
+
+    /// The timer of this name, if it is one of these and has neither fired nor been cancelled.
+    fn number(&self, id: TimerId) -> Option<u64> {
+        (id.owner == self.owner && self.places.contains_key(&id.number)).then_some(id.number)
     }
 
     /// Once, `after` from `now`.
@@ -96,8 +143,7 @@ impl<I> Timers<I> {
         self.add(now.checked_add(after), Kind::Once(info))
     }
 
-    /// Again and again, first one period from `now`. A period of zero is taken as 1 ms: a timer that is always due would
-    /// let no message through.
+    /// Again and again, first one period from `now`. A period of zero is taken as 1 ms: it would have no end.
     pub(crate) fn periodic(&mut self, now: Instant, every: Every, make: Make<I>) -> TimerId {
         let every = match every {
             Every::FixedRate(d) => Every::FixedRate(d.max(Duration::from_millis(1))),
@@ -107,81 +153,111 @@ impl<I> Timers<I> {
         self.add(now.checked_add(period), Kind::Periodic { every, make })
     }
 
-    /// Gives the timer a key, taking it from (and cancelling) the one that had it.
+    /// Gives the timer a key, taking it from (and cancelling) another one that had it. Nothing for a timer that is none any
+    /// more, or another incarnation's.
     pub(crate) fn key(&mut self, key: &'static str, id: TimerId) {
-        if let Some(old) = self.keys.insert(key, id.0) {
-            self.cancel(TimerId(old));
-            self.keys.insert(key, id.0);
+        let Some(number) = self.number(id) else { return };
+        if let Some(old) = self.keys.insert(key, number)
+            && old != number
+        {
+            self.cancel_number(old);
         }
     }
 
-    /// Cancels; false when it had fired or been cancelled before.
+    /// Cancels; false when it had fired or been cancelled before, or is another incarnation's.
     pub(crate) fn cancel(&mut self, id: TimerId) -> bool {
-        self.keys.retain(|_, number| *number != id.0);
-        match self.places.remove(&id.0) {
-            Some(at) => {
-                let removed = self.due.remove(&(at, id.0)).is_some();
-                self.tell();
-                removed
-            }
-            None => false,
-        }
+        self.number(id).is_some_and(|number| self.cancel_number(number))
+    }
+
+    fn cancel_number(&mut self, number: u64) -> bool {
+        self.keys.retain(|_, n| *n != number);
+        self.remove(number).is_some()
     }
 
     /// Cancels by key.
     pub(crate) fn cancel_key(&mut self, key: &'static str) -> bool {
-        self.keys.get(key).copied().is_some_and(|number| self.cancel(TimerId(number)))
+        self.keys.get(key).copied().is_some_and(|number| self.cancel_number(number))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.due.is_empty()
+    /// When the next is due, if ever.
+    fn first(&self) -> Option<Instant> {
+        match self.due.first_key_value()? {
+            ((Due::At(at), _), _) => Some(*at),
+            ((Due::Never, _), _) => None,
+        }
     }
 
-    /// The rule: the info of the timer that is due at `now`, if one is.
-    pub(crate) fn fire(&mut self, now: Instant) -> Option<I> {
-        let (&(at, number), _) = self.due.first_key_value()?;
-        if at > now {
+    /// Whether there is one to wait for.
+    pub(crate) fn any(&self) -> bool {
+        self.first().is_some()
+    }
+
+    /// Whether [`Timers::end_tick`] has something to do when the handler returns.
+    pub(crate) fn ticking(&self) -> bool {
+        self.ticking.is_some()
+    }
+
+    /// The rule: the info of the next tick of this round, if there is one. Without a round, one begins `now`.
+    pub(crate) fn tick(&mut self, now: Instant) -> Option<I> {
+        let last = *self.round.get_or_insert((Due::At(now), self.next));
+        let (&place, _) = self.due.first_key_value()?;
+        if place > last {
             return None;
         }
-        let kind = self.due.remove(&(at, number))?;
-        self.places.remove(&number);
-        match kind {
+        let (Due::At(at), number) = place else { return None };
+        match self.remove(number)? {
             Kind::Once(info) => {
-                self.tell();
                 self.keys.retain(|_, n| *n != number);
                 Some(info)
             }
             Kind::Periodic { every, mut make } => {
+                let info = make();
                 let next = match every {
-                    Every::FixedDelay(period) => now.checked_add(period),
+                    Every::FixedDelay(_) => {
+                        self.ticking = Some(number);
+                        None
+                    }
                     Every::FixedRate(period) => next_multiple(at, period, now),
                 };
-                let info = make();
-                if let Some(next) = next {
-                    self.insert(number, next, Kind::Periodic { every, make });
-                }
+                self.insert(number, next.into(), Kind::Periodic { every, make });
                 Some(info)
             }
         }
     }
 
-    /// Waits for the next that is due.
+    /// The handler of the last tick has returned: a fixed delay begins `now`, unless the timer was cancelled meanwhile.
+    pub(crate) fn end_tick(&mut self, now: Instant) {
+        let Some(number) = self.ticking.take() else { return };
+        let Some(kind) = self.remove(number) else { return };
+        let next = match &kind {
+            Kind::Periodic { every: Every::FixedDelay(period), .. } => now.checked_add(*period),
+            _ => None,
+        };
+        self.insert(number, next.into(), kind);
+    }
+
+    /// A message has been taken, or there is none: who is due by now may tick once more.
+    pub(crate) fn end_round(&mut self) {
+        self.round = None;
+    }
+
+    /// Nothing else is to be done: ends the round, and waits until the next can begin.
     #[inline(never)]
-    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<I> {
-        loop {
-            let Some((&(at, _), _)) = self.due.first_key_value() else {
-                self.sleep = None;
-                return Poll::Pending;
-            };
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-            if sleep.deadline() != at {
-                sleep.as_mut().reset(at);
-            }
-            std::task::ready!(sleep.as_mut().poll(cx));
-            if let Some(info) = self.fire(Instant::now()) {
-                return Poll::Ready(info);
-            }
+    pub(crate) fn poll_round(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end_round();
+        let Some(at) = self.first() else {
+            self.sleep = None;
+            return Poll::Pending;
+        };
+        // (A sleep would round that up to the next millisecond.)
+        if at <= Instant::now() {
+            return Poll::Ready(());
         }
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
     }
 }
 
@@ -228,6 +304,17 @@ mod tests {
         Duration::from_secs(s)
     }
 
+    /// All ticks of the round that begins at `now`.
+    fn round<I>(timers: &mut Timers<I>, now: Instant) -> Vec<I> {
+        timers.end_round();
+        let ticks = std::iter::from_fn(|| {
+            timers.end_tick(now);
+            timers.tick(now)
+        });
+        ticks.collect()
+    }
+
+    /// Clause 9.2.
     #[test]
     fn timers_fire_in_the_order_in_which_they_are_due() {
         let t0 = Instant::now();
@@ -235,40 +322,168 @@ mod tests {
         timers.once(t0, secs(2), "b");
         timers.once(t0, secs(1), "a");
         timers.once(t0, secs(2), "c");
-        assert_eq!(timers.fire(t0), None);
-        let at = t0 + secs(5);
-        assert_eq!(std::iter::from_fn(|| timers.fire(at)).collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert!(timers.is_empty() && timers.places.is_empty());
+        assert!(round(&mut timers, t0).is_empty());
+        assert_eq!(round(&mut timers, t0 + secs(5)), ["a", "b", "c"]);
+        assert!(!timers.any() && timers.places.is_empty());
     }
 
+    /// Clause 9.3.
     #[test]
-    fn a_fixed_rate_keeps_its_grid_and_a_fixed_delay_does_not() {
+    fn a_fixed_rate_keeps_its_grid() {
         let t0 = Instant::now();
         let mut timers = Timers::default();
-        timers.periodic(t0, Every::FixedRate(secs(10)), Box::new(|| "rate"));
+        timers.periodic(t0, Every::FixedRate(secs(10)), Box::new(|| ()));
         // 25 s late: one tick now, then 40 s after the start.
-        assert_eq!(timers.fire(t0 + secs(35)), Some("rate"));
-        assert_eq!(timers.fire(t0 + secs(39)), None);
-        assert_eq!(timers.fire(t0 + secs(40)), Some("rate"));
-        let mut timers = Timers::default();
-        timers.periodic(t0, Every::FixedDelay(secs(10)), Box::new(|| "delay"));
-        assert_eq!(timers.fire(t0 + secs(35)), Some("delay"));
-        assert_eq!(timers.fire(t0 + secs(44)), None);
-        assert_eq!(timers.fire(t0 + secs(45)), Some("delay"));
+        for (at, ticks) in [(9, 0), (35, 1), (39, 0), (40, 1), (41, 0), (60, 1)] {
+            assert_eq!(round(&mut timers, t0 + secs(at)).len(), ticks, "{at}");
+        }
     }
 
+    /// Clause 9.3.
+    #[test]
+    fn a_fixed_delay_begins_when_the_handler_has_returned() {
+        let t0 = Instant::now();
+        let mut timers = Timers::default();
+        timers.periodic(t0, Every::FixedDelay(secs(10)), Box::new(|| ()));
+        assert_eq!(timers.tick(t0 + secs(35)), Some(()));
+        // Its handler waits for an hour, and is not overtaken by the next tick.
+        assert!(timers.ticking() && !timers.any());
+        timers.end_round();
+        assert_eq!(timers.tick(t0 + secs(3600)), None);
+        timers.end_tick(t0 + secs(3635));
+        assert!(!timers.ticking() && timers.any());
+        for (at, ticks) in [(3644, 0), (3645, 1), (3655, 1)] {
+            assert_eq!(round(&mut timers, t0 + secs(at)).len(), ticks, "{at}");
+        }
+    }
+
+    /// Clause 9.2: a timer that its own tick's handler sets anew, due at that very moment, waits for the next round.
+    #[test]
+    fn what_is_set_in_a_round_ticks_in_the_next() {
+        let t0 = Instant::now();
+        let mut timers = Timers::default();
+        timers.once(t0, Duration::ZERO, 1);
+        timers.periodic(t0, Every::FixedRate(secs(1)), Box::new(|| 2));
+        let now = t0 + secs(1);
+        assert_eq!(timers.tick(now), Some(1));
+        timers.once(now, Duration::ZERO, 3);
+        // This handler takes ten periods.
+        assert_eq!(timers.tick(now), Some(2));
+        let now = now + secs(10);
+        assert_eq!(timers.tick(now), None, "a message comes first");
+        assert_eq!(round(&mut timers, now), [3, 2]);
+    }
+
+    proptest::proptest! {
+        /// Clause 9.2: whatever timers there are, and however long their ticks' handlers take: in one round each that was
+        /// due when it began ticks once, in order, and no other does.
+        #[test]
+        fn in_one_round_each_timer_that_was_due_ticks_once(
+            set in proptest::collection::vec((0..3_u8, 0..20_u64), 0..8),
+            takes in proptest::collection::vec(0..30_u64, 8),
+            anew in proptest::collection::vec(proptest::option::of(0..3_u64), 8),
+        ) {
+            let t0 = Instant::now();
+            let mut timers = Timers::default();
+            for (n, (kind, after)) in set.iter().enumerate() {
+                let after = secs(*after);
+                match kind {
+                    0 => timers.once(t0, after, n),
+                    1 => timers.periodic(t0, Every::FixedRate(after), Box::new(move || n)),
+                    _ => timers.periodic(t0, Every::FixedDelay(after), Box::new(move || n)),
+                };
+            }
+            let mut now = t0 + secs(10);
+            for _ in 0..4 {
+                let due: Vec<_> = timers
+                    .due
+                    .keys()
+                    .take_while(|(due, _)| *due <= Due::At(now))
+                    .map(|(_, number)| *number)
+                    .collect();
+                let before: Vec<_> = timers.due.keys().map(|(_, number)| *number).collect();
+                for (n, number) in due.iter().enumerate() {
+                    proptest::prop_assert_eq!(timers.due.first_key_value().map(|((_, n), _)| *n), Some(*number));
+                    proptest::prop_assert!(timers.tick(now).is_some());
+                    now += secs(takes[n % 8]);
+                    if let Some(after) = anew[n % 8].filter(|_| before.len() < 16) {
+                        timers.once(now, secs(after), 99);
+                    }
+                    timers.end_tick(now);
+                }
+                proptest::prop_assert_eq!(timers.tick(now), None);
+                timers.end_round();
+                now += secs(1);
+            }
+        }
+    }
+
+    /// Clause 9.1.
     #[test]
     fn a_key_belongs_to_its_latest_timer() {
         let t0 = Instant::now();
         let mut timers = Timers::default();
         let first = timers.once(t0, secs(1), 1);
         timers.key("k", first);
+        timers.key("k", first);
         let second = timers.once(t0, secs(2), 2);
         timers.key("k", second);
         assert!(!timers.cancel(first), "replaced");
-        assert_eq!(timers.fire(t0 + secs(3)), Some(2));
+        timers.key("k", first);
+        assert_eq!(round(&mut timers, t0 + secs(3)), [2], "the key of one that has gone is no one's");
         assert!(!timers.cancel_key("k"), "fired");
+    }
+
+    /// Clause 9.1: the timer whose tick is in a handler can be cancelled there, by name, by key and by another that takes
+    /// its key.
+    #[test]
+    fn a_periodic_timer_is_cancelled_from_its_own_tick() {
+        let t0 = Instant::now();
+        for every in [Every::FixedRate(secs(1)), Every::FixedDelay(secs(1))] {
+            for how in 0..3 {
+                let mut timers = Timers::default();
+                let id = timers.periodic(t0, every, Box::new(|| 1));
+                timers.key("k", id);
+                assert_eq!(timers.tick(t0 + secs(1)), Some(1));
+                timers.key("k", id);
+                match how {
+                    0 => assert!(timers.cancel(id)),
+                    1 => assert!(timers.cancel_key("k")),
+                    _ => {
+                        let other = timers.once(t0, secs(5), 2);
+                        timers.key("k", other);
+                    }
+                }
+                timers.end_tick(t0 + secs(1));
+                assert_eq!(round(&mut timers, t0 + secs(9)), [2][..usize::from(how == 2)], "{every:?} {how}");
+                assert!(!timers.cancel(id));
+                assert!(timers.places.is_empty() && timers.keys.len() == 0, "{every:?} {how}");
+            }
+        }
+    }
+
+    /// Clause 9.1: a name is one timer's, of all servers and incarnations.
+    #[test]
+    fn a_timer_is_not_cancelled_by_another_ones_name() {
+        let t0 = Instant::now();
+        let (mut mine, mut other) = (Timers::default(), Timers::default());
+        let (a, b) = (mine.once(t0, secs(1), 1), other.once(t0, secs(1), 2));
+        assert!(a != b && !mine.cancel(b) && !other.cancel(a));
+        mine.key("k", a);
+        mine.key("k", b);
+        assert!(mine.cancel_key("k"), "the key has stayed where it was");
+        assert!(other.cancel(b));
+    }
+
+    /// Clause 9.4: one that is never due is a timer like others.
+    #[test]
+    fn a_timer_that_is_never_due_can_be_cancelled() {
+        let t0 = Instant::now();
+        let mut timers = Timers::default();
         let never = timers.once(t0, Duration::MAX, 3);
-        assert!(!timers.cancel(never));
+        let rate = timers.periodic(t0, Every::FixedRate(Duration::MAX), Box::new(|| 4));
+        assert!(!timers.any());
+        assert!(timers.cancel(never) && !timers.cancel(never) && timers.cancel(rate));
+        assert!(timers.due.is_empty() && timers.places.is_empty());
     }
 }

@@ -18,6 +18,7 @@ mod receive;
 mod replies;
 mod request;
 mod requests;
+mod rounds;
 mod smoke;
 mod start;
 mod stress;

@@ -69,7 +69,7 @@ async fn a_fixed_rate_keeps_its_grid() {
     law(&lab).await;
 }
 
-/// Clause 9.3: `apply_repeatedly`: a fixed delay counts from the last tick and catches up no backlog.
+/// Clause 9.3: `apply_repeatedly`: a fixed delay counts from the end of the last tick's handler and catches up no backlog.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_delay_counts_from_the_last_tick() {
     let plan = Plan::default();
@@ -154,7 +154,8 @@ async fn no_tick_reaches_a_later_incarnation() {
     law(&lab).await;
 }
 
-/// Clause 9.2, failure mode 24: timers fire under a flood of messages, and an order is heard.
+/// Clause 9.2, failure mode 24: timers fire again and again under a flood of messages, and an order is heard. (Within how
+/// many messages: `rounds`.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timers_fire_under_a_flood() {
     let lab = start::<Lab>(Plan::default()).await.unwrap();
