@@ -104,7 +104,7 @@ impl Tree {
         let mut supervisor = Supervisor::new(strategy)
             .name(format!("s{number}"))
             .with_intensity(limit.map_or(Intensity::UNLIMITED, |(max, period)| Intensity::new(max, period)))
-            .backoff(backoff(dice))
+            .backoff(backoff(dice, limit))
             .auto_shutdown(auto_shutdown)
             .keep_children(keeps)
             .seed(dice.u64(..));
@@ -238,10 +238,14 @@ fn limit(dice: &mut fastrand::Rng) -> (u32, Duration) {
     (dice.u32(0..6), Duration::from_millis(dice.u64(1..8000)))
 }
 
-fn backoff(dice: &mut fastrand::Rng) -> Backoff {
+/// One beside which this limit can be reached.
+fn backoff(dice: &mut fastrand::Rng, limit: Option<(u32, Duration)>) -> Backoff {
     if dice.bool() {
         return Backoff::NONE;
     }
-    let (min, max) = (dice.u64(1..100), dice.u64(100..4000));
-    Backoff::new(Duration::from_millis(min), Duration::from_millis(max))
+    let [min, max] = [dice.u64(1..100), dice.u64(100..4000)].map(Duration::from_millis);
+    match limit {
+        Some((restarts, period)) if max * 12 / 10 * restarts >= period => Backoff::default(),
+        _ => Backoff::new(min, max),
+    }
 }

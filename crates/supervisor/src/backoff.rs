@@ -9,25 +9,42 @@ use std::time::Duration;
 /// up to the maximum. A child that has then been up for the reset time (half of minimum and maximum together, unless set)
 /// is healthy again.
 ///
-/// Default: 50 ms to 5 s, up to 20 % longer by chance, reset after 2.525 s. Source: Pekko `restartWithBackoff`. OTP has none.
+/// Default: from 50 ms, up to 20 % longer by chance. The maximum of the default follows from the limits that count the
+/// child's restarts ([`Intensity`](crate::Intensity)): it is at most 1 s, and so short that a child that fails again and again
+/// reaches each of them (`restarts × maximum × (1 + jitter) < period`), those of the supervisors further up included. (3 in
+/// 5 s: 1 s. 10 in 5 s: 416 ms.) Where there is no limit it is 1 s.
+///
+/// A back-off with a maximum of its own ([`Backoff::new`]) is taken as it is. Beside a limit that was set as well and that it
+/// is too slow for, it is refused ([`SpecError::CannotTrip`](crate::SpecError::CannotTrip)): to ride out an outage, take
+/// [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED).
+///
+/// Source: Pekko `restartWithBackoff`. OTP has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     min: Duration,
-    max: Duration,
+    /// `None`: as the limits allow.
+    max: Option<Duration>,
     jitter_percent: u32,
-    reset_after: Duration,
+    /// `None`: half of minimum and maximum together.
+    reset_after: Option<Duration>,
 }
+
+/// No pause of the default is longer, its jitter apart.
+const LONGEST: Duration = Duration::from_secs(1);
 
 impl Backoff {
     /// No pause, ever: what Erlang does. With [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED) a child whose `init` always fails
     /// keeps a worker busy.
-    pub const NONE: Self =
-        Self { min: Duration::ZERO, max: Duration::ZERO, jitter_percent: 0, reset_after: Duration::ZERO };
+    pub const NONE: Self = Self {
+        min: Duration::ZERO,
+        max: Some(Duration::ZERO),
+        jitter_percent: 0,
+        reset_after: Some(Duration::ZERO),
+    };
 
     /// From `min` to `max` (which is no less), 20 % jitter, reset after half of both together.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let max = max.max(min);
-        Self { min, max, jitter_percent: 20, reset_after: min.saturating_add(max) / 2 }
+        Self { min, max: Some(max.max(min)), jitter_percent: 20, reset_after: None }
     }
 
     /// How much longer, by chance, a pause may be, in per cent (default 20).
@@ -40,14 +57,36 @@ impl Backoff {
     /// How long a child must have been up for its next restart to be immediate.
     #[must_use]
     pub fn reset_after(mut self, up: Duration) -> Self {
-        self.reset_after = up;
+        self.reset_after = Some(up);
         self
+    }
+
+    /// The longest pause, jitter included, where a maximum was set.
+    pub(crate) fn longest(&self) -> Option<Duration> {
+        self.max.map(|max| max.saturating_add(self.jitter(max)))
+    }
+
+    /// The most that is added to such a pause.
+    fn jitter(&self, pause: Duration) -> Duration {
+        let nanos = pause.as_nanos() * u128::from(self.jitter_percent) / 100;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Minimum and maximum, where no pause, jitter included, may be as long as `bound`.
+    fn within(&self, bound: impl FnOnce() -> Option<Duration>) -> (Duration, Duration) {
+        let max = self.max.unwrap_or_else(|| {
+            let Some(bound) = bound() else { return LONGEST };
+            let most =
+                (bound.as_nanos() * 100).saturating_sub(1) / u128::from(100 + u64::from(self.jitter_percent));
+            u64::try_from(most).map_or(LONGEST, |nanos| LONGEST.min(Duration::from_nanos(nanos)))
+        });
+        (self.min.min(max), max)
     }
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self::new(Duration::from_millis(50), Duration::from_secs(5))
+        Self { min: Duration::from_millis(50), max: None, jitter_percent: 20, reset_after: None }
     }
 }
 
@@ -69,29 +108,35 @@ impl Pauses {
         self.up_since
     }
 
-    /// The pause before the restart that is due now.
+    /// The pause before the restart that is due now. `bound`: what it must stay below ([`Tempo::pause`](crate::tempo::Tempo::pause)),
+    /// where the back-off has no maximum of its own.
     pub(crate) fn next(
         &mut self,
         backoff: &Backoff,
+        bound: impl FnOnce() -> Option<Duration>,
         now: impl FnOnce() -> Instant,
         rng: &mut fastrand::Rng,
     ) -> Duration {
-        if backoff.max.is_zero() {
+        if backoff.max == Some(Duration::ZERO) {
             return Duration::ZERO;
         }
-        let now = now();
-        let healthy = |since| now.saturating_duration_since(since) >= backoff.reset_after;
-        if self.up_since.take().is_some_and(healthy) {
-            self.attempt = 0;
+        let up_since = self.up_since.take();
+        if self.attempt == 0 {
+            self.attempt = 1;
+            return Duration::ZERO;
         }
-        let attempt = self.attempt;
-        self.attempt = attempt.saturating_add(1);
-        let Some(doublings) = attempt.checked_sub(1) else { return Duration::ZERO };
-        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        let pause = backoff.min.saturating_mul(factor).min(backoff.max);
-        let longer = pause.as_nanos() * u128::from(backoff.jitter_percent) / 100;
-        let longer = rng.u64(0..=u64::try_from(longer).unwrap_or(u64::MAX));
-        pause.saturating_add(Duration::from_nanos(longer))
+        let (min, max) = backoff.within(bound);
+        let reset_after = backoff.reset_after.unwrap_or_else(|| min.saturating_add(max) / 2);
+        let now = now();
+        if up_since.is_some_and(|since| now.saturating_duration_since(since) >= reset_after) {
+            self.attempt = 1;
+            return Duration::ZERO;
+        }
+        let factor = 1_u32.checked_shl(self.attempt - 1).unwrap_or(u32::MAX);
+        self.attempt = self.attempt.saturating_add(1);
+        let pause = min.saturating_mul(factor).min(max);
+        let nanos = u64::try_from(backoff.jitter(pause).as_nanos()).unwrap_or(u64::MAX);
+        pause.saturating_add(Duration::from_nanos(rng.u64(0..=nanos)))
     }
 }
 
@@ -105,7 +150,7 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    /// Row G3: immediate first, then 50 ms to 5 s; immediate again after (min + max) / 2 of health.
+    /// Row G3, clause 21.7: immediate first, then 50 ms to 1 s; immediate again after (min + max) / 2 of health.
     #[test]
     fn pauses_double_up_to_the_maximum_and_health_resets_them() {
         let backoff = Backoff::default().jitter_percent(0);
@@ -114,14 +159,14 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..10 {
             pauses.started(clock.now());
-            seen.push(pauses.next(&backoff, || clock.advance(ms(1)), &mut rng));
+            seen.push(pauses.next(&backoff, || None, || clock.advance(ms(1)), &mut rng));
         }
-        assert_eq!(seen, [0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000].map(ms));
-        for (up, immediate) in [(2524, false), (2525, true)] {
+        assert_eq!(seen, [0, 50, 100, 200, 400, 800, 1000, 1000, 1000, 1000].map(ms));
+        for (up, immediate) in [(524, false), (525, true)] {
             let mut pauses = pauses.clone();
             pauses.started(clock.now());
             assert_eq!(
-                pauses.next(&backoff, || clock.advance(ms(up)), &mut rng).is_zero(),
+                pauses.next(&backoff, || None, || clock.advance(ms(up)), &mut rng).is_zero(),
                 immediate,
                 "{up}"
             );
@@ -134,8 +179,8 @@ mod tests {
         let backoff = Backoff::default();
         let (mut pauses, mut rng) = (Pauses::default(), fastrand::Rng::with_seed(1));
         let now = restante_core::clock::now();
-        assert_eq!(pauses.next(&backoff, || now, &mut rng), Duration::ZERO);
-        assert!(!pauses.next(&backoff, || now + Duration::from_secs(60), &mut rng).is_zero());
+        assert_eq!(pauses.next(&backoff, || None, || now, &mut rng), Duration::ZERO);
+        assert!(!pauses.next(&backoff, || None, || now + Duration::from_secs(60), &mut rng).is_zero());
     }
 
     proptest! {
@@ -149,7 +194,7 @@ mod tests {
             let now = restante_core::clock::now();
             let most = ms(max.max(min)) * (100 + jitter) / 100;
             for n in 0..crashes {
-                let pause = pauses.next(&backoff, || now, &mut rng);
+                let pause = pauses.next(&backoff, || None, || now, &mut rng);
                 prop_assert!(pause <= most, "{pause:?}");
                 prop_assert!(n == 0 || pause >= ms(min.min(max.max(min))));
             }

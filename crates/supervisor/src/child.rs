@@ -3,6 +3,7 @@
 
 use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
+use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::cycle::Member;
@@ -61,6 +62,10 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn audit(&self) -> Option<Ledger>;
     /// The supervisor that it is, if it is one.
     fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
+        None
+    }
+    /// Why it could never be started, whoever it belongs to.
+    fn unsound(&self) -> Option<SpecError> {
         None
     }
 }

@@ -82,7 +82,7 @@ pub struct ChildOptions {
     pub shutdown: Shutdown,
     /// Whether its end may end the supervisor (default: no). See [`AutoShutdown`](crate::AutoShutdown).
     pub significant: bool,
-    /// A limit of its own, beside the supervisor's (default: none).
+    /// A limit of its own, beside the supervisor's (default: none). A period of zero is refused.
     pub intensity: Option<Intensity>,
     /// A back-off of its own in place of the supervisor's (default: none).
     pub backoff: Option<Backoff>,

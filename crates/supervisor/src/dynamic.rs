@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// A supervisor to be that starts without children, which are started and stopped one by one later.
 ///
-/// Default: 3 restarts in 5 s, back-off from 50 ms to 5 s, no limit to the number of children, which are permanent and are
+/// Default: 3 restarts in 5 s, back-off from 50 ms to 1 s ([`Backoff`]), no limit to the number of children, which are permanent and are
 /// given 5 s to end.
 ///
 /// All of its children are stopped together: each is ordered to at once, and each limit that occurs among them is waited for
@@ -97,7 +97,7 @@ impl DynamicSupervisor {
     }
 
     /// At most `max` restarts in any `period`, of all children together (default: 3 in 5 s); with one more it gives up, and all
-    /// its children end with it.
+    /// its children end with it. A period of zero is refused.
     pub fn intensity(self, max: u32, period: Duration) -> Self {
         self.with(|s| s.intensity(max, period))
     }
@@ -139,9 +139,11 @@ impl DynamicSupervisor {
     }
 
     /// Makes the supervisor without starting it: it has an address, and can be the child of another.
-    #[expect(clippy::missing_panics_doc, reason = "it does not")]
+    ///
+    /// Settings or default options that make no sense are told of when it is to start, with the [`SpecError`](crate::SpecError) in the reason,
+    /// and by the supervisor that it is offered to.
     pub fn build(self) -> DynamicRef {
-        let supervisor = self.supervisor.build().expect("there is no specification that could be refused");
+        let supervisor = self.supervisor.make_empty(&self.defaults);
         DynamicRef { supervisor, defaults: Arc::new(self.defaults) }
     }
 
@@ -156,7 +158,8 @@ impl DynamicSupervisor {
     /// holds its reference.
     ///
     /// # Errors
-    /// [`StartError::NoRuntime`].
+    /// [`StartError::NoRuntime`]; [`StartError::Failed`] where a setting or a default option makes no sense: a
+    /// [`SpecError`](crate::SpecError) lies in the reason.
     ///
     /// # Cancel safety
     /// Dropping the future before it is up stops it.

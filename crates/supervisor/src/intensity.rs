@@ -9,6 +9,8 @@ use std::time::Duration;
 /// The window slides, on the clock that tests can pause: at each attempt those made within the last period count, one that is
 /// exactly a period old included. Every attempt counts, one whose `init` fails as well.
 ///
+/// A period of zero is refused wherever a limit is given: nothing would ever count.
+///
 /// A [task](crate::task) that starts again has one by itself: with one more it is done, and nobody gives up with it.
 ///
 /// Default: 3 in 5 s. Source: OTP `supervisor`, restart intensity (there 1 in 5 s, in whole seconds).
@@ -20,12 +22,18 @@ pub struct Intensity {
 }
 
 impl Intensity {
-    /// Restarts without end. (With a back-off, which is on unless turned off, that need not be a hot loop.)
+    /// Restarts without end, as it takes to ride out an outage. (With a back-off, which is on unless turned off, that need not
+    /// be a hot loop: see [`Backoff`](crate::Backoff).)
     pub const UNLIMITED: Self = Self { max: None, period: Duration::ZERO };
 
-    /// At most `max` restarts in any `period`. Zero: the first crash is one too many.
+    /// At most `max` restarts in any `period`, which is more than zero. No restarts: the first crash is one too many.
     pub const fn new(max: u32, period: Duration) -> Self {
         Self { max: Some(max), period }
+    }
+
+    /// Whether it would never count anything.
+    pub(crate) fn is_void(self) -> bool {
+        self.max.is_some() && self.period.is_zero()
     }
 }
 

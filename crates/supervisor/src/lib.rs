@@ -37,6 +37,7 @@ mod shutdown;
 mod shuttle_tests;
 mod strategy;
 mod supervisor;
+mod tempo;
 mod tree;
 mod waits;
 

@@ -20,7 +20,7 @@ use crate::dynamic::{DynamicRef, DynamicSupervisor};
 use crate::intensity::Intensity;
 use crate::route::partition_of;
 use crate::rows::Rows;
-use crate::supervisor::{ChildError, StartChildError, Supervisor, SupervisorRef};
+use crate::supervisor::{ChildError, SpecError, StartChildError, Supervisor, SupervisorRef};
 use futures::future::join_all;
 use restante_core::SettingsError;
 use restante_genserver::cycle::{Ends, Path, is_in_handler};
@@ -59,7 +59,8 @@ type Make<R> = Box<dyn Fn(usize) -> Result<(R, ChildSpec), SettingsError> + Send
 
 /// A supervisor to be, of several partitions of the same kind, among which keys are distributed.
 ///
-/// Default: as many partitions as threads can run at once; 3 restarts in 5 s, back-off from 50 ms to 5 s. A partition that
+/// Default: as many partitions as threads can run at once; 3 restarts in 5 s, back-off from 50 ms to 1 s
+/// ([`Backoff`]). A partition that
 /// crashes is restarted by itself, over its mailbox; the others do not notice.
 ///
 /// Source: Elixir `PartitionSupervisor`. Differs: it can grow beyond what it started with; a partition that is switched off
@@ -166,7 +167,8 @@ impl<P: Partition> PartitionSupervisor<P> {
         self.with(|s| s.name(name))
     }
 
-    /// At most `max` restarts in any `period`, of all partitions together (default: 3 in 5 s).
+    /// At most `max` restarts in any `period`, of all partitions together (default: 3 in 5 s). A period of zero is
+    /// refused.
     pub fn intensity(self, max: u32, period: Duration) -> Self {
         self.with(|s| s.intensity(max, period))
     }
@@ -194,8 +196,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// Makes the supervisor and its partitions without starting them: they can be sent to, and it can be the child of another.
     ///
     /// # Errors
-    /// [`PartitionError::NoPartitions`], [`PartitionError::Settings`].
-    #[expect(clippy::missing_panics_doc, reason = "it does not")]
+    /// [`PartitionError::NoPartitions`], [`PartitionError::Settings`], [`PartitionError::Spec`].
     pub fn build(self) -> Result<PartitionRef<P>, PartitionError> {
         let partitions =
             self.partitions.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
@@ -210,7 +211,7 @@ impl<P: Partition> PartitionSupervisor<P> {
             table.put(partition, made);
             supervisor = supervisor.child(ended_by(spec, self.shutdown));
         }
-        let supervisor = supervisor.build().expect("ids are numbers, and nothing is significant");
+        let supervisor = supervisor.build()?;
         let on = AtomicUsize::new(partitions);
         let made = tokio::sync::Mutex::new(Made { count: partitions, unfinished: false });
         let shared = Shared { supervisor, table, on, make: self.make, shutdown: self.shutdown, made };
@@ -273,6 +274,9 @@ pub enum PartitionError {
         #[source]
         error: SettingsError,
     },
+    /// A limit or a back-off makes no sense. Nothing was started.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// The supervisor did not start; those partitions that had, have been stopped again.
     #[error("the partitions did not start: {0}")]
     Start(#[from] StartError),
@@ -295,6 +299,15 @@ pub enum ResizeError {
         /// Why.
         #[source]
         error: StartError,
+    },
+    /// A partition makes no sense: a dynamic supervisor with settings that do not. There are as many as before.
+    #[error("partition {partition} makes no sense: {error}")]
+    Spec {
+        /// Which.
+        partition: usize,
+        /// Why.
+        #[source]
+        error: SpecError,
     },
     /// A partition did not end, not even killed. (There are as many as there should be, when there were to be fewer.)
     #[error("partition {partition} does not end")]
@@ -449,7 +462,8 @@ impl<R> Shared<R> {
         match self.supervisor.start_child(ended_by(spec, self.shutdown)).await {
             Ok(_) => {}
             Err(StartChildError::Start(error)) => return Err(failed(error)),
-            // (Its id is new, its options are sound, its mailbox is nobody else's, and there is no limit.)
+            Err(StartChildError::Spec(error)) => return Err(ResizeError::Spec { partition, error }),
+            // (Its id is new, its mailbox is nobody else's, and there is no limit.)
             Err(_) => return Err(ResizeError::Down),
         }
         self.table.put(partition, reference);

@@ -10,7 +10,7 @@ use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
-use crate::supervisor::{SpecError, SupervisorRef, check_options};
+use crate::supervisor::{SpecError, SupervisorRef, check_options, check_settings};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -99,6 +99,7 @@ impl Reconfigure {
         Settings {
             strategy: self.strategy.unwrap_or(old.strategy),
             intensity: self.intensity.unwrap_or(old.intensity),
+            limit_given: old.limit_given || self.intensity.is_some(),
             backoff: self.backoff.unwrap_or(old.backoff),
             auto_shutdown: self.auto_shutdown.unwrap_or(old.auto_shutdown),
             max_children: self.max_children.unwrap_or(old.max_children),
@@ -181,6 +182,9 @@ impl SupervisorRef {
     pub fn reconfigure(&self, mut change: Reconfigure) -> Result<(), ReconfigureError> {
         let branch = &self.branch;
         let added = std::mem::take(&mut change.added);
+        if let Some(error) = added.iter().find_map(|spec| spec.child.unsound()) {
+            return Err(error.into());
+        }
         if let Some(taken) = added.iter().find(|spec| !spec.child.is_free()) {
             return Err(SpecError::Supervised(taken.id.clone()).into());
         }
@@ -203,11 +207,13 @@ impl SupervisorRef {
                     let settings = change.settings(&rules.settings);
                     rules.may_become(&settings, &changed, &newcomers)?;
                     rules.become_so(settings, changed, newcomers);
-                    return Ok(());
+                    break;
                 }
             }
             changed = changed_options(branch, &change.changes)?;
         }
+        branch.pass_tempo();
+        Ok(())
     }
 }
 
@@ -277,6 +283,7 @@ impl Rules<Arc<dyn Child>> {
         changed: &BTreeMap<u64, Changed>,
         newcomers: &[Newcomer],
     ) -> Result<(), ReconfigureError> {
+        check_settings(settings)?;
         let (when, dynamic) = (settings.auto_shutdown, settings.dynamic);
         let stays_dynamic =
             settings.strategy == Strategy::OneForOne && when == AutoShutdown::Never && newcomers.is_empty();
@@ -292,14 +299,16 @@ impl Rules<Arc<dyn Child>> {
             if self.key_of(id.as_str()).is_some() || !ids.insert(id) {
                 return Err(SpecError::DuplicateId(id.clone()).into());
             }
-            check_options(id, options, when, dynamic)?;
+            check_options(id, options, settings)?;
         }
         for Changed { key, after, .. } in changed.values() {
-            check_options(&self.id_of(*key), after, when, dynamic)?;
+            check_options(&self.id_of(*key), after, settings)?;
         }
-        if when != self.settings.auto_shutdown {
+        let old = &self.settings;
+        if when != old.auto_shutdown || settings.intensity != old.intensity || settings.backoff != old.backoff
+        {
             for (key, entry) in self.children.iter().filter(|(key, _)| !changed.contains_key(key)) {
-                check_options(&self.id_of(*key), &entry.options, when, dynamic)?;
+                check_options(&self.id_of(*key), &entry.options, settings)?;
             }
         }
         Ok(())
@@ -307,7 +316,7 @@ impl Rules<Arc<dyn Child>> {
 
     /// Makes what has been looked at.
     fn become_so(&mut self, settings: Settings, changed: BTreeMap<u64, Changed>, newcomers: Vec<Newcomer>) {
-        self.settings = settings;
+        self.change_settings(settings);
         for (key, Changed { after, .. }) in changed {
             if let Some(entry) = self.children.get_mut(&key) {
                 entry.options = Arc::new(after);

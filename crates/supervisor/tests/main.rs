@@ -7,6 +7,7 @@ mod crash_report;
 mod dynamic;
 mod escalation;
 mod groups;
+mod limits;
 mod own_threads;
 mod partition;
 mod reasons;

@@ -5,6 +5,7 @@ use super::Branch;
 use crate::child::{Child, Post};
 use crate::child_spec::ChildKind;
 use crate::rules::Life;
+use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::{ExitReason, Ledger, Stats};
 use restante_genserver::StartError;
@@ -117,6 +118,10 @@ impl Child for Branch {
 
     fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
         Some(self)
+    }
+
+    fn unsound(&self) -> Option<SpecError> {
+        self.unsound.clone()
     }
 }
 

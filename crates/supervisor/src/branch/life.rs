@@ -40,6 +40,9 @@ impl Branch {
         waiting: Option<oneshot::Sender<Result<(), StartError>>>,
         sure: bool,
     ) -> Result<u32, StartError> {
+        if let Some(error) = &self.unsound {
+            return Err(StartError::Failed(ExitReason::Error(Arc::new(error.clone()))));
+        }
         let rt = Runtime::current();
         let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
         let (next, rt) = {
@@ -54,6 +57,7 @@ impl Branch {
         {
             return Err(StartError::Supervised);
         }
+        self.hear_of_tempo();
         let (tell, told) = oneshot::channel();
         let mut desk = self.desk();
         desk.can_begin()?;

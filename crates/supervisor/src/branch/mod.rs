@@ -10,6 +10,7 @@
 //! | `children` | What its children tell it, and what it does about that at once. |
 //! | `life` | Its own life: it begins, is up, is told to end, is down; who waits for that. |
 //! | `as_child` | What it is to the supervisor above. |
+//! | `tempo` | What those above leave it to give up in, and what it leaves to those below. |
 //! | `crash_report` | What is said of an end, and of whom. |
 //!
 //! What deliberately does not live here: decisions ([`crate::rules`]), and anything that waits.
@@ -18,11 +19,13 @@ mod as_child;
 mod children;
 mod crash_report;
 mod life;
+mod tempo;
 
 use crate::child::{Child, Post};
 use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{Life, Rules, Settings};
 use crate::shutdown::ShutdownReport;
+use crate::supervisor::SpecError;
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason, Ledger, drop_quietly};
 use restante_genserver::StartError;
@@ -46,6 +49,8 @@ pub(crate) struct Branch {
     /// Rung when the performer may have to do something else, and when the last child is down.
     pub(crate) bell: Notify,
     post: OnceLock<Post>,
+    /// Why it must not start.
+    pub(crate) unsound: Option<SpecError>,
 }
 
 /// What lies under the lock.
@@ -142,7 +147,13 @@ impl Desk {
 }
 
 impl Branch {
-    pub(crate) fn new(name: Option<Arc<str>>, settings: Settings, seed: u64, grace: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        name: Option<Arc<str>>,
+        settings: Settings,
+        seed: u64,
+        grace: Duration,
+        unsound: Option<SpecError>,
+    ) -> Arc<Self> {
         // (A name, and nothing that others are ordered by: a plain counter of the standard library, under any test.)
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
@@ -173,6 +184,7 @@ impl Branch {
             }),
             bell: Notify::new(),
             post: OnceLock::new(),
+            unsound,
         })
     }
 

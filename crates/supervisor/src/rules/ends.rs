@@ -8,6 +8,7 @@ use super::{Life, Rules};
 use crate::child_spec::{ChildId, Shutdown};
 use crate::restart::{Fate, Restart, fate};
 use crate::strategy::{AutoShutdown, Strategy};
+use crate::tempo::Tempo;
 use restante_core::ExitReason;
 use restante_core::clock::Instant;
 use restante_genserver::keeper::End;
@@ -257,7 +258,8 @@ impl<C: Clone> Rules<C> {
     /// An attempt to restart a child: how long to wait before it, or that it is one too many. The clock, which is no small
     /// part of a restart, is read where a limit or a pause depends on it.
     pub(super) fn attempt(&mut self, key: u64, now: impl Fn() -> Instant) -> Attempt {
-        let Some(Entry { options, rare, .. }) = self.children.get_mut(&key) else {
+        let above = self.above;
+        let Some(Entry { options, rare, supervisor, .. }) = self.children.get_mut(&key) else {
             return Ok(Duration::ZERO);
         };
         self.restarts += 1;
@@ -273,7 +275,8 @@ impl<C: Clone> Rules<C> {
             return Err(RestartLimit { child: self.id_of(key), count, window });
         }
         let backoff = options.backoff.unwrap_or(self.settings.backoff);
-        Ok(rare.pauses.next(&backoff, now, &mut self.rng))
+        let bound = || Tempo::new(intensity, options.intensity, above).pause(*supervisor);
+        Ok(rare.pauses.next(&backoff, bound, now, &mut self.rng))
     }
 
     /// Whether the end of a significant child is the supervisor's as well.

@@ -22,6 +22,7 @@
 //! | `ends` | A child has ended: what becomes of it, and of the whole. |
 //! | `groups` | A group falls, and is due again. |
 //! | `stops` | Somebody stops a child, or the whole. |
+//! | `tempo` | Which limits count a child's restarts, those further up included. |
 //!
 //! What deliberately does not live here: clocks, tasks, locks, and anything that is called on a child. (The table does not
 //! know what a child is: `C`.)
@@ -32,6 +33,7 @@ mod groups;
 mod starts;
 mod stops;
 mod table;
+mod tempo;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
@@ -49,12 +51,15 @@ use crate::strategy::{AutoShutdown, Strategy};
 use restante_core::ExitReason;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a supervisor is told about itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: Intensity,
+    /// The limit was set, and is not the default.
+    pub(crate) limit_given: bool,
     pub(crate) backoff: Backoff,
     pub(crate) auto_shutdown: AutoShutdown,
     /// Children come and go: no order among them, and they go together.
@@ -92,6 +97,10 @@ pub(crate) struct Rules<C> {
     pub(crate) group: Option<Group>,
     /// The performer is stopping this group.
     pub(crate) falling: Option<Group>,
+    /// What the supervisor may take to give up, for those above to be able to (see [`crate::tempo`]).
+    above: Option<Duration>,
+    /// Counts what was changed of that or of the settings.
+    changes: u64,
     window: Window,
     rng: fastrand::Rng,
     pub(crate) restarts: u64,

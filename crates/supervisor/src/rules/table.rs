@@ -31,6 +31,8 @@ impl<C: Clone> Rules<C> {
             life: Life::Down,
             group: None,
             falling: None,
+            above: None,
+            changes: 0,
             window: Window::default(),
             rng: fastrand::Rng::with_seed(seed),
             restarts: 0,

@@ -40,6 +40,7 @@ fn table(strategy: Strategy, intensity: Intensity) -> Table {
     let settings = Settings {
         strategy,
         intensity,
+        limit_given: true,
         backoff: Backoff::NONE,
         auto_shutdown: AutoShutdown::AllSignificant,
         dynamic: false,

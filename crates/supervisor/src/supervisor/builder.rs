@@ -1,14 +1,14 @@
 //! What one writes to have a supervisor: its settings, and the children that it starts with. What these mean is told by
 //! their own types.
 
-use super::{SpecError, SupervisorRef, TreeError};
+use super::{SpecError, SupervisorRef, TreeError, check, check_options, check_settings};
 use crate::backoff::Backoff;
 use crate::branch::Branch;
 use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
-use crate::restart::Restart;
 use crate::rules::{AddError, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
+use crate::tempo::can_trip;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A supervisor to be: its settings, and the children that it starts with.
 ///
-/// Default: one for one, 3 restarts in 5 s, back-off from 50 ms to 5 s, no automatic shutdown.
+/// Default: one for one, 3 restarts in 5 s, back-off from 50 ms to 1 s ([`Backoff`]), no automatic shutdown.
 ///
 /// Source: OTP `supervisor`. Differs: mailboxes stay over restarts; there is a back-off; times are in milliseconds.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ impl Supervisor {
         let settings = Settings {
             strategy,
             intensity: Intensity::default(),
+            limit_given: false,
             backoff: Backoff::default(),
             auto_shutdown: AutoShutdown::Never,
             dynamic: false,
@@ -79,7 +80,7 @@ impl Supervisor {
         self
     }
 
-    /// At most `max` restarts in any `period` (default: 3 in 5 s); with one more it gives up.
+    /// At most `max` restarts in any `period` (default: 3 in 5 s); with one more it gives up. A period of zero is refused.
     pub fn intensity(self, max: u32, period: Duration) -> Self {
         self.with_intensity(Intensity::new(max, period))
     }
@@ -87,10 +88,12 @@ impl Supervisor {
     /// The same as a value, [`Intensity::UNLIMITED`] among them.
     pub fn with_intensity(mut self, intensity: Intensity) -> Self {
         self.settings.intensity = intensity;
+        self.settings.limit_given = true;
         self
     }
 
-    /// The pause before a restart (default: see [`Backoff`]).
+    /// The pause before a restart (default: see [`Backoff`]). Beside a limit that was set and that it is too slow for, it is
+    /// refused; beside the default limit, it is taken as it is.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
         self
@@ -132,11 +135,11 @@ impl Supervisor {
     /// # Errors
     /// [`SpecError`].
     pub fn build(self) -> Result<SupervisorRef, SpecError> {
-        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        let when = self.settings.auto_shutdown;
-        let branch = Branch::new(self.name, self.settings, seed, self.grace);
-        for spec in self.children {
-            check(&spec, when, false)?;
+        check_settings(&self.settings)?;
+        let settings = self.settings.clone();
+        let (children, branch) = self.make(None);
+        for spec in children {
+            check(&spec, &settings)?;
             let id = spec.id.clone();
             branch.add(spec, false).map_err(|e| match e {
                 AddError::Taken { .. } => SpecError::DuplicateId(id),
@@ -144,6 +147,30 @@ impl Supervisor {
             })?;
         }
         Ok(SupervisorRef { branch })
+    }
+
+    /// The supervisor, and the children that it is to have. `unsound`: why it must not start.
+    fn make(self, unsound: Option<SpecError>) -> (Vec<ChildSpec>, Arc<Branch>) {
+        let Settings { intensity, limit_given, backoff, .. } = self.settings;
+        if !limit_given && !can_trip(intensity, backoff) {
+            let (supervisor, pause) = (self.name.as_deref().unwrap_or_default(), backoff.longest());
+            tracing::warn!(
+                supervisor,
+                ?pause,
+                "with such pauses the default limit of restarts is never exceeded"
+            );
+        }
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        let branch = Branch::new(self.name, self.settings, seed, self.grace, unsound);
+        (self.children, branch)
+    }
+
+    /// Makes a supervisor without children. One that makes no sense is made as well, and does not start.
+    pub(crate) fn make_empty(self, defaults: &ChildOptions) -> SupervisorRef {
+        let settings = &self.settings;
+        let unsound = check_settings(settings)
+            .and_then(|()| check_options(&ChildId::from("default"), defaults, settings));
+        SupervisorRef { branch: self.make(unsound.err()).1 }
     }
 
     /// Makes the supervisor a child to be.
@@ -168,24 +195,4 @@ impl Supervisor {
         supervisor.start().await?;
         Ok(supervisor)
     }
-}
-
-/// Whether a child makes sense under such a supervisor.
-pub(crate) fn check(spec: &ChildSpec, when: AutoShutdown, dynamic: bool) -> Result<(), SpecError> {
-    check_options(&spec.id, &spec.options, when, dynamic)
-}
-
-pub(crate) fn check_options(
-    id: &ChildId,
-    options: &ChildOptions,
-    when: AutoShutdown,
-    dynamic: bool,
-) -> Result<(), SpecError> {
-    if options.significant && options.restart == Restart::Permanent {
-        return Err(SpecError::SignificantPermanent(id.clone()));
-    }
-    if options.significant && (when == AutoShutdown::Never || dynamic) {
-        return Err(SpecError::SignificantNever(id.clone()));
-    }
-    Ok(())
 }

@@ -37,11 +37,9 @@ impl SupervisorRef {
 
     pub(crate) async fn insert_and_start(&self, spec: ChildSpec) -> Result<(u64, Started), StartChildError> {
         let branch = &self.branch;
-        let (when, dynamic, max) = {
-            let settings = &branch.desk().rules.settings;
-            (settings.auto_shutdown, settings.dynamic, settings.max_children)
-        };
-        check(&spec, when, dynamic)?;
+        let settings = branch.desk().rules.settings.clone();
+        let (dynamic, max) = (settings.dynamic, settings.max_children);
+        check(&spec, &settings)?;
         let id = spec.id.clone();
         if !dynamic {
             branch.forget_closed(id.as_str());

@@ -4,6 +4,7 @@
 use crate::child_spec::ChildId;
 use restante_genserver::StartError;
 use restante_genserver::cycle::Path;
+use std::time::Duration;
 
 /// A specification that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,34 @@ pub enum SpecError {
     /// The mailbox, or the supervisor, has a supervisor already.
     #[error("child {0} has a supervisor already")]
     Supervised(ChildId),
+    /// The period of a limit of restarts is zero: nothing would ever count. Without a limit:
+    /// [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED).
+    #[error("the limit of restarts of {} has a period of zero", whose(.child.as_ref()))]
+    ZeroPeriod {
+        /// The child whose own limit it is; `None`: the supervisor's.
+        child: Option<ChildId>,
+    },
+    /// A child that fails at once, again and again, would never reach this limit, so long are the pauses of its back-off, which
+    /// was set as well. Shorter pauses do, and a back-off without a maximum ([`Backoff::default`](crate::Backoff::default)); to
+    /// go on for ever, take [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED).
+    #[error(
+        "{max} restarts in {period:?}, the limit of {}, cannot be exceeded with pauses of up to {pause:?}",
+        whose(.child.as_ref())
+    )]
+    CannotTrip {
+        /// The child whose own limit or back-off it is; `None`: both are the supervisor's.
+        child: Option<ChildId>,
+        /// The limit.
+        max: u32,
+        /// Its period.
+        period: Duration,
+        /// The longest pause, jitter included.
+        pause: Duration,
+    },
+}
+
+fn whose(child: Option<&ChildId>) -> String {
+    child.map_or_else(|| "the supervisor".to_owned(), |id| format!("child {id}"))
 }
 
 /// Why a tree did not start.

@@ -7,6 +7,7 @@
 //! | `children` | What can be done to single children by hand. |
 //! | `info` | What there is to see of children. |
 //! | `error` | What can be wrong with any of these. |
+//! | `sound` | Whether settings and specifications make sense. |
 //!
 //! What deliberately does not live here: how a supervisor works ([`crate::branch`]), the tree as a whole ([`crate::tree`]),
 //! changes while it runs ([`crate::reconfigure`]).
@@ -16,11 +17,12 @@ mod children;
 mod error;
 mod info;
 mod reference;
+mod sound;
 
 pub use builder::Supervisor;
-pub(crate) use builder::{check, check_options};
 pub use children::Started;
 pub use error::{ChildError, SpecError, StartChildError, TreeError};
 pub(crate) use info::child_state;
 pub use info::{ChildCounts, ChildInfo, ChildState};
 pub use reference::SupervisorRef;
+pub(crate) use sound::{check, check_options, check_settings};

@@ -28,6 +28,9 @@ pub enum TaskStartError {
         /// How many there may be.
         max: usize,
     },
+    /// The period of its limit of restarts is zero: nothing would ever count.
+    #[error("the limit of restarts has a period of zero")]
+    ZeroPeriod,
     /// The supervisor has been shut down.
     #[error("the task supervisor takes no more tasks")]
     Closed,
@@ -133,7 +136,7 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// How often it may start again within how long: 3 in 5 s unless set. Only [`TaskBuilder::start_child_with`] asks.
+    /// How often it may start again within how long, which is more than zero: 3 in 5 s unless set. Only [`TaskBuilder::start_child_with`] asks.
     pub fn intensity(mut self, max: u32, period: Duration) -> Self {
         self.intensity = Intensity::new(max, period);
         self
@@ -196,6 +199,9 @@ impl TaskBuilder<'_> {
         M: FnMut() -> F + Send + 'static,
         F: Future<Output = Result<(), ExitReason>> + Send + 'static,
     {
+        if self.intensity.is_void() {
+            return Err(TaskStartError::ZeroPeriod);
+        }
         // What runs is the loop around them: it has a name that says nothing.
         self.name.get_or_insert(Cow::Borrowed(std::any::type_name::<F>()));
         let intensity = self.intensity;

@@ -160,6 +160,18 @@ async fn a_child_that_fails_at_once_does_not_do_so_for_ever() {
     assert_eq!(starts.load(Ordering::Relaxed), 8);
 }
 
+/// Clause 21.24: a limit that would never count anything is refused, and nothing is started.
+#[tokio::test]
+async fn a_period_of_zero_is_refused() {
+    let tasks = TaskSupervisor::new();
+    for max in [0, 1, u32::MAX] {
+        let task = tasks.task().intensity(max, Duration::ZERO);
+        let refused = task.start_child_with(Restart::Permanent, || async { exited::<()>("oops") });
+        assert_eq!(refused, Err(TaskStartError::ZeroPeriod));
+    }
+    assert_eq!(tasks.count(), 0);
+}
+
 /// Elixir Task.Supervisor: `terminate_child/2`. Clause 20.14.
 #[tokio::test]
 async fn a_child_may_be_ended() {

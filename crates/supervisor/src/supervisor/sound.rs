@@ -1,0 +1,66 @@
+//! Whether settings and specifications make sense, each by itself and together. Asked wherever either of them comes in.
+
+use super::SpecError;
+use crate::backoff::Backoff;
+use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
+use crate::intensity::Intensity;
+use crate::restart::Restart;
+use crate::rules::Settings;
+use crate::strategy::AutoShutdown;
+use crate::tempo::can_trip;
+
+/// Whether a supervisor can be like this.
+pub(crate) fn check_settings(settings: &Settings) -> Result<(), SpecError> {
+    check_limit(settings.intensity, None)?;
+    if settings.limit_given {
+        check_pair(settings.intensity, settings.backoff, None)?;
+    }
+    Ok(())
+}
+
+/// Whether a child makes sense under such a supervisor.
+pub(crate) fn check(spec: &ChildSpec, settings: &Settings) -> Result<(), SpecError> {
+    match spec.child.unsound() {
+        Some(error) => Err(error),
+        None => check_options(&spec.id, &spec.options, settings),
+    }
+}
+
+/// Whether a child with these options does.
+pub(crate) fn check_options(
+    id: &ChildId,
+    options: &ChildOptions,
+    settings: &Settings,
+) -> Result<(), SpecError> {
+    if options.significant && options.restart == Restart::Permanent {
+        return Err(SpecError::SignificantPermanent(id.clone()));
+    }
+    if options.significant && (settings.auto_shutdown == AutoShutdown::Never || settings.dynamic) {
+        return Err(SpecError::SignificantNever(id.clone()));
+    }
+    let backoff = options.backoff.unwrap_or(settings.backoff);
+    if let Some(own) = options.intensity {
+        check_limit(own, Some(id))?;
+        check_pair(own, backoff, Some(id))?;
+    }
+    if settings.limit_given && options.backoff.is_some() {
+        check_pair(settings.intensity, backoff, Some(id))?;
+    }
+    Ok(())
+}
+
+/// A limit has a period in which it counts.
+fn check_limit(limit: Intensity, child: Option<&ChildId>) -> Result<(), SpecError> {
+    if limit.is_void() { Err(SpecError::ZeroPeriod { child: child.cloned() }) } else { Ok(()) }
+}
+
+/// A limit and a back-off that were both set go together.
+fn check_pair(limit: Intensity, backoff: Backoff, child: Option<&ChildId>) -> Result<(), SpecError> {
+    match (limit.max, backoff.longest()) {
+        (Some(max), Some(pause)) if !can_trip(limit, backoff) => {
+            let (child, period) = (child.cloned(), limit.period);
+            Err(SpecError::CannotTrip { child, max, period, pause })
+        }
+        _ => Ok(()),
+    }
+}
