@@ -310,7 +310,9 @@ impl<M: Send + 'static, X: Runner<M>> std::task::Wake for MailCell<M, X> {
     }
 }
 
-impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
+#[expect(unsafe_code, reason = "permits rely on the gate")]
+// SAFETY: the gate is a field, which nothing here replaces or lends but as a gate.
+unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
     type Locked = Shared<M>;
     type Running = Own<M>;
     fn gate(&self) -> &Gate<Shared<M>, Own<M>> {
@@ -1348,22 +1350,41 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Gives RUN up; `kept` as for [`Gate::leave`]. Senders who wait get what room there is first.
+    ///
+    /// # Safety
+    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
+    #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[inline(always)]
-    pub fn leave(self: &Arc<Self>, kept: u32) {
-        match self.gate.leave(kept, false) {
+    pub unsafe fn leave(self: &Arc<Self>, kept: u32) {
+        // SAFETY: the caller's.
+        match unsafe { self.gate.leave(kept, false) } {
             word::Left::Asleep => {}
             word::Left::Owes => self.schedule(),
-            word::Left::SendersWait => self.leave_slow(kept),
+            // SAFETY: the caller's; RUN has not been given up yet.
+            word::Left::SendersWait => unsafe { self.leave_slow(kept) },
         }
     }
 
+    /// # Safety
+    /// As [`MailCell::leave`].
+    #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[cold]
     #[inline(never)]
-    fn leave_slow(self: &Arc<Self>, kept: u32) {
+    unsafe fn leave_slow(self: &Arc<Self>, kept: u32) {
         self.give_back();
-        if self.gate.leave(kept, true) == word::Left::Owes {
+        // SAFETY: the caller's.
+        if unsafe { self.gate.leave(kept, true) } == word::Left::Owes {
             self.schedule();
         }
+    }
+
+    /// Gives RUN up by its value, as [`MailCell::leave`] does.
+    #[expect(unsafe_code, reason = "the value is RUN")]
+    pub fn leave_by(permit: Permit<Self>, kept: u32) {
+        let cell = Arc::clone(permit.cell());
+        permit.give_up();
+        // SAFETY: RUN was the value's, which nothing is lent from any more.
+        unsafe { cell.leave(kept) };
     }
 
     /// How many messages were handled to their end so far.
@@ -1790,15 +1811,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn clear_out(self: &Arc<Self>, reason: &ExitReason) -> u64 {
         let Some(mut permit) = Permit::enter_quietly(self) else { return 0 };
         if self.is_leased() {
-            permit.give_up();
-            self.leave_quietly();
+            Self::leave_quietly_by(permit);
             return 0;
         }
         let (_, own) = permit.split();
         let left = self.bury_all(own, reason);
-        permit.give_up();
         self.end_turn();
-        self.leave_quietly();
+        Self::leave_quietly_by(permit);
         left
     }
 
@@ -2021,8 +2040,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut permit = Permit::enter_quietly(self)?;
         let (_, own) = permit.split();
         let ledger = self.audit_as_reader(own);
-        permit.give_up();
-        self.leave_quietly();
+        Self::leave_quietly_by(permit);
         Some(ledger)
     }
 
@@ -2049,19 +2067,30 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
         }
         let Some(permit) = permit else { return false };
-        permit.give_up();
-        self.leave_quietly();
+        Self::leave_quietly_by(permit);
         true
     }
 
     /// Gives RUN up after a mere look, and does what others could not do meanwhile: wakes, or settles a mailbox that was
     /// closed under the look.
-    pub fn leave_quietly(self: &Arc<Self>) {
-        if self.gate.leave_quietly() {
-            let parked = self.gate.lock().take_parked();
-            self.wake(parked);
+    ///
+    /// # Safety
+    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
+    #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
+    pub unsafe fn leave_quietly(self: &Arc<Self>) {
+        // SAFETY: the caller's.
+        let permit = unsafe { Permit::assume(self) };
+        Self::leave_quietly_by(permit);
+    }
+
+    /// Gives RUN up by its value, as [`MailCell::leave_quietly`] does.
+    pub fn leave_quietly_by(permit: Permit<Self>) {
+        let cell = Arc::clone(permit.cell());
+        if permit.leave_quietly() {
+            let parked = cell.gate.lock().take_parked();
+            cell.wake(parked);
         }
-        self.settle_if_closed();
+        cell.settle_if_closed();
     }
 
     /// Settles a mailbox that was closed while RUN was taken for a look.

@@ -66,8 +66,7 @@ fn polls(cell: &Cell) -> usize {
 fn poll(cell: &Cell, got: &mut Vec<u32>) -> bool {
     let Some(mut permit) = Permit::enter(cell) else { return false };
     take_all(&mut permit, got);
-    permit.give_up();
-    cell.leave(0);
+    MailCell::leave_by(permit, 0);
     true
 }
 
@@ -230,15 +229,14 @@ fn loom_task_and_caller_and_push() {
         let sender = thread::spawn(move || c.push(1).expect("room"));
         let c = Arc::clone(&cell);
         let caller = thread::spawn(move || {
-            let entered = c.gate().enter_idle();
-            if entered {
-                c.came_inline();
-                c.handled();
-                c.leave(0);
-            } else {
+            let Some(permit) = Permit::enter_idle(&c) else {
                 c.push(10).expect("room");
-            }
-            entered
+                return false;
+            };
+            c.came_inline();
+            c.handled();
+            MailCell::leave_by(permit, 0);
+            true
         });
         // A wake-up that came from elsewhere (a timer, say).
         let mut got = Vec::new();
@@ -263,9 +261,10 @@ fn loom_a_wake_up_that_meets_a_callers_poll_is_noted() {
         let cell = cell(8);
         let c = Arc::clone(&cell);
         let waker = thread::spawn(move || c.gate().enter() == Entered::Noted);
-        let entered = cell.gate().enter_idle();
-        if entered {
-            cell.leave(0);
+        let permit = Permit::enter_idle(&cell);
+        let entered = permit.is_some();
+        if let Some(permit) = permit {
+            MailCell::leave_by(permit, 0);
         }
         let noted = waker.join().expect("task");
         assert!(!noted || entered);
@@ -278,7 +277,7 @@ fn loom_a_wake_up_that_meets_a_callers_poll_is_noted() {
 fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
     model(|| {
         let cell = cell(8);
-        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let permit = Permit::enter(&cell).expect("nobody else runs");
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let sender = thread::spawn(move || c.push(1).expect("room"));
         let ready = thread::spawn(move || {
@@ -286,7 +285,7 @@ fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
                 d.runner.schedule(&d);
             }
         });
-        cell.leave(word::HALF | word::PEND);
+        MailCell::leave_by(permit, word::HALF | word::PEND);
         sender.join().expect("sender");
         ready.join().expect("future");
         assert_eq!(polls(&cell), 1, "one for what it waits for, none for the message");
@@ -301,10 +300,10 @@ fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
 fn loom_a_pending_handler_keeps_callers_out() {
     model(|| {
         let cell = cell(8);
-        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let permit = Permit::enter(&cell).expect("nobody else runs");
         let c = Arc::clone(&cell);
         let caller = thread::spawn(move || c.gate().enter_idle());
-        cell.leave(word::HALF | word::PEND);
+        MailCell::leave_by(permit, word::HALF | word::PEND);
         assert!(!caller.join().expect("caller"), "the handler is half done");
         assert_eq!(polls(&cell), 0);
     });
@@ -331,8 +330,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
             order
         };
         let mut got = held(&mut permit);
-        permit.give_up();
-        cell.leave(word::HALF | word::PEND);
+        MailCell::leave_by(permit, word::HALF | word::PEND);
         order.join().expect("order");
         data.join().expect("sender");
         // (A note may be left for an order that has been seen by then.)
@@ -341,8 +339,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
         if polls(&cell) == 1 {
             let mut permit = Permit::enter(&cell).expect("nobody reads");
             got = got.or(held(&mut permit));
-            permit.give_up();
-            cell.leave(word::HALF | word::PEND);
+            MailCell::leave_by(permit, word::HALF | word::PEND);
         }
         assert_eq!((got, polls(&cell) <= 1), (Some(ORDER), true));
         // The time is over: all the rest comes.
@@ -361,8 +358,7 @@ fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
         let cell = cell(8);
         let permit = Permit::enter(&cell).expect("nobody reads");
         cell.gate().change(word::HOLD, 0);
-        permit.give_up();
-        cell.leave(word::HALF | word::PEND);
+        MailCell::leave_by(permit, word::HALF | word::PEND);
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let order = thread::spawn(move || push_order(&c));
         let audit = thread::spawn(move || d.audit().expect("asleep").lost());
@@ -377,7 +373,7 @@ fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
 fn loom_kill_and_leave() {
     model(|| {
         let cell = cell(8);
-        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let permit = Permit::enter(&cell).expect("nobody else runs");
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let killer = thread::spawn(move || {
             if c.gate().raise(word::KILL) {
@@ -385,7 +381,7 @@ fn loom_kill_and_leave() {
             }
         });
         let sender = thread::spawn(move || d.push(1).expect("room"));
-        cell.leave(word::HALF | word::PEND);
+        MailCell::leave_by(permit, word::HALF | word::PEND);
         killer.join().expect("killer");
         sender.join().expect("sender");
         assert_eq!(polls(&cell), 1);
@@ -436,11 +432,11 @@ fn loom_close_and_park() {
 fn loom_close_and_leave() {
     model(|| {
         let cell = cell(8);
-        assert!(matches!(cell.gate().enter(), Entered::Mine(_)));
+        let permit = Permit::enter(&cell).expect("nobody else runs");
         let c = Arc::clone(&cell);
         let closer = thread::spawn(move || assert!(c.close(ExitReason::Shutdown)));
         let knew = cell.is_closed();
-        cell.leave(0);
+        MailCell::leave_by(permit, 0);
         closer.join().expect("closer");
         assert!(knew || polls(&cell) == 1, "the server sleeps on a closed mailbox");
     });
@@ -1415,13 +1411,11 @@ fn loom_a_kill_and_a_batch_that_changes_hands() {
             let mut permit = Permit::enter(&c)?;
             let over = done.is_said();
             let found = step(&mut permit);
-            permit.give_up();
-            c.leave(word::DATA);
+            MailCell::leave_by(permit, word::DATA);
             Some((over, found))
         });
         let first = step(&mut permit);
-        permit.give_up();
-        cell.leave(word::DATA);
+        MailCell::leave_by(permit, word::DATA);
         if let Some((over, found)) = next.join().expect("next") {
             assert!(!over || found == Found::Kill, "handled after the kill: {found:?}");
             assert!(first != Found::Kill || found == Found::Kill, "the kill is forgotten: {found:?}");
@@ -1505,8 +1499,7 @@ fn loom_a_waiting_send_and_a_reader_that_leaves_half_way() {
         let reader = thread::spawn(move || {
             let mut permit = Permit::enter(&c).expect("nobody else runs");
             assert_eq!(step(&mut permit), Found::Message(0));
-            permit.give_up();
-            c.leave(word::DATA);
+            MailCell::leave_by(permit, word::DATA);
         });
         let woken = Woken::new();
         let mut sending = sending(&cell, 2);
@@ -1569,8 +1562,7 @@ fn loom_a_waiting_send_is_woken_within_a_batch() {
             assert!(!waited || woken.times() == 1, "a sender waits at {i}");
         }
         // (Who lined up just now may have been missed so far: to the reader `wake_at` is a hint.)
-        permit.give_up();
-        cell.leave(0);
+        MailCell::leave_by(permit, 0);
         let free = sender.join().expect("sender");
         assert_eq!(woken.times(), usize::from(!free));
         assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));

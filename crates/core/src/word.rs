@@ -40,9 +40,14 @@
 //!    made. A holder without a permit (a server's seat, on the hot path) lets nothing unwind out of it. (Without it, a
 //!    panic would leave a mailbox that takes messages and never reads one; or it would let the future that holds RUN be
 //!    freed before the code that runs in it.)
+//!
+//! LOCK and RUN stand for exclusive borrows, so no safe function takes them away from their holder: LOCK goes with its guard,
+//! RUN with its permit, or by an `unsafe` function whose caller answers for it. (Setting RUN without a permit is safe: it only
+//! keeps others out.)
 
 use crate::sync::{AtomicU32, Ordering, Spin, UnsafeCell};
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 /// Somebody is inside the senders' half.
@@ -83,6 +88,8 @@ pub const ORPHAN: u32 = 1 << 14;
 pub const HOLD: u32 = 1 << 17;
 /// Somebody wants the reader's attention between two messages, or has had it suspended or watched.
 pub const SYS: u32 = 1 << 18;
+/// What belongs to a guard and a permit, and is neither set nor cleared by anything else.
+const OWNED: u32 = LOCK | RUN;
 /// What the reader is to see between two messages, without reading the word that senders write all the time.
 const ALARMING: u32 = KILL | SIDE | POLICY | SYS;
 
@@ -180,7 +187,7 @@ impl<L, R> Gate<L, R> {
         if s & LOCK == 0
             && self.word.compare_exchange(s, s | LOCK, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {
-            return Locked { gate: self, bits: s };
+            return Locked::new(self, s);
         }
         self.lock_slow()
     }
@@ -189,7 +196,7 @@ impl<L, R> Gate<L, R> {
     #[inline(never)]
     fn lock_slow(&self) -> Locked<'_, L, R> {
         let bits = self.update(|s| Some(s | LOCK)).unwrap_or_default();
-        Locked { gate: self, bits }
+        Locked::new(self, bits)
     }
 
     /// Changes an unlocked word; `None` from `f` leaves it alone. Returns the bits from before when it was changed.
@@ -235,8 +242,12 @@ impl<L, R> Gate<L, R> {
 
     /// Gives RUN up. `kept` are the bits (DATA, HALF, PEND) that describe what the runner leaves behind; `served` says
     /// that waiting senders have been given what room there is, without which RUN stays (rule 5).
+    ///
+    /// # Safety
+    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive, unless RUN stays.
+    #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[inline(always)]
-    pub fn leave(&self, kept: u32, served: bool) -> Left {
+    pub unsafe fn leave(&self, kept: u32, served: bool) -> Left {
         let s = self.word.load(Ordering::Relaxed);
         if kept == 0
             && s & !TASK == LEASED | RUN
@@ -250,7 +261,7 @@ impl<L, R> Gate<L, R> {
     #[inline(never)]
     fn leave_slow(&self, kept: u32, served: bool) -> Left {
         let after = |s: u32| {
-            let n = (s & !(RUN | NOTE | PEND | HALF)) | kept;
+            let n = (s & !(RUN | NOTE | PEND | HALF)) | (kept & !OWNED);
             let wanted = s & (NOTE | KILL | ORPHAN) != 0 || (kept & PEND == 0 && n & DATA != 0);
             if wanted && s & LEASED != 0 { n | SCHED } else { n }
         };
@@ -264,12 +275,17 @@ impl<L, R> Gate<L, R> {
     }
 
     /// Gives RUN up after a mere look: everything else stays as it was. True when the caller owes a wake-up.
-    pub fn leave_quietly(&self) -> bool {
+    ///
+    /// # Safety
+    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
+    #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
+    pub unsafe fn leave_quietly(&self) -> bool {
         self.update(|s| Some(left_quietly(s))).is_some_and(|s| left_quietly(s) & !s & SCHED != 0)
     }
 
     /// Sets `bits`; true when the caller now owes a wake-up, because somebody reads this mailbox but not just now.
     pub fn raise(&self, bits: u32) -> bool {
+        let bits = bits & !OWNED;
         let mut owes = false;
         self.update(|s| {
             owes = s & LEASED != 0 && s & (RUN | SCHED) == 0;
@@ -306,6 +322,7 @@ impl<L, R> Gate<L, R> {
     /// Sets and clears bits that wake nobody.
     pub fn change(&self, set: u32, clear: u32) {
         debug_assert!(set & ALARMING == 0, "those are set under the lock, or raised");
+        let (set, clear) = (set & !OWNED, clear & !OWNED);
         self.update(|s| {
             let n = (s & !clear) | set;
             (n != s).then_some(n)
@@ -325,7 +342,7 @@ impl<L, R> Gate<L, R> {
             .update(|s| Some(if s & RUN != 0 { noted(s) } else { (s | RUN | LOCK) & !(SCHED | NOTE) }))
             .unwrap_or_default();
         // Made only where the lock is ours: dropping it stores the word.
-        (before & RUN == 0).then(|| Locked { gate: self, bits: (before | RUN) & !(SCHED | NOTE) })
+        (before & RUN == 0).then(|| Locked::new(self, (before | RUN) & !(SCHED | NOTE)))
     }
 
     /// For the reader: whether no alarming bit (KILL, SIDE, POLICY) is set, as far as is known without a look at the word.
@@ -372,9 +389,20 @@ impl<L, R> Gate<L, R> {
 }
 
 /// The senders' half, for as long as this lives. No user code (drop, wake, clone) may run meanwhile.
+///
+/// It is shared and sent like the exclusive borrow that it is:
+/// ```
+/// fn shared<T: Sync>() {}
+/// shared::<restante_core::word::Locked<'_, u8, u8>>();
+/// ```
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<restante_core::word::Locked<'_, std::cell::Cell<u8>, u8>>();
+/// ```
 pub struct Locked<'a, L, R> {
     gate: &'a Gate<L, R>,
     bits: u32,
+    half: PhantomData<&'a mut L>,
 }
 
 impl<L, R> fmt::Debug for Locked<'_, L, R> {
@@ -383,7 +411,13 @@ impl<L, R> fmt::Debug for Locked<'_, L, R> {
     }
 }
 
-impl<L, R> Locked<'_, L, R> {
+impl<'a, L, R> Locked<'a, L, R> {
+    /// LOCK is ours; unlocking will publish these bits.
+    #[inline(always)]
+    fn new(gate: &'a Gate<L, R>, bits: u32) -> Self {
+        Self { gate, bits, half: PhantomData }
+    }
+
     /// The bits that unlocking will publish.
     #[inline(always)]
     pub fn bits(&self) -> u32 {
@@ -393,7 +427,7 @@ impl<L, R> Locked<'_, L, R> {
     /// Sets bits, published at unlocking.
     #[inline(always)]
     pub fn set(&mut self, bits: u32) {
-        self.bits |= bits;
+        self.bits |= bits & !OWNED;
         if bits & ALARMING != 0 {
             // (By the standard's rules a store would do; loom, which keeps no order of plain stores, says otherwise.)
             self.gate.alarm.swap(1, Ordering::AcqRel);
@@ -403,7 +437,7 @@ impl<L, R> Locked<'_, L, R> {
     /// Clears bits, published at unlocking.
     #[inline(always)]
     pub fn clear(&mut self, bits: u32) {
-        self.bits &= !bits;
+        self.bits &= !(bits & !OWNED);
     }
 
     /// Says that data came in: true when the caller owes a wake-up after unlocking.
@@ -458,7 +492,22 @@ impl<L, R> Drop for Locked<'_, L, R> {
 }
 
 /// Whatever has a gate at a fixed place.
-pub trait Gated {
+///
+/// # Safety
+/// `gate` returns the same gate at every call, for as long as the value lives, and nobody gets at its halves by other
+/// means: a [`Permit`] takes RUN of the one gate and lends the reader's half of the other.
+/// ```compile_fail,E0200
+/// use restante_core::word::{Gate, Gated, Permit};
+/// struct Two(Gate<(), u8>, Gate<(), u8>);
+/// impl Gated for Two {
+///     type Locked = ();
+///     type Running = u8;
+///     fn gate(&self) -> &Gate<(), u8> { &self.0 }
+///     fn abandoned(_: Permit<Self>) {}
+/// }
+/// ```
+#[expect(unsafe_code, reason = "permits rely on what an implementation does")]
+pub unsafe trait Gated {
     /// What lies under LOCK.
     type Locked;
     /// What lies under RUN.
@@ -471,6 +520,38 @@ pub trait Gated {
 
 /// RUN, held as a value: for readers that keep it from one call to the next, and wherever foreign code runs under it.
 /// Dropping it gives RUN up (rule 9).
+///
+/// There is one at a time, since nothing safe gives up RUN but by its permit:
+/// ```
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
+/// let first = Permit::enter(&cell).unwrap();
+/// assert!(Permit::enter(&cell).is_none());
+/// MailCell::leave_by(first, 0);
+/// assert!(Permit::enter(&cell).is_some());
+/// ```
+/// ```compile_fail,E0133
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
+/// let first = Permit::enter(&cell).unwrap();
+/// cell.leave(0);
+/// let second = Permit::enter(&cell).unwrap();
+/// ```
+/// ```compile_fail,E0133
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
+/// cell.leave_quietly();
+/// ```
+/// ```compile_fail,E0133
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
+/// cell.gate().leave(0, true);
+/// ```
+/// ```compile_fail,E0133
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
+/// cell.gate().leave_quietly();
+/// ```
 pub struct Permit<C: Gated + ?Sized>(std::sync::Arc<C>);
 
 impl<C: Gated + ?Sized> fmt::Debug for Permit<C> {
@@ -483,6 +564,11 @@ impl<C: Gated + ?Sized> Permit<C> {
     /// Takes RUN, clearing what was noted for its holder; `None` when somebody else has it.
     pub fn enter(cell: &std::sync::Arc<C>) -> Option<Self> {
         matches!(cell.gate().enter(), Entered::Mine(_)).then(|| Self(std::sync::Arc::clone(cell)))
+    }
+
+    /// Takes RUN of an idle cell, as [`Gate::enter_idle`] does.
+    pub fn enter_idle(cell: &std::sync::Arc<C>) -> Option<Self> {
+        cell.gate().enter_idle().then(|| Self(std::sync::Arc::clone(cell)))
     }
 
     /// Takes RUN without touching anything else.
@@ -517,7 +603,7 @@ impl<C: Gated + ?Sized> Permit<C> {
     /// caller knows what is left behind.
     pub fn leave_with(self, guard: &mut Locked<'_, C::Locked, C::Running>) {
         assert!(std::ptr::eq(guard.gate, self.0.gate()), "the lock is that of the permit's cell");
-        guard.clear(RUN | NOTE);
+        guard.bits &= !(RUN | NOTE);
         self.give_up();
     }
 
@@ -529,7 +615,16 @@ impl<C: Gated + ?Sized> Permit<C> {
         guard.bits & !before & SCHED != 0
     }
 
-    /// Says that RUN is being given up by other means.
+    /// Gives RUN up as [`Gate::leave_quietly`] does: true when the caller owes a wake-up.
+    #[expect(unsafe_code, reason = "the value is RUN")]
+    pub fn leave_quietly(self) -> bool {
+        let cell = std::sync::Arc::clone(&self.0);
+        self.give_up();
+        // SAFETY: RUN was the value's, which nothing is lent from any more.
+        unsafe { cell.gate().leave_quietly() }
+    }
+
+    /// Parts RUN from its value: it stays set, until the caller, whose it is, gives it up by other means.
     pub fn give_up(self) {
         let this = std::mem::ManuallyDrop::new(self);
         #[expect(unsafe_code, reason = "out of a type with a `Drop` nothing can be moved otherwise")]
@@ -543,5 +638,48 @@ impl<C: Gated + ?Sized> Drop for Permit<C> {
     fn drop(&mut self) {
         // RUN goes over into another value: this one's is not used again.
         C::abandoned(Self(std::sync::Arc::clone(&self.0)));
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::cell::{MailCell, Parked};
+    use std::sync::Arc;
+
+    /// Invariants L and R: no safe function takes RUN or LOCK away from who has it, whatever bits it is given.
+    #[test]
+    fn run_goes_with_its_permit_alone() {
+        let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), LEASED, Parked));
+        let permit = Permit::enter(&cell).expect("idle");
+        let gate = cell.gate();
+        let taken = |by: &str| {
+            assert!(gate.bits() & RUN != 0, "{by}");
+            assert!(Permit::enter(&cell).is_none() && Permit::enter_quietly(&cell).is_none(), "{by}");
+            assert!(gate.bits() & LOCK == 0 && Permit::enter_idle(&cell).is_none(), "{by}");
+        };
+        gate.change(0, u32::MAX);
+        taken("change");
+        gate.lock().clear(u32::MAX);
+        taken("clear under the lock");
+        gate.raise(u32::MAX);
+        taken("raise");
+        gate.lock().set(u32::MAX);
+        taken("set under the lock");
+        gate.notify();
+        gate.call_for();
+        gate.orphan();
+        taken("signals");
+        permit.give_up();
+        taken("parted from its value");
+    }
+
+    /// A lease is ended with the permit of its own cell only: another's would leave two readers there.
+    #[test]
+    #[should_panic(expected = "the permit's cell")]
+    fn a_permit_ends_the_lease_of_its_own_cell() {
+        let [one, other] = [(); 2].map(|()| Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked)));
+        let permit = Permit::enter(&one).expect("idle");
+        other.end_lease(permit, None, false);
     }
 }

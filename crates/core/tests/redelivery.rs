@@ -18,8 +18,7 @@ fn a_message_that_is_put_back_weighs_what_it_weighed() {
         assert_eq!(c.take(own), Some(6));
         assert_eq!(own.attempts(), attempt - 1);
         c.put_back(own, 6, Lane::Normal, attempt);
-        c.leave(restante_core::word::DATA);
-        permit.give_up();
+        MailCell::leave_by(permit, restante_core::word::DATA);
         assert_eq!((cell.stats().depth, cell.stats().weight), (2, 10));
         assert!(matches!(cell.push(1), Err(SendError::Full(1))));
     }

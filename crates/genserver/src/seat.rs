@@ -486,7 +486,8 @@ impl<S: GenServer> Seat<S> {
                 false => word::DATA,
             }
         };
-        cell.leave(kept);
+        // SAFETY: RUN is held by the caller, who hands it over; what was lent of the reader's half has been used.
+        unsafe { cell.leave(kept) };
     }
 
     /// A handler goes on later: notes since when, once for each.
@@ -738,7 +739,8 @@ impl<S: GenServer> Seat<S> {
             }
             Err(why) => why,
         };
-        cell.leave_quietly();
+        // SAFETY: RUN is held by the caller, who hands it over.
+        unsafe { cell.leave_quietly() };
         if why == NoLease::Closed && (asked || by == Beginner::Task) {
             Self::tell_closed(cell, last + u32::from(asked));
         }
@@ -900,7 +902,8 @@ impl<S: GenServer> Seat<S> {
             // Between two incarnations. Whoever else holds RUN now only looks, or is a starter who may be refused: the note
             // that was left there is for an incarnation, and wakes nobody who wants to begin one.
             if entered {
-                cell.leave_quietly();
+                // SAFETY: RUN has just been taken.
+                unsafe { cell.leave_quietly() };
             }
             if !Self::is_due_again(cell) || !Self::renew(cell) {
                 return Self::between(cell);
@@ -1061,7 +1064,8 @@ impl<S: GenServer> Seat<S> {
         }
         if cell.gate().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
             // Somebody else has done it.
-            cell.leave_quietly();
+            // SAFETY: RUN has just been taken.
+            unsafe { cell.leave_quietly() };
             return;
         }
         frame::enter(cell.link_id(), std::any::type_name::<S>(), None, || {
@@ -1096,7 +1100,8 @@ impl<S: GenServer> Seat<S> {
             cell.shrink(own);
             // SAFETY: RUN is held.
             unsafe { cell.runner.desk() }.watched = false;
-            cell.leave_quietly();
+            // SAFETY: RUN is held, and what was lent under it has been used.
+            unsafe { cell.leave_quietly() };
             true
         }));
     }
