@@ -162,3 +162,76 @@ pub struct Stats {
     /// The counters.
     pub ledger: Ledger,
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    const FATES: [Fate; 8] = [
+        Fate::Failed,
+        Fate::Expired,
+        Fate::Shed,
+        Fate::Coalesced,
+        Fate::Diverted,
+        Fate::DeadLettered,
+        Fate::Purged,
+        Fate::Cancelled,
+    ];
+
+    /// A ledger in which each way to end has a number of its own, so that none can stand for another.
+    fn told_apart() -> Ledger {
+        let mut ledger = Ledger {
+            sent: 5000,
+            handled: 1,
+            in_hand: 2,
+            queued: 4,
+            redelivered: 1 << 30,
+            ..Ledger::default()
+        };
+        for (n, fate) in (3..).zip(FATES) {
+            ledger.count(fate, 1 << n);
+        }
+        ledger
+    }
+
+    /// Clause 17.1: each term of the sum counts, once and with its sign.
+    #[test]
+    fn what_is_missing_is_lost_and_what_is_too_much_as_well() {
+        let ledger = told_apart();
+        assert_eq!(ledger.accounted(), (1 << 11) - 1);
+        assert_eq!(ledger.lost(), 5000 - 2047);
+        assert!(ledger.to_string().ends_with("; lost 2953"), "{ledger}");
+        assert_eq!(Ledger { sent: 7, handled: 9, ..Ledger::default() }.lost(), -2);
+        assert_eq!(Ledger { sent: 9, handled: 9, redelivered: 3, ..Ledger::default() }.lost(), 0);
+        for (n, fate) in (3..).zip(FATES) {
+            let mut more = ledger;
+            more.count(fate, 1);
+            assert_eq!(more.lost(), ledger.lost() - 1, "{fate:?}");
+            assert_eq!(more.accounted() - ledger.accounted(), 1, "{fate:?}");
+            let mut one = Ledger::default();
+            one.count(fate, 1 << n);
+            assert!(one.to_string().contains(&format!(" {}", 1 << n)), "{fate:?}: {one}");
+        }
+    }
+
+    /// Ledgers of several mailboxes are added term by term.
+    #[test]
+    fn ledgers_are_added_term_by_term() {
+        let mut sum = told_apart();
+        sum += told_apart();
+        sum += Ledger::default();
+        let mut twice = Ledger {
+            sent: 10_000,
+            handled: 2,
+            in_hand: 4,
+            queued: 8,
+            redelivered: 1 << 31,
+            ..Ledger::default()
+        };
+        for (n, fate) in (3..).zip(FATES) {
+            twice.count(fate, 2 << n);
+        }
+        assert_eq!(sum, twice);
+        assert_eq!(sum.lost(), 2 * told_apart().lost());
+    }
+}

@@ -206,6 +206,19 @@ mod tests {
         assert!(r.fits(100));
     }
 
+    /// A promise that is taken back gives its weight back, so that the limit is not used up by promises.
+    #[test]
+    fn a_promise_holds_its_weight_until_it_is_taken_back() {
+        let mut r = Room::new(None, Some(10));
+        for _ in 0..5 {
+            r.reserve(6);
+            assert!(r.fits(4) && !r.fits(5));
+            assert!(r.fits_instead(1, 5) && !r.fits_instead(1, 6));
+            r.unreserve(6);
+            assert!(r.fits(10) && !r.fits(11));
+        }
+    }
+
     /// Clause 3.2.
     #[test]
     fn unbounded_is_never_full() {

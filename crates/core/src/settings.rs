@@ -229,3 +229,38 @@ impl<M> Settings<M> {
         self.batch_max.map_or(limit, |max| max.min(limit))
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Clauses 3.7, 4.3: at most 32 messages, and a quarter of the capacity, where what is queued may be taken out again.
+    #[test]
+    fn batches_are_small_where_something_must_be_left_to_shed_or_replace() {
+        let plain = Settings::<u32>::default;
+        let small: [fn(Settings<u32>) -> Settings<u32>; 2] =
+            [|s| s.overflow(Overflow::shed_oldest()), |s| s.coalesce(Coalesce::KeepPlace)];
+        for small in small {
+            for (capacity, limit) in
+                [(1, 1), (3, 1), (4, 1), (8, 2), (64, 16), (127, 31), (128, 32), (1 << 20, 32)]
+            {
+                assert_eq!(small(plain().capacity(capacity)).batch_limit(), limit, "capacity {capacity}");
+            }
+            assert_eq!(small(plain().unbounded()).batch_limit(), 32);
+            assert_eq!(small(plain().batch_max(5)).batch_limit(), 5);
+            assert_eq!(small(plain().batch_max(50)).batch_limit(), 32);
+        }
+        for free in [plain(), plain().overflow(Overflow::wait()), plain().overflow(Overflow::reject())] {
+            assert_eq!(free.batch_limit(), usize::MAX);
+        }
+    }
+
+    /// Clauses 2.3, 3.1: what is not set.
+    #[test]
+    fn unless_set_there_is_room_for_1024_and_low_comes_once_in_64() {
+        let settings = Settings::<u32>::default();
+        assert_eq!((settings.capacity, settings.starvation_bound), (Some(1024), 64));
+        assert!(settings.is_plain() && settings.overflow.is_none() && settings.ttl.is_none());
+        assert_eq!(settings.starvation_bound(0).starvation_bound, 1);
+    }
+}

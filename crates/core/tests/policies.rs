@@ -147,3 +147,41 @@ fn a_panicking_taker_of_dead_letters_is_survived() {
     let ledger = m.audit().unwrap();
     assert_eq!((ledger.dead_lettered, ledger.lost()), (1, 0));
 }
+
+/// Clause 3.7: what the reader has in its batch is out of reach, and that is at most 32 messages, and a quarter of the capacity.
+#[test]
+fn shedding_reaches_all_but_a_small_batch() {
+    for (capacity, batch) in [(256, 32), (64, 16), (8, 2)] {
+        let (_m, a, mut r) = opened(Mailbox::settings().capacity(capacity).overflow(Overflow::shed_oldest()));
+        let capacity = u32::try_from(capacity).unwrap();
+        (0..capacity).for_each(|i| a.try_send(i).unwrap());
+        assert_eq!(r.try_receive(), Ok(0), "the first of a batch");
+        (0..2 * capacity).for_each(|i| a.try_send(capacity + i).unwrap());
+        let left = drain(&mut r);
+        let kept = left.iter().take_while(|m| **m < capacity).count();
+        assert_eq!(kept + 1, batch, "of capacity {capacity}");
+        assert_eq!(left.len(), capacity as usize, "the newest have come in for the others");
+        assert_eq!(r.audit().lost(), 0);
+    }
+}
+
+/// Clause 3.10: weight that was promised and not used is free again.
+#[tokio::test]
+async fn a_promise_that_is_not_used_gives_its_weight_back() {
+    let (m, a, mut r) = opened(Mailbox::settings().weight_limit(10, |w: &u32| *w));
+    for _ in 0..20 {
+        drop(a.try_reserve().unwrap());
+        a.try_send(10).unwrap();
+        let mut waiting = Box::pin(a.send(7));
+        assert!(crate::poll(waiting.as_mut()).is_pending());
+        assert_eq!(r.try_receive(), Ok(10));
+        // Granted; and given up.
+        drop(waiting);
+        a.try_send(10).unwrap();
+        let mut waiting = Box::pin(a.send(8));
+        assert!(crate::poll(waiting.as_mut()).is_pending());
+        assert_eq!(r.try_receive(), Ok(10));
+        assert!(crate::poll(waiting.as_mut()).is_ready(), "granted, and used");
+        assert_eq!((r.try_receive(), m.stats().weight), (Ok(8), 0));
+    }
+}

@@ -1,7 +1,10 @@
 //! Sending, and every way in which it is refused.
 
 use crate::{drain, opened, with_room};
-use restante_core::{Closed, Lane, Mailbox, Overflow, SendError, SendOptions, SettingsError};
+use restante_core::cell::{MailCell, Parked};
+use restante_core::word::{self, Permit};
+use restante_core::{Closed, Fate, Lane, Mailbox, Overflow, SendError, SendOptions, SettingsError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -145,4 +148,38 @@ fn stats_tell_depth_and_counters() {
     assert!(stats.oldest_age.is_some());
     drain(&mut r);
     assert_eq!((m.stats().depth, m.stats().oldest_age), (0, None));
+}
+
+/// Clause 3.1: 1024 unless set, exactly; by settings and without.
+#[test]
+fn unless_set_a_mailbox_holds_1024_messages() {
+    let named = Mailbox::with(Mailbox::settings().name("named")).unwrap();
+    for m in [Mailbox::new(), named] {
+        let a = m.address();
+        assert_eq!(m.stats().capacity, Some(1024));
+        (0..1024).for_each(|i| a.try_send(i).unwrap());
+        assert!(matches!(a.try_send(1024), Err(SendError::Full(1024))));
+    }
+}
+
+/// Clause 17.1: the oracle sees a message that has gone another way than those that are counted, and one that is counted and
+/// was never there.
+#[test]
+fn a_message_that_is_not_accounted_for_shows() {
+    let cell = Arc::new(MailCell::<u32, Parked>::plain(Some(4), word::LEASED, Parked));
+    (0..3).for_each(|i| cell.push(i).unwrap());
+    assert_eq!(cell.audit().unwrap().lost(), 0);
+    let mut permit = Permit::enter(&cell).unwrap();
+    let (c, own) = permit.split();
+    c.take(own).unwrap();
+    assert_eq!(c.audit_as_reader(own).lost(), 1, "taken, and neither in hand nor handled");
+    own.in_hand = true;
+    assert_eq!(c.audit_as_reader(own).lost(), 0);
+    own.in_hand = false;
+    c.handled();
+    assert_eq!(c.audit_as_reader(own).lost(), 0);
+    c.count(Fate::Failed, 2);
+    assert_eq!(c.audit_as_reader(own).lost(), -2);
+    MailCell::leave_by(permit, word::DATA);
+    assert_eq!(cell.audit().unwrap().lost(), -2);
 }

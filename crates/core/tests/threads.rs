@@ -76,6 +76,37 @@ fn a_blocking_send_inside_a_runtime_is_refused_where_it_would_wait() {
     });
 }
 
+/// Clause 3.11: a thread of `spawn_blocking` counts as inside, as one that has entered a runtime does: it sends where it need not
+/// wait, and is not kept waiting otherwise, whatever its limit. A plain thread beside it waits.
+#[test]
+fn a_blocking_send_where_a_runtime_is_entered_sends_or_is_refused() {
+    let (m, a, mut r) = with_room(1);
+    let runtime = runtime();
+    let b = a.clone();
+    let sends = move || {
+        let first = b.send_blocking(0, Duration::MAX).is_ok();
+        let would = [Duration::ZERO, Duration::from_secs(9), Duration::MAX]
+            .map(|limit| matches!(b.send_blocking(1, limit), Err(SendError::WouldBlock(1))));
+        (first, would)
+    };
+    let blocking = runtime.block_on(runtime.spawn_blocking(sends.clone())).unwrap();
+    assert_eq!(blocking, (true, [true; 3]));
+    assert_eq!(drain(&mut r), [0]);
+    let entered = {
+        let _entered = runtime.enter();
+        sends()
+    };
+    assert_eq!(entered, (true, [true; 3]));
+    assert_eq!(a.stats().waiting_senders, 0);
+    let plain = std::thread::spawn(move || a.send_blocking(2, Duration::MAX));
+    while m.stats().waiting_senders == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(r.try_receive(), Ok(0));
+    plain.join().unwrap().unwrap();
+    assert_eq!(drain(&mut r), [2]);
+}
+
 /// A receiver outlives the runtime that polled it.
 #[test]
 fn a_receiver_goes_on_in_another_runtime() {
