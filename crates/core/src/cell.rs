@@ -31,7 +31,7 @@ use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -77,6 +77,19 @@ pub struct Shared<M> {
     cold: Option<Box<Cold>>,
 }
 
+/// A list that has become much shorter than it was: moves it to a buffer of twice its length. The old buffer comes back, to be
+/// dropped after the lock. (So the moves cost less than the removals before them.)
+pub(crate) fn slim<T>(list: &mut Vec<T>) -> Option<Vec<T>> {
+    (list.capacity() > KEPT && list.len() * 4 <= list.capacity()).then(|| {
+        let mut fresh = Vec::with_capacity(list.len() * 2);
+        fresh.append(list);
+        std::mem::replace(list, fresh)
+    })
+}
+
+/// Entries that a list or line keeps room for, however empty it is.
+pub(crate) const KEPT: usize = 32;
+
 /// What few mailboxes need, or few times.
 #[derive(Debug, Default)]
 struct Cold {
@@ -88,7 +101,7 @@ struct Cold {
     rate: Option<RateState>,
     monitors: Vec<Monitor>,
     /// Taken down while the list was out being told.
-    demonitored: Vec<MonitorId>,
+    demonitored: BTreeSet<MonitorId>,
     /// Somebody has the list out and tells what lies in `untold`.
     telling: bool,
     /// Events so far: a monitor hears of those that come after it.
@@ -103,7 +116,24 @@ struct Cold {
     closed: Option<ExitReason>,
 }
 
+/// What is spare of lists: to be dropped after the lock.
+type SpareLists = (Option<Vec<Monitor>>, Option<Vec<Weak<dyn OnClose>>>, Option<VecDeque<(u64, Event)>>);
+
 impl Cold {
+    /// Takes away what the lists hold beyond what they need.
+    fn slim(&mut self) -> SpareLists {
+        let untold =
+            (self.untold.is_empty() && self.untold.capacity() > 0).then(|| std::mem::take(&mut self.untold));
+        (slim(&mut self.monitors), slim(&mut self.on_close), untold)
+    }
+
+    fn buffer_bytes(&self) -> usize {
+        self.monitors.capacity() * size_of::<Monitor>()
+            + self.on_close.capacity() * size_of::<Weak<dyn OnClose>>()
+            + self.untold.capacity() * size_of::<(u64, Event)>()
+            + self.links.buffer_bytes()
+    }
+
     /// Drops it, piece by piece.
     fn discard(mut self: Box<Self>) {
         quiet::discard("a waker", self.parked.take());
@@ -117,6 +147,10 @@ impl Cold {
 }
 
 impl<M> Shared<M> {
+    /// What senders have queued.
+    pub(crate) fn lanes(&self) -> &Lanes<M> {
+        &self.lanes
+    }
     fn cold(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()
     }
@@ -366,11 +400,13 @@ struct After<M> {
     wakers: Vec<Waker>,
     dead: Vec<(M, Meta, DeadCause)>,
     dropped: Option<(M, Meta)>,
+    /// What the line of waiting senders needs no more.
+    spare: Option<crate::waiters::Spare>,
 }
 
 impl<M> Default for After<M> {
     fn default() -> Self {
-        Self { owes: false, parked: None, wakers: Vec::new(), dead: Vec::new(), dropped: None }
+        Self { owes: false, parked: None, wakers: Vec::new(), dead: Vec::new(), dropped: None, spare: None }
     }
 }
 
@@ -756,6 +792,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let shared = &mut **g;
         let Some(waiters) = &mut shared.waiters else { return };
         waiters.grant(&mut shared.room, &mut after.wakers);
+        after.spare = waiters.slim().or(after.spare.take());
         if waiters.is_empty() {
             self.nobody_waits(g);
         } else {
@@ -776,7 +813,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Wakes, drops and dead-letters, now that the lock is free. All of it is foreign code, and RUN may be held.
     fn afterwards(self: &Arc<Self>, after: After<M>) {
-        let After { owes, parked, wakers, dead, dropped } = after;
+        let After { owes, parked, wakers, dead, dropped, spare: _ } = after;
         if owes {
             self.wake(parked);
         }
@@ -1145,7 +1182,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let mut now = None;
         loop {
-            if self.gate.bits() & word::SIDE != 0 || own.is_empty() {
+            let bits = self.gate.bits();
+            // DATA without SIDE: of a batch that only the low lane is left of, something may have come in before it.
+            let passed_by = own.lanes.normal.is_empty() && bits & word::DATA != 0;
+            if bits & word::SIDE != 0 || own.is_empty() || passed_by {
                 self.refill(own);
                 if self.gate.bits() & alarms != 0 {
                     return None;
@@ -1286,9 +1326,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let limit = self.settings.as_ref().map_or(usize::MAX, |s| s.batch_limit());
         let any = !g.lanes.is_empty();
         let fresh = own.lanes.is_empty();
-        own.lanes.take_from(&mut g.lanes, limit);
+        let much = own.lanes.take_quickly(&mut g.lanes, limit);
         own.lends(g.lanes.buffer_bytes());
-        own.side_pending = own.lanes.side_len() != 0;
+        own.side_pending =
+            own.lanes.side_len() != 0 || much.as_ref().is_some_and(|much| much.side_len() != 0);
         // What is left in a side lane still goes before what is in the batch's lower ones.
         if g.lanes.side_len() == 0 {
             g.clear(word::SIDE);
@@ -1304,13 +1345,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             g.stamp = since;
         }
         self.note_since(fresh, since);
-        if g.bits() & word::WAIT == 0 {
-            return any;
-        }
         let mut after = After::default();
-        self.see(&mut g);
-        self.grant(&mut g, &mut after);
+        if g.bits() & word::WAIT != 0 {
+            self.see(&mut g);
+            self.grant(&mut g, &mut after);
+        }
         drop(g);
+        own.lanes.append(much);
         self.afterwards(after);
         any
     }
@@ -1466,14 +1507,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let mut g = self.gate.lock();
         let any = !g.lanes.is_empty();
-        own.lanes.take_from(&mut g.lanes, usize::MAX);
+        let much = own.lanes.take_quickly(&mut g.lanes, usize::MAX);
         own.lends(g.lanes.buffer_bytes());
-        own.side_pending = own.lanes.side_len() != 0;
         g.clear(word::SIDE | word::DATA);
         let mut after = After::default();
         self.see(&mut g);
         self.grant(&mut g, &mut after);
         drop(g);
+        own.lanes.append(much);
+        own.side_pending = own.lanes.side_len() != 0;
         self.afterwards(after);
         any
     }
@@ -1481,16 +1523,18 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Throws out every waiting message for which `which` holds; how many.
     pub fn purge(self: &Arc<Self>, own: &mut Own<M>, mut which: impl FnMut(&M) -> bool) -> u64 {
         // Unbounded: what is in the batch can be looked at without the lock.
-        {
+        let much = {
             let mut g = self.gate.lock();
             let fresh = own.lanes.is_empty();
-            own.lanes.take_from(&mut g.lanes, usize::MAX);
+            let much = own.lanes.take_quickly(&mut g.lanes, usize::MAX);
             own.lends(g.lanes.buffer_bytes());
-            own.side_pending = own.lanes.side_len() != 0;
             g.clear(word::SIDE | word::DATA);
             let since = std::mem::take(&mut g.stamp);
             self.note_since(fresh, since);
-        }
+            much
+        };
+        own.lanes.append(much);
+        own.side_pending = own.lanes.side_len() != 0;
         let mut purged = 0;
         for lane in Lanes::<M>::ORDER {
             if own.lanes.lane(lane).is_none_or(super::lanes::Fifo::is_empty) {
@@ -1526,13 +1570,23 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         purged
     }
 
-    /// Gives buffers back that are mostly empty; bytes still held.
+    /// Gives buffers back that are mostly empty; bytes still held, by lanes, line and lists. (Senders do not wait until much is
+    /// moved: what a long queue lies in stays, until the reader has taken it.)
     pub fn shrink(&self, own: &mut Own<M>) -> usize {
         own.lanes.shrink();
         own.lent = 0;
         let mut g = self.gate.lock();
-        g.lanes.shrink();
-        g.lanes.buffer_bytes() + own.lanes.buffer_bytes()
+        // (What goes, goes after the lock.)
+        let lanes = g.lanes.slim();
+        let line = g.waiters.as_mut().and_then(|w| w.slim());
+        let lists = g.cold.as_mut().map(|cold| cold.slim());
+        let held = own.lanes.buffer_bytes()
+            + g.lanes.buffer_bytes()
+            + g.waiters.as_ref().map_or(0, |w| w.buffer_bytes())
+            + g.cold.as_ref().map_or(0, |cold| cold.buffer_bytes());
+        drop(g);
+        drop((lanes, line, lists));
+        held
     }
 
     /// Bytes that the buffers hold: the reader's, and at most those that it has left with the senders.
@@ -1782,8 +1836,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         match cold.on_close.iter().position(|other| other.as_ptr().cast::<()>().addr() == whom) {
             Some(at) => {
                 let gone = cold.on_close.swap_remove(at);
+                let spare = slim(&mut cold.on_close);
                 drop(g);
-                drop(gone);
+                drop((gone, spare));
                 true
             }
             None => false,
@@ -1844,10 +1899,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
         }
         self.tally.out.store(own.out(), Ordering::Release);
-        own.lanes.shrink();
         if left > 0 {
             self.count(Fate::DeadLettered, left);
         }
+        self.shrink(own);
         left
     }
 
@@ -1891,14 +1946,17 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
             kept.append(&mut cold.monitors);
             let next = cold.untold.pop_front();
+            let mut spare = VecDeque::new();
             list = if next.is_some() {
                 kept
             } else {
                 cold.telling = false;
                 cold.monitors = kept;
+                spare = std::mem::take(&mut cold.untold);
                 Vec::new()
             };
             drop(g);
+            drop(spare);
             ended.into_iter().for_each(Monitor::end);
             quiet::discard("an exit reason", event.1);
             match next {
@@ -1952,12 +2010,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let Some(cold) = g.cold.as_mut() else { return false };
         if let Some(at) = cold.monitors.iter().position(|m| m.id == id) {
             let monitor = cold.monitors.remove(at);
+            let spare = slim(&mut cold.monitors);
             drop(g);
+            drop(spare);
             monitor.end();
             return true;
         }
         if cold.telling {
-            cold.demonitored.push(id);
+            cold.demonitored.insert(id);
             g.set(word::UNWATCH);
         }
         false
@@ -2042,33 +2102,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let ledger = self.audit_as_reader(own);
         Self::leave_quietly_by(permit);
         Some(ledger)
-    }
-
-    /// Shows every message that is queued, lane by lane in the order of reading, with how many handlers have started on it
-    /// before. False: somebody reads right now, and only what that one has not taken yet was shown.
-    ///
-    /// What senders have queued is shown under their lock: `show` must do nothing but look, and not panic.
-    pub fn look_over(self: &Arc<Self>, mut show: impl FnMut(Lane, &M, u32)) -> bool {
-        fn lane_of<M>(lanes: &Lanes<M>, lane: Lane, show: &mut impl FnMut(Lane, &M, u32)) {
-            let Some(queue) = lanes.lane(lane) else { return };
-            for (at, message) in queue.iter().enumerate() {
-                show(lane, message, queue.meta(at).map_or(0, Meta::attempts));
-            }
-        }
-        let mut permit = Permit::enter_quietly(self);
-        {
-            let own = permit.as_mut().map(|permit| &*permit.split().1);
-            let shared = self.gate.lock();
-            for lane in Lanes::<M>::ORDER {
-                if let Some(own) = own {
-                    lane_of(&own.lanes, lane, &mut show);
-                }
-                lane_of(&shared.lanes, lane, &mut show);
-            }
-        }
-        let Some(permit) = permit else { return false };
-        Self::leave_quietly_by(permit);
-        true
     }
 
     /// Gives RUN up after a mere look, and does what others could not do meanwhile: wakes, or settles a mailbox that was

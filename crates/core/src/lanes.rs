@@ -1,7 +1,10 @@
 //! A FIFO for each lane, and the order in which lanes are read.
 //!
 //! An entry is the message alone; what few messages carry (deadline, weight, key, attempts) lies in a parallel ring
-//! that exists only while a lane holds such a message. Lanes other than normal are made at first use.
+//! that exists only while a lane holds such a message, and begins with the first such. Lanes other than normal are made at
+//! first use.
+//!
+//! What senders do here they do under their lock, so none of it takes longer the more is queued; but for the search for a key.
 
 use crate::options::Meta;
 use crate::quiet;
@@ -29,9 +32,64 @@ pub enum Lane {
 #[derive(Debug)]
 pub struct Fifo<M> {
     items: VecDeque<M>,
-    /// As long as `items` where it exists.
-    #[expect(clippy::box_collection, reason = "rare, and three words less in every lane")]
-    metas: Option<Box<VecDeque<Meta>>>,
+    metas: Option<Box<Metas>>,
+}
+
+/// What the messages of a lane carry. Those in front that carry nothing are only counted, so that the first one that carries
+/// something costs the same behind one message and behind a million.
+#[derive(Debug)]
+struct Metas {
+    plain: usize,
+    /// Of the others, one each.
+    rest: VecDeque<Meta>,
+}
+
+impl Metas {
+    fn behind(plain: usize) -> Self {
+        Self { plain, rest: VecDeque::new() }
+    }
+
+    fn get(&self, index: usize) -> Option<&Meta> {
+        self.rest.get(index.checked_sub(self.plain)?)
+    }
+
+    fn pop(&mut self) -> Meta {
+        if self.plain > 0 {
+            self.plain -= 1;
+            return Meta::default();
+        }
+        self.rest.pop_front().unwrap_or_default()
+    }
+
+    fn remove(&mut self, index: usize) -> Meta {
+        if index < self.plain {
+            self.plain -= 1;
+            return Meta::default();
+        }
+        self.rest.remove(index - self.plain).unwrap_or_default()
+    }
+
+    /// Has one entry each from `index` on.
+    fn spell_out(&mut self, index: usize) {
+        while self.plain > index {
+            self.plain -= 1;
+            self.rest.push_front(Meta::default());
+        }
+    }
+
+    fn replace(&mut self, index: usize, meta: Meta) -> Meta {
+        self.spell_out(index);
+        self.rest.get_mut(index - self.plain).map(|place| std::mem::replace(place, meta)).unwrap_or_default()
+    }
+
+    fn push_front(&mut self, meta: Meta) {
+        if meta.is_plain() {
+            self.plain += 1;
+        } else {
+            self.spell_out(0);
+            self.rest.push_front(meta);
+        }
+    }
 }
 
 impl<M> Default for Fifo<M> {
@@ -57,7 +115,7 @@ impl<M> Fifo<M> {
     #[inline(always)]
     pub fn push_plain(&mut self, message: M) {
         if let Some(metas) = &mut self.metas {
-            metas.push_back(Meta::default());
+            metas.rest.push_back(Meta::default());
         }
         self.items.push_back(message);
     }
@@ -65,11 +123,10 @@ impl<M> Fifo<M> {
     /// Appends a message with what it carries.
     pub fn push(&mut self, message: M, meta: Meta) {
         if self.metas.is_none() && !meta.is_plain() {
-            self.metas =
-                Some(Box::new(std::iter::repeat_with(Meta::default).take(self.items.len()).collect()));
+            self.metas = Some(Box::new(Metas::behind(self.items.len())));
         }
         if let Some(metas) = &mut self.metas {
-            metas.push_back(meta);
+            metas.rest.push_back(meta);
         }
         self.items.push_back(message);
     }
@@ -77,8 +134,7 @@ impl<M> Fifo<M> {
     /// Puts a message back at the front.
     pub fn push_front(&mut self, message: M, meta: Meta) {
         if self.metas.is_none() && !meta.is_plain() {
-            self.metas =
-                Some(Box::new(std::iter::repeat_with(Meta::default).take(self.items.len()).collect()));
+            self.metas = Some(Box::new(Metas::behind(self.items.len())));
         }
         if let Some(metas) = &mut self.metas {
             metas.push_front(meta);
@@ -95,21 +151,24 @@ impl<M> Fifo<M> {
     /// The oldest, with what it carries.
     pub fn pop(&mut self) -> Option<(M, Meta)> {
         let message = self.items.pop_front()?;
-        let meta = self.metas.as_mut().and_then(|m| m.pop_front()).unwrap_or_default();
-        if self.items.is_empty() {
-            self.metas = None;
-        }
+        let meta = self.metas.as_mut().map(|m| m.pop()).unwrap_or_default();
+        self.left();
         Some((message, meta))
     }
 
     /// Takes out the one at `index`.
     pub fn remove(&mut self, index: usize) -> Option<(M, Meta)> {
         let message = self.items.remove(index)?;
-        let meta = self.metas.as_mut().and_then(|m| m.remove(index)).unwrap_or_default();
-        if self.items.is_empty() {
+        let meta = self.metas.as_mut().map(|m| m.remove(index)).unwrap_or_default();
+        self.left();
+        Some((message, meta))
+    }
+
+    /// One has left: with the last that carries something goes the ring.
+    fn left(&mut self) {
+        if self.metas.as_ref().is_some_and(|m| m.rest.is_empty()) {
             self.metas = None;
         }
-        Some((message, meta))
     }
 
     /// The message at `index`.
@@ -123,6 +182,14 @@ impl<M> Fifo<M> {
         self.metas.as_ref().and_then(|m| m.get(index))
     }
 
+    /// At most so many messages from `index` on, each with how many handlers have started on it before.
+    pub(crate) fn range(&self, index: usize, most: usize) -> impl Iterator<Item = (&M, u32)> {
+        let from = index.min(self.len());
+        let to = from.saturating_add(most).min(self.len());
+        let attempts = move |at: usize| self.meta(from + at).map_or(0, Meta::attempts);
+        self.items.range(from..to).enumerate().map(move |(at, message)| (message, attempts(at)))
+    }
+
     /// All messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
         self.items.iter()
@@ -130,19 +197,19 @@ impl<M> Fifo<M> {
 
     /// The place of the newest message with this key.
     pub fn find_key(&self, key: u128) -> Option<usize> {
-        self.metas.as_ref()?.iter().rposition(|m| m.key() == Some(key))
+        let metas = self.metas.as_ref()?;
+        Some(metas.plain + metas.rest.iter().rposition(|m| m.key() == Some(key))?)
     }
 
     /// Puts another message in the place of the one at `index`, which it returns.
     pub fn replace(&mut self, index: usize, message: M, meta: Meta) -> Option<(M, Meta)> {
+        let len = self.items.len();
         let place = self.items.get_mut(index)?;
+        if self.metas.is_none() && !meta.is_plain() {
+            self.metas = Some(Box::new(Metas::behind(len)));
+        }
         let old = std::mem::replace(place, message);
-        let old_meta = self
-            .metas
-            .as_mut()
-            .and_then(|m| m.get_mut(index))
-            .map(|m| std::mem::replace(m, meta))
-            .unwrap_or_default();
+        let old_meta = self.metas.as_mut().map(|m| m.replace(index, meta)).unwrap_or_default();
         Some((old, old_meta))
     }
 
@@ -174,14 +241,14 @@ impl<M> Fifo<M> {
     /// Bytes that the buffers hold, used or not.
     pub fn buffer_bytes(&self) -> usize {
         self.items.capacity() * size_of::<M>()
-            + self.metas.as_ref().map_or(0, |m| m.capacity() * size_of::<Meta>())
+            + self.metas.as_ref().map_or(0, |m| m.rest.capacity() * size_of::<Meta>())
     }
 
     /// Gives back what the buffers hold beyond what lies in them.
     pub fn shrink(&mut self) {
         self.items.shrink_to_fit();
         if let Some(metas) = &mut self.metas {
-            metas.shrink_to_fit();
+            metas.rest.shrink_to_fit();
         }
     }
 
@@ -250,6 +317,9 @@ impl<M> SideLanes<M> {
         }
     }
 }
+
+/// Messages that may be moved under the lock.
+const QUICK: usize = 1024;
 
 /// The four lanes.
 #[derive(Debug)]
@@ -336,6 +406,43 @@ impl<M> Lanes<M> {
         if !self.is_empty() {
             Self::ORDER.into_iter().for_each(|lane| self.lane_mut(lane).discard());
         }
+    }
+
+    /// As [`Lanes::take_from`], under the lock of `from`. Where that would move many messages, `from` is taken as it is
+    /// instead, for [`Lanes::append`] after the lock.
+    #[must_use]
+    pub(crate) fn take_quickly(&mut self, from: &mut Self, limit: usize) -> Option<Self> {
+        let much = limit > QUICK && !self.is_empty() && (from.len() > QUICK || from.len() > self.spare());
+        if much {
+            return Some(std::mem::take(from));
+        }
+        self.take_from(from, limit);
+        None
+    }
+
+    /// Puts what was taken behind what lies here.
+    pub(crate) fn append(&mut self, much: Option<Self>) {
+        if let Some(mut much) = much {
+            self.take_from(&mut much, usize::MAX);
+        }
+    }
+
+    /// How many more fit into the normal lane's buffer.
+    fn spare(&self) -> usize {
+        self.normal.items.capacity() - self.normal.items.len()
+    }
+
+    /// As [`Lanes::shrink`], under the lock: what is to be dropped comes back, and what would have to be moved stays where it
+    /// is, if it is much.
+    #[must_use]
+    pub(crate) fn slim(&mut self) -> Option<Self> {
+        if self.is_empty() {
+            return Some(std::mem::take(self));
+        }
+        if self.len() <= QUICK {
+            self.shrink();
+        }
+        None
     }
 
     /// Bytes that the buffers hold, used or not.
@@ -487,5 +594,161 @@ mod tests {
         a.take_from(&mut b, 4);
         assert_eq!((a.len(), b.len()), (7, 2));
         assert!(a.iter().copied().eq(0..7));
+    }
+
+    fn keyed(key: u32) -> Meta {
+        Meta::default().with_key(u128::from(key))
+    }
+
+    /// What a lane holds is what a list of pairs would hold, whatever carries something and wherever it goes in or out.
+    #[test]
+    fn what_messages_carry_stays_with_them() {
+        let mut random = 12_345_u32;
+        let mut next = move |n: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) % n
+        };
+        for _ in 0..200 {
+            let (mut lane, mut other) = (Fifo::default(), Fifo::default());
+            let (mut model, mut beside) = (VecDeque::new(), VecDeque::new());
+            for message in 0..60 {
+                let meta = if next(4) == 0 { keyed(next(3)) } else { Meta::default() };
+                let at = usize::try_from(next(8)).unwrap();
+                match next(9) {
+                    0 | 1 => {
+                        lane.push(message, meta.clone());
+                        model.push_back((message, meta));
+                    }
+                    2 => {
+                        lane.push_plain(message);
+                        model.push_back((message, Meta::default()));
+                    }
+                    3 => {
+                        lane.push_front(message, meta.clone());
+                        model.push_front((message, meta));
+                    }
+                    4 => assert_eq!(lane.pop(), model.pop_front()),
+                    5 => assert_eq!(lane.remove(at), model.remove(at)),
+                    6 => {
+                        let old =
+                            model.get_mut(at).map(|place| std::mem::replace(place, (message, meta.clone())));
+                        assert_eq!(lane.replace(at, message, meta), old);
+                    }
+                    7 => {
+                        other.push(message, meta.clone());
+                        beside.push_back((message, meta));
+                    }
+                    _ => {
+                        lane.take_from(&mut other, at);
+                        if model.is_empty() && beside.len() <= at {
+                            model.append(&mut beside);
+                        } else {
+                            model.extend(beside.drain(..at.min(beside.len())));
+                        }
+                    }
+                }
+                let metas: Vec<_> =
+                    (0..lane.len()).map(|i| lane.meta(i).cloned().unwrap_or_default()).collect();
+                assert!(lane.iter().zip(&metas).eq(model.iter().map(|(m, meta)| (m, meta))));
+                for key in 0..3_u32 {
+                    let newest = model.iter().rposition(|(_, meta)| meta.key() == Some(u128::from(key)));
+                    assert_eq!(lane.find_key(u128::from(key)), newest, "the newest with the key");
+                }
+                let carries = lane.metas.as_ref().is_some_and(|m| m.plain + m.rest.len() == lane.len());
+                assert!(carries || lane.metas.is_none() && model.iter().all(|(_, meta)| meta.is_plain()));
+            }
+        }
+    }
+
+    /// The senders' lock is held meanwhile: what the first message that carries something costs does not follow from how many
+    /// lie before it.
+    #[test]
+    fn the_first_that_carries_something_costs_no_more_behind_many() {
+        let mut lane = Fifo::default();
+        (0..10_000).for_each(|i| lane.push_plain(i));
+        let before = lane.buffer_bytes();
+        lane.push(10_000, keyed(1));
+        assert!(lane.buffer_bytes() - before < 1000, "{} bytes more", lane.buffer_bytes() - before);
+        assert_eq!(lane.find_key(1), Some(10_000));
+    }
+
+    /// Clause 1.7: buffers of every lane are given back, those that are used beside those that are not.
+    #[test]
+    fn every_lane_gives_its_buffers_back() {
+        let used = lanes(1, 1, 1, 1);
+        let bare = used.buffer_bytes();
+        for lane in Lanes::<u32>::ORDER {
+            let mut l = lanes(1, 1, 1, 1);
+            (0..1000).for_each(|i| l.lane_mut(lane).push(i, keyed(i)));
+            let full = l.buffer_bytes();
+            assert!(full > bare + 4000, "{lane:?}");
+            (0..1000).for_each(|_| drop(l.lane_mut(lane).pop()));
+            assert_eq!(l.buffer_bytes(), full, "{lane:?}: kept while nothing asks for it");
+            l.shrink();
+            let one = size_of::<u32>() + size_of::<Meta>();
+            assert!(l.buffer_bytes() <= bare + one, "{lane:?}: {} of {bare}", l.buffer_bytes());
+            assert_eq!(l.len(), 4);
+        }
+        // One of the side lanes that are made together is in use, and the other not.
+        for (high, low) in [(1, 0), (0, 1)] {
+            let mut l = lanes(0, high, 0, low);
+            for lane in [Lane::High, Lane::Low, Lane::Control] {
+                (0..1000).for_each(|i| l.lane_mut(lane).push_plain(i));
+                while l.lane(lane).is_some_and(|l| l.len() > 1) {
+                    l.lane_mut(lane).pop();
+                }
+            }
+            l.lane_mut(Lane::Control).pop();
+            l.lane_mut(if high == 1 { Lane::Low } else { Lane::High }).pop();
+            l.shrink();
+            assert!(l.buffer_bytes() < 250, "{} bytes for one message", l.buffer_bytes());
+            assert_eq!(l.len(), 1);
+            // The data lanes go with their last message, and all with the last of all.
+            let with_data = l.buffer_bytes();
+            l.lane_mut(Lane::Control).push_plain(0);
+            let data = if high == 1 { Lane::High } else { Lane::Low };
+            l.lane_mut(data).pop();
+            l.shrink();
+            assert!(l.buffer_bytes() < with_data);
+            l.lane_mut(Lane::Control).pop();
+            l.shrink();
+            assert_eq!(l.buffer_bytes(), 0);
+        }
+    }
+
+    /// Under the lock little is moved: a long queue is taken whole, and put behind what the batch holds afterwards.
+    #[test]
+    fn a_long_queue_is_taken_whole_and_appended_afterwards() {
+        for (batch, queued, whole) in [(0, 5000, false), (1, 5000, true), (5, 2, true), (5, 1, false)] {
+            let mut own = lanes(0, 0, batch, 0);
+            own.normal.shrink();
+            if batch == 5 && queued == 1 {
+                own.normal.items.reserve(1);
+            }
+            let mut queue = Lanes::default();
+            (batch..batch + queued).for_each(|i| queue.lane_mut(Lane::Normal).push_plain(i));
+            queue.lane_mut(Lane::Low).push_plain(0);
+            let queued_bytes = queue.buffer_bytes();
+            let much = own.take_quickly(&mut queue, usize::MAX);
+            assert_eq!(much.is_some(), whole, "{batch} and {queued}");
+            assert!(queue.is_empty() && (queue.buffer_bytes() == 0 || !whole), "{queued_bytes}");
+            own.append(much);
+            assert!(own.normal.iter().copied().eq(0..batch + queued));
+            assert_eq!(own.side_len(), 1);
+        }
+        let mut own = lanes(0, 0, 1, 0);
+        let mut queue = lanes(0, 0, 5000, 0);
+        assert!(own.take_quickly(&mut queue, 32).is_none(), "a small batch is moved in no time");
+        assert_eq!((own.len(), queue.len()), (32, 4969));
+    }
+
+    /// Clause 2.3: the bound unless set. (`next` is asked before each message.)
+    #[test]
+    fn unless_set_the_bound_on_starvation_is_64() {
+        let mut order = LaneOrder::new(LaneOrder::DEFAULT_BOUND);
+        let l = lanes(0, 1, 0, 1);
+        let read: Vec<_> = (0..128).filter_map(|_| order.next(&l)).collect();
+        let low: Vec<_> = (0..128).filter(|i| read[*i] == Lane::Low).collect();
+        assert_eq!(low, [63, 127]);
     }
 }

@@ -32,6 +32,8 @@ mod exit;
 pub mod handle;
 mod lanes;
 pub mod link;
+#[doc(hidden)]
+pub mod look;
 #[cfg(all(loom, test))]
 mod loom_tests;
 mod mailbox;

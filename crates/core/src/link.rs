@@ -1,6 +1,7 @@
 //! Two-way bonds: when one side ends, the other is told. What it then does is its own affair: a server that does not
 //! trap exits ends too, unless the reason was normal.
 
+use crate::cell::slim;
 use crate::exit::ExitReason;
 use std::sync::Arc;
 
@@ -55,20 +56,24 @@ impl Links {
     /// Forgets one, which is returned so that it is dropped outside any lock.
     pub fn remove(&mut self, id: usize) -> Option<Arc<dyn Linked>> {
         let at = self.0.iter().position(|(i, _)| *i == id)?;
-        Some(self.0.swap_remove(at).1)
+        let (_, other) = self.0.swap_remove(at);
+        drop(slim(&mut self.0));
+        Some(other)
     }
 
     /// All of them, forgotten here.
     pub fn take(&mut self) -> Vec<Arc<dyn Linked>> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        self.0.drain(..).map(|(_, other)| other).collect()
+        std::mem::take(&mut self.0).into_iter().map(|(_, other)| other).collect()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Bytes that the list holds, used or not.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(usize, Arc<dyn Linked>)>()
     }
 
     /// Whether there are none.

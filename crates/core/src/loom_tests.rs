@@ -804,6 +804,37 @@ fn loom_a_look_is_dropped_and_close() {
     });
 }
 
+/// A look goes from section to section, senders come in between: what was queued before it is shown, each message once and in
+/// order, and the wake-up is neither lost nor doubled.
+#[test]
+fn loom_a_look_and_push_and_read() {
+    model(|| {
+        let cell = cell(8);
+        (0..2).for_each(|i| cell.push(i).expect("room"));
+        let c = Arc::clone(&cell);
+        let sender = thread::spawn(move || c.push(2).expect("room"));
+        let c = Arc::clone(&cell);
+        let looker = thread::spawn(move || {
+            let mut seen = Vec::new();
+            let looked = c.look_over(9, |_, m, _| seen.push(*m));
+            (looked, seen)
+        });
+        // The wake-up that the first push has owed.
+        let mut got = Vec::new();
+        let ran = poll(&cell, &mut got);
+        sender.join().expect("sender");
+        let (looked, seen) = looker.join().expect("looker");
+        assert!(seen.is_sorted() && seen.windows(2).all(|two| two[0] != two[1]), "{seen:?}");
+        assert!(seen.len() as u64 <= 3 && looked.queued <= 3);
+        assert!(
+            !looked.complete || ran && !got.is_empty() || seen.starts_with(&[0, 1]),
+            "{seen:?} beside {got:?}"
+        );
+        settle_polls(&cell, 1, &mut got);
+        assert_eq!(got, [0, 1, 2]);
+    });
+}
+
 /// A look at the counters disturbs neither sleep nor wake-up.
 #[test]
 fn loom_audit_and_push_and_park() {

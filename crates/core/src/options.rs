@@ -55,7 +55,9 @@ impl SendOptions {
         self
     }
 
-    /// Messages with an equal key coalesce: while one waits in the queue, a newer one takes its place.
+    /// Messages with an equal key coalesce: while one waits in the queue, a newer one takes its place. Looking for the key costs
+    /// this and other senders time linear in the number of messages that wait in the lane behind the first that carries
+    /// anything: keyed messages are for bounded mailboxes.
     pub fn key(mut self, key: impl Into<u128>) -> Self {
         self.key = Some(halves(key.into()));
         self

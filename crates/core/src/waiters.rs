@@ -2,7 +2,10 @@
 //!
 //! A waiter whose ticket is no longer in the list has been granted its slot (or the mailbox has closed). One that goes
 //! away with an unused grant gives the slot to the next: no permit is lost.
+//!
+//! The line's buffer follows its length: a line that was long once does not stay in memory when nobody waits any more.
 
+use crate::cell::KEPT;
 use crate::room::Room;
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -17,6 +20,10 @@ struct Waiter {
     weight: u32,
     waker: Waker,
 }
+
+/// A buffer that the line needs no more, to be dropped after the lock.
+#[derive(Debug)]
+pub(crate) struct Spare(#[expect(dead_code, reason = "for its drop")] VecDeque<Waiter>);
 
 /// The line.
 #[derive(Debug, Default)]
@@ -82,6 +89,91 @@ impl Waiters {
 
     /// Sends everybody away: the mailbox has closed.
     pub(crate) fn dismiss(&mut self) -> Vec<Waker> {
-        self.line.drain(..).map(|w| w.waker).collect()
+        std::mem::take(&mut self.line).into_iter().map(|w| w.waker).collect()
+    }
+
+    /// A line that has become much shorter than it was moves to a buffer of twice its length; the old one comes back. (So the
+    /// moves cost less than the removals before them.)
+    pub(crate) fn slim(&mut self) -> Option<Spare> {
+        let line = &mut self.line;
+        (line.capacity() > KEPT && line.len() * 4 <= line.capacity()).then(|| {
+            let mut fresh = VecDeque::with_capacity(line.len() * 2);
+            fresh.append(line);
+            Spare(std::mem::replace(line, fresh))
+        })
+    }
+
+    /// Bytes that the line holds, used or not.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.line.capacity() * size_of::<Waiter>()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::task::Wake;
+
+    struct Counts(AtomicUsize);
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The waker of the latest poll is the one that is woken; the one before it comes back.
+    #[test]
+    fn a_waiter_that_was_polled_again_is_woken_by_its_new_waker() {
+        let [old, new] = [(); 2].map(|()| Arc::new(Counts(AtomicUsize::new(0))));
+        let mut line = Waiters::default();
+        let ticket = line.enroll(1, Waker::from(Arc::clone(&old)));
+        let replaced = line.refresh(ticket, Waker::from(Arc::clone(&new))).expect("it still waits");
+        assert!(replaced.will_wake(&Waker::from(Arc::clone(&old))));
+        let mut wakers = Vec::new();
+        line.grant(&mut Room::new(Some(1), None), &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+        assert_eq!((old.0.load(Relaxed), new.0.load(Relaxed)), (0, 1));
+        assert!(line.refresh(ticket, Waker::noop().clone()).is_err(), "it waits no more");
+    }
+
+    /// Clause 1.7: the line's buffer follows its length, whether those who wait go by themselves, get room or are dismissed.
+    #[test]
+    fn the_line_gives_its_buffer_back_as_it_gets_shorter() {
+        let full = |n: u64| {
+            let mut line = Waiters::default();
+            let tickets: Vec<_> = (0..n).map(|_| line.enroll(1, Waker::noop().clone())).collect();
+            assert!(line.buffer_bytes() > 100_000 && line.slim().is_none());
+            (line, tickets)
+        };
+        let (mut line, tickets) = full(10_000);
+        let mut moves = 0;
+        for ticket in &tickets[10..] {
+            assert!(line.leave(*ticket).is_some());
+            moves += usize::from(line.slim().is_some());
+        }
+        assert!(line.buffer_bytes() < 4096 && moves < 20, "{} bytes, {moves} moves", line.buffer_bytes());
+        assert!(tickets[..10].iter().all(|t| line.holds(*t)) && line.len() == 10);
+        let (mut line, _) = full(10_000);
+        line.grant(&mut Room::new(None, None), &mut Vec::new());
+        assert!(line.slim().is_some() && line.is_empty());
+        assert_eq!(line.buffer_bytes(), 0);
+        let (mut line, _) = full(10_000);
+        assert_eq!(line.dismiss().len(), 10_000);
+        assert_eq!(line.buffer_bytes(), 0);
+        // A ticket is not used again.
+        let late = line.enroll(1, Waker::noop().clone());
+        assert_eq!(late, Ticket(10_000));
+    }
+
+    /// A short line keeps its buffer: senders who wait one at a time cost no allocation each.
+    #[test]
+    fn a_short_line_keeps_its_buffer() {
+        let mut line = Waiters::default();
+        let ticket = line.enroll(1, Waker::noop().clone());
+        let bytes = line.buffer_bytes();
+        line.leave(ticket);
+        assert!(line.slim().is_none() && line.buffer_bytes() == bytes);
     }
 }

@@ -352,7 +352,8 @@ fn the_last_memory_of_a_mailbox_goes_without_a_panic() {
 fn run_that_an_unwinding_stack_carries_away_is_given_up() {
     let handle = Handle::first(Arc::new(MailCell::<u32, Parked>::plain(Some(4), word::LEASED, Parked)));
     handle.cell().push(1).unwrap();
-    let looked = catch_unwind(AssertUnwindSafe(|| handle.cell().look_over(|_, _, _| panic!("a rude look"))));
+    let looked =
+        catch_unwind(AssertUnwindSafe(|| handle.cell().look_over(9, |_, _, _| panic!("a rude look"))));
     assert!(looked.is_err());
     assert_eq!(handle.cell().audit().map(|ledger| ledger.queued), Some(1), "RUN is free");
     let mut permit = Permit::enter(handle.cell()).unwrap();

@@ -2,8 +2,14 @@
 
 use crate::{drain, poll, with_room};
 use futures::StreamExt;
+use restante_core::cell::{MailCell, Parked};
+use restante_core::handle::Handle;
+use restante_core::look::Looked;
+use restante_core::monitor::Watch;
+use restante_core::word::Permit;
 use restante_core::{Closed, Lane, SendOptions, TryReceiveError};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -121,4 +127,99 @@ fn a_burst_gives_its_memory_back() {
     assert!(r.shrink() >= 50_000 * 64);
     drain(&mut r);
     assert_eq!(r.shrink(), 0);
+}
+
+/// Clause 2.2: the reader looks between any two messages, also for what came into a lane that its batch holds nothing of.
+#[test]
+fn what_comes_into_a_higher_lane_is_read_before_the_rest_of_a_lower_ones_batch() {
+    let (_m, a, mut r) = with_room(8);
+    (0..3).for_each(|i| a.try_send_with(i, SendOptions::new().lane(Lane::Low)).unwrap());
+    assert_eq!(r.try_receive(), Ok(0));
+    a.try_send(10).unwrap();
+    assert_eq!(r.try_receive(), Ok(10));
+    a.try_send_with(20, SendOptions::new().lane(Lane::High)).unwrap();
+    assert_eq!(drain(&mut r), [20, 1, 2]);
+}
+
+/// Clause 2.3: unless set, 64; for the low lane under a flood of normal, and for the normal lane under a flood of high. Control
+/// is not held up by it.
+#[test]
+fn unless_set_a_lower_lane_is_read_once_in_64_messages() {
+    for (flood, lower) in [(Lane::Normal, Lane::Low), (Lane::High, Lane::Normal), (Lane::High, Lane::Low)] {
+        let (_m, a, mut r) = with_room(1024);
+        (0..3).for_each(|_| a.try_send_with(1, SendOptions::new().lane(lower)).unwrap());
+        (0..300).for_each(|_| a.try_send_with(0, SendOptions::new().lane(flood)).unwrap());
+        let mut read: Vec<_> = (0..63).map(|_| r.try_receive().unwrap()).collect();
+        a.try_send_with(9, SendOptions::new().lane(Lane::Control)).unwrap();
+        assert_eq!(r.try_receive(), Ok(9));
+        read.extend(drain(&mut r));
+        let at: Vec<_> = (0..read.len()).filter(|i| read[*i] == 1).collect();
+        assert_eq!(at, [63, 127, 191], "{lower:?} under {flood:?}");
+    }
+}
+
+/// Clause 1.7: a plain receiver gives back what a burst has left in any lane.
+#[test]
+fn what_a_burst_has_left_in_a_side_lane_is_given_back() {
+    for lane in [Lane::Control, Lane::High, Lane::Low] {
+        let (_m, a, mut r) = with_room(10_000);
+        (0..5000_u64).for_each(|i| a.try_send_with(i, SendOptions::new().lane(lane)).unwrap());
+        drain(&mut r);
+        assert_eq!(r.shrink(), 0, "{lane:?}");
+    }
+}
+
+/// Clause 1.7: neither senders who waited once nor monitors that were taken down are paid for ever after.
+#[test]
+fn what_waiting_senders_and_monitors_have_left_is_given_back() {
+    let (_m, a, mut r) = with_room(1);
+    a.try_send(0).unwrap();
+    let mut waiting: Vec<_> = (0..50_000).map(|n| Box::pin(a.send(n))).collect();
+    for sending in &mut waiting {
+        assert!(poll(sending.as_mut()).is_pending());
+    }
+    assert!(r.shrink() > 1_000_000, "they are in line");
+    drop(waiting);
+    let ids: Vec<_> = (0..5000).map(|_| a.monitor(Watch::Mailbox, |_| ())).collect();
+    assert!(r.shrink() > 100_000);
+    assert!(ids.into_iter().all(|id| a.demonitor(id)));
+    assert_eq!(r.try_receive(), Ok(0));
+    let held = r.shrink();
+    assert!(held < 4096, "{held} bytes are held for those who have gone");
+    assert_eq!(a.stats().waiting_senders, 0);
+}
+
+/// A look at a long queue shows what it was asked for and knows how many there are. (Under the senders' lock it shows a few at a
+/// time.)
+#[test]
+fn a_look_shows_no_more_than_was_asked_for() {
+    let cell = Handle::first(Arc::new(MailCell::<u32, Parked>::plain(None, 0, Parked)));
+    for i in 0..600 {
+        cell.cell().push(i).unwrap();
+    }
+    let high = SendOptions::new().lane(Lane::High);
+    assert!(cell.cell().push_with(9999, &high, false).is_ok());
+    let look = |most| {
+        let mut seen = Vec::new();
+        let looked = cell.cell().look_over(most, |_, m, _| seen.push(*m));
+        assert_eq!(looked, Looked { complete: true, queued: 601 });
+        seen
+    };
+    assert_eq!(look(0), []);
+    assert_eq!(look(1), [9999]);
+    assert_eq!(look(66), std::iter::once(9999).chain(0..65).collect::<Vec<_>>());
+    assert_eq!(look(usize::MAX), std::iter::once(9999).chain(0..600).collect::<Vec<_>>());
+    // What the reader has taken comes first, lane by lane; while it reads, only the rest is seen.
+    let mut permit = Permit::enter(cell.cell()).unwrap();
+    let (c, own) = permit.split();
+    assert_eq!((c.take(own), c.take(own)), (Some(9999), Some(0)));
+    cell.cell().push(600).unwrap();
+    let mut seen = Vec::new();
+    let looked = cell.cell().look_over(9, |_, m, _| seen.push(*m));
+    assert_eq!((looked, seen), (Looked { complete: false, queued: 1 }, vec![600]));
+    MailCell::leave_by(permit, restante_core::word::DATA);
+    let mut seen = Vec::new();
+    let looked = cell.cell().look_over(700, |_, m, _| seen.push(*m));
+    assert_eq!(looked, Looked { complete: true, queued: 600 });
+    assert!(seen.into_iter().eq(1..601));
 }

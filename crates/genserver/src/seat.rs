@@ -653,6 +653,8 @@ impl<S: GenServer> Seat<S> {
             desk.start = Some(waiting());
         }
         if here {
+            // What was queued before may have been passed over as expired, and no poll of the task need come.
+            Self::watch_buffers(cell);
             Self::leave(cell);
         } else {
             Self::hand_over(cell);

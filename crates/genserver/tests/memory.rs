@@ -106,6 +106,24 @@ async fn a_burst_that_ends_in_a_trickle_is_given_back_too() {
     assert_eq!(lab.call(Ask::Total).await, Ok(401));
 }
 
+/// Clause 1.7: a start that finds a queue whose time is over has nothing to handle, and gives back what the queue lay in.
+#[tokio::test(start_paused = true)]
+async fn a_start_on_a_queue_that_has_expired_gives_its_buffers_back() {
+    let server = Server::<Lab>::settings().unbounded().ttl(Duration::from_millis(20)).build().unwrap();
+    let at = server.address();
+    let before = held();
+    for _ in 0..BURST {
+        at.cast(Tell::Add(1)).unwrap();
+    }
+    tokio::time::advance(Duration::from_millis(50)).await;
+    let lab = server.start(Plan::default()).await.unwrap();
+    assert_eq!(lab.stats().ledger.expired, BURST);
+    assert!(held() - before > BIG, "{} bytes were held after the start", held() - before);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(held() - before < SMALL, "{} bytes are held by an idle server", held() - before);
+    law(&lab).await;
+}
+
 /// OTP `gen_server_SUITE`: `hibernate`. Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as soon as nothing waits, whatever
 /// the time.
 #[tokio::test(start_paused = true)]

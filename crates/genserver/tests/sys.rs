@@ -10,6 +10,7 @@ use restante_genserver::{
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -720,4 +721,46 @@ async fn a_watched_server_does_the_same() {
     lab.call(Ask::Total).await.unwrap();
     assert_eq!(lab.stats().ledger.handled, before + 1);
     law(&lab).await;
+}
+
+/// Counts how often it is asked for a name.
+struct Named;
+
+static NAMES: AtomicUsize = AtomicUsize::new(0);
+
+impl GenServer for Named {
+    type Args = ();
+    type Call = ();
+    type Cast = u32;
+    type Info = ();
+    async fn init((): &(), ctx: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        ctx.server().sys().suspend();
+        Ok(Init::ok(Self))
+    }
+    async fn handle_call(&mut self, (): (), _: &mut Context<Self>) -> Step {
+        Ok(Next::go())
+    }
+    fn cast_name(_: &u32) -> &'static str {
+        NAMES.fetch_add(1, Ordering::Relaxed);
+        "named"
+    }
+}
+
+/// Clause 23.10: senders are not kept waiting for what was not asked for.
+#[tokio::test(start_paused = true)]
+async fn a_peek_looks_at_no_more_than_it_was_asked_for() {
+    let named = Server::<Named>::settings().unbounded().start(()).await.unwrap();
+    settle().await;
+    for n in 0..10_000 {
+        named.cast(n).unwrap();
+    }
+    let asked = |most| {
+        let before = NAMES.load(Ordering::Relaxed);
+        let peek = named.sys().peek(most);
+        assert_eq!(peek.messages.len() as u64 + peek.more, 10_000);
+        (peek.messages.len(), NAMES.load(Ordering::Relaxed) - before)
+    };
+    assert_eq!([asked(0), asked(1), asked(100)], [(0, 0), (1, 1), (100, 100)]);
+    assert_eq!(asked(usize::MAX), (10_000, 10_000));
+    assert_eq!(named.sys().frequencies(), BTreeMap::from([("named", 10_000)]));
 }

@@ -4,6 +4,7 @@ use super::Sys;
 use crate::message::Message;
 use crate::server::GenServer;
 use restante_core::Lane;
+use restante_core::look::Looked;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -34,23 +35,15 @@ pub struct Peeked {
 }
 
 impl<S: GenServer> Sys<'_, S> {
-    /// The names of the first `most` messages that are queued.
+    /// The names of the first `most` messages that are queued. Senders wait for a few of them at a time, however many are queued.
     pub fn peek(&self, most: usize) -> Peek {
         let mut seen = Vec::new();
-        let mut all = 0_u64;
-        let complete = self.look_over(|lane, name, attempts| {
-            all += 1;
-            // (Senders wait meanwhile: no more is written down than was asked for.)
-            if seen.len() < most {
-                seen.push(Peeked { lane, name, attempts });
-            }
-        });
-        let queued = self.message_queue_len();
-        let more = if complete { all } else { queued.max(all) } - seen.len() as u64;
-        Peek { messages: seen, more, partial: !complete && queued > all }
+        let looked = self.look_over(most, |lane, name, attempts| seen.push(Peeked { lane, name, attempts }));
+        let all = self.queued(looked);
+        Peek { more: all.saturating_sub(seen.len() as u64), messages: seen, partial: all > looked.queued }
     }
 
-    /// How many of each name are queued, and of those that cannot be looked at (see [`Peek::partial`]) under the name
+    /// How many of each name are queued (of a long queue that sheds or coalesces meanwhile: to within what it does), and of those that cannot be looked at (see [`Peek::partial`]) under the name
     /// `"?"`.
     pub fn frequencies(&self) -> BTreeMap<&'static str, u64> {
         let mut by_name = BTreeMap::new();
@@ -60,9 +53,7 @@ impl<S: GenServer> Sys<'_, S> {
             }
         };
         let mut run = ("", 0);
-        let mut all = 0;
-        let complete = self.look_over(|_, name, _| {
-            all += 1;
+        let looked = self.look_over(usize::MAX, |_, name, _| {
             // (Senders wait meanwhile: of a run of one name the place is looked up once.)
             if run.0 != name {
                 count(std::mem::replace(&mut run, (name, 0)));
@@ -70,15 +61,20 @@ impl<S: GenServer> Sys<'_, S> {
             run.1 += 1;
         });
         count(run);
-        let unseen = self.message_queue_len().saturating_sub(all);
-        if !complete && unseen > 0 {
+        let unseen = self.queued(looked) - looked.queued;
+        if unseen > 0 {
             by_name.insert("?", unseen);
         }
         by_name
     }
 
-    fn look_over(&self, mut each: impl FnMut(Lane, &'static str, u32)) -> bool {
-        self.cell().look_over(|lane, message, attempts| each(lane, name_of(message), attempts))
+    fn look_over(&self, most: usize, mut each: impl FnMut(Lane, &'static str, u32)) -> Looked {
+        self.cell().look_over(most, |lane, message, attempts| each(lane, name_of(message), attempts))
+    }
+
+    /// How many are queued, what could not be looked at included.
+    fn queued(&self, looked: Looked) -> u64 {
+        if looked.complete { looked.queued } else { self.message_queue_len().max(looked.queued) }
     }
 }
 
