@@ -12,7 +12,9 @@ use crate::exit::ExitReason;
 use crate::handle::Handle;
 use crate::quiet;
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Weak;
 use uuid::Uuid;
 
@@ -68,7 +70,20 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
     /// The same, by the address of who was to be told.
     #[doc(hidden)]
     fn tell_no_more_at(&self, whom: usize) -> bool;
+
+    /// The creation that made it is not taken. Where a supervisor keeps it served, and has not done so before this moment
+    /// (a number that servers' keepers give), that one ends its server for good: ordered at once, and what is returned
+    /// waits for the end. `None`: there is nothing to end.
+    #[doc(hidden)]
+    fn give_up(&self, since: u64) -> Option<GivenUp> {
+        let _ = since;
+        None
+    }
 }
+
+/// Waits until what was given up has ended. Dropped, it stops the waiting, not the end.
+#[doc(hidden)]
+pub type GivenUp = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Is told that a mailbox has closed before links, monitors and waiting senders are, by whoever closed it or is about to tell
 /// those: perhaps by two at once, so the second is to find nothing to do, and to return when the first is through. It may

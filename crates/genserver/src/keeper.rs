@@ -14,7 +14,9 @@ use crate::seat::{Cell, Seat};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::start::{Lent, Server, StartError, start_on};
+use restante_core::addressable::GivenUp;
 use restante_core::{Exit, ExitReason};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,6 +39,32 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     fn place(&self) -> Option<Place> {
         None
     }
+    /// Nobody wants this server, which its keeper has not kept before this moment ([`kept_so_far`]): ends it for good, and
+    /// forgets it. Ordered when this returns; what is returned waits for the end. `None`: there is nothing to end.
+    fn end_for_good(&self, since: u64) -> Option<GivenUp> {
+        let _ = since;
+        None
+    }
+}
+
+/// How many keepers have taken a mailbox in this process. (A name of moments: a plain counter of the standard library, under any
+/// test.)
+static KEPT: AtomicU64 = AtomicU64::new(0);
+
+/// How many mailboxes keepers have taken so far: the name of this moment among those of others' [`take_number`].
+pub fn kept_so_far() -> u64 {
+    // (The moment and what is asked of it lie on one thread, or are ordered by what hands the number on.)
+    KEPT.load(Ordering::Relaxed)
+}
+
+/// A number for a mailbox that a keeper takes now: not below what [`kept_so_far`] said before.
+pub fn take_number() -> u64 {
+    KEPT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Which server's code runs on this stack, by a number that no two of them share; `None`: no server's.
+pub fn on_whose_stack() -> Option<usize> {
+    crate::frame::current()
 }
 
 /// A place in a keeper's table.

@@ -6,7 +6,7 @@ use crate::message::{Message, Order, OrderKind};
 use crate::reply::Reply;
 use crate::seat::{Cell, Seat, ServerHandle};
 use crate::server::GenServer;
-use restante_core::addressable::{Addressable, OnClose};
+use restante_core::addressable::{Addressable, GivenUp, OnClose};
 use restante_core::handle::{Handle, WeakHandle};
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{Reserving, Sending, send_blocking_as};
@@ -465,6 +465,9 @@ impl<S: GenServer> Addressable for ServerRef<S> {
     }
     fn tell_no_more_at(&self, whom: usize) -> bool {
         self.handle.cell().tell_no_more(whom)
+    }
+    fn give_up(&self, since: u64) -> Option<GivenUp> {
+        self.handle.cell().runner.keeper()?.end_for_good(since)
     }
 }
 

@@ -282,7 +282,7 @@ impl Creation<'_> {
     }
 }
 
-fn answer<R, E>(
+fn answer<R: Addressable, E>(
     running: Running,
     told: Result<Result<Created<R>, CreateError<E>>, oneshot::error::RecvError>,
 ) -> Result<R, CreateError<E>> {

@@ -14,6 +14,8 @@
 //! - *committed*: the task has put the mailbox into the books. One section: no instant between held and there.
 //! - *taken*: the caller has what was created. Where it has gone meanwhile, the entry is taken out again ([`Created`]
 //!   is dropped, and with it the last reference, where nobody else has one).
+//! - What was started under a supervisor lives without references: on every way but *taken* it is ended there
+//!   ([`crate::offspring`]).
 //!
 //! The actor's death concerns none of these: what is queued waits for its next incarnation, what is held goes on.
 
@@ -23,6 +25,7 @@ use crate::books::{Books, By};
 use crate::ending::{Ending, Outcome};
 use crate::error::{CreateError, RegisterError};
 use crate::limit::at_most;
+use crate::offspring::Offspring;
 use crate::record::{Record, Resource};
 use crate::rt::{self, AbortHandle};
 use crate::secondary::Label;
@@ -65,7 +68,6 @@ impl Reservation {
 
     /// The mailbox comes in under the names that are held.
     /// Its record from now on is the one that is in, which was there before perhaps.
-    /// The number of the first change after it.
     pub(crate) fn commit(&mut self, record: &mut Arc<Record>) -> Result<u64, RegisterError> {
         let number = self.books.insert(record, &self.labels, Some(self.number), self.by)?;
         self.held = false;
@@ -195,21 +197,22 @@ pub(crate) struct Made<R> {
 }
 
 /// What was created, on its way to the caller. Dropped before it is taken, its entry goes with it.
-pub(crate) struct Created<R> {
-    // (First: the entry is to go before the reference does, which may be the last.)
+pub(crate) struct Created<R: Addressable> {
+    // (First: the entry is to go before the reference does, which may be the last, and before the server is ended.)
     granted: Addition,
     /// Given when it is taken: an entry that was there before gets nothing from a creation that nobody wanted.
     dowry: Untaken,
-    mailbox: R,
+    /// The mailbox, and what else was made.
+    offspring: Offspring<R>,
 }
 
-impl<R> Created<R> {
+impl<R: Addressable> Created<R> {
     pub(crate) fn take(mut self) -> R {
         if let Some(dowry) = self.dowry.dowry.take() {
             dowry.give_to(&self.dowry.record, &self.dowry.books);
         }
         self.granted.accept();
-        self.mailbox
+        self.offspring.take().expect("it is in since before it was created")
     }
 }
 
@@ -259,16 +262,24 @@ async fn work_on<R, E>(
     R: Addressable,
     E: Send,
 {
-    let mut make = Box::pin(AssertUnwindSafe(make).catch_unwind());
+    let offspring = Offspring::new(&held.reservation.books);
+    let mut make = Box::pin(AssertUnwindSafe(offspring.tend(make)).catch_unwind());
     let made = at_most(limit, &mut make).await;
     if let Some(reason) = drop_quietly(make) {
         tracing::error!(%reason, "a creation panicked in its drop");
     }
-    let result = match made {
+    let made = match made {
         None => Err(CreateError::Timeout(limit)),
         Some(Err(payload)) => Err(CreateError::Panicked(ExitReason::from_panic(payload))),
         Some(Ok(Err(error))) => Err(CreateError::Failed(error)),
-        Some(Ok(Ok(made))) => commit(&mut held.reservation, made),
+        Some(Ok(Ok(made))) => Ok(made),
+    };
+    let result = match made {
+        Ok(made) => commit(&mut held.reservation, made, offspring),
+        Err(error) => {
+            drop(offspring);
+            Err(error)
+        }
     };
     let Held { reservation, tell } = held;
     if tell.is_closed() {
@@ -284,21 +295,24 @@ async fn work_on<R, E>(
 fn commit<R: Addressable, E>(
     reservation: &mut Reservation,
     made: Made<R>,
+    mut offspring: Offspring<R>,
 ) -> Result<Created<R>, CreateError<E>> {
     let Made { mailbox, dowry } = made;
+    let mailbox = offspring.grown(mailbox);
     let books = Arc::clone(&reservation.books);
     let closed = |mailbox: &R| CreateError::Closed(mailbox.why_closed().unwrap_or(ExitReason::Normal));
-    let Some(mut record) = Record::new(&mailbox, mailbox.mailbox_id(), &books) else {
-        return Err(closed(&mailbox));
+    let Some(mut record) = Record::new(mailbox, mailbox.mailbox_id(), &books) else {
+        return Err(closed(mailbox));
     };
     match reservation.commit(&mut record) {
         Ok(number) => {
             let labels = std::mem::take(&mut reservation.labels);
             let granted = Addition::granted(Arc::clone(&record), labels.into(), number, reservation.by);
+            offspring.entered(&record);
             let dowry = Untaken { dowry: Some(dowry), record, books };
-            Ok(Created { granted, dowry, mailbox })
+            Ok(Created { granted, dowry, offspring })
         }
-        Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(&mailbox)),
+        Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(mailbox)),
         Err(refused) => Err(CreateError::Refused(refused)),
     }
 }

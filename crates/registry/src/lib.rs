@@ -34,6 +34,7 @@ mod lookup;
 mod name;
 mod name_text;
 mod not_found;
+mod offspring;
 mod quiet;
 mod record;
 mod register;

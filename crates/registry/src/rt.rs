@@ -39,6 +39,17 @@ pub(crate) fn beside(_: &Reaper, work: impl FnOnce() + Send + 'static) {
     drop(shuttle::future::spawn(async move { work() }));
 }
 
+/// A wait that a shutdown shares.
+#[cfg(not(shuttle))]
+pub(crate) fn hand_over(reaper: &Reaper, wait: impl Future<Output = ()> + Send + 'static) {
+    reaper.hand_over(wait);
+}
+
+#[cfg(shuttle)]
+pub(crate) fn hand_over(_: &Reaper, wait: impl Future<Output = ()> + Send + 'static) {
+    drop(shuttle::future::spawn(wait));
+}
+
 #[cfg(shuttle)]
 pub(crate) fn spawn(_: &Handle, task: impl Future<Output = ()> + Send + 'static) {
     drop(shuttle::future::spawn(task));

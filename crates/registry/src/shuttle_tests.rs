@@ -14,6 +14,7 @@
 //! open and found under all its names, the sizes are those of the indexes, and nothing is held for a creation.
 
 mod books;
+mod orphans;
 mod whole;
 
 use crate::addition::Addition;

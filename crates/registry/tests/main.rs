@@ -11,6 +11,7 @@ mod keys;
 mod lifetimes;
 mod looking;
 mod names;
+mod orphans;
 mod properties;
 mod scopes;
 mod statics;

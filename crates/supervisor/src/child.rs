@@ -5,6 +5,7 @@ use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
 use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
+use restante_core::addressable::GivenUp;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::cycle::Member;
 use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
@@ -18,6 +19,14 @@ use std::time::Duration;
 pub(crate) struct Post {
     pub(crate) branch: Weak<Branch>,
     pub(crate) key: u64,
+    /// Since which moment ([`keeper::kept_so_far`]).
+    since: u64,
+}
+
+impl Post {
+    pub(crate) fn new(branch: &Arc<Branch>, key: u64) -> Self {
+        Self { branch: Arc::downgrade(branch), key, since: keeper::take_number() }
+    }
 }
 
 /// See the module. None of these may be called under a supervisor's lock.
@@ -211,5 +220,11 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
 
     fn place(&self) -> Option<Place> {
         self.post().map(|(branch, key)| Place { table: branch.serial, key })
+    }
+
+    fn end_for_good(&self, since: u64) -> Option<GivenUp> {
+        let is_younger = self.post.get().is_some_and(|post| post.since >= since);
+        let (branch, key) = self.post().filter(|_| is_younger)?;
+        branch.end_for_good(key)
     }
 }

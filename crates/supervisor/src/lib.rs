@@ -23,6 +23,8 @@ mod child;
 mod child_spec;
 mod dynamic;
 mod intensity;
+#[doc(hidden)]
+pub mod nursery;
 mod partition;
 mod perform;
 mod reconfigure;

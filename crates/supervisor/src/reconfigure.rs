@@ -269,7 +269,7 @@ impl Newcomer {
     }
 
     fn adopt(&self, branch: &Arc<Branch>) -> Result<(), SpecError> {
-        let post = Post { branch: Arc::downgrade(branch), key: self.key };
+        let post = Post::new(branch, self.key);
         let adopted = Arc::clone(&self.child).adopt(post);
         if adopted { Ok(()) } else { Err(SpecError::Supervised(self.id.clone())) }
     }

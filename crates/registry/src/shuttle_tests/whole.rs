@@ -20,9 +20,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 const SCHEDULES: usize = 5_000;
-const EVER: Duration = Duration::MAX;
+pub(super) const EVER: Duration = Duration::MAX;
 
-fn whole<Fut: Future<Output = ()> + 'static>(
+pub(super) fn whole<Fut: Future<Output = ()> + 'static>(
     model: impl Fn(Registry) -> Fut + Send + Sync + Clone + 'static,
 ) {
     explore(SCHEDULES, move || {
@@ -55,7 +55,9 @@ async fn over(registry: Registry) {
     settled(&books);
 }
 
-fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> {
+pub(super) fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> {
     let task = shuttle::future::spawn(future);
     async move { task.await.unwrap() }
 }
@@ -66,7 +68,7 @@ async fn for_a_while<F: Future>(future: F) -> Option<F::Output> {
 }
 
 /// The same, before one of so many polls.
-async fn for_polls<F: Future>(most: usize, future: F) -> Option<F::Output> {
+pub(super) async fn for_polls<F: Future>(most: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..thread_rng().gen_range(0..most) {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {

@@ -28,7 +28,7 @@ impl Branch {
             (key, start)
         };
         let child = Arc::clone(&spec.child);
-        if child.adopt(Post { branch: Arc::downgrade(self), key }) {
+        if child.adopt(Post::new(self, key)) {
             return Ok((key, start));
         }
         let (tell, _child) = {

@@ -61,7 +61,7 @@ pub(crate) struct Entry<C> {
     pub(crate) wanted: bool,
     pub(crate) origin: Origin,
     /// It leaves the table when it is down.
-    pub(super) discarded: bool,
+    pub(crate) discarded: bool,
     pub(super) supervisor: bool,
     /// It was stopped by hand since it was last started: that it did not start is nobody's failure.
     pub(super) halted: bool,

@@ -5,6 +5,7 @@ use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, Supe
 use crate::branch::Branch;
 use crate::child::Child;
 use crate::child_spec::{ChildOptions, ChildSpec};
+use crate::nursery::Nursery;
 use crate::perform;
 use crate::rules::{AddError, Life, State};
 use crate::waits;
@@ -46,6 +47,8 @@ impl SupervisorRef {
         }
         let child = Arc::clone(&spec.child);
         let _waits = waits::wait_for(&*child, id.as_str()).map_err(|path| StartError::Cycle { path })?;
+        // (The start may be made in the supervisor's runtime: whose it is says this stack.)
+        let nursery = Nursery::here();
         let (key, start) = branch.add(spec, true).map_err(|e| match e {
             AddError::Taken { key } => {
                 let stopped =
@@ -60,6 +63,9 @@ impl SupervisorRef {
             AddError::Supervised => SpecError::Supervised(id).into(),
             AddError::Down => StartChildError::Down,
         })?;
+        if let Some(nursery) = nursery {
+            nursery.note(branch, key);
+        }
         match start_by_hand(branch, key, start, child, true).await {
             Ok(started) => Ok((key, started)),
             // It was not let begin, for that reason.

@@ -1,0 +1,152 @@
+//! Children that a future starts belong to it until what it makes is taken: the ground for creations under a name.
+//!
+//! ```text
+//!   start_child, polled by the future ──> noted ──> forgotten    the maker has given what it made to its caller
+//!                                           └─────> ended        it has not, whyever: each is ended for good
+//! ```
+//!
+//! - *noted*: by the poll that adds the child to its supervisor's table, on the stack of the future that is tended. A start by
+//!   another task, or by a server's handler that happens to run on this stack, is that one's.
+//! - *ended for good*: ordered to stop within its own limit, by a task in its supervisor's runtime, neither restarted nor
+//!   left in the table; its mailbox closes. A child that has left the table is none.
+//!
+//! The list belongs to one future and is behind a lock, since the future may move between threads; nothing is called under
+//! it. The same end is used for a mailbox of which only a reference is known ([`Keeper::end_for_good`]).
+//!
+//! Not meant for users of supervisors: it may change in any release.
+//!
+//! [`Keeper::end_for_good`]: restante_genserver::keeper::Keeper::end_for_good
+
+use crate::branch::Branch;
+use crate::perform;
+use crate::rt::Mutex;
+use restante_core::ExitReason;
+use restante_core::addressable::GivenUp;
+use restante_genserver::keeper;
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, Weak};
+use std::task::{Context as Cx, Poll};
+use tokio::sync::oneshot;
+
+#[cfg(shuttle)]
+use shuttle::thread_local;
+
+thread_local! {
+    /// The nursery of the future that is polled on this thread, and the server whose code polls it.
+    static HERE: RefCell<Option<(Nursery, Option<usize>)>> = const { RefCell::new(None) };
+}
+
+/// The children that one future has started.
+#[derive(Clone)]
+pub struct Nursery(Arc<Mutex<Children>>);
+
+type Children = Vec<(Weak<Branch>, u64)>;
+
+impl Default for Nursery {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Vec::new())))
+    }
+}
+
+impl Nursery {
+    /// The future, whose children are noted here.
+    pub fn tend<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        Tended { nursery: self.clone(), future: Box::pin(future) }
+    }
+
+    /// What has been noted and is there still is ended for good: ordered when this returns; what is returned waits for
+    /// the ends.
+    pub fn end_all(&self) -> Vec<GivenUp> {
+        let children = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let ends = children.into_iter().filter_map(|(branch, key)| branch.upgrade()?.end_for_good(key));
+        ends.collect()
+    }
+
+    /// That of the future whose code runs here.
+    pub(crate) fn here() -> Option<Self> {
+        let here = HERE.try_with(|here| {
+            let here = here.borrow();
+            let (nursery, whose) = here.as_ref()?;
+            // (The handler of a server that is polled on this stack starts children of its own.)
+            (*whose == keeper::on_whose_stack()).then(|| nursery.clone())
+        });
+        here.ok().flatten()
+    }
+
+    /// A child that is in this supervisor's table, under this key.
+    pub(crate) fn note(&self, branch: &Arc<Branch>, key: u64) {
+        let child = (Arc::downgrade(branch), key);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+    }
+}
+
+/// A future that is tended.
+struct Tended<F> {
+    nursery: Nursery,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Tended<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<F::Output> {
+        let here = (self.nursery.clone(), keeper::on_whose_stack());
+        let _back = Back(put(Some(here)));
+        self.future.as_mut().poll(cx)
+    }
+}
+
+/// Puts this in the place of what was there. (A thread whose thread-locals have gone notes nothing.)
+fn put(here: Option<(Nursery, Option<usize>)>) -> Option<(Nursery, Option<usize>)> {
+    HERE.try_with(|place| place.replace(here)).ok().flatten()
+}
+
+/// Puts back what was there before a poll, however that ends.
+struct Back(Option<(Nursery, Option<usize>)>);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        drop(put(self.0.take()));
+    }
+}
+
+impl Branch {
+    /// Nobody wants this child: it is ended within its own limit, and neither restarted nor left in the table. `None`: it has
+    /// left that already, or is about to.
+    pub(crate) fn end_for_good(self: &Arc<Self>, key: u64) -> Option<GivenUp> {
+        let (gone, rt) = {
+            let mut desk = self.desk();
+            if desk.rules.get(key)?.discarded {
+                return None;
+            }
+            // (Before it is told to end: should it end by itself meanwhile, it is not restarted by hand.)
+            (desk.rules.discard(key), desk.rt.clone())
+        };
+        if let Some(gone) = gone {
+            self.retire(&gone, &ExitReason::Shutdown);
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        let branch = Arc::clone(self);
+        // (Where its runtime has shut down the child has ended with that.)
+        rt?.spawn(async move {
+            perform::stop_one(&branch, key, true).await;
+            // (One that waited for its next incarnation had none that could end.)
+            let gone = branch.desk().rules.discard(key);
+            if let Some(gone) = gone {
+                branch.retire(&gone, &ExitReason::Shutdown);
+            }
+            let _ = tell.send(());
+        });
+        Some(Box::pin(async move { drop(told.await) }))
+    }
+}
+
+impl fmt::Debug for Nursery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nursery")
+    }
+}
