@@ -27,3 +27,4 @@ mod support;
 mod survives;
 mod task;
 mod tree;
+mod unstarted;

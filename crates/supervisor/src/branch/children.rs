@@ -118,7 +118,7 @@ impl Branch {
             }
         }
         if let Some(gone) = then.gone {
-            self.retire(&gone, reason);
+            self.retire(&gone, then.why.as_deref().unwrap_or(reason));
         }
         for waiting in then.tell {
             let _ = waiting.send(());

@@ -22,7 +22,7 @@ mod stop;
 mod stop_all;
 
 pub use start::ChildNotStarted;
-pub(crate) use start::ignored;
+pub(crate) use start::{ignored, why_not_started};
 pub(crate) use stop::stop_one;
 
 use crate::branch::{Branch, Desk};

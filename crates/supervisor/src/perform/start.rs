@@ -80,10 +80,7 @@ fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
         let mut desk = branch.desk();
         let child = Branch::id_of(&desk, key);
         let incarnation = desk.rules.get(key).map_or(0, |e| e.incarnation);
-        let why = match &error {
-            StartError::Failed(reason) => reason.clone(),
-            other => other.clone().into(),
-        };
+        let why = reason(&error);
         if desk.rules.life == Life::Starting {
             let reason = ExitReason::Error(Arc::new(ChildNotStarted { child, error }));
             desk.rules.end(reason);
@@ -95,6 +92,25 @@ fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
     };
     if let Some(outcome) = outcome {
         branch.report(key, &End::new(exit, false), outcome);
+    }
+}
+
+/// The reason of an exit that such a failure is.
+fn reason(error: &StartError) -> ExitReason {
+    match error {
+        StartError::Failed(reason) => reason.clone(),
+        other => other.clone().into(),
+    }
+}
+
+/// What is told to those who wait in the queue of a child that did not start by hand, and that closes with that.
+pub(crate) fn why_not_started(error: &StartError) -> ExitReason {
+    match error {
+        // It was not let begin: its supervisor is about to end, or somebody has stopped it.
+        StartError::Supervised | StartError::NoRuntime | StartError::Closed | StartError::AlreadyStarted => {
+            ExitReason::Shutdown
+        }
+        failed => reason(failed),
     }
 }
 

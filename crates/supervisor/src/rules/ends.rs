@@ -36,6 +36,8 @@ pub(crate) struct Then<C> {
     pub(crate) after: Option<(Duration, u32)>,
     /// It has left the table: its mailbox closes.
     pub(crate) gone: Option<C>,
+    /// For this reason, where that is not its end's.
+    pub(crate) why: Option<Box<ExitReason>>,
     /// It rests, and what is queued is not kept.
     pub(crate) clear_out: bool,
     /// Who waited for this.
@@ -62,7 +64,15 @@ pub(crate) enum Outcome {
 
 impl<C> Then<C> {
     pub(super) fn nothing() -> Self {
-        Self { perform: false, after: None, gone: None, clear_out: false, tell: Vec::new(), report: None }
+        Self {
+            perform: false,
+            after: None,
+            gone: None,
+            why: None,
+            clear_out: false,
+            tell: Vec::new(),
+            report: None,
+        }
     }
 }
 
@@ -171,6 +181,7 @@ impl<C: Clone> Rules<C> {
             entry.wanted |= falls && !ending && matches!(state, State::Running | State::Restarting);
             then.tell = self.rest(key);
             if discarded {
+                then.why = self.children.get_mut(&key).and_then(|e| e.rare.as_mut()?.why_discarded.take());
                 then.gone = self.remove(key);
             }
             return then;

@@ -3,8 +3,8 @@
 use crate::backoff::Pauses;
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
-use restante_core::Exit;
 use restante_core::clock::Instant;
+use restante_core::{Exit, ExitReason};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -92,6 +92,8 @@ pub(super) struct Rare {
     pub(super) off: bool,
     /// Who wait for its end.
     pub(super) waiting: Vec<oneshot::Sender<()>>,
+    /// Why its start came to nothing, where it leaves the table for that: its mailbox closes for this reason.
+    pub(super) why_discarded: Option<Box<ExitReason>>,
 }
 
 impl<C> Entry<C> {

@@ -5,6 +5,7 @@ use super::entry::{Entry, Kill, Origin, State};
 use super::{Life, Rules};
 use crate::restart::Restart;
 use crate::supervisor::ChildError;
+use restante_core::ExitReason;
 use restante_core::clock::Instant;
 use restante_genserver::keeper::Beginner;
 use tokio::sync::oneshot;
@@ -82,6 +83,21 @@ impl<C: Clone> Rules<C> {
     /// The specification goes with this start, which came to nothing; unless the child is another's by now.
     pub(crate) fn discard_start(&mut self, key: u64, start: u32) -> Option<C> {
         if self.get(key).is_some_and(|entry| entry.is_of(start)) { self.discard(key) } else { None }
+    }
+
+    /// As [`Rules::discard_start`], for this reason, which closes the mailbox also where that has to wait for the incarnation.
+    pub(crate) fn discard_failed(&mut self, key: u64, start: u32, why: &ExitReason) -> Option<C> {
+        let gone = self.discard_start(key, start);
+        if gone.is_none()
+            && let Some(entry) =
+                self.children.get_mut(&key).filter(|entry| entry.discarded && entry.is_of(start))
+        {
+            let old = entry.rare().why_discarded.replace(Box::new(why.clone()));
+            if let Some(old) = old {
+                self.trash.put(*old);
+            }
+        }
+        gone
     }
 
     /// The specification goes, now or when the incarnation has ended.

@@ -261,7 +261,14 @@ async fn start_by_hand(
 ) -> Result<Started, StartError> {
     let rt = branch.desk().rt.clone();
     // (Made here: where nobody ever polls the rest it is dropped with it, and does its work.)
-    let guard = StartGuard { branch: Arc::clone(branch), key, start, discards, done: false };
+    let guard = StartGuard {
+        branch: Arc::clone(branch),
+        key,
+        start,
+        discards,
+        done: false,
+        why: ExitReason::Shutdown,
+    };
     let starting = start_here(child, guard);
     match rt {
         Some(rt) => rt.run(starting).await.unwrap_or(Err(StartError::NoRuntime)),
@@ -287,7 +294,10 @@ async fn start_here(child: Arc<dyn Child>, guard: StartGuard) -> Result<Started,
             perform::ignored(&guard.branch, guard.key, guard.start);
             Ok(Started::Ignored)
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            guard.why = perform::why_not_started(&error);
+            Err(error)
+        }
     }
 }
 
@@ -300,6 +310,8 @@ struct StartGuard {
     /// The specification goes as well.
     discards: bool,
     done: bool,
+    /// Told to those who wait in the queue of a mailbox that closes.
+    why: ExitReason,
 }
 
 impl Drop for StartGuard {
@@ -310,10 +322,10 @@ impl Drop for StartGuard {
         let gone = {
             self.branch.start_failed(self.key, self.start);
             let mut desk = self.branch.desk();
-            if self.discards { desk.rules.discard_start(self.key, self.start) } else { None }
+            if self.discards { desk.rules.discard_failed(self.key, self.start, &self.why) } else { None }
         };
         if let Some(gone) = gone {
-            self.branch.retire(&gone, &ExitReason::Shutdown);
+            self.branch.retire(&gone, &self.why);
         }
     }
 }
