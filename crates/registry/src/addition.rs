@@ -61,7 +61,7 @@ impl Addition {
 
     /// Puts it into effect: all or nothing.
     pub(crate) fn perform(mut self, books: &Arc<Books>) -> Answer {
-        let Body { to, labels, by, .. } = &mut *self.0;
+        let Body { to, labels, by, stage } = &mut *self.0;
         let number = match to {
             Target::Record(record) => {
                 let mut inserted = books.insert(record, labels, None, *by);
@@ -80,7 +80,7 @@ impl Addition {
                 number
             }
         };
-        self.0.stage = Stage::Granted(number);
+        *stage = Stage::Granted(number);
         Ok(self)
     }
 

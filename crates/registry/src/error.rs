@@ -15,7 +15,7 @@ pub enum RegisterError {
     /// No mailbox of this id is in the registry, or it has closed.
     #[error("there is no mailbox {0} in the registry")]
     MailboxDoesNotExist(Uuid),
-    /// Somebody has the name; it may be the same mailbox.
+    /// Another mailbox has the name, or a creation that is under way.
     #[error("the name {name:?} is held by {holder}")]
     NameAlreadyExists {
         /// Which name.
@@ -23,7 +23,7 @@ pub enum RegisterError {
         /// Who has it.
         holder: Holder,
     },
-    /// Somebody has the secondary key.
+    /// Another mailbox has the secondary key, or a creation that is under way.
     #[error("the key {key:?} is held by {holder}")]
     KeyAlreadyExists {
         /// Which key.
@@ -58,6 +58,16 @@ pub enum RegisterError {
     /// A handler would wait for the registry's actor, which (through others) waits for it.
     #[error("the wait for the registry would close a ring of waiting servers: {0}")]
     Cycle(cycle::Path),
+}
+
+impl RegisterError {
+    /// Who has what was asked for, where somebody else has it.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        match self {
+            Self::NameAlreadyExists { holder, .. } | Self::KeyAlreadyExists { holder, .. } => Some(*holder),
+            _ => None,
+        }
+    }
 }
 
 /// Why nothing was created. Whatever name was held for it is free, and its place is.

@@ -26,6 +26,8 @@ pub(crate) struct Labels {
 struct PutOn<T> {
     label: T,
     change: u64,
+    /// Additions that asked for it since, and were not taken back.
+    grants: u32,
 }
 
 impl Labels {
@@ -59,8 +61,15 @@ impl Labels {
 
     fn put_on(&mut self, label: &Label, change: u64) {
         match label {
-            Label::Name(name) => self.names.push(PutOn { label: name.clone(), change }),
-            Label::Key(key) => self.keys.push(PutOn { label: key.clone(), change }),
+            Label::Name(name) => self.names.push(PutOn { label: name.clone(), change, grants: 1 }),
+            Label::Key(key) => self.keys.push(PutOn { label: key.clone(), change, grants: 1 }),
+        }
+    }
+
+    fn grants(&mut self, label: &Label) -> Option<&mut u32> {
+        match label {
+            Label::Name(name) => self.names.iter_mut().find(|on| on.label == *name).map(|on| &mut on.grants),
+            Label::Key(key) => self.keys.iter_mut().find(|on| on.label == *key).map(|on| &mut on.grants),
         }
     }
 
@@ -98,6 +107,25 @@ impl LabelsCell {
         let changed = change(&mut labels);
         self.0.show((!labels.is_empty()).then_some(labels));
         changed
+    }
+
+    /// Under the writers' lock: one addition more that asks for this label. False: it is not on.
+    pub(crate) fn grant(&self, label: &Label) -> bool {
+        if self.read(|labels| labels.change_of(label)).flatten().is_none() {
+            return false;
+        }
+        self.change(|labels| labels.grants(label).map(|grants| *grants = grants.saturating_add(1)));
+        true
+    }
+
+    /// Under the writers' lock: one less; true for the last, and the label is to be taken off.
+    pub(crate) fn take_back(&self, label: &Label) -> bool {
+        self.change(|labels| {
+            labels.grants(label).is_some_and(|grants| {
+                *grants = grants.saturating_sub(1);
+                *grants == 0
+            })
+        })
     }
 
     /// Under the writers' lock: one label more, by the change of this number.

@@ -25,12 +25,16 @@ impl Registry {
     /// The name stays over restarts of the server behind the mailbox, and is free again when the mailbox closes. (Meant for a few
     /// names a mailbox: each further one copies the list of those that it has.)
     ///
+    /// A mailbox that has the name keeps it: so a server may register in its `init`, which each of its incarnations runs.
+    ///
     /// # Errors
-    /// [`RegisterError`], and nothing has changed. [`NameAlreadyExists`](RegisterError::NameAlreadyExists) also where it is the
-    /// same mailbox that has the name; [`MailboxDoesNotExist`](RegisterError::MailboxDoesNotExist) where it has closed.
+    /// [`RegisterError`], and nothing has changed. [`NameAlreadyExists`](RegisterError::NameAlreadyExists) where another has the
+    /// name; [`MailboxDoesNotExist`](RegisterError::MailboxDoesNotExist) where it has closed.
     ///
     /// # Cancel safety
-    /// Dropped, the name is not registered.
+    /// Dropped, the name is not registered, unless the mailbox had it before, or has been given it by another call.
+    ///
+    /// **Source**: `register/2`. **Differs**: who has the name is a mailbox, which may be given it again.
     #[track_caller]
     pub fn register<R: Addressable>(
         &self,

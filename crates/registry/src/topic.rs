@@ -39,12 +39,21 @@ impl<T: Clone + Send + 'static, K: GroupName> Topics<T, K> {
         Self { groups: Groups::new() }
     }
 
-    /// Subscribes. Who subscribes k times gets everything k times, and has to unsubscribe k times.
+    /// Subscribes. Who subscribes k times gets everything k times, and has to unsubscribe k times: in `init`, see
+    /// [`Topics::subscribe_once`].
     ///
     /// # Errors
     /// [`JoinError::Closed`]: the mailbox is closed.
     pub fn subscribe(&self, topic: impl Into<K>, member: &Member<T>) -> Result<(), JoinError> {
         self.groups.join(topic, member)
+    }
+
+    /// Subscribes, unless it is subscribed already: what a server does in its `init`, which each of its incarnations runs.
+    ///
+    /// # Errors
+    /// As [`Topics::subscribe`].
+    pub fn subscribe_once(&self, topic: impl Into<K>, member: &Member<T>) -> Result<(), JoinError> {
+        self.groups.join_once(topic, member)
     }
 
     /// Subscribes for as long as the token lives.

@@ -73,7 +73,8 @@ fn plain_threads_may_wait() {
     let registry = Registry::start();
     let kept = mailbox();
     assert_eq!(registry.register_blocking(&kept, "kept"), Ok(()));
-    let taken = registry.register_blocking(&kept, "kept");
+    assert_eq!(registry.register_blocking(&kept, "kept"), Ok(()), "it is its own");
+    let taken = registry.register_blocking(&mailbox(), "kept");
     assert!(matches!(taken, Err(RegisterError::NameAlreadyExists { .. })), "{taken:?}");
     let created: Address<u8> = registry.creation().name("x").run_blocking(made()).unwrap();
     assert_eq!(registry.id_of("x"), Some(created.id()));

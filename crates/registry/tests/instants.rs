@@ -287,7 +287,8 @@ impl Writer<'_> {
         let registry = &self.world.registry;
         let (slot, name) = (self.random.usize(..2), self.own[self.random.usize(..2)]);
         let holder = self.named(name).map(|mine| mine.mailbox.id());
-        let key_is_taken = self.keyed(name).is_some();
+        let key_holder = self.keyed(name).map(|mine| mine.mailbox.id());
+        let key_is_taken = key_holder.is_some();
         let Some(mine) = &mut self.mine[slot] else {
             self.mine[slot] = Some(Mine::new());
             return;
@@ -295,6 +296,7 @@ impl Writer<'_> {
         let (at, id) = (mine.mailbox.address(), mine.mailbox.id());
         let expected = |is_in: bool| match holder {
             _ if !is_in => Err(RegisterError::MailboxDoesNotExist(id)),
+            Some(holder) if holder == id => Ok(()),
             Some(holder) => Err(taken(name, Holder::Mailbox(holder))),
             None => Ok(()),
         };
@@ -307,7 +309,9 @@ impl Writer<'_> {
                 assert!(died(&answer) || answer == expected(is_in), "{answer:?}");
                 if answer.is_ok() {
                     mine.is_in = true;
-                    mine.names.push(name);
+                    if holder.is_none() {
+                        mine.names.push(name);
+                    }
                 }
             }
             6 | 7 => {
@@ -326,8 +330,9 @@ impl Writer<'_> {
             }
             8 => {
                 let added = registry.add_key_blocking(id, "k", name);
-                assert!(died(&added) || added.is_ok() == (mine.is_in && !key_is_taken), "{added:?}");
-                if added.is_ok() {
+                let free = key_holder.is_none_or(|holder| holder == id);
+                assert!(died(&added) || added.is_ok() == (mine.is_in && free), "{added:?}");
+                if added.is_ok() && !key_is_taken {
                     mine.keys.push(name);
                 }
             }

@@ -1,6 +1,7 @@
 //! The public behaviour of the registry, a module per topic.
 
 mod admission;
+mod again;
 mod anywhere;
 mod ends;
 mod exits;

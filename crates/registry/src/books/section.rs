@@ -78,6 +78,20 @@ impl Section<'_> {
         self.ledger.ended.as_ref().map_or(Ok(()), |reason| Err(RegisterError::Ended(reason.clone())))
     }
 
+    /// Whether each of these labels is free for this creation, or for nobody's, or is on this mailbox already. (It registers in
+    /// its `init` what the incarnation before it has registered.)
+    pub(super) fn make_free_for(
+        &mut self,
+        id: Uuid,
+        labels: &[Label],
+        creation: Option<u64>,
+    ) -> Result<(), RegisterError> {
+        labels.iter().try_for_each(|label| match self.make_free(label, creation) {
+            Err(refused) if refused.holder() == Some(Holder::Mailbox(id)) => Ok(()),
+            free => free,
+        })
+    }
+
     /// Whether a label is free for this creation, or for nobody's. A holder that has closed is taken out, were whoever closed it
     /// never to come.
     pub(super) fn make_free(&mut self, label: &Label, creation: Option<u64>) -> Result<(), RegisterError> {
@@ -124,8 +138,11 @@ impl Section<'_> {
         Ok(())
     }
 
-    /// Puts a free label on a mailbox that is in.
+    /// Puts a label on a mailbox that is in: one that is free, or that it has already, which counts one addition more.
     pub(super) fn put_on(&mut self, record: &Arc<Record>, label: &Label) {
+        if record.labels.grant(label) {
+            return;
+        }
         record.labels.put_on(label, self.ledger.history.next());
         match label {
             Label::Name(name) => {

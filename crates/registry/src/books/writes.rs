@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 impl Books {
     /// A mailbox comes in, under these labels: all or nothing. Its record is the one that is in for it from then on, which has
-    /// counted the grant. The number of the first change after it.
+    /// counted the grant; as each label has, those that it had before among them. The number of the first change after it.
     pub(crate) fn insert(
         &self,
         record: &mut Arc<Record>,
@@ -22,7 +22,7 @@ impl Books {
     ) -> Result<u64, RegisterError> {
         self.add(by, |section| {
             section.check_open()?;
-            labels.iter().try_for_each(|label| section.make_free(label, creation))?;
+            section.make_free_for(record.id, labels, creation)?;
             section.bring_in(record)?;
             record.grant();
             for label in labels {
@@ -45,15 +45,15 @@ impl Books {
     ) -> Result<(Arc<Record>, u64), RegisterError> {
         self.add(by, |section| {
             let record = section.known(id)?;
-            labels.iter().try_for_each(|label| section.make_free(label, None))?;
+            section.make_free_for(id, labels, None)?;
             record.grant();
             labels.iter().for_each(|label| section.put_on(&record, label));
             Ok((record, section.ledger.history.next()))
         })
     }
 
-    /// Takes back a grant that nobody took, and that was in before the change of this number: its labels; and with the last grant
-    /// the mailbox.
+    /// Takes back a grant that nobody took, and that was in before the change of this number: of its labels those that no other
+    /// addition was granted; and with the last grant the mailbox.
     pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label], number: u64) {
         self.write(None, |section| {
             if record.is_gone() {
@@ -67,7 +67,12 @@ impl Books {
             let its = |label: &&Label| {
                 record.labels.read(|labels| labels.change_of(label)).flatten().is_some_and(|put| put < number)
             };
-            labels.iter().filter(its).for_each(|label| section.take_off(record, label));
+            for label in labels.iter().filter(its) {
+                // (One that was there before, or that was registered again meanwhile, stays.)
+                if record.labels.take_back(label) {
+                    section.take_off(record, label);
+                }
+            }
         });
     }
 

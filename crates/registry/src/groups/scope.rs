@@ -103,7 +103,8 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
         Self { scope: Arc::new(Scope::new(events.max(1))) }
     }
 
-    /// Joins a group, which exists from then on. Who joins k times is there k times, and has to leave k times.
+    /// Joins a group, which exists from then on. Who joins k times is there k times, and has to leave k times: in `init`, see
+    /// [`Groups::join_once`].
     ///
     /// # Errors
     /// [`JoinError::Closed`]: the mailbox is closed.
@@ -113,12 +114,20 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
         self.join_many(group, std::slice::from_ref(member))
     }
 
+    /// Joins a group, unless it is in it already: what a server does in its `init`, which each of its incarnations runs.
+    ///
+    /// # Errors
+    /// As [`Groups::join`].
+    pub fn join_once(&self, group: impl Into<K>, member: &Member<T>) -> Result<(), JoinError> {
+        self.scope.join(&group.into(), std::slice::from_ref(member), true)
+    }
+
     /// Several join at once: whoever reads or monitors the group sees none or all of them. Who is named twice joins twice.
     ///
     /// # Errors
     /// [`JoinError::Closed`]: the mailbox of one of them is closed; nobody has joined.
     pub fn join_many(&self, group: impl Into<K>, members: &[Member<T>]) -> Result<(), JoinError> {
-        self.scope.join(&group.into(), members)
+        self.scope.join(&group.into(), members, false)
     }
 
     /// Leaves a group once. A group that nobody is in does not exist any more.
@@ -304,7 +313,8 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
         Some(roll).filter(|roll| roll.len() > 0)
     }
 
-    fn join(self: &Arc<Self>, group: &K, members: &[Member<T>]) -> Result<(), JoinError> {
+    /// `once`: but for those who are in it.
+    fn join(self: &Arc<Self>, group: &K, members: &[Member<T>], once: bool) -> Result<(), JoinError> {
         self.locked(|state, after| {
             let mut admitted: Vec<Uuid> = Vec::new();
             for member in members {
@@ -327,7 +337,8 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
                 after.gone.extend(admitted.into_iter().filter_map(|id| state.books.dismiss(id)));
                 return Err(JoinError::Closed { member: id });
             }
-            if !members.is_empty() {
+            let is_in = |member: &Member<T>| state.books.times(member.id(), group) > 0;
+            if !(members.is_empty() || once && members.iter().all(is_in)) {
                 state.books.join(&self.table, group, members);
                 self.note(state, after, group.clone(), GroupChange::Joined, members.to_vec());
             }

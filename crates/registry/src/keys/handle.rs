@@ -85,20 +85,47 @@ where
 
     /// Registers `holder` under `key`.
     ///
-    /// A unique key whose holder's mailbox has closed is free, even in the moment before that has been tidied up.
+    /// A unique key whose holder's mailbox has closed is free, even in the moment before that has been tidied up. One that
+    /// `holder` has already gets the new value, and stays the registration that it was, with its number: so a server may register
+    /// in its `init`, which each of its incarnations runs. Of duplicate keys it gets one more: see [`Keys::register_once`].
     ///
     /// # Errors
-    /// [`KeyError::KeyTaken`] where keys are unique and somebody holds it, `holder` itself included;
-    /// [`KeyError::HolderClosed`] where `holder` can hold nothing any more.
+    /// [`KeyError::KeyTaken`] where keys are unique and another holds it; [`KeyError::HolderClosed`] where `holder` can hold
+    /// nothing any more.
     ///
-    /// **Source**: `Registry.register/3`. **Differs**: anybody who has a reference to a mailbox may register it.
+    /// **Source**: `Registry.register/3`. **Differs**: anybody who has a reference to a mailbox may register it; a holder may
+    /// register its unique key again.
     pub fn register(
         &self,
         holder: &impl Addressable,
         key: K,
         value: V,
     ) -> Result<Registration<K, V>, KeyError> {
-        match self.shared.claim(held(holder), key, value) {
+        self.claim(holder, key, value, false)
+    }
+
+    /// Registers `holder` under `key`, once: what it has there already gets the new value, of several registrations the first.
+    /// For `init`, of duplicate keys as of unique ones.
+    ///
+    /// # Errors
+    /// As [`Keys::register`].
+    pub fn register_once(
+        &self,
+        holder: &impl Addressable,
+        key: K,
+        value: V,
+    ) -> Result<Registration<K, V>, KeyError> {
+        self.claim(holder, key, value, true)
+    }
+
+    fn claim(
+        &self,
+        holder: &impl Addressable,
+        key: K,
+        value: V,
+        once: bool,
+    ) -> Result<Registration<K, V>, KeyError> {
+        match self.shared.claim(held(holder), key, value, once) {
             Claimed::Yes(claim) => Ok(Registration { keys: self.clone(), claim }),
             Claimed::Taken(holder) => Err(KeyError::KeyTaken { holder }),
             Claimed::HolderClosed => Err(KeyError::HolderClosed),

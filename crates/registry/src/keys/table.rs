@@ -170,19 +170,32 @@ where
     }
 
     /// Registers it, if that may be. A holder that has closed holds nothing: it is replaced, whether its hook has run or not.
-    pub(super) fn claim(self: &Arc<Self>, holder: Arc<dyn Held>, key: K, value: V) -> Claimed<K> {
+    /// What `holder` has itself gets the new value; of duplicate keys only where it is to have it once.
+    pub(super) fn claim(self: &Arc<Self>, holder: Arc<dyn Held>, key: K, value: V, once: bool) -> Claimed<K> {
         let id = holder.id();
         let mut after = Aftermath::new();
         let mut table = self.table();
         let mut stale = None;
-        if self.kind == KeyKind::Unique
-            && let Some(node) = self.by_key.first(&key).and_then(|number| table.nodes.get(&number))
-        {
+        let present = match self.kind {
+            KeyKind::Unique => self.by_key.first(&key),
+            KeyKind::Duplicate if once => self
+                .by_key
+                .numbers(&key)
+                .into_iter()
+                .find(|number| table.nodes.get(number).is_some_and(|node| node.claim.holder.id() == id)),
+            KeyKind::Duplicate => None,
+        };
+        if let Some(node) = present.and_then(|number| table.nodes.get(&number)) {
             let other = &node.claim.holder;
-            if !other.has_closed() {
+            if other.has_closed() {
+                stale = Some((node.claim.number, closed_for(&**other)));
+            } else if other.id() == id {
+                let claim = Arc::clone(&node.claim);
+                self.put(&mut table, &claim, value, &mut after);
+                return Claimed::Yes(claim);
+            } else {
                 return Claimed::Taken(other.id());
             }
-            stale = Some((node.claim.number, closed_for(&**other)));
         }
         if !self.watched(&mut table, &*holder) {
             return Claimed::HolderClosed;
@@ -262,18 +275,21 @@ where
     pub(super) fn replace(&self, old: &Arc<Node<K, V>>, value: V) -> Result<(), V> {
         let mut after = Aftermath::new();
         let mut table = self.table();
-        let number = old.claim.number;
-        match table.nodes.get_mut(&number) {
-            Some(present) if Arc::ptr_eq(present, old) => {
-                let node = Arc::new(Node { claim: Arc::clone(&old.claim), value });
-                after.nodes.push(std::mem::replace(present, Arc::clone(&node)));
-                self.by_holder.replace(&node.claim.holder.id(), number, &node);
-                self.by_key.replace(&node.claim.key, number, &node);
-                table.tell(&mut after, |seq| KeyEvent::Updated { seq, entry: Registered { node } });
-                Ok(())
-            }
-            _ => Err(value),
+        if table.nodes.get(&old.claim.number).is_none_or(|present| !Arc::ptr_eq(present, old)) {
+            return Err(value);
         }
+        self.put(&mut table, &old.claim, value, &mut after);
+        Ok(())
+    }
+
+    /// A registration that is in the table has this value from now on.
+    fn put(&self, table: &mut Table<K, V>, claim: &Arc<Claim<K>>, value: V, after: &mut Aftermath<K, V>) {
+        let number = claim.number;
+        let node = Arc::new(Node { claim: Arc::clone(claim), value });
+        after.nodes.extend(table.nodes.insert(number, Arc::clone(&node)));
+        self.by_holder.replace(&claim.holder.id(), number, &node);
+        self.by_key.replace(&claim.key, number, &node);
+        table.tell(after, |seq| KeyEvent::Updated { seq, entry: Registered { node } });
     }
 
     /// The registration of this number as it is now.

@@ -4,7 +4,7 @@ use super::{Clerk, mailbox, seen};
 use restante_core::addressable::{Addressable, OnClose};
 use restante_core::{Address, ExitReason};
 use restante_genserver::{ServerRef, start};
-use restante_registry::keys::{KeyError, Keys, MetaError, NotRegistered};
+use restante_registry::keys::{KeyError, KeyEvent, Keys, MetaError, NotRegistered};
 use std::sync::{Arc, Mutex, Weak};
 
 type Names = Keys<&'static str, u32>;
@@ -29,18 +29,24 @@ fn each_registration_counts() {
     assert_eq!(keys.count(), 2);
 }
 
-/// Case `has unique registrations`.
+/// Case `has unique registrations`. Differs: the holder's own key gets the new value.
+/// Clause 30.2.
 #[test]
-fn a_unique_key_is_taken_for_its_own_holder_too() {
+fn a_holder_may_register_its_unique_key_again() {
     let (_m, me) = mailbox();
     let keys = Names::unique();
     let registration = keys.register(&me, "hello", 1).unwrap();
     assert_eq!((registration.key(), registration.holder_id()), (&"hello", me.id()));
     assert_eq!((keys.keys_of(&me), keys.values_of(&"hello", &me)), (vec!["hello"], vec![1]));
 
-    let again = keys.register(&me, "hello", 2).unwrap_err();
-    assert_eq!(again, KeyError::KeyTaken { holder: me.id() });
-    assert_eq!((keys.keys_of(&me), keys.values_of(&"hello", &me)), (vec!["hello"], vec![1]));
+    let mut listener = keys.listen(8);
+    let again = keys.register(&me, "hello", 2).unwrap();
+    assert_eq!(again.number(), registration.number(), "it is the registration that it was");
+    assert_eq!((keys.keys_of(&me), keys.values_of(&"hello", &me)), (vec!["hello"], vec![2]));
+    assert_eq!((registration.value(), keys.count()), (Some(2), 1));
+    let told = listener.try_next().expect("its value is new");
+    assert!(matches!(told, KeyEvent::Updated { .. }), "{told:?}");
+    assert!(listener.try_next().is_none());
 
     keys.register(&me, "world", 3).unwrap();
     assert_eq!(keys.keys_of(&me), ["hello", "world"]);
@@ -68,9 +74,7 @@ fn a_refusal_leaves_nothing_behind() {
     let mut listener = keys.listen(8);
     keys.register(&me, "hello", Arc::new(())).unwrap();
     let value = Arc::new(());
-    for holder in [&me, &other] {
-        keys.register(holder, "hello", Arc::clone(&value)).unwrap_err();
-    }
+    keys.register(&other, "hello", Arc::clone(&value)).unwrap_err();
     n.close();
     assert_eq!(keys.register(&other, "free", Arc::clone(&value)).unwrap_err(), KeyError::HolderClosed);
     assert_eq!((keys.count(), Arc::strong_count(&value)), (1, 1));
@@ -249,7 +253,8 @@ async fn a_key_leads_to_its_server_without_a_cast() {
     assert_eq!(found.call(|incarnation| incarnation).await.unwrap(), 1);
     assert!(keys.whereis::<Address<u32>, _>("clerk").is_none(), "it is another type");
     assert!(keys.whereis::<ServerRef<Clerk>, _>("nobody").is_none());
-    let refused = keys.register(&clerk, "clerk".to_owned(), ()).unwrap_err();
+    let other = start::<Clerk>(()).await.unwrap();
+    let refused = keys.register(&other, "clerk".to_owned(), ()).unwrap_err();
     assert_eq!(refused, KeyError::KeyTaken { holder: clerk.id() });
 }
 
