@@ -23,7 +23,7 @@ use crate::lanes::{Lane, LaneOrder, Lanes};
 use crate::link::{Linked, Links};
 use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
 use crate::options::{Meta, SendOptions};
-use crate::overflow::{Overflow, Verdict};
+use crate::overflow::Verdict;
 use crate::quiet;
 use crate::rate::RateState;
 use crate::room::Room;
@@ -388,7 +388,7 @@ impl<M, X: ?Sized> Drop for MailCell<M, X> {
         }
         quiet::discard("a span", own.hand.take());
         if let Some(settings) = self.settings.take() {
-            settings.discard();
+            settings.let_go();
         }
     }
 }
@@ -610,11 +610,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
             return Self::meta(options, None, options.weight.unwrap_or(1));
         };
-        let weight = match (options.weight, &settings.weigh) {
-            (Some(w), _) => w,
+        let weight = match options.weight {
+            Some(weight) => weight,
             // User code, and so before the lock.
-            (None, Some(weigh)) => weigh(message),
-            (None, None) => 1,
+            None => settings.weigh.get().map_or(1, |weigh| weigh(message)),
         };
         Self::meta(options, settings.ttl, weight)
     }
@@ -667,14 +666,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if g.bits() & word::WAIT != 0 {
             // (Where the policy is not to wait, only reservations do, and they come first like anybody in line.)
-            if asks && self.settings.as_ref().and_then(|s| s.overflow.as_ref()).is_none_or(Overflow::waits) {
+            if asks && self.settings.as_ref().is_none_or(|s| s.waits()) {
                 return Err(Unplaced::Refused(Refused { error: SendError::Full(message), may_wait: true }));
             }
             // Those who wait come first; what is left is for whoever does not wait.
             self.grant(&mut g, after);
         }
         while !g.room.fits(weight) {
-            let verdict = match self.settings.as_ref().and_then(|s| s.overflow.as_ref()) {
+            // (The lock is held and the mailbox is open: it is not let go of, and this clone is not the last.)
+            let verdict = match self.settings.as_ref().and_then(|s| s.overflow.get()) {
                 None => Verdict::Refuse { wait: true },
                 Some(overflow) => overflow.policy().on_full(&mut g.lanes, lane),
             };
@@ -867,7 +867,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     fn post(&self, message: Option<M>, name: Option<&'static str>, attempts: u32, cause: DeadCause) {
-        let Some(to) = self.settings.as_ref().and_then(|s| s.dead_letters.as_ref()) else {
+        let Some(to) = self.settings.as_ref().and_then(|s| s.dead_letters.get()) else {
             quiet::discard("a message", message);
             quiet::discard("an exit reason", cause);
             return;
@@ -880,6 +880,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             });
             quiet::discard("a dead letter", refused);
         }
+        quiet::discard("a taker of dead letters", to);
     }
 
     /// Joins the line for room, or says that there is some by now.
@@ -1858,6 +1859,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             self.tell();
         }
         quiet::run("a runner", || self.runner.on_settled());
+        if let Some(settings) = &self.settings {
+            settings.let_go();
+        }
         quiet::discard("an exit reason", reason);
         true
     }

@@ -39,6 +39,7 @@ mod loom_tests;
 mod mailbox;
 pub mod monitor;
 mod options;
+mod outlet;
 mod overflow;
 mod permit;
 #[doc(hidden)]
@@ -51,6 +52,8 @@ mod room;
 #[doc(hidden)]
 pub mod send;
 mod settings;
+#[doc(hidden)]
+pub mod shield;
 #[doc(hidden)]
 pub mod sync;
 #[doc(hidden)]

@@ -3,8 +3,8 @@
 use crate::dead_letter::DeadLetter;
 use crate::error::SettingsError;
 use crate::lanes::LaneOrder;
+use crate::outlet::Outlet;
 use crate::overflow::Overflow;
-use crate::quiet;
 use crate::rate::RateLimit;
 use crate::recipient::Recipient;
 use crate::sync::AtomicU64;
@@ -30,17 +30,20 @@ pub enum Coalesce {
 }
 
 /// Measures a message, in the unit of the weight limit.
-pub type Weigh<M> = Box<dyn Fn(&M) -> u32 + Send + Sync>;
+pub type Weigh<M> = Arc<dyn Fn(&M) -> u32 + Send + Sync>;
 
 /// What is fixed when a mailbox is made. See the methods of [`MailboxBuilder`](crate::MailboxBuilder), which fill it in.
 pub struct Settings<M> {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) capacity: Option<usize>,
     pub(crate) weight_limit: Option<u64>,
-    pub(crate) weigh: Option<Weigh<M>>,
-    pub(crate) overflow: Option<Overflow<M>>,
+    pub(crate) weigh: Outlet<Weigh<M>>,
+    pub(crate) overflow: Outlet<Overflow<M>>,
+    /// What the policy says of itself, for where it is not at hand.
+    waits: bool,
+    sheds: bool,
     pub(crate) ttl: Option<Duration>,
-    pub(crate) dead_letters: Option<Recipient<DeadLetter<M>>>,
+    pub(crate) dead_letters: Outlet<Recipient<DeadLetter<M>>>,
     pub(crate) coalesce: Option<Coalesce>,
     pub(crate) starvation_bound: u32,
     pub(crate) rate: Option<RateLimit>,
@@ -55,10 +58,12 @@ impl<M> Default for Settings<M> {
             name: None,
             capacity: Some(DEFAULT_CAPACITY),
             weight_limit: None,
-            weigh: None,
-            overflow: None,
+            weigh: Outlet::none(),
+            overflow: Outlet::none(),
+            waits: true,
+            sheds: false,
             ttl: None,
-            dead_letters: None,
+            dead_letters: Outlet::none(),
             coalesce: None,
             starvation_bound: LaneOrder::DEFAULT_BOUND,
             rate: None,
@@ -74,7 +79,7 @@ impl<M> fmt::Debug for Settings<M> {
             .field("name", &self.name)
             .field("capacity", &self.capacity)
             .field("weight_limit", &self.weight_limit)
-            .field("overflow", &self.overflow)
+            .field("overflow", &self.overflow.get())
             .field("ttl", &self.ttl)
             .field("coalesce", &self.coalesce)
             .field("starvation_bound", &self.starvation_bound)
@@ -110,14 +115,15 @@ impl<M: Send + 'static> Settings<M> {
     #[must_use]
     pub fn weight_limit(mut self, limit: u64, weigh: impl Fn(&M) -> u32 + Send + Sync + 'static) -> Self {
         self.weight_limit = Some(limit);
-        self.weigh = Some(Box::new(weigh));
+        self.weigh = Outlet::new(Arc::new(weigh));
         self
     }
 
     /// What happens to a message for which there is no room (default [`Overflow::wait`]).
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow<M>) -> Self {
-        self.overflow = Some(overflow);
+        (self.waits, self.sheds) = (overflow.waits(), overflow.policy().sheds());
+        self.overflow = Outlet::new(overflow);
         self
     }
 
@@ -131,7 +137,7 @@ impl<M: Send + 'static> Settings<M> {
     /// Where messages go that nobody will handle: shed, expired, or left over when the mailbox closes.
     #[must_use]
     pub fn dead_letters(mut self, to: Recipient<DeadLetter<M>>) -> Self {
-        self.dead_letters = Some(to);
+        self.dead_letters = Outlet::new(to);
         self
     }
 
@@ -197,8 +203,8 @@ impl<M> Settings<M> {
     pub(crate) fn is_plain(&self) -> bool {
         self.name.is_none()
             && !self.needs_policy()
-            && self.overflow.is_none()
-            && self.dead_letters.is_none()
+            && !self.overflow.is_set()
+            && !self.dead_letters.is_set()
             && self.coalesce.is_none()
             && self.batch_max.is_none()
             && self.starvation_bound == LaneOrder::DEFAULT_BOUND
@@ -210,17 +216,21 @@ impl<M> Settings<M> {
         self.is_plain().then_some(self.capacity)
     }
 
-    /// Drops what is the user's, piece by piece.
-    pub(crate) fn discard(self) {
-        let Self { weigh, overflow, dead_letters, .. } = self;
-        quiet::discard("a measure of weight", weigh);
-        quiet::discard("a fallback", overflow);
-        quiet::discard("a taker of dead letters", dead_letters);
+    /// The mailbox has settled, or its memory goes: what is the user's goes, piece by piece.
+    pub(crate) fn let_go(&self) {
+        self.weigh.let_go("a measure of weight");
+        self.overflow.let_go("a fallback");
+        self.dead_letters.let_go("a taker of dead letters");
+    }
+
+    /// Whether an asking sender waits for room.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// The most that the reader takes at once out of each lane.
     pub(crate) fn batch_limit(&self) -> usize {
-        let small = self.coalesce.is_some() || self.overflow.as_ref().is_some_and(|o| o.policy().sheds());
+        let small = self.coalesce.is_some() || self.sheds;
         let limit = match self.capacity {
             _ if !small => usize::MAX,
             Some(capacity) => (capacity / 4).clamp(1, 32),

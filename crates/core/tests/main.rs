@@ -7,6 +7,7 @@ mod foreign;
 mod leases;
 mod model;
 mod monitors;
+mod outlets;
 mod policies;
 mod receiving;
 mod redelivery;

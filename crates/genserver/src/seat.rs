@@ -1166,6 +1166,8 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
         // The task, if there is one, finds that it is done.
         self.wake_task();
         self.move_to(None);
+        // Nothing is told to them any more, and the cell's memory may stay for long.
+        self.wishes().inspect(|wishes| wishes.drop_hooks());
     }
 }
 

@@ -8,7 +8,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// The registry's events, down to `debug`.
+/// The registry's events, down to `debug`, and what is told of foreign code that it has run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard(Arc<Mutex<Vec<Line>>>);
 
@@ -43,7 +43,9 @@ impl Visit for Fields {
 
 impl Subscriber for Heard {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::DEBUG && metadata.target().starts_with("restante_registry")
+        let ours = metadata.target().starts_with("restante_registry");
+        // (Core tells of what panicked under the net.)
+        *metadata.level() <= Level::DEBUG && (ours || metadata.target() == "restante_core::quiet")
     }
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields(BTreeMap::new());

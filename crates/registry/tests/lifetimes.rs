@@ -5,7 +5,7 @@
 use crate::heard::Heard;
 use crate::support::{AGES, Ask, Counter, mailbox, nothing_left, sizes};
 use restante_core::monitor::{Event, Watch};
-use restante_core::{Address, Addressable, Closed, ExitReason, Mailbox};
+use restante_core::{Address, Addressable, Closed, DeadLetter, ExitReason, Mailbox, Overflow};
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step, start};
 use restante_registry::{EntryRef, NewEntry, Outcome, RegisterError, Registry, Signal};
 use restante_supervisor::{Supervise, Supervisor};
@@ -511,4 +511,32 @@ async fn a_mailbox_in_two_registries_goes_from_both() {
     one.register(&counter, "x").await.unwrap();
     assert!(two.destroy(counter.id(), ExitReason::Normal));
     assert_eq!((one.sizes(), two.sizes()), (sizes(0, 0), sizes(0, 0)));
+}
+
+/// What an ended mailbox was set up with keeps no other one open, whoever has its memory: the books, an entry, a cached name, a
+/// key's registration, a group.
+/// Clause 1.9.
+#[tokio::test]
+async fn nothing_in_the_books_keeps_what_an_ended_mailbox_had() {
+    let registry = Registry::start();
+    let keys = restante_registry::keys::Keys::<u8, u8>::unique();
+    let groups = restante_registry::Groups::<u8>::new();
+    let (mut open, mut have) = (Vec::new(), Vec::new());
+    for n in 0..20 {
+        let (letters, spare) = (Mailbox::<DeadLetter<u8>>::new(), Mailbox::<u8>::new());
+        let settings = Mailbox::settings()
+            .capacity(1)
+            .dead_letters(letters.address().recipient())
+            .overflow(Overflow::fallback(spare.address().recipient()));
+        let mailbox = Mailbox::with(settings).unwrap();
+        let (at, name) = (mailbox.address(), n.to_string());
+        registry.register(&at, &name).await.unwrap();
+        groups.join("all", &restante_registry::Member::address(&at)).unwrap();
+        let mut cached = registry.cached::<Address<u8>>(name.as_str());
+        assert_eq!(cached.get().unwrap().id(), at.id());
+        have.push((keys.register(&at, n, 0).unwrap(), registry.entry(name.as_str()).unwrap(), cached));
+        open.push((letters.address().downgrade(), spare.address().downgrade()));
+    }
+    let left = open.iter().filter(|(a, b)| a.upgrade().is_some() || b.upgrade().is_some());
+    assert_eq!((left.count(), have.len()), (0, 20));
 }

@@ -107,6 +107,12 @@ impl<S: GenServer> Wishes<S> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The mailbox has settled: no step will come that a hook could be told of.
+    pub(crate) fn drop_hooks(&self) {
+        let hooks = std::mem::take(&mut self.list().hooks);
+        drop_each(hooks);
+    }
+
     pub(super) fn suspend(&self, on: bool) -> bool {
         std::mem::replace(&mut self.list().suspended, on) != on
     }
