@@ -39,7 +39,7 @@ use crate::tracked::TrackedNames;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 use graves::Graves;
-use restante_core::{ExitReason, Reaper, drop_quietly};
+use restante_core::{ExitReason, Reaper, quiet};
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Books {
     pub(crate) fn with_history<T>(&self, f: impl FnOnce(&mut History, &mut VecDeque<Change>) -> T) -> T {
         let mut out = VecDeque::new();
         let result = f(&mut self.writers.lock_with_epoch().history, &mut out);
-        drop_quietly(out);
+        out.into_iter().for_each(|change| quiet::discard("a change", change));
         result
     }
 }

@@ -4,6 +4,7 @@ use crate::books::Books;
 use crate::change::Change;
 use crate::history::At;
 use crate::sync::Ordering;
+use restante_core::shield::shield;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Changes {
             if let Some(followed) = self.try_next() {
                 return followed;
             }
-            rung.await;
+            shield(rung).await;
         }
     }
 }

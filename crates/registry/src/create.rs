@@ -10,6 +10,7 @@ use crate::registry::Registry;
 use crate::secondary::{Label, SecondaryKey};
 use restante_core::Addressable;
 use restante_core::send::{block_on_until, may_block};
+use restante_core::shield::shield;
 use restante_genserver::DEFAULT_CALL_TIMEOUT;
 use std::fmt;
 use std::future::Future;
@@ -204,7 +205,7 @@ impl Creation<'_> {
         let (job, takes_back) = Queued::new(job);
         let running = registry.ask(|reply| Ask::Begin { job, reply }).await.and_then(|begun| begun)?;
         drop(takes_back);
-        let told = told.await;
+        let told = shield(told).await;
         answer(running, told)
     }
 

@@ -32,7 +32,7 @@ use crate::secondary::Label;
 use crate::sync::Mutex;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use restante_core::{Addressable, ExitReason, drop_quietly};
+use restante_core::{Addressable, ExitReason, quiet};
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -109,9 +109,7 @@ impl Job {
     pub(crate) fn begin(mut self) -> Result<Running, RegisterError> {
         if let Err(refused) = self.reservation.hold() {
             // It may panic in its drop, which is nothing to the actor.
-            if let Some(reason) = drop_quietly(self.work) {
-                tracing::error!(%reason, "a creation panicked in its drop");
-            }
+            quiet::discard("a creation", self.work);
             return Err(refused);
         }
         let work = (self.work)(self.reservation);
@@ -141,7 +139,7 @@ impl Drop for TakesBack {
     fn drop(&mut self) {
         // (Dropped after the lock: it is the user's.)
         let job = self.0.lock().take();
-        drop_quietly(job);
+        quiet::discard("a creation", job);
     }
 }
 
@@ -265,9 +263,7 @@ async fn work_on<R, E>(
     let offspring = Offspring::new(&held.reservation.books);
     let mut make = Box::pin(AssertUnwindSafe(offspring.tend(make)).catch_unwind());
     let made = at_most(limit, &mut make).await;
-    if let Some(reason) = drop_quietly(make) {
-        tracing::error!(%reason, "a creation panicked in its drop");
-    }
+    quiet::discard("a creation", make);
     let made = match made {
         None => Err(CreateError::Timeout(limit)),
         Some(Err(payload)) => Err(CreateError::Panicked(ExitReason::from_panic(payload))),
@@ -284,12 +280,14 @@ async fn work_on<R, E>(
     let Held { reservation, tell } = held;
     if tell.is_closed() {
         // Nobody waits any more: what was created undoes itself in its drop, before somebody else is admitted in its stead.
-        drop(result);
+        quiet::discard("what was created", result);
         return drop(reservation);
     }
     drop(reservation);
     // (They may have gone just now.)
-    drop(tell.send(result));
+    if let Some(Err(result)) = quiet::run("a waker", || tell.send(result)) {
+        quiet::discard("what was created", result);
+    }
 }
 
 fn commit<R: Addressable, E>(

@@ -8,6 +8,7 @@ use crate::name_text::NameText;
 use crate::record::{Record, Resource};
 use crate::registry::Registry;
 use crate::secondary::SecondaryKey;
+use restante_core::shield::shield;
 use restante_core::{Addressable, ExitReason};
 use std::collections::HashSet;
 use std::fmt;
@@ -195,7 +196,7 @@ impl EntryRef {
     /// Dropping the future stops the waiting.
     pub async fn closed(&self) -> Signal {
         let ending = match self.record.watch() {
-            Ok(told) => told.await.ok(),
+            Ok(told) => shield(told).await.ok(),
             Err(ending) => Some(ending),
         };
         // (Whoever ends it tells before it lets go: without a word only a torn-down process leaves.)

@@ -35,7 +35,6 @@ mod name;
 mod name_text;
 mod not_found;
 mod offspring;
-mod quiet;
 mod record;
 mod register;
 mod registry;

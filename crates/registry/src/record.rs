@@ -7,11 +7,10 @@
 use crate::books::Books;
 use crate::ending::{Ending, Outcome};
 use crate::labels::LabelsCell;
-use crate::quiet;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use futures::future::BoxFuture;
 use restante_core::addressable::{AnyLent, Lent, OnClose};
-use restante_core::{Addressable, ExitReason, Reaper, drop_quietly};
+use restante_core::{Addressable, ExitReason, Reaper, quiet};
 use std::any::{Any, type_name};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -205,14 +204,14 @@ impl Record {
                 true
             }
         });
-        drop(kept);
+        quiet::discard("a mailbox's reference", kept);
         taken.is_ok()
     }
 
     /// The opposite.
     pub(crate) fn keep_no_more(&self) {
         let kept = self.with_owned(|owned| owned.kept.take());
-        drop_quietly(kept.ok());
+        quiet::discard("a mailbox's reference", kept.ok());
     }
 
     /// Gives it something to own; given back where it has ended.
@@ -233,13 +232,16 @@ impl Record {
     /// Will be told how it ended; `Err`: it has ended already.
     pub(crate) fn watch(&self) -> Result<oneshot::Receiver<Ending>, Ending> {
         let (tell, told) = oneshot::channel();
+        let mut gone = Vec::new();
         let watched = self.with_owned(|owned| {
             // Those who do not wait any more make room; amortised, since the list doubles before it is looked through.
             if owned.watchers.len() == owned.watchers.capacity() {
-                owned.watchers.retain(|w| !w.is_closed());
+                gone.extend(owned.watchers.extract_if(.., |watcher| watcher.is_closed()));
             }
             owned.watchers.push(tell);
         });
+        // (After the lock: each has the last waker that waited for it.)
+        gone.into_iter().for_each(|watcher| quiet::discard("a waker", watcher));
         match (watched, self.ending()) {
             (Err(TooLate), Some(ending)) => Err(ending),
             _ => Ok(told),
@@ -284,15 +286,13 @@ impl Record {
         let Owned { kept, resources, watchers } = *owned;
         for watcher in watchers {
             // (Nobody waits any more: all right.)
-            quiet::run(|| drop(watcher.send(ending.clone())));
+            quiet::run("a waker", || drop(watcher.send(ending.clone())));
         }
         for resource in resources.into_iter().rev() {
             resource.end(ending, reaper);
         }
         self.close_if_destroyed(ending);
-        if let Some(reason) = drop_quietly(kept) {
-            tracing::error!(%reason, "the drop of a registered mailbox panicked");
-        }
+        quiet::discard("a mailbox's reference", kept);
         true
     }
 }
@@ -320,15 +320,11 @@ impl Resource {
 
     pub(crate) fn end(self, ending: &Ending, reaper: &Reaper) {
         match self {
-            Resource::Value(value) => {
-                if let Some(reason) = drop_quietly(value) {
-                    tracing::error!(%reason, "what a registered mailbox owned panicked in its drop");
-                }
-            }
+            Resource::Value(value) => quiet::discard("what a registered mailbox owned", value),
             Resource::Cleanup(make) => {
                 let ending = ending.clone();
-                // Made there, not here: it is the user's code.
-                reaper.hand_over(async move { make(ending).await });
+                // Made there, not here: it is the user's code. (Where the runtime has gone, it is dropped here.)
+                quiet::run("a clean-up", || reaper.hand_over(async move { make(ending).await }));
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::scope::Tenants;
 use crate::scopes;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use restante_core::send::{block_on_until, may_block};
+use restante_core::shield::shield;
 use restante_core::{ExitReason, Reaper};
 use restante_genserver::{Overflow, Server, ServerRef, Sys};
 use restante_supervisor::{Backoff, Restart, Supervise, Supervisor, SupervisorRef};
@@ -321,7 +322,7 @@ impl Registry {
             futures::future::select(pin!(limit::sleep(pause)), gone).await;
         });
         // (Nobody sends: it is told by the drop.)
-        let _ = over.await;
+        let _ = shield(over).await;
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -385,12 +386,12 @@ impl Inner {
             self.tasks.wait().await;
             self.books.reaper.drain(Duration::MAX).await;
         });
-        at_most(limit, &mut over).await;
+        at_most(limit, &mut shield(&mut over)).await;
         drop(over);
         if !self.life.is_over() {
             // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
             self.tree.kill();
-            at_most(GRACE, &mut pin!(self.life.over())).await;
+            at_most(GRACE, &mut shield(self.life.over())).await;
         }
         self.report()
     }

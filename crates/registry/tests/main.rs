@@ -5,6 +5,7 @@ mod again;
 mod anywhere;
 mod ends;
 mod exits;
+mod foreign;
 mod groups;
 mod heard;
 mod instants;

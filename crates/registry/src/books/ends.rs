@@ -7,11 +7,10 @@
 use crate::ending::{Ending, Outcome};
 use crate::record::Record;
 use crate::sync::thread_local;
-use restante_core::{ExitReason, Reaper};
+use restante_core::{Reaper, quiet};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// An entry that has been taken out, and how it ended.
@@ -96,13 +95,11 @@ impl Drop for Outermost {
 
 /// Whatever panics in it, or in the drop of what it was about, stays with it.
 fn perform(pending: Pending) {
-    let performed = catch_unwind(AssertUnwindSafe(move || {
-        let Pending { record, ending, reaper } = pending;
+    let Pending { record, ending, reaper } = pending;
+    quiet::run("an entry's end", || {
         record.forsake();
         record.end(&ending, &reaper);
-    }));
-    if let Err(payload) = performed {
-        let reason = ExitReason::from_panic(payload);
-        tracing::error!(%reason, "something panicked in an entry's end");
-    }
+    });
+    quiet::discard("the reason of an entry's end", ending);
+    quiet::discard("a record", record);
 }

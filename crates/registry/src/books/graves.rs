@@ -5,7 +5,7 @@
 
 use super::Books;
 use crate::record::Record;
-use restante_core::drop_quietly;
+use restante_core::quiet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl Books {
             let mut ledger = self.writers.lock_with_epoch();
             (ledger.graves.bury_all(), ledger.graves.0.len())
         };
-        drop_quietly(buried);
+        buried.into_iter().for_each(|record| quiet::discard("a record", record));
         left
     }
 }

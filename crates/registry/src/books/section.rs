@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::rt;
 use crate::secondary::{Holder, Label};
 use crate::sync::Ordering;
-use restante_core::{ExitReason, clock, drop_quietly};
+use restante_core::{ExitReason, clock, quiet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -262,9 +262,11 @@ impl Books {
         // (Relaxed: whoever follows counted itself before it took the lock to look, so either it has seen the change, or it is
         // seen here.)
         if changed && self.followers.load(Ordering::Relaxed) > 0 {
-            self.changed.notify_waiters();
+            quiet::run("a waker", || self.changed.notify_waiters());
         }
-        to_trace.iter().for_each(|change| change.trace(&self.name));
+        for change in &to_trace {
+            quiet::run("a subscriber", || change.trace(&self.name));
+        }
         if !ended.is_empty() {
             let ends = Ends::new(ended, &self.reaper);
             match ends_where {
@@ -272,10 +274,9 @@ impl Books {
                 Where::Beside => rt::beside(&self.reaper, move || ends.perform()),
             }
         }
-        // Reasons hold errors of the user's, mailboxes closures.
-        if !(out.is_empty() && to_trace.is_empty() && buried.is_empty()) {
-            drop_quietly((out, to_trace, buried));
-        }
+        // Reasons hold errors of the user's, mailboxes closures: one by one.
+        out.into_iter().chain(to_trace).for_each(|change| quiet::discard("a change", change));
+        buried.into_iter().for_each(|record| quiet::discard("a record", record));
         result
     }
 }

@@ -344,3 +344,32 @@ async fn what_is_dropped_late_is_not_dropped_under_the_lock() {
     assert!(dropped.load(Ordering::Relaxed) > 0);
     drop(at);
 }
+
+/// A look-up takes no lock, whether it finds anybody or not; that would hang here, where this thread has it.
+/// Clause 26.4.
+#[tokio::test]
+async fn a_look_up_takes_no_lock() {
+    let registry = Registry::start();
+    let at = Mailbox::<u8>::new();
+    registry.register(&at.address(), "x").await.unwrap();
+    registry.add_key(at.id(), "kind", "key").await.unwrap();
+    let (id, text) = (at.id(), at.id().to_string());
+    let mut cached = registry.cached::<Address<u8>>("x");
+    {
+        let _held = registry.0.books.writers.lock();
+        for whom in ["x", text.as_str()] {
+            assert_eq!(registry.whereis::<Address<u8>>(whom).unwrap().id(), id);
+            assert_eq!(registry.with(whom, Address::<u8>::id).unwrap(), id);
+            assert_eq!(registry.find(whom, Address::<u8>::id), Some(id));
+            assert_eq!(registry.id_of(whom), Some(id));
+            registry.send(whom, 1_u8).unwrap();
+        }
+        assert_eq!(cached.get().unwrap().id(), id);
+        assert_eq!(registry.entry_by_key("kind", "key").map(|entry| entry.id()), Some(id));
+        for nobody in ["y", "", "00000000-0000-0000-0000-000000000000"] {
+            assert_eq!(registry.find(nobody, Address::<u8>::id), None);
+            assert!(registry.id_of(nobody).is_none() && !registry.contains(nobody));
+        }
+    }
+    assert_eq!(at.stats().depth, 2);
+}

@@ -6,7 +6,7 @@ use crate::error::RegisterError;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::Label;
-use restante_core::ExitReason;
+use restante_core::{ExitReason, quiet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -189,7 +189,7 @@ impl Books {
         ids.iter().for_each(|id| {
             self.remove(*id, Outcome::RegistryEnded, reason.clone(), None);
         });
-        self.changed.notify_waiters();
+        quiet::run("a waker", || self.changed.notify_waiters());
         ended
     }
 

@@ -4,6 +4,8 @@
 //! has missed.
 
 use crate::sync::Mutex;
+use restante_core::quiet;
+use restante_core::shield::shield;
 use std::collections::VecDeque;
 use std::fmt;
 use tokio::sync::Notify;
@@ -60,7 +62,7 @@ impl<E: Clone> Feed<E> {
 
     /// Wakes who waits for events. Not under a lock: wakers are the user's.
     pub(super) fn ring_bell(&self) {
-        self.bell.notify_waiters();
+        quiet::run("a waker", || self.bell.notify_waiters());
     }
 
     /// The number of the event that comes next.
@@ -106,7 +108,7 @@ impl<E: Clone> Feed<E> {
             match self.look(cursor) {
                 Look::Found(read) => return Some(read),
                 Look::Over => return None,
-                Look::Nothing => rung.await,
+                Look::Nothing => shield(rung).await,
             }
         }
     }

@@ -4,7 +4,7 @@ use super::feed::{Feed, Missed};
 use super::member::Member;
 use super::scope::{GroupName, Scope, State};
 use super::snapshot::{Changes, ScopeSnapshot};
-use restante_core::ExitReason;
+use restante_core::{ExitReason, quiet};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -167,7 +167,8 @@ impl<T: Send + 'static, K: GroupName> Follower<T, K> {
     fn demonitor(&mut self) -> bool {
         let Some(feed) = self.feed.take() else { return false };
         let forgotten = self.scope.clone().locked(|state, _| state.feeds.unfollow(self.group.as_ref()));
-        drop((forgotten, feed));
+        quiet::discard("a feed", forgotten);
+        quiet::discard("a feed", feed);
         true
     }
 }

@@ -7,8 +7,8 @@ use super::monitor::{Events, Feeds, GroupChange, GroupEvent, GroupMonitor, Scope
 use super::roll::{Members, Roll};
 use super::snapshot::ScopeSnapshot;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
-use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
+use restante_core::{ExitReason, quiet};
 use scc::{Guard, HashIndex};
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -303,7 +303,13 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
             let tie: Weak<dyn OnClose> = Arc::<Tie<T, K>>::downgrade(&gone.tie);
             gone.member.tell_no_more(&tie);
         }
-        after.bells.iter().for_each(|feed| feed.ring_bell());
+        let After { bells, overwritten, gone, left } = after;
+        bells.iter().for_each(|feed| feed.ring_bell());
+        // One by one: members have ways of the user's to deliver, reasons errors.
+        bells.into_iter().for_each(|feed| quiet::discard("a feed", feed));
+        overwritten.into_iter().for_each(|event| quiet::discard("an event of a group", event));
+        gone.into_iter().for_each(|places| quiet::discard("a member", places));
+        left.into_iter().for_each(|member| quiet::discard("a member", member));
         result
     }
 
@@ -430,5 +436,30 @@ impl<T: Send + 'static, K: GroupName> Drop for Scope<T, K> {
             let tie: Weak<dyn OnClose> = Arc::<Tie<T, K>>::downgrade(&places.tie);
             places.member.tell_no_more(&tie);
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use crate::{Groups, Member};
+    use restante_core::Mailbox;
+
+    /// Reads take no lock; that would hang here, where this thread has it.
+    /// Clause 29.3.
+    #[test]
+    fn groups_are_read_without_a_lock() {
+        let groups = Groups::<u8>::new();
+        let mailbox = Mailbox::<u8>::new();
+        groups.join("g", &Member::address(&mailbox.address())).unwrap();
+        let held = groups.scope.state.lock();
+        assert_eq!(groups.members("g").len(), 1);
+        assert_eq!(groups.with_members("g", |members| members.len()), 1);
+        assert_eq!((groups.count("g"), groups.count("none")), (1, 0));
+        assert_eq!(groups.which_groups().len(), 1);
+        assert_eq!(groups.pick("g").map(|member| member.id()), Some(mailbox.id()));
+        assert!(groups.send("g", 1).is_ok_and(|id| id == mailbox.id()));
+        assert_eq!(groups.broadcast("g", 2).delivered, 1);
+        drop(held);
+        assert_eq!(mailbox.stats().depth, 2);
     }
 }

@@ -8,7 +8,7 @@ use super::entry::Registered;
 use super::table::Shared;
 use crate::sync::Mutex;
 use futures::Stream;
-use restante_core::ExitReason;
+use restante_core::{ExitReason, quiet};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -271,9 +271,8 @@ impl<K, V> Ear<K, V> {
 
     /// Nobody listens any more.
     fn close(&self) {
-        let waker = self.end();
-        let queue = self.clear();
-        drop((waker, queue));
+        quiet::discard("a waker", self.end());
+        self.clear().into_iter().for_each(|event| quiet::discard("an event of a key", event));
     }
 
     fn hear(&self) -> Option<KeyEvent<K, V>> {
@@ -283,17 +282,15 @@ impl<K, V> Ear<K, V> {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<KeyEvent<K, V>>> {
         // (Cloned and dropped out here: a waker is code of somebody else's.)
         let waker = cx.waker().clone();
-        let mut state = self.state.lock();
-        if let Some(event) = state.hear() {
-            return Poll::Ready(Some(event));
-        }
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        let old = state.waker.replace(waker);
-        drop(state);
-        drop(old);
-        Poll::Pending
+        let (heard, unused) = {
+            let mut state = self.state.lock();
+            match state.hear() {
+                None if !state.closed => (Poll::Pending, state.waker.replace(waker)),
+                heard => (Poll::Ready(heard), Some(waker)),
+            }
+        };
+        quiet::discard("a waker", unused);
+        heard
     }
 }
 

@@ -16,6 +16,7 @@
 
 use crate::sync::Mutex;
 use foldhash::fast::RandomState;
+use restante_core::quiet;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -171,10 +172,10 @@ impl<K: Hash + Eq> Drop for Place<K> {
         // (The mutex is let go at the end of this line.)
         let left = self.locks.lines.lock().leave(&self.key, self.number);
         match left {
-            Left::HandedOver(Some(waker)) => waker.wake(),
+            Left::HandedOver(Some(waker)) => quiet::wake(waker),
             Left::HandedOver(None) => {}
-            Left::Free(key) => drop(key),
-            Left::Line(waker) => drop(waker),
+            Left::Free(key) => quiet::discard("a key", key),
+            Left::Line(waker) => quiet::discard("a waker", waker),
         }
     }
 }
@@ -194,7 +195,7 @@ impl<K: Hash + Eq> Future for Waiting<K> {
         // (Cloned and dropped out here: a waker is code of somebody else's.)
         let mut waker = Some(cx.waker().clone());
         let holds = place.locks.lines.lock().poll(&place.key, place.number, &mut waker);
-        drop(waker);
+        quiet::discard("a waker", waker);
         match holds.then(|| self.place.take()).flatten() {
             Some(place) => Poll::Ready(KeyGuard { place }),
             None => Poll::Pending,

@@ -4,6 +4,7 @@ use super::error::MetaError;
 use super::index::Index;
 use crate::sync::Mutex;
 use foldhash::fast::RandomState;
+use restante_core::quiet;
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
@@ -40,7 +41,7 @@ impl Metadata {
             self.index.add(&name, ONLY, &meta);
         }
         drop(values);
-        drop(old);
+        quiet::discard("metadata", old);
     }
 
     pub(super) fn get<T: Any + Clone>(&self, name: &str) -> Result<T, MetaError> {
@@ -58,7 +59,9 @@ impl Metadata {
             self.index.take(name);
         }
         drop(values);
-        old.is_some()
+        let was_there = old.is_some();
+        quiet::discard("metadata", old);
+        was_there
     }
 
     /// Their names.

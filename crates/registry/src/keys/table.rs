@@ -22,11 +22,10 @@ use super::index::Index;
 use super::listener::{Ear, KeyEvent, KeySnapshot, Listener, Removal};
 use super::lock::KeyLocks;
 use super::meta::Metadata;
-use crate::quiet;
 use crate::sync::{Locked, Mutex};
 use foldhash::fast::RandomState;
-use restante_core::ExitReason;
 use restante_core::addressable::OnClose;
+use restante_core::{ExitReason, quiet};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,8 +106,12 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    /// One by one: values are the user's, and one that panics in its drop keeps none of the others.
     fn drop(&mut self) {
         self.wake.drain(..).for_each(quiet::wake);
+        self.events.drain(..).for_each(|event| quiet::discard("an event of a key", event));
+        self.nodes.drain(..).for_each(|node| quiet::discard("a registered value", node));
+        self.ears.drain(..).for_each(|ear| quiet::discard("a listener's queue", ear));
     }
 }
 
@@ -439,7 +442,9 @@ where
             }
         }
         let wake: Vec<_> = table.ears.drain(..).filter_map(|ear| ear.end()).collect();
+        let nodes: Vec<_> = table.nodes.drain().map(|(_, node)| node).collect();
         wake.into_iter().for_each(quiet::wake);
+        nodes.into_iter().for_each(|node| quiet::discard("a registered value", node));
     }
 }
 
