@@ -37,6 +37,60 @@ impl Counter {
     }
 }
 
+/// Where a clerk is to be found.
+#[derive(Clone)]
+struct Office {
+    registry: Registry,
+    news: Topics<u64>,
+}
+
+/// Puts itself under a name, and subscribes.
+struct Clerk {
+    incarnation: u32,
+}
+
+enum Ask {
+    Incarnation(Reply<u32>),
+}
+
+impl GenServer for Clerk {
+    type Args = Office;
+    type Call = Ask;
+    type Cast = u64;
+    type Info = ();
+
+    async fn init(office: &Office, ctx: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        let me = ctx.server().clone();
+        office.registry.register(&me, "clerk").await.map_err(|why| ExitReason::error(why.to_string()))?;
+        office.news.subscribe_once("news", &Member::casts(&me)).map_err(|_| ExitReason::Shutdown)?;
+        Ok(Init::ok(Self { incarnation: ctx.incarnation() }))
+    }
+
+    async fn handle_call(&mut self, Ask::Incarnation(reply): Ask, _: &mut Context<Self>) -> Step {
+        reply.send(self.incarnation);
+        Ok(Next::go())
+    }
+
+    async fn handle_cast(&mut self, news: u64, _: &mut Context<Self>) -> Step {
+        assert!(news < 3, "no good news");
+        Ok(Next::go())
+    }
+}
+
+#[tokio::test]
+async fn a_server_registers_in_init() -> Done {
+    let _quiet = quiet_panics("no good news");
+    let office = Office { registry: Registry::start(), news: Topics::new() };
+    let server = Server::<Clerk>::new("clerk");
+    let clerk = server.address();
+    let tree = Supervisor::one_for_one().child(server.child(office.clone())).start().await?;
+    assert_eq!(office.news.publish("news", 3).delivered, 1); // it crashes, and its next incarnation runs `init` again
+    assert_eq!(office.registry.call::<Clerk, _>("clerk", Ask::Incarnation).await?, 2);
+    assert_eq!((office.registry.names_of(clerk.id()).len(), office.news.count("news")), (1, 1)); // still once
+    tree.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_name_leads_to_a_mailbox() -> Done {
     let registry = Registry::start();

@@ -112,6 +112,10 @@ pub enum StartError {
 /// or send itself; one that ends there (a failed `init` included) ends on that stack. A server that nobody has spoken to
 /// has no task.
 ///
+/// With settings (a name for people, a capacity, a thread of its own): [`Server::settings`]. Under a name by which others find
+/// it: a registry's `create`, as in `registry.create("name", start::<S>(args))`, which holds the name from before `init` on,
+/// or `register` once it runs. Under a supervisor: `Supervise::child`.
+///
 /// # Errors
 /// [`StartError`].
 ///
@@ -123,7 +127,7 @@ pub fn start<S: GenServer>(args: S::Args) -> impl Future<Output = Result<ServerR
     async move { start_with(NewCell::Plain(Some(DEFAULT_CAPACITY)), args, Opts { made, ..Opts::default() }).await }
 }
 
-/// [`start`], and links the server with the one whose context this is.
+/// [`start`], and links the server with the one whose context this is. With settings: [`ServerSettings::start_link`].
 ///
 /// # Errors
 /// As [`start`].
@@ -135,15 +139,11 @@ pub fn start_link<S: GenServer, P: GenServer>(
     args: S::Args,
     parent: &mut Context<P>,
 ) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
-    let started = start(args);
-    async move {
-        let server = started.await?;
-        parent.link(&server);
-        Ok(server)
-    }
+    linked(start(args), parent)
 }
 
-/// [`start`], and monitors the server. When the start fails nothing is left of the monitor.
+/// [`start`], and monitors the server. When the start fails nothing is left of the monitor. With settings:
+/// [`ServerSettings::start_monitor`].
 ///
 /// # Errors
 /// As [`start`].
@@ -155,12 +155,7 @@ pub fn start_monitor<S: GenServer>(
     args: S::Args,
     notify: impl FnMut(Event) + Send + 'static,
 ) -> impl Future<Output = Result<(ServerRef<S>, MonitorId), StartError>> + Send {
-    let started = start(args);
-    async move {
-        let server = started.await?;
-        let id = server.monitor(Watch::Incarnation, notify);
-        Ok((server, id))
-    }
+    monitored(start(args), notify)
 }
 
 /// How to start, beside the mailbox's settings.
@@ -462,6 +457,56 @@ impl<S: GenServer> ServerSettings<S> {
             start_with(new(self.mailbox), args, Opts { made, ..self.opts }).await
         }
     }
+
+    /// [`ServerSettings::start`], and links the server with the one whose context this is, as [`start_link`] does.
+    ///
+    /// # Errors
+    /// As [`start`]: nothing is linked.
+    ///
+    /// # Cancel safety
+    /// As [`start`].
+    #[track_caller]
+    pub fn start_link<P: GenServer>(
+        self,
+        args: S::Args,
+        parent: &mut Context<P>,
+    ) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
+        linked(self.start(args), parent)
+    }
+
+    /// [`ServerSettings::start`], and monitors the server, as [`start_monitor`] does.
+    ///
+    /// # Errors
+    /// As [`start`]: nothing is left of the monitor.
+    ///
+    /// # Cancel safety
+    /// As [`start`].
+    #[track_caller]
+    pub fn start_monitor(
+        self,
+        args: S::Args,
+        notify: impl FnMut(Event) + Send + 'static,
+    ) -> impl Future<Output = Result<(ServerRef<S>, MonitorId), StartError>> + Send {
+        monitored(self.start(args), notify)
+    }
+}
+
+async fn linked<S: GenServer, P: GenServer>(
+    started: impl Future<Output = Result<ServerRef<S>, StartError>> + Send,
+    parent: &mut Context<P>,
+) -> Result<ServerRef<S>, StartError> {
+    let server = started.await?;
+    parent.link(&server);
+    Ok(server)
+}
+
+async fn monitored<S: GenServer>(
+    started: impl Future<Output = Result<ServerRef<S>, StartError>> + Send,
+    notify: impl FnMut(Event) + Send + 'static,
+) -> Result<(ServerRef<S>, MonitorId), StartError> {
+    let server = started.await?;
+    let id = server.monitor(Watch::Incarnation, notify);
+    Ok((server, id))
 }
 
 fn new<S: GenServer>(settings: Settings<Message<S>>) -> NewCell<S> {

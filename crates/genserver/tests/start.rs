@@ -289,6 +289,60 @@ async fn start_monitor_tells_of_the_end() {
     downs.expect_no_message(LONG).await;
 }
 
+/// Rows G1 and H6: both take settings, and fail as a start does: nothing is linked, nobody is told.
+#[tokio::test(start_paused = true)]
+async fn a_linked_and_a_monitored_start_take_settings() {
+    let mut downs = Probe::new();
+    let notify = |to: &Probe<Event>| {
+        let to = to.address();
+        move |event| to.try_send(event).unwrap()
+    };
+    let settings = |name: &str| Server::<Lab>::settings().name(name);
+    let (lab, _) = settings("watched").start_monitor(Plan::default(), notify(&downs)).await.unwrap();
+    assert_eq!(lab.name(), Some("watched"));
+    lab.cast(Tell::Stop(ExitReason::Shutdown)).unwrap();
+    expect_matching!(downs, Event::Down(exit) if exit.reason == ExitReason::Shutdown);
+    let zero = settings("no room").capacity(0).start_monitor(Plan::default(), notify(&downs)).await;
+    assert!(matches!(zero, Err(StartError::Settings(_))));
+
+    let parent = start::<Lab>(Plan::default()).await.unwrap();
+    let (tell_child, child) = tokio::sync::oneshot::channel();
+    parent
+        .cast(tell(move |_, ctx| {
+            Box::pin(async move {
+                let failing = Plan::default().init(|_, _| Box::pin(async { Err(ExitReason::error("no")) }));
+                let failed = Server::<Lab>::settings().start_link(failing, ctx).await;
+                assert!(matches!(failed, Err(StartError::Failed(_))));
+                let child = Server::<Lab>::settings().name("linked").start_link(Plan::default(), ctx);
+                tell_child.send(child.await.unwrap()).unwrap();
+                Ok(Next::go())
+            })
+        }))
+        .unwrap();
+    let child = child.await.unwrap();
+    assert_eq!(child.name(), Some("linked"));
+    child.cast(Tell::Fail).unwrap();
+    assert_eq!(parent.join().await.reason, ExitReason::error("failed"));
+    downs.expect_no_message(LONG).await;
+}
+
+/// A mailbox that has ended keeps no hook, whoever has its memory.
+/// Clause 1.9.
+#[tokio::test(start_paused = true)]
+async fn an_ended_server_keeps_no_hook() {
+    let held = std::sync::Arc::new(());
+    let hook = std::sync::Arc::clone(&held);
+    let lab = start::<Lab>(Plan::default()).await.unwrap();
+    lab.sys().install("holds", move |_| {
+        let _ = &hook;
+        std::ops::ControlFlow::Continue(())
+    });
+    let memory = lab.downgrade();
+    lab.stop(ExitReason::Normal, LONG).await.unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    drop((memory, lab));
+}
+
 /// Clause 15.4: outside a runtime there is an error, not a panic.
 #[test]
 fn without_a_runtime_a_start_says_so() {

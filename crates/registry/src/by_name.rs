@@ -2,8 +2,9 @@
 
 use crate::lookup::{LookupError, Whom};
 use crate::registry::Registry;
-use restante_core::{Address, SendError};
-use restante_genserver::{CallError, GenServer, Reply, ServerRef};
+use restante_core::monitor::{Event, MonitorId, Watch};
+use restante_core::{Address, ExitReason, SendError};
+use restante_genserver::{CallError, GenServer, Reply, Request, ServerRef, StopError};
 use std::time::Duration;
 
 /// Why a message did not go to whom it was meant for; the message comes back.
@@ -28,6 +29,18 @@ pub enum CallToError {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] CallError),
+}
+
+/// Why a server did not end as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopToError {
+    /// Nobody was found.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// It was, and did not end so.
+    #[error(transparent)]
+    Stop(#[from] StopError),
 }
 
 impl Registry {
@@ -99,5 +112,74 @@ impl Registry {
     ) -> Result<T, CallToError> {
         let server = self.whereis::<ServerRef<S>>(whom)?;
         Ok(server.call_blocking_timeout(limit, make)?)
+    }
+
+    /// Sends an info to the server of this name or id, at once or not at all.
+    ///
+    /// # Errors
+    /// [`SendToError`], with the message.
+    pub fn info<'a, S: GenServer>(
+        &self,
+        whom: impl Into<Whom<'a>>,
+        info: S::Info,
+    ) -> Result<(), SendToError<S::Info>> {
+        let mut info = Some(info);
+        let sent = self.with(whom, |server: &ServerRef<S>| info.take().map(|info| server.info(info)));
+        match (sent, info) {
+            (Ok(Some(sent)), _) => sent.map_err(SendToError::Send),
+            (Err(error), Some(info)) => Err(SendToError::Lookup(error, info)),
+            (Ok(None), _) | (Err(_), None) => Ok(()),
+        }
+    }
+
+    /// Sends a request to the server of this name or id, without waiting for the response: see [`ServerRef::send_request`]. Who is
+    /// asked is settled at the look-up; over a restart that is the same server.
+    ///
+    /// # Errors
+    /// [`LookupError`]: nothing was sent. Whatever else becomes of it the response says.
+    ///
+    /// **Source**: `gen_server:send_request/2` to a registered name. **Differs**: nobody there is an error at once.
+    pub fn send_request<'a, S: GenServer, T: Send>(
+        &self,
+        whom: impl Into<Whom<'a>>,
+        make: impl FnOnce(Reply<T>) -> S::Call,
+    ) -> Result<Request<T>, LookupError> {
+        self.with(whom, |server: &ServerRef<S>| server.send_request(make))
+    }
+
+    /// Tells the server of this name or id to end, and waits for that, at most so long: see [`ServerRef::stop`]. The name stays
+    /// where the mailbox does.
+    ///
+    /// # Errors
+    /// [`StopToError`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::stop`]'s.
+    ///
+    /// **Source**: `gen_server:stop/3` of a registered name.
+    pub async fn stop<'a, S: GenServer>(
+        &self,
+        whom: impl Into<Whom<'a>>,
+        reason: ExitReason,
+        limit: Duration,
+    ) -> Result<(), StopToError> {
+        let server = self.whereis::<ServerRef<S>>(whom)?;
+        Ok(server.stop(reason, limit).await?)
+    }
+
+    /// Monitors the server of this name or id: see [`ServerRef::monitor`]. It is the server that is monitored, and not the name:
+    /// should that come to lead to another, the monitor stays. It keeps no mailbox open.
+    ///
+    /// # Errors
+    /// [`LookupError`]: nobody is monitored.
+    ///
+    /// **Source**: `monitor/2` of a registered name. **Differs**: nobody there is an error, and no notice.
+    pub fn monitor<'a, S: GenServer>(
+        &self,
+        whom: impl Into<Whom<'a>>,
+        watch: Watch,
+        notify: impl FnMut(Event) + Send + 'static,
+    ) -> Result<MonitorId, LookupError> {
+        self.with(whom, |server: &ServerRef<S>| server.monitor(watch, notify))
     }
 }

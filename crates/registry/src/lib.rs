@@ -55,7 +55,7 @@ pub use actor::{ActorArgs, Command, RegistryActor};
 pub use admission::{
     Capacity, DEFAULT_MAX_CONCURRENT_CREATES, DEFAULT_RETRY_AFTER, MAX_CONCURRENT_CREATES, Overloaded,
 };
-pub use by_name::{CallToError, SendToError};
+pub use by_name::{CallToError, SendToError, StopToError};
 pub use cached::Cached;
 pub use change::{Change, Sizes, What};
 pub use changes::{Changes, Followed};

@@ -1,15 +1,17 @@
 //! Typed names: constants that lead to a mailbox without a cast.
 
-use crate::by_name::{CallToError, SendToError};
+use crate::by_name::{CallToError, SendToError, StopToError};
 use crate::cached::Cached;
 use crate::error::RegisterError;
 use crate::lookup::LookupError;
 use crate::registry::Registry;
-use restante_core::{Address, Addressable};
-use restante_genserver::{GenServer, Reply, ServerRef};
+use restante_core::monitor::{Event, MonitorId, Watch};
+use restante_core::{Address, Addressable, ExitReason};
+use restante_genserver::{GenServer, Reply, Request, ServerRef};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// A name whose mailbox is known to be of one type: a constant that both sides share. It looks in the
 /// [current](Registry::current) registry; [`TypedName::of`] in another.
@@ -134,6 +136,49 @@ impl<S: GenServer> TypedName<ServerRef<S>> {
     pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
         Registry::with_current(|registry| registry.cast::<S>(self.text, cast))
     }
+
+    /// Sends an info, at once or not at all: see [`Registry::info`].
+    ///
+    /// # Errors
+    /// As [`Registry::info`].
+    pub fn info(&self, info: S::Info) -> Result<(), SendToError<S::Info>> {
+        Registry::with_current(|registry| registry.info::<S>(self.text, info))
+    }
+
+    /// Sends a request, without waiting for the response: see [`Registry::send_request`].
+    ///
+    /// # Errors
+    /// As [`Registry::send_request`].
+    pub fn send_request<T: Send>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> S::Call,
+    ) -> Result<Request<T>, LookupError> {
+        self.with(|server| server.send_request(make))
+    }
+
+    /// Tells the server to end, and waits for that, at most so long: see [`Registry::stop`].
+    ///
+    /// # Errors
+    /// As [`Registry::stop`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::stop`]'s.
+    pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), StopToError> {
+        let server = self.whereis()?;
+        Ok(server.stop(reason, limit).await?)
+    }
+
+    /// Monitors the server: see [`Registry::monitor`].
+    ///
+    /// # Errors
+    /// As [`Registry::monitor`].
+    pub fn monitor(
+        &self,
+        watch: Watch,
+        notify: impl FnMut(Event) + Send + 'static,
+    ) -> Result<MonitorId, LookupError> {
+        self.with(|server| server.monitor(watch, notify))
+    }
 }
 
 /// A typed name in one registry.
@@ -211,6 +256,49 @@ impl<S: GenServer> NameIn<'_, ServerRef<S>> {
     /// As [`Registry::cast`].
     pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
         self.registry.cast::<S>(self.name.text, cast)
+    }
+
+    /// Sends an info, at once or not at all: see [`Registry::info`].
+    ///
+    /// # Errors
+    /// As [`Registry::info`].
+    pub fn info(&self, info: S::Info) -> Result<(), SendToError<S::Info>> {
+        self.registry.info::<S>(self.name.text, info)
+    }
+
+    /// Sends a request, without waiting for the response: see [`Registry::send_request`].
+    ///
+    /// # Errors
+    /// As [`Registry::send_request`].
+    pub fn send_request<T: Send>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> S::Call,
+    ) -> Result<Request<T>, LookupError> {
+        self.with(|server| server.send_request(make))
+    }
+
+    /// Tells the server to end, and waits for that, at most so long: see [`Registry::stop`].
+    ///
+    /// # Errors
+    /// As [`Registry::stop`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::stop`]'s.
+    pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), StopToError> {
+        let server = self.whereis()?;
+        Ok(server.stop(reason, limit).await?)
+    }
+
+    /// Monitors the server: see [`Registry::monitor`].
+    ///
+    /// # Errors
+    /// As [`Registry::monitor`].
+    pub fn monitor(
+        &self,
+        watch: Watch,
+        notify: impl FnMut(Event) + Send + 'static,
+    ) -> Result<MonitorId, LookupError> {
+        self.with(|server| server.monitor(watch, notify))
     }
 }
 

@@ -20,3 +20,4 @@ mod statics;
 mod support;
 mod topics;
 mod universe;
+mod verbs;
