@@ -329,6 +329,43 @@ async fn state_verbs_say_what_the_server_is_busy_with() {
     assert_eq!(lab.sys().timeout(Duration::ZERO).get_state(|lab| lab.total).await, Ok(0));
 }
 
+/// Clause 23.2: each state verb waits 5 s unless told otherwise, and one that was not obeyed by then never is; from a plain
+/// thread it waits as well, and inside a runtime it says so at once and has not run.
+#[tokio::test(start_paused = true)]
+async fn state_verbs_wait_for_five_seconds() {
+    let (lab, plan, go) = stuck(2).await;
+    let began = tokio::time::Instant::now();
+    let log = plan.log.clone();
+    let looked = lab.sys().get_state(move |_| log.push("looked")).await;
+    assert!(matches!(looked, Err(SysError::Busy { .. })), "{looked:?}");
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+    let (log, fresh) = (plan.log.clone(), plan.clone());
+    let replaced = lab.sys().replace_state(move |_| {
+        log.push("replaced");
+        Ok(Lab { total: 7, ..Lab::new(&fresh) })
+    });
+    assert!(matches!(replaced.await, Err(SysError::Busy { .. })));
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+    assert!(lab.sys().status_with_state().await.is_err());
+    assert_eq!(began.elapsed(), Duration::from_secs(15));
+    let log = plan.log.clone();
+    let blocks = lab.sys().get_state_blocking(move |_| log.push("blocked"));
+    assert_eq!(blocks, Err(SysError::WouldBlock));
+    go.open();
+    settle().await;
+    assert_eq!(plan.log.take(), ["0", "1"], "nothing but what was queued");
+    assert_eq!(lab.call(Ask::Total).await, Ok(0));
+    // A closure that fails has run, and once.
+    let log = plan.log.clone();
+    let failed = lab.sys().replace_state(move |_| {
+        log.push("ran");
+        Err(ExitReason::error("no"))
+    });
+    assert!(matches!(failed.await, Err(SysError::Failed(_))));
+    settle().await;
+    assert_eq!(plan.log.take(), ["ran"]);
+}
+
 /// Clause 23.2: `init` counts as busy, no server as not running, one that ends meanwhile as exited.
 #[tokio::test(start_paused = true)]
 async fn state_verbs_need_a_server_that_lives() {

@@ -249,6 +249,19 @@ async fn a_traced_server_works_where_nobody_listens() {
     }
     assert_eq!(lab.call(echo(3)).await, Ok(3));
     assert!(lab.sys().status().traced);
+    // What was sent where nobody listened has nothing of its sender's, though somebody listens when it is handled.
+    lab.sys().suspend();
+    tracing::info_span!("sender").in_scope(|| lab.cast(Tell::Add(1))).unwrap();
+    let scribe = Scribe::default();
+    {
+        let _listens = listen(scribe.clone());
+        tracing::info_span!("listened").in_scope(|| lab.cast(Tell::Add(1))).unwrap();
+        lab.sys().resume();
+        settle().await;
+    }
+    let log = scribe.log.take();
+    let follows: Vec<_> = log.iter().filter(|line| line.contains("follows")).collect();
+    assert_eq!(follows, ["message tell follows listened"], "{log:?}");
     let plain = start::<Lab>(Plan::default()).await.unwrap();
     assert!(!plain.sys().status().traced);
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod again;
 mod anywhere;
+mod clauses;
 mod ends;
 mod exits;
 mod foreign;
