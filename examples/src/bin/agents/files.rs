@@ -416,6 +416,23 @@ mod tests {
         assert_eq!(read(&exact).await.expect("it is text").len(), 2);
     }
 
+    /// However large the file is: one chunk is held, and between two chunks less than a character.
+    #[tokio::test]
+    async fn of_a_large_file_one_chunk_is_held() {
+        let folder = Folder::new("held");
+        let path = folder.file("large", "aé語🦀".repeat(400_000).as_bytes());
+        let mut reader = Reader::open(&path).await.expect("it is there");
+        let mut chunks = 0;
+        while let Some(chunk) = reader.next().await.expect("it is text") {
+            // A chunk that nobody else holds gives its buffer back: its room is all that it takes.
+            let buffer = chunk.bytes.try_into_mut().expect("it is the only one");
+            assert!(buffer.capacity() <= CHUNK_MAX, "{} bytes", buffer.capacity());
+            assert!(reader.held.len() < 4 && reader.held.capacity() <= 8, "{:?}", reader.held);
+            chunks += 1;
+        }
+        assert!(chunks > 50, "{chunks}");
+    }
+
     #[tokio::test]
     async fn a_file_that_goes_or_grows_or_shrinks_while_it_is_read_is_reported() {
         let folder = Folder::new("moving");
