@@ -4,7 +4,7 @@
 //! user of the crates could want. There are no dependencies, so that a fresh clone reaches its first test soon.
 //!
 //! ```text
-//! main (which command) ─> suite, lint, closure, deny, counts (which steps) ─> report (runs, prints, sums up)
+//! main (which command) ─> suite, sanitize, mutants, lint, closure, deny, counts (which steps) ─> report (runs, prints, sums up)
 //!                     └──> chaos (a program of the tests, which sums up itself)
 //! ```
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
@@ -15,7 +15,9 @@ mod closure;
 mod counts;
 mod deny;
 mod lint;
+mod mutants;
 mod report;
+mod sanitize;
 mod suite;
 mod tools;
 
@@ -36,6 +38,11 @@ Commands:
   shuttle [NAME]... The shuttle tests, or those whose name contains a NAME
   valgrind [NAME]...
                     The unit tests of core and genserver under valgrind's memcheck
+  sanitize [NAME]...
+                    The tests of core, genserver and registry under ThreadSanitizer and
+                    AddressSanitizer, with a planted fault for each (nightly)
+  mutants [FILE]... Small changes of the rules, or of those whose path contains a FILE: at
+                    least 90 % must be noticed by the tests
   lint              Format, clippy for the whole workspace, rustdoc; warnings are errors
   closure           Count the crates that core depends on, itself included: at most 40
   deny [CHECK]...   cargo deny: bans, licenses and sources, or the CHECKs named
@@ -44,7 +51,8 @@ Commands:
                     them (valgrind): no more than the ceilings; then gungraun's benchmark
   chaos [OPTION]... Ten million panics under load, or as many as asked for, and the number of
                     messages lost, in the last line; `chaos --help` lists the options
-  ci                lint, closure, deny, test
+  ci                lint, closure, deny, test, two minutes of sanitize, five of mutants (of
+                    the lines that have changed)
 
 Options:
   -h, --help        Print this
@@ -55,7 +63,8 @@ fails ends the run with its exit code.
 Environment:
   LOOM_MAX_PREEMPTIONS   How deep loom searches (2 unless set)
   PROPTEST_CASES         Property cases under valgrind (16 unless set)
-  CARGO_TARGET_DIR       Where everything is built; loom and shuttle get a folder each in it";
+  CARGO_TARGET_DIR       Where everything is built; loom, shuttle and the sanitizers get a
+                         folder each in it";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -95,6 +104,8 @@ enum Task {
     Loom(Vec<String>),
     Shuttle(Vec<String>),
     Valgrind(Vec<String>),
+    Sanitize(Vec<String>),
+    Mutants(Vec<String>),
     Lint,
     Closure,
     Deny(Vec<String>),
@@ -120,6 +131,8 @@ impl Asked {
             "loom" => Task::Loom(rest.to_vec()),
             "shuttle" => Task::Shuttle(rest.to_vec()),
             "valgrind" => Task::Valgrind(rest.to_vec()),
+            "sanitize" => Task::Sanitize(rest.to_vec()),
+            "mutants" => Task::Mutants(rest.to_vec()),
             "deny" => Task::Deny(rest.to_vec()),
             bare => {
                 let task = match bare {
@@ -147,6 +160,8 @@ impl Task {
             Self::Loom(names) => suite::loom(report, names),
             Self::Shuttle(names) => suite::shuttle(report, names),
             Self::Valgrind(names) => suite::valgrind(report, names),
+            Self::Sanitize(names) => sanitize::sanitize(report, names, None),
+            Self::Mutants(names) => mutants::mutants(report, names),
             Self::Lint => lint::lint(report),
             Self::Closure => closure::closure(report),
             Self::Deny(checks) => deny::deny(report, checks),
@@ -155,7 +170,9 @@ impl Task {
                 lint::lint(report)?;
                 closure::closure(report)?;
                 deny::deny(report, &[])?;
-                suite::test(report)
+                suite::test(report)?;
+                sanitize::sanitize(report, &[], Some(sanitize::BUDGET))?;
+                mutants::mutants_of_change(report)
             }
         }
     }
