@@ -340,11 +340,14 @@ async fn state_verbs_wait_for_five_seconds() {
     assert!(matches!(looked, Err(SysError::Busy { .. })), "{looked:?}");
     assert_eq!(began.elapsed(), Duration::from_secs(5));
     let (log, fresh) = (plan.log.clone(), plan.clone());
-    let replaced = lab.sys().replace_state(move |_| {
-        log.push("replaced");
-        Ok(Lab { total: 7, ..Lab::new(&fresh) })
-    });
-    assert!(matches!(replaced.await, Err(SysError::Busy { .. })));
+    let replaced = lab
+        .sys()
+        .replace_state(move |_| {
+            log.push("replaced");
+            Ok(Lab { total: 7, ..Lab::new(&fresh) })
+        })
+        .await;
+    assert!(matches!(replaced, Err(SysError::Busy { .. })), "{replaced:?}");
     assert_eq!(began.elapsed(), Duration::from_secs(10));
     assert!(lab.sys().status_with_state().await.is_err());
     assert_eq!(began.elapsed(), Duration::from_secs(15));
@@ -357,11 +360,14 @@ async fn state_verbs_wait_for_five_seconds() {
     assert_eq!(lab.call(Ask::Total).await, Ok(0));
     // A closure that fails has run, and once.
     let log = plan.log.clone();
-    let failed = lab.sys().replace_state(move |_| {
-        log.push("ran");
-        Err(ExitReason::error("no"))
-    });
-    assert!(matches!(failed.await, Err(SysError::Failed(_))));
+    let failed = lab
+        .sys()
+        .replace_state(move |_| {
+            log.push("ran");
+            Err(ExitReason::error("no"))
+        })
+        .await;
+    assert!(matches!(failed, Err(SysError::Failed(_))), "{failed:?}");
     settle().await;
     assert_eq!(plan.log.take(), ["ran"]);
 }
