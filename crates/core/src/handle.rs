@@ -4,6 +4,7 @@
 
 use crate::cell::{MailCell, Parked, Runner};
 use crate::exit::ExitReason;
+use crate::later;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
@@ -76,7 +77,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Drop for Handle<M, X> {
     #[inline]
     fn drop(&mut self) {
         if self.0.remove_handle() {
-            self.0.close(ExitReason::Normal);
+            later::in_turn(&self.0, |cell| {
+                cell.close(ExitReason::Normal);
+            });
         }
     }
 }

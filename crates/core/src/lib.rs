@@ -31,6 +31,8 @@ mod exit;
 #[doc(hidden)]
 pub mod handle;
 mod lanes;
+#[doc(hidden)]
+pub mod later;
 pub mod link;
 #[doc(hidden)]
 pub mod look;

@@ -1,0 +1,135 @@
+//! Ends that lead to further ends, without a stack as deep as their chain is long.
+//!
+//! What keeps a mailbox open may lie in another mailbox: in a queued message, in a server's state, in a monitor's closure, as
+//! the place of its dead letters. When the last of a chain goes, each end is within the drop of the one before, and a chain of
+//! thousands would need a stack to match. So the closing of a mailbox by its last handle, and the end of a server whose runtime
+//! has gone, go through [`in_turn`]: a few of them run within one another, as they always did, and what comes deeper waits until
+//! the outermost is done, which then performs it on its own stack. Nothing is left over when that returns.
+//!
+//! What deliberately does not live here: what an end is.
+
+use crate::quiet;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+type Work = Box<dyn FnOnce()>;
+
+/// Ends that run within one another at most. (A chain that is shorter is ended when the drop that began it returns, each link
+/// before the code that dropped it goes on.)
+const LEVELS: u32 = 8;
+
+thread_local! {
+    /// How many are running within one another here.
+    static LEVEL: Cell<u32> = const { Cell::new(0) };
+    static WAITING: RefCell<VecDeque<Work>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Performs `end` now, or, where too many run on this stack already, when the outermost of them is done; what it is the end of is
+/// kept until then. What is put off runs under a net.
+pub fn in_turn<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'static) {
+    // (Models run all threads on one, and their chains are short.)
+    if cfg!(any(loom, shuttle)) {
+        return end(of);
+    }
+    // (Where the thread is going, with all that belongs to it: now.)
+    let level = LEVEL.try_with(Cell::get).unwrap_or(0);
+    if level < LEVELS {
+        let _level = Level::enter(level);
+        end(of);
+        return;
+    }
+    put_off(of, end);
+}
+
+#[cold]
+fn put_off<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'static) {
+    let kept = Arc::clone(of);
+    let mut work: Option<Work> = Some(Box::new(move || end(&kept)));
+    let waits = WAITING.try_with(|waiting| waiting.borrow_mut().extend(work.take()));
+    if let (Err(_), Some(work)) = (waits, work) {
+        work();
+    }
+}
+
+/// A level of the stack; the outermost performs what waits when it goes, be it by unwinding.
+struct Level(u32);
+
+impl Level {
+    fn enter(below: u32) -> Self {
+        let _ = LEVEL.try_with(|level| level.set(below + 1));
+        Self(below)
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        if self.0 == 0 {
+            // (Still at level 1: what these lead to waits as well, once it is deep.)
+            while let Ok(Some(work)) = WAITING.try_with(|waiting| waiting.borrow_mut().pop_front()) {
+                quiet::run("an end", work);
+            }
+        }
+        let _ = LEVEL.try_with(|level| level.set(self.0));
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::{Mutex, PoisonError};
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<u32>>);
+
+    impl Seen {
+        fn push(&self, n: u32) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(n);
+        }
+        fn take(&self) -> Vec<u32> {
+            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    /// Ends `left` more, each within the end of the one before, then does `then` at the bottom; notes in which order they were
+    /// done with.
+    fn chain(seen: &Arc<Seen>, left: u32, then: fn(&Seen)) {
+        in_turn(seen, move |seen| {
+            match left {
+                0 => then(seen),
+                _ => chain(seen, left - 1, then),
+            }
+            seen.push(left);
+        });
+    }
+
+    /// Row H6: a short chain ends from the inside, as drops do; a long one all the same, when the outermost is done.
+    #[test]
+    fn a_few_ends_nest_and_deeper_ones_wait_their_turn() {
+        let seen = Arc::new(Seen::default());
+        chain(&seen, LEVELS - 1, |_| ());
+        assert_eq!(seen.take(), (0..LEVELS).collect::<Vec<_>>());
+        chain(&seen, 100_000, |_| ());
+        let mut done = seen.take();
+        done.sort_unstable();
+        assert_eq!(done, (0..=100_000).collect::<Vec<_>>());
+        assert_eq!(LEVEL.get(), 0);
+    }
+
+    /// Row H6: an end that panics keeps none of those that wait from coming.
+    #[test]
+    fn what_waits_is_performed_whatever_panics() {
+        let seen = Arc::new(Seen::default());
+        let outermost = catch_unwind(AssertUnwindSafe(|| {
+            in_turn(&seen, |seen| {
+                chain(seen, LEVELS, |_| panic!("rude"));
+                chain(seen, LEVELS, |seen| seen.push(77));
+                panic!("ruder");
+            });
+        }));
+        assert!(outermost.is_err());
+        assert!(seen.take().contains(&77));
+        assert_eq!(LEVEL.get(), 0);
+    }
+}
