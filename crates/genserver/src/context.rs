@@ -3,6 +3,7 @@
 use crate::guarded::fail_orphans;
 use crate::in_hand;
 use crate::message::{Message, Notice, Order, OrderKind};
+use crate::rt::Rt;
 use crate::seat::CellRef;
 use crate::seat::Started;
 use crate::server::{GenServer, Next, NextKind};
@@ -12,7 +13,7 @@ use crate::sys::Open;
 use crate::timer::{Every, Idle, TimerId, Timers};
 use restante_core::link::Linked;
 use restante_core::monitor::{Event, MonitorId, Watch};
-use restante_core::{Exit, ExitReason, Fate, Lane, Ledger, Phase, SendOptions, Stats, drop_quietly};
+use restante_core::{Exit, ExitReason, Fate, Lane, Ledger, Phase, SendOptions, Stats, drop_quietly, quiet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +26,14 @@ use tokio::time::{Instant, Sleep};
 /// What a callback may do: set timers, receive selectively, monitor, link, spawn.
 ///
 /// Belongs to one incarnation of one server; what it holds (timers, tasks, monitors' answers) ends with it.
+///
+/// It is lent to a callback for as long as that lasts, and works at the place where it was lent, on the thread that runs the
+/// callback. A callback that has put another context into that place (`std::mem::swap`) ends its server, without
+/// `terminate`, for an error that says so.
+///
+/// # Panics
+/// Everything that it can do but [`Context::incarnation`] panics, and so crashes the server whose callback has asked, in a
+/// context that was moved from its place, or is used on another thread than its callback's.
 #[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
 pub struct Context<S: GenServer> {
     pub(crate) cell: CellRef<S>,
@@ -42,6 +51,8 @@ pub struct Context<S: GenServer> {
     pub(crate) watched: bool,
     /// The server is suspended.
     pub(crate) suspended: bool,
+    /// A callback has left another server's context, or an earlier incarnation's, in the place of this incarnation's.
+    lost: bool,
     incarnation: u32,
 }
 
@@ -55,6 +66,8 @@ pub(crate) struct Extra<S: GenServer> {
     trap: Option<Trap<S>>,
     tasks: JoinSet<()>,
     cleanups: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Whose reaper they are handed over to. (A context may be dropped where there is no cell to ask any more.)
+    rt: Option<Arc<Rt>>,
 }
 
 type Trap<S> = Box<dyn FnMut(ExitSignal) -> <S as GenServer>::Info + Send>;
@@ -73,7 +86,7 @@ pub struct ExitSignal {
 impl<S: GenServer> Context<S> {
     /// An address of this server.
     pub fn server(&self) -> ServerRef<S> {
-        ServerRef::of_cell(&self.cell)
+        ServerRef::of_cell(self.cell())
     }
 
     /// Which incarnation of its mailbox this is, counted from 1.
@@ -83,24 +96,25 @@ impl<S: GenServer> Context<S> {
 
     /// A cheap look at the server's own mailbox.
     pub fn stats(&self) -> Stats {
-        self.cell.stats()
+        self.cell().stats()
     }
 
     /// The exact counters of the server's own mailbox.
     pub fn audit(&self) -> Ledger {
-        self.cell.both(|_, own| self.cell.audit_as_reader(own))
+        let cell = self.cell();
+        cell.both(|_, own| cell.audit_as_reader(own))
     }
 
     /// Throws out every queued message for which `which` holds: how many. They are counted as purged; callers among
     /// them hear [`CallError::NoReply`](crate::CallError::NoReply).
     pub fn purge(&mut self, which: impl FnMut(&Message<S>) -> bool) -> u64 {
-        let cell = &self.cell;
+        let cell = self.cell();
         cell.both(|_, own| cell.purge(own, which))
     }
 
     /// Sends `info` to this server once, `after` from now. Zero: as soon as this turn lets it; `Duration::MAX`: never.
     pub fn send_after(&mut self, after: Duration, info: S::Info) -> TimerId {
-        let id = self.extra().timers.once(Instant::now(), after, info);
+        let id = self.own_extra().timers.once(Instant::now(), after, info);
         self.calm();
         id
     }
@@ -108,7 +122,7 @@ impl<S: GenServer> Context<S> {
     /// Sends what `make` makes to this server again and again, first one period from now. (Periods below 1 ms are taken
     /// as 1 ms.) However long the handlers of ticks take, messages are handled between them: see [`Every`].
     pub fn send_every(&mut self, every: Every, make: impl FnMut() -> S::Info + Send + 'static) -> TimerId {
-        let id = self.extra().timers.periodic(Instant::now(), every, Box::new(make));
+        let id = self.own_extra().timers.periodic(Instant::now(), every, Box::new(make));
         self.calm();
         id
     }
@@ -116,13 +130,14 @@ impl<S: GenServer> Context<S> {
     /// Gives a timer a key. Another timer that had the key before is cancelled. (A timer that has fired or been cancelled, or
     /// that another incarnation has set, gets none.)
     pub fn key_timer(&mut self, key: &'static str, id: TimerId) {
-        self.extra().timers.key(key, id);
+        self.own_extra().timers.key(key, id);
         self.calm();
     }
 
     /// Cancels a timer: its tick will not come, even if it is due already. False when it had fired or been cancelled, or is
     /// another incarnation's or server's.
     pub fn cancel_timer(&mut self, id: TimerId) -> bool {
+        self.cell();
         let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel(id));
         self.calm();
         cancelled
@@ -130,6 +145,7 @@ impl<S: GenServer> Context<S> {
 
     /// Cancels the timer that has this key.
     pub fn cancel_timer_key(&mut self, key: &'static str) -> bool {
+        self.cell();
         let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel_key(key));
         self.calm();
         cancelled
@@ -144,7 +160,7 @@ impl<S: GenServer> Context<S> {
         watch: Watch,
         mut make: impl FnMut(Event) -> S::Info + Send + 'static,
     ) -> MonitorId {
-        let me = Arc::downgrade(&self.cell);
+        let me = Arc::downgrade(self.cell());
         let incarnation = self.incarnation();
         other.handle.cell().monitor(
             watch,
@@ -175,14 +191,15 @@ impl<S: GenServer> Context<S> {
 
     /// From now on the ends of linked servers come as the infos that `make` makes, instead of ending this one.
     pub fn trap_exit(&mut self, make: impl FnMut(ExitSignal) -> S::Info + Send + 'static) {
-        self.extra().trap = Some(Box::new(make));
+        let old = self.own_extra().trap.replace(Box::new(make));
         self.cell.runner.trapping.store(true, Ordering::Release);
+        drop(old);
     }
 
     /// Runs a future beside this server; what it makes comes as an info in the normal lane, waiting for room. The task is
     /// aborted when this incarnation ends; if it panics, nothing comes and the panic is logged.
     pub fn spawn(&mut self, task: impl Future<Output = S::Info> + Send + 'static) {
-        let me = Arc::downgrade(&self.cell);
+        let me = Arc::downgrade(self.cell());
         let Some(rt) = self.cell.runner.rt() else { return };
         let tasks = &mut self.extra().tasks;
         while tasks.try_join_next().is_some() {}
@@ -197,7 +214,30 @@ impl<S: GenServer> Context<S> {
     /// Hands over a clean-up that runs when this incarnation has ended, whatever the way (a kill included), on the
     /// runtime's reaper: see [`crate::drain`].
     pub fn at_exit(&mut self, cleanup: impl Future<Output = ()> + Send + 'static) {
-        self.extra().cleanups.push(Box::pin(cleanup));
+        let rt = self.cell().runner.rt();
+        let extra = self.extra();
+        extra.rt = rt;
+        extra.cleanups.push(Box::pin(cleanup));
+    }
+
+    /// The cell, for what a callback asks for. It is there for sure, and its RUN is the callback's, where its loop is polled on
+    /// this very thread and this is the context that the loop has lent: one of its own that was kept from an earlier
+    /// incarnation lies elsewhere.
+    #[inline]
+    pub(crate) fn cell(&self) -> &CellRef<S> {
+        let lent = self.cell.is_polled_here()
+            && self.cell.runner.place.load(Ordering::Relaxed) == self.place()
+            && self.cell.incarnation() == self.incarnation;
+        if !lent {
+            astray::<S>();
+        }
+        &self.cell
+    }
+
+    /// What few servers use, for what a callback asks for.
+    fn own_extra(&mut self) -> &mut Extra<S> {
+        self.cell();
+        self.extra()
     }
 
     pub(crate) fn extra(&mut self) -> &mut Extra<S> {
@@ -209,6 +249,7 @@ impl<S: GenServer> Context<S> {
                 trap: None,
                 tasks: JoinSet::new(),
                 cleanups: Vec::new(),
+                rt: None,
             })
         })
     }
@@ -227,8 +268,55 @@ impl<S: GenServer> Context<S> {
             timed: false,
             watched: false,
             suspended: false,
+            lost: false,
             incarnation,
         }
+    }
+
+    /// The loop keeps it here from now on, and lends it from here. (A place that is pinned, since the loop is.)
+    pub(crate) fn settle_here(&self) {
+        self.cell.runner.place.store(self.place(), Ordering::Relaxed);
+    }
+
+    /// Its address, folded: beside cell and incarnation a further look, for a context whose cell has gone and whose memory another
+    /// server's has taken.
+    #[expect(clippy::cast_possible_truncation, reason = "all bits are in the last ones")]
+    fn place(&self) -> u8 {
+        let at = std::ptr::from_ref(self).addr() as u64 >> 3;
+        let at = at ^ at >> 32;
+        let at = at ^ at >> 16;
+        (at ^ at >> 8) as u8
+    }
+
+    /// Whether this is the context of the server whose loop is being polled here. To be asked whenever a callback has had it.
+    #[inline(always)]
+    pub(crate) fn is_own(&self) -> bool {
+        self.cell.is_polled_here()
+    }
+
+    /// A callback has returned: whether it has left the context where it was.
+    ///
+    /// # Errors
+    /// What the callback failed with; or it has left another in the place, and the server is to end for that.
+    pub(crate) fn kept<T>(&mut self, returned: Result<T, ExitReason>) -> Result<T, ExitReason> {
+        if self.is_own() {
+            return returned;
+        }
+        let misplaced = self.take_over();
+        Err(returned.map(drop_quietly).err().unwrap_or(misplaced))
+    }
+
+    /// This one serves in the place of the one that is lost, for the loop's sake; no callback is lent it any more. Why the
+    /// server is to end.
+    #[cold]
+    #[expect(unsafe_code, reason = "as where the loop was made")]
+    pub(crate) fn take_over(&mut self) -> ExitReason {
+        assert!(!crate::frame::cell().is_null(), "a loop is polled inside of its frame");
+        // SAFETY: asked for by the loop that owns this place, while it is polled; its context is one for an `S`.
+        self.cell = unsafe { CellRef::polled_here() };
+        self.incarnation = self.cell.incarnation();
+        self.lost = true;
+        ExitReason::error("a callback has put another server's context into the place of its own")
     }
 
     /// Works out anew what the next message may have to wait for.
@@ -264,10 +352,17 @@ impl<S: GenServer> Context<S> {
         );
         self.calm();
         self.put_down();
-        self.cell.desk(|desk| match desk.start.take() {
-            Some(sender) => drop(sender.send(Outcome::Started)),
-            None => desk.started = Some(Started::Yes),
+        // (Told outside of the desk: the starter's waker is foreign code.)
+        let sender = self.cell.desk(|desk| {
+            let sender = desk.start.take();
+            if sender.is_none() {
+                desk.started = Some(Started::Yes);
+            }
+            sender
         });
+        if let Some(sender) = sender {
+            quiet::run("a starter's waker", || drop(sender.send(Outcome::Started)));
+        }
     }
 
     /// `init` came to nothing.
@@ -279,7 +374,7 @@ impl<S: GenServer> Context<S> {
 
     /// The loop is over: this is why the incarnation ends.
     pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) -> ExitReason {
-        let killed = self.cell.gate().bits() & restante_core::word::KILL != 0;
+        let killed = self.lost || self.cell.gate().bits() & restante_core::word::KILL != 0;
         self.cell.desk(|desk| desk.killed = killed);
         if self.watched {
             self.tell_done(served.as_ref().err());
@@ -443,7 +538,7 @@ impl<S: GenServer> Drop for Context<S> {
         if extra.cleanups.is_empty() {
             return;
         }
-        if let Some(rt) = self.cell.runner.rt() {
+        if let Some(rt) = extra.rt.take() {
             for cleanup in extra.cleanups.drain(..) {
                 // The record stays for `drain` to find, though this may be its last server.
                 let keeps = std::sync::Arc::clone(&rt);
@@ -454,6 +549,16 @@ impl<S: GenServer> Drop for Context<S> {
             }
         }
     }
+}
+
+/// A context that is not where it was lent: what it leads to may be gone, and is certainly not the asker's to touch.
+#[cold]
+#[inline(never)]
+pub(crate) fn astray<S: GenServer>() -> ! {
+    panic!(
+        "a context of {} was moved from where it was lent, or is used on another thread than its callback's",
+        std::any::type_name::<S>()
+    )
 }
 
 impl<S: GenServer> fmt::Debug for Context<S> {

@@ -27,10 +27,12 @@ impl std::fmt::Display for Label {
 
 /// One poll of one server.
 pub(crate) struct Frame {
-    /// The cell's address: unique among live cells.
-    id: usize,
+    /// The cell. Its address is unique among live cells.
+    cell: *const (),
     /// How many callers' polls lie below this one on the stack.
     depth: u32,
+    /// Where on the stack the outermost of them lies.
+    base: usize,
     below: *const Frame,
     orphans: RefCell<Vec<SlotPtr>>,
     /// The slot whose caller is this very thread, if any.
@@ -65,14 +67,15 @@ fn set_top(frame: *const Frame) {
 /// Puts a frame on the stack while `poll` runs, and takes it off again however it ends.
 #[inline(always)]
 pub(crate) fn enter<R>(
-    id: usize,
+    cell: *const (),
     kind: &'static str,
     inline: Option<SlotPtr>,
     poll: impl FnOnce() -> R,
 ) -> R {
     let below = top();
-    let depth = with_top(|f| f.depth + 1).unwrap_or(0);
-    let frame = Frame { id, depth, below, orphans: RefCell::new(Vec::new()), inline, kind };
+    let here = 0_u8;
+    let (depth, base) = with_top(|f| (f.depth + 1, f.base)).unwrap_or_else(|| (0, (&raw const here).addr()));
+    let frame = Frame { cell, depth, base, below, orphans: RefCell::new(Vec::new()), inline, kind };
     let result = {
         let _pop = Pop(below, PhantomData);
         set_top(&raw const frame);
@@ -116,7 +119,45 @@ fn with_top<R>(f: impl FnOnce(&Frame) -> R) -> Option<R> {
 /// The server whose code is running here.
 #[inline(always)]
 pub(crate) fn current() -> Option<usize> {
-    with_top(|f| f.id)
+    with_top(|f| f.cell.addr())
+}
+
+/// The cell of the server whose code is running here; null where none is. For as long as that poll lasts its RUN is held on
+/// this thread, by the poll.
+#[inline(always)]
+pub(crate) fn cell() -> *const () {
+    with_top(|f| f.cell).unwrap_or(std::ptr::null())
+}
+
+/// Callers' polls that may be nested on one stack ...
+pub(crate) const DEPTH: u32 = 16;
+/// ... as long as they have taken no more of it than this. (The next one's handler comes on top. A thread of tokio's has 2 MiB
+/// unless told otherwise.)
+pub(crate) const STACK: usize = 512 << 10;
+
+std::thread_local! {
+    /// The same where the thread's stack is known to be small.
+    static SMALL: Cell<usize> = const { Cell::new(STACK) };
+}
+
+/// This thread has a stack of so many bytes: callers' polls take a quarter of it at most, before the last one's handler.
+pub(crate) fn on_a_stack_of(bytes: usize) {
+    SMALL.set(STACK.min(bytes / 4));
+}
+
+/// Whether the handler of another server may be polled on this stack, on top of those that are.
+#[inline(always)]
+pub(crate) fn has_room() -> bool {
+    let top = top();
+    top.is_null() || has_room_above()
+}
+
+#[inline(never)]
+fn has_room_above() -> bool {
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    // (Stacks grow downwards. Of another stack, as of a coroutine's, nothing is known: the mailbox is the way.)
+    with_top(|f| f.depth + 1 < DEPTH && f.base.wrapping_sub(here) < SMALL.get()).unwrap_or(true)
 }
 
 /// How many callers' polls are nested here.
@@ -154,7 +195,7 @@ pub(crate) fn stack() -> Vec<(usize, &'static str)> {
     let mut at = top();
     // SAFETY: a frame's `below` is the TOP of an enclosing `enter`, whose frame outlives it.
     while let Some(frame) = unsafe { at.as_ref() } {
-        frames.push((frame.id, frame.kind));
+        frames.push((frame.cell.addr(), frame.kind));
         at = frame.below;
     }
     frames

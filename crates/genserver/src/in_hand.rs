@@ -192,10 +192,17 @@ pub(crate) struct Retry<S: GenServer> {
 
 impl<S: GenServer> Retry<S> {
     /// Under this rule from now on. A message that waits out its back-off goes on waiting, unless nothing is kept any more.
-    pub(crate) fn put_under(retry: &mut Option<Box<Self>>, rule: Rule<S>) {
+    /// What was there and goes comes back: it may hold a copy, which is the user's.
+    pub(crate) fn put_under(retry: &mut Option<Box<Self>>, rule: Rule<S>) -> Option<Box<Self>> {
         match retry {
-            Some(retry) if rule.keeps() => retry.rule = rule,
-            _ => *retry = rule.keeps().then(|| Box::new(Self { rule, copy: None, until: None })),
+            Some(retry) if rule.keeps() => {
+                retry.rule = rule;
+                None
+            }
+            _ => {
+                let new = rule.keeps().then(|| Box::new(Self { rule, copy: None, until: None }));
+                std::mem::replace(retry, new)
+            }
         }
     }
 }
@@ -297,11 +304,12 @@ impl<S: GenServer> Context<S> {
             return;
         };
         match catch_unwind(AssertUnwindSafe(|| copy(message))) {
-            Ok(copy) => self.cell.desk(|desk| {
-                if let Some(retry) = &mut desk.retry {
-                    retry.copy = copy;
-                }
-            }),
+            Ok(copy) => {
+                let old = self.cell.desk(|desk| {
+                    desk.retry.as_mut().and_then(|retry| std::mem::replace(&mut retry.copy, copy))
+                });
+                old.map(drop_copy);
+            }
             Err(payload) => {
                 let reason = ExitReason::from_panic(payload);
                 tracing::warn!(

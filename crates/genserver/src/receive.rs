@@ -8,7 +8,7 @@
 //! A [`Selector`] keeps its place: what it has looked at and left is not looked at again. A [`Mark`] is such a place, for
 //! what cannot be older than the moment it was taken.
 
-use crate::context::Context;
+use crate::context::{Context, astray};
 use crate::message::Message;
 use crate::seat::CellRef;
 use crate::server::GenServer;
@@ -73,7 +73,7 @@ impl<S: GenServer> Context<S> {
 
     /// The present end of the mailbox. Take it before you cause what you will then wait for.
     pub fn mark(&mut self) -> Mark {
-        let cell = &self.cell;
+        let cell = self.cell();
         cell.both(|_, own| {
             cell.refill_all(own);
             let mut place = own.bases();
@@ -115,7 +115,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool + Send> Selector<'_, S, W> {
     /// # Cancel safety
     /// Dropping the future loses nothing, and the selector keeps its place.
     pub async fn next(&mut self, limit: Duration) -> Result<Message<S>, ReceiveError> {
-        let cell = self.ctx.cell.again();
+        let cell = self.ctx.cell().again();
         let mut receive = Receive { cell, which: &mut self.which, place: &mut self.place };
         match restante_core::timeout::at_most(limit, &mut receive).await {
             Some(result) => result,
@@ -167,6 +167,9 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Cx<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
+        if !me.cell.is_polled_here() {
+            astray::<S>();
+        }
         let cell = me.cell.again();
         loop {
             if let Some(message) = cell.both(|_, own| me.look(own)) {
@@ -204,6 +207,9 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
 
 impl<S: GenServer, W> Drop for Receive<'_, S, W> {
     fn drop(&mut self) {
-        self.cell.desk(|desk| desk.listening = false);
+        // (On another thread there is nothing to be done: the callback that lent itself there goes on listening, to no harm.)
+        if self.cell.is_polled_here() {
+            self.cell.desk(|desk| desk.listening = false);
+        }
     }
 }

@@ -16,7 +16,7 @@ use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
 use restante_core::{Reaper, quiet};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::sync::atomic::AtomicU32 as StdAtomicU32;
+use std::sync::atomic::{AtomicBool as StdAtomicBool, AtomicU32 as StdAtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
@@ -54,13 +54,27 @@ impl std::fmt::Debug for Rt {
 
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
-/// A task, and its runtime: it never changes that.
-type Looked = (Cell<Option<tokio::task::Id>>, Arc<Rt>);
+/// What was found when a thread last asked which runtime it had entered.
+///
+/// The truth is tokio's alone ([`Handle::try_current`]), and asking it costs two locked instructions on a counter that all workers
+/// share. A task begins each of its polls in its own runtime, and leaves it only by code of its own, further up the stack
+/// (`block_on` in `block_in_place`, a future that enters another runtime before it polls the one inside). So the answer is taken
+/// for still true where the same task asks from the very same depth of the stack as before; any other question goes to tokio. Once
+/// a task has been seen in two runtimes ([`STRAYS`]), every question does.
+struct Looked {
+    task: Cell<Option<tokio::task::Id>>,
+    /// From where on the stack was asked; 0: not to be relied on.
+    depth: Cell<usize>,
+    rt: Arc<Rt>,
+}
 
 thread_local! {
     /// What was last looked at on this thread.
     static LAST: RefCell<Option<Looked>> = const { RefCell::new(None) };
 }
+
+/// Tasks of this program enter runtimes that are not their own.
+static STRAYS: StdAtomicBool = StdAtomicBool::new(false);
 
 impl Rt {
     /// The record of this runtime.
@@ -100,39 +114,40 @@ impl Rt {
 
     #[inline(always)]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Self>) -> R) -> Option<R> {
+        let here = 0_u8;
+        let depth = (&raw const here).addr();
         // (Outside of tasks, as in the future of `block_on`, there is no task id: then the runtime's own is asked for.)
         let task = tokio::task::try_id();
         let mut f = Some(f);
         let known = LAST.try_with(|last| {
             // Lent, not cloned: a count would cost more than all the rest. (Should `f` come back here, it reads along.)
             let last = last.try_borrow().ok()?;
-            let (id, rt) = last.as_ref()?;
-            (task.is_some() && id.get() == task || Self::still_in(rt, id, task))
-                .then(|| f.take().map(|f| f(rt)))
-                .flatten()
+            let last = last.as_ref()?;
+            let same = last.depth.get() == depth && last.task.get() == task && task.is_some();
+            (same || last.is_still_so(task, depth)).then(|| f.take().map(|f| f(&last.rt))).flatten()
         });
         if let Ok(Some(result)) = known {
             return Some(result);
         }
         let f = f?;
-        Self::current_slow(task).map(|rt| f(&rt))
-    }
-
-    /// Another task, but of the runtime that was last looked at: noted in its place.
-    fn still_in(rt: &Self, id: &Cell<Option<tokio::task::Id>>, task: Option<tokio::task::Id>) -> bool {
-        let still = Handle::try_current().is_ok_and(|handle| handle.id() == rt.id);
-        if still {
-            id.set(task);
-        }
-        still
+        Self::current_slow(task, depth).map(|rt| f(&rt))
     }
 
     #[cold]
-    fn current_slow(task: Option<tokio::task::Id>) -> Option<Arc<Self>> {
+    fn current_slow(task: Option<tokio::task::Id>, depth: usize) -> Option<Arc<Self>> {
         let rt = Self::of(&Handle::try_current().ok()?);
-        let noted = Some((Cell::new(task), Arc::clone(&rt)));
-        let old = LAST
-            .try_with(|last| last.try_borrow_mut().ok().and_then(|mut l| std::mem::replace(&mut *l, noted)));
+        let noted = Looked { task: Cell::new(task), depth: Cell::new(depth), rt: Arc::clone(&rt) };
+        let old = LAST.try_with(|last| {
+            let mut last = last.try_borrow_mut().ok()?;
+            if task.is_some() && last.as_ref().is_some_and(|last| last.task.get() == task) {
+                // It was elsewhere when it last asked.
+                STRAYS.store(true, Ordering::Relaxed);
+            }
+            if STRAYS.load(Ordering::Relaxed) {
+                noted.depth.set(0);
+            }
+            last.replace(noted)
+        });
         drop(old);
         Some(rt)
     }
@@ -243,6 +258,19 @@ fn look_again(mut look: Look) -> Option<Look> {
         return None;
     }
     Some(look)
+}
+
+impl Looked {
+    /// Asks tokio, from another task or from elsewhere on the stack: noted in place of the last question.
+    #[inline(never)]
+    fn is_still_so(&self, task: Option<tokio::task::Id>, depth: usize) -> bool {
+        let still = Handle::try_current().is_ok_and(|handle| handle.id() == self.rt.id);
+        if still {
+            self.task.set(task);
+            self.depth.set(if STRAYS.load(Ordering::Relaxed) { 0 } else { depth });
+        }
+        still
+    }
 }
 
 /// Waits until the clean-ups that servers of this runtime left behind are done ([`Context::at_exit`]), at most so long;

@@ -21,11 +21,13 @@ pub(crate) fn run<S: GenServer>(
 ) -> impl Future<Output = ()> + Send {
     async move {
         let mut ctx = Context::new(cell, incarnation);
+        ctx.settle_here();
         let Some(mut state) = begin(lent, &mut ctx).await else {
             drop_quietly(ctx);
             return;
         };
         let served = Guarded::new(ctx.cell.again(), serve(&mut state, &mut ctx)).await;
+        let served = ctx.kept(served);
         // Here every way out has come together.
         let reason = ctx.over(served);
         let reason = end(&mut state, &mut ctx, reason).await;
@@ -47,6 +49,7 @@ pub(crate) fn begun<S: GenServer, T>(
     ctx: &mut Context<S>,
     init: Result<Init<T>, ExitReason>,
 ) -> Option<T> {
+    let init = ctx.kept(init);
     if let (Lent::Kept(keeper), Ok(Init(InitKind::Ok { .. }))) = (&lent, &init) {
         keeper.started(ctx.incarnation());
     }
@@ -83,7 +86,8 @@ fn end<S: GenServer>(
         }
         ctx.take_up(Phase::Terminate, "terminate");
         let cell = ctx.cell.again();
-        match Guarded::new(cell, async { state.terminate(&reason, ctx).await }).await {
+        let terminated = Guarded::new(cell, async { state.terminate(&reason, ctx).await }).await;
+        match ctx.kept(terminated) {
             Ok(()) => reason,
             Err(worse) => {
                 ctx.note_exit(&worse);

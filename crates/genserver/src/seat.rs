@@ -31,14 +31,16 @@ use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
 use restante_core::word::{self, Permit};
-use restante_core::{DeadCause, Exit, ExitReason, Fate, LeaseError, Phase, Settings, clock, drop_quietly};
+use restante_core::{
+    DeadCause, Exit, ExitReason, Fate, LeaseError, Phase, Settings, clock, drop_quietly, later, quiet,
+};
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context as Cx, Poll, Waker};
 use tracing::Span;
@@ -60,6 +62,8 @@ pub(crate) struct Seat<S: GenServer> {
     pub(crate) hand: Hand,
     /// Since when a handler is half done, where one is (the low bits of coarse ms).
     pub(crate) half_since: AtomicU32,
+    /// Where the loop keeps the context that it lends to callbacks: of the address, as much as there is room for.
+    pub(crate) place: AtomicU8,
     pub(crate) trapping: AtomicBool,
     /// Callers never run handlers.
     pub(crate) never_inline: AtomicBool,
@@ -276,6 +280,22 @@ impl<S: GenServer> CellRef<S> {
         Self(ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(cell)) }))
     }
 
+    /// One for the loop that is being polled here.
+    ///
+    /// # Safety
+    /// Called from within a poll of the loop of an `S`, for that loop.
+    pub(crate) unsafe fn polled_here() -> Self {
+        // SAFETY: a frame's pointer is that of the cell's `Arc`, which lives while it is polled; the copy is never dropped.
+        Self(ManuallyDrop::new(unsafe { Arc::from_raw(frame::cell().cast()) }))
+    }
+
+    /// Whether the loop of this cell is the one that is being polled here: only then is there a cell for sure, and only then
+    /// its RUN is held by whoever asks.
+    #[inline(always)]
+    pub(crate) fn is_polled_here(&self) -> bool {
+        std::ptr::eq(frame::cell(), Arc::as_ptr(&self.0).cast())
+    }
+
     /// Another one, for the same future.
     pub(crate) fn again(&self) -> Self {
         // SAFETY: it stays in the same future.
@@ -312,6 +332,7 @@ pub(crate) fn new_cell<S: GenServer>(
         rare: OnceLock::new(),
         hand: Hand::new(Phase::Init),
         half_since: AtomicU32::new(0),
+        place: AtomicU8::new(0),
         trapping: AtomicBool::new(false),
         never_inline: AtomicBool::new(false),
         owned: AtomicBool::new(owned),
@@ -361,8 +382,6 @@ const QUANTUM_US: u16 = if cfg!(shuttle) { u16::MAX } else { 100 };
 const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
 const FIRST_TURN: u16 = 15;
-/// Callers' polls that may be nested on one stack.
-const DEPTH: u32 = 16;
 /// Handlers that take longer than this are not run by callers.
 const SLOW: std::time::Duration =
     if cfg!(shuttle) { std::time::Duration::MAX } else { std::time::Duration::from_micros(2) };
@@ -409,7 +428,7 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: the count that this would own is not ours, so neither the Arc nor the waker made of it is ever dropped.
         let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(cell)) }));
         let mut cx = Cx::from_waker(&waker);
-        frame::enter(cell.link_id(), std::any::type_name::<S>(), inline, || {
+        frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), inline, || {
             // The callbacks have a net of their own. This one is for what else may run (a tracing subscriber, say): RUN must
             // be given up whatever happens.
             match catch_unwind(AssertUnwindSafe(|| poll(body, &mut cx))) {
@@ -447,9 +466,9 @@ impl<S: GenServer> Seat<S> {
         drop_quietly(Clear(|| Self::clear(cell)));
         drop_quietly(Clear(|| span.as_deref().filter(|_| opened).into_iter().for_each(trace::exit)));
         drop_quietly(span);
-        left.clear_away(cell, reason);
+        quiet::run("the end of a message in hand", || left.clear_away(cell, reason));
         for slot in frame::take_orphans() {
-            slot.fail(Some(reason.clone()));
+            quiet::run("a caller's waker", || slot.fail(Some(reason.clone())));
         }
     }
 
@@ -587,7 +606,7 @@ impl<S: GenServer> Seat<S> {
                 let old = std::mem::replace(&mut *moved.lock().unwrap_or_else(PoisonError::into_inner), home);
                 // The tasks that served it elsewhere find that they are done.
                 for left in [old.task.get(), self.home.get().and_then(|h| h.task.get())] {
-                    left.map(Waker::wake_by_ref);
+                    left.map(quiet::wake_by_ref);
                 }
             }
         }
@@ -621,22 +640,24 @@ impl<S: GenServer> Seat<S> {
     /// What becomes of messages in hand from the next incarnation on. RUN is held.
     pub(crate) fn equip(cell: &Arc<Cell<S>>, rule: Rule<S>) {
         // SAFETY: RUN is held.
-        Retry::put_under(&mut unsafe { cell.runner.desk() }.retry, rule);
+        let old = Retry::put_under(&mut unsafe { cell.runner.desk() }.retry, rule);
+        quiet::discard("a message's copy", old);
     }
 
     /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first
-    /// time if this thread is in the right runtime. Returns `init`'s result if it is there already; else `waiting` will be told.
+    /// time if this thread is in the right runtime (`at_home`). Returns `init`'s result if it is there already; else `waiting` will be told.
     pub(crate) fn begin(
         cell: &Arc<Cell<S>>,
         incarnation: u32,
         lent: Lent<S>,
+        at_home: bool,
         waiting: impl FnOnce() -> StartSender,
     ) -> Option<Outcome> {
-        let here = frame::depth() < DEPTH
-            && cell.runner.with_home(|home| home.rt.is_current()) == Some(true)
-            && cell.runner.threads().is_none();
+        let held = Held(cell);
+        let here = at_home && frame::has_room() && cell.runner.threads().is_none();
         Self::prepare(cell, incarnation, lent);
         let ended = here && Self::poll(cell, None).is_ready();
+        held.done();
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         if ended {
@@ -719,7 +740,10 @@ impl<S: GenServer> Seat<S> {
         let leased = if cell.is_closed() {
             Err(NoLease::Closed)
         } else if cell.runner.is_kept()
-            && !cell.runner.keeper().is_some_and(|keeper| keeper.begins(last + 1, by))
+            && !cell
+                .runner
+                .keeper()
+                .is_some_and(|keeper| quiet::run("a keeper", || keeper.begins(last + 1, by)).unwrap_or(false))
         {
             Err(NoLease::Refused)
         } else {
@@ -784,7 +808,7 @@ impl<S: GenServer> Seat<S> {
         if let Some(keeper) = cell.runner.keeper() {
             let reason = cell.closed_reason().unwrap_or(ExitReason::Normal);
             let exit = Exit::new(reason, Phase::Init, None, incarnation);
-            Self::settle(keeper.ended(&End::new(exit, true)));
+            Self::settle(Self::told(&*keeper, &End::new(exit, true)));
         }
     }
 
@@ -826,7 +850,8 @@ impl<S: GenServer> Seat<S> {
         if cell.runner.hand.phase() != Phase::Init || desk.started.is_some() || desk.start.is_some() {
             return;
         }
-        let limit = cell.runner.keeper().map_or(std::time::Duration::MAX, |keeper| keeper.start_timeout());
+        let limit = cell.runner.keeper().and_then(|keeper| quiet::run("a keeper", || keeper.start_timeout()));
+        let limit = limit.unwrap_or(std::time::Duration::MAX);
         let Some(rt) = cell.runner.rt() else { return };
         let (tell, mut told) = tokio::sync::oneshot::channel();
         desk.start = Some(tell);
@@ -849,7 +874,7 @@ impl<S: GenServer> Seat<S> {
         slot: SlotPtr,
         rt: Option<&Arc<Rt>>,
     ) -> Result<(), Message<S>> {
-        if frame::depth() >= DEPTH || !cell.gate().enter_idle() {
+        if !frame::has_room() || !cell.gate().enter_idle() {
             return Err(message);
         }
         let home = cell.runner.moved().is_none().then(|| cell.runner.home.get()).flatten();
@@ -915,7 +940,10 @@ impl<S: GenServer> Seat<S> {
             return Poll::Pending;
         }
         loop {
-            if Self::poll_turn(cell, turn).is_pending() {
+            let held = Held(cell);
+            let polled = Self::poll_turn(cell, turn);
+            held.done();
+            if polled.is_pending() {
                 break;
             }
             if !Self::finish(cell) {
@@ -928,10 +956,12 @@ impl<S: GenServer> Seat<S> {
             }
             renewed += 1;
         }
+        let held = Held(cell);
         if renewed > 0 {
             Self::watch_start(cell);
         }
         Self::watch_buffers(cell);
+        held.done();
         Self::leave(cell);
         Poll::Pending
     }
@@ -954,6 +984,16 @@ impl<S: GenServer> Seat<S> {
             }
         }
         Self::poll(cell, None)
+    }
+
+    /// A poll of the task has unwound, and [`Held`] has ended the incarnation.
+    #[cold]
+    fn unwound(cell: &Arc<Cell<S>>, payload: Box<dyn std::any::Any + Send>) -> Poll<()> {
+        let reason = ExitReason::from_panic(payload);
+        quiet::run("a subscriber", || {
+            tracing::error!(server = std::any::type_name::<S>(), %reason, "a server's task panicked outside of its callbacks");
+        });
+        Self::between(cell)
     }
 
     /// Whether the task has been told to begin the next incarnation.
@@ -1013,7 +1053,7 @@ impl<S: GenServer> Seat<S> {
         }
         if let Some((message, reason)) = brought {
             // It was in hand in all but name: as without a policy, its caller hears why, and it goes nowhere else.
-            cell.runner.on_dead(&message, &DeadCause::InHand(reason));
+            quiet::run("a caller's waker", || cell.runner.on_dead(&message, &DeadCause::InHand(reason)));
             drop_quietly(message);
         }
         if let Some(verdict) = verdict {
@@ -1025,7 +1065,7 @@ impl<S: GenServer> Seat<S> {
         }
         // After the keeper: who hears of a failed start may ask that one to start it again.
         if let (Some(sender), Some(told)) = (sender, told) {
-            let _ = sender.send(told);
+            quiet::run("a starter's waker", || drop(sender.send(told)));
         }
         again
     }
@@ -1033,7 +1073,7 @@ impl<S: GenServer> Seat<S> {
     /// Tells the keeper of an end, and renews the lease if another incarnation is to come: its number. Else the exit comes
     /// back, with what the keeper said. RUN is held.
     fn ask(cell: &Arc<Cell<S>>, keeper: &dyn Keeper<S>, end: End) -> Result<u32, (Exit, Verdict)> {
-        let verdict = keeper.ended(&end);
+        let verdict = Self::told(keeper, &end);
         if !matches!(verdict, Verdict::Again) {
             return Err((end.exit, verdict));
         }
@@ -1042,15 +1082,20 @@ impl<S: GenServer> Seat<S> {
         cell.renew_lease(own, end.exit).map_err(|exit| {
             // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
             let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
-            let verdict = keeper.ended(&End::new(never, true));
+            let verdict = Self::told(keeper, &End::new(never, true));
             (exit, verdict)
         })
+    }
+
+    /// What the keeper says to an end. One that panics, against its word, has nothing more to say.
+    fn told(keeper: &dyn Keeper<S>, end: &End) -> Verdict {
+        quiet::run("a keeper", || keeper.ended(end)).unwrap_or(Verdict::Leave(None))
     }
 
     /// Does what a keeper has left for after the lease.
     fn settle(verdict: Verdict) {
         if let Verdict::Leave(Some(settle)) = verdict {
-            settle();
+            quiet::run("a keeper", settle);
         }
     }
 
@@ -1058,10 +1103,15 @@ impl<S: GenServer> Seat<S> {
     /// whoever has it sees ORPHAN when it leaves.
     fn abandon(cell: &Arc<Cell<S>>) {
         // (Looked at first: mostly there is nothing to end, and then nobody need be waited for.)
-        if cell.gate().bits_acquire() & word::LEASED == 0
-            || !cell.gate().orphan()
-            || !cell.gate().enter_quietly()
-        {
+        if cell.gate().bits_acquire() & word::LEASED == 0 || !cell.gate().orphan() {
+            return;
+        }
+        // What its state keeps may be the last of other servers, which end in the same way.
+        later::in_turn(cell, Self::abandon_now);
+    }
+
+    fn abandon_now(cell: &Arc<Cell<S>>) {
+        if !cell.gate().enter_quietly() {
             return;
         }
         if cell.gate().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
@@ -1070,10 +1120,12 @@ impl<S: GenServer> Seat<S> {
             unsafe { cell.leave_quietly() };
             return;
         }
-        frame::enter(cell.link_id(), std::any::type_name::<S>(), None, || {
+        frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), None, || {
             Self::break_off(cell, &ExitReason::Killed);
         });
-        tracing::warn!(server = std::any::type_name::<S>(), "the runtime ended under a server");
+        quiet::run("a subscriber", || {
+            tracing::warn!(server = std::any::type_name::<S>(), "the runtime ended under a server");
+        });
         Self::finish(cell);
     }
 
@@ -1106,6 +1158,34 @@ impl<S: GenServer> Seat<S> {
             unsafe { cell.leave_quietly() };
             true
         }));
+    }
+}
+
+/// RUN, held without a net by code of ours from which nothing unwinds. Should something all the same, this is dropped on the way,
+/// and ends the incarnation: its loop is dropped, its end told, lease and RUN given back.
+struct Held<'a, S: GenServer>(&'a Arc<Cell<S>>);
+
+impl<S: GenServer> Held<'_, S> {
+    /// RUN is about to be given up in order.
+    #[inline(always)]
+    fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<S: GenServer> Drop for Held<'_, S> {
+    #[cold]
+    fn drop(&mut self) {
+        let cell = self.0;
+        frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), None, || {
+            Seat::break_off(
+                cell,
+                &ExitReason::error("the server's runner panicked outside of its callbacks"),
+            );
+        });
+        if Seat::finish(cell) {
+            Seat::hand_over(cell);
+        }
     }
 }
 
@@ -1206,7 +1286,13 @@ impl<S: GenServer> Task<S> {
     #[inline(always)]
     pub(crate) fn poll_turn(&mut self, cx: &mut Cx<'_>, turn: u16) -> Poll<()> {
         let Some(cell) = &self.0 else { return Poll::Ready(()) };
-        let result = if self.is_home(cell) { Seat::poll_task(cell, cx, turn) } else { Poll::Ready(()) };
+        let result = if self.is_home(cell) {
+            // (With its incarnation ended, see `Held`, the task goes on: the next one may come.)
+            catch_unwind(AssertUnwindSafe(|| Seat::poll_task(cell, cx, turn)))
+                .unwrap_or_else(|payload| Seat::unwound(cell, payload))
+        } else {
+            Poll::Ready(())
+        };
         if result.is_ready() {
             self.0 = None;
         }
@@ -1234,6 +1320,18 @@ impl<S: GenServer> Drop for Task<S> {
             cell.runner.with_home(|home| home.gone.store(true, Ordering::Release));
             Seat::abandon(&cell);
         }
+    }
+}
+
+/// The last memory of a server: what lies in it is the user's, and goes piece by piece. (Mostly nothing is left.)
+impl<S: GenServer> Drop for Seat<S> {
+    fn drop(&mut self) {
+        quiet::discard("a server's loop", self.body.get_mut().take());
+        let desk = self.desk.get_mut();
+        quiet::discard("a call", desk.inline.take());
+        quiet::discard("a message's copy", desk.retry.take());
+        quiet::discard("a starter's waker", desk.start.take());
+        quiet::discard("an exit's reason", desk.exit.take());
     }
 }
 
@@ -1270,6 +1368,27 @@ mod tests {
             reply.send(self.0);
             Ok(Next::go())
         }
+    }
+
+    /// Row H6: whatever unwinds where RUN is held by code of ours ends the incarnation, and RUN is given up: who waits for the end
+    /// hears of it, and the next incarnation can come.
+    #[tokio::test]
+    async fn what_unwinds_under_run_ends_the_incarnation() {
+        let server = crate::Server::<Adder>::settings().build().expect("they are good");
+        let at = server.start(1).await.expect("it starts");
+        let cell = Arc::clone(at.handle.cell());
+        assert!(cell.gate().enter_quietly());
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _held = Held(&cell);
+            panic!("nobody has foreseen this");
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(
+            at.join().await.reason.to_string(),
+            "error: the server's runner panicked outside of its callbacks"
+        );
+        server.start(5).await.expect("it starts again");
+        assert_eq!(at.call(|reply| Ask::Add(1, reply)).await, Ok(6));
     }
 
     /// What an idle server takes: its cell and its loop. Both are budgeted: a million servers pay for each byte.

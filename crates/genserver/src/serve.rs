@@ -256,6 +256,10 @@ where
             running.set(Running::None);
             // SAFETY: the handler has just been dropped.
             let ctx = unsafe { lent.ctx() };
+            if !ctx.is_own() {
+                // See `Context::kept`, by which the end goes.
+                return Poll::Ready(step.unwrap_or_else(|| Ok(Next::go())).map(|_| ExitReason::Normal));
+            }
             match step {
                 None => ctx.finish(None),
                 Some(step) => {
@@ -284,6 +288,11 @@ impl<S: GenServer> Context<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn info_of(&mut self, state: Option<&mut S>, message: Message<S>) -> Result<S::Info, Next> {
+        if self.incarnation() != self.cell.incarnation() {
+            // An earlier incarnation's context lies here, and would take this one's orders for stale.
+            drop_quietly(message);
+            return Err(Next::stop_with(self.take_over()));
+        }
         match message {
             Message::Notice(notice) if notice.incarnation == self.incarnation() => {
                 self.take_up_rare(Phase::Info, S::info_name(&notice.info));

@@ -96,6 +96,7 @@ pub(crate) async fn perform<S: GenServer>(
     casting: Casting<S>,
 ) {
     let mut ctx = Context::new(cell, incarnation);
+    ctx.settle_here();
     let mut role = None;
     let begun = {
         let (role, ctx) = (&mut role, &mut ctx);
@@ -109,6 +110,7 @@ pub(crate) async fn perform<S: GenServer>(
         return;
     };
     let served = Guarded::new(ctx.cell.again(), serve(&mut *role, &mut ctx)).await;
+    let served = ctx.kept(served);
     let reason = ctx.over(served);
     let reason = end(&mut *role, &mut ctx, reason).await;
     ctx.bury(role, &reason);
@@ -126,7 +128,8 @@ async fn end<S: GenServer>(
     }
     ctx.take_up(Phase::Terminate, "terminate");
     let cell = ctx.cell.again();
-    match Guarded::new(cell, async { role.terminate(&reason, ctx).await }).await {
+    let terminated = Guarded::new(cell, async { role.terminate(&reason, ctx).await }).await;
+    match ctx.kept(terminated) {
         Ok(()) => reason,
         Err(worse) => {
             ctx.note_exit(&worse);
@@ -147,7 +150,14 @@ async fn serve<S: GenServer>(
         })
         .await;
         let step = match cue(role, event, ctx) {
-            Ok(cue) => role.play(cue, ctx).await?,
+            Ok(cue) => {
+                let played = role.play(cue, ctx).await;
+                if !ctx.is_own() {
+                    // See `Context::kept`.
+                    return played.map(|_| ExitReason::Normal);
+                }
+                played?
+            }
             Err(next) => next,
         };
         if let Some(reason) = ctx.finish_step(step) {

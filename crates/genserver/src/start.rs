@@ -211,10 +211,15 @@ impl<S: GenServer> Opts<S> {
         }
     }
 
-    fn rt(&self) -> Result<Arc<Rt>, StartError> {
+    /// The runtime to run on, and whether that is the one that is entered here.
+    fn rt(&self) -> Result<(Arc<Rt>, bool), StartError> {
         match &self.runtime {
-            Some(handle) => Ok(Rt::for_handle(handle)),
-            None => Rt::current().ok_or(StartError::NoRuntime),
+            Some(handle) => {
+                let rt = Rt::for_handle(handle);
+                let at_home = rt.is_current();
+                Ok((rt, at_home))
+            }
+            None => Rt::current().map(|rt| (rt, true)).ok_or(StartError::NoRuntime),
         }
     }
 
@@ -240,7 +245,7 @@ async fn start_with<S: GenServer>(
     args: S::Args,
     opts: Opts<S>,
 ) -> Result<ServerRef<S>, StartError> {
-    let rt = opts.rt()?;
+    let (rt, at_home) = opts.rt()?;
     // A fresh cell begins with lease and RUN: nobody else knows of it yet.
     let cell = new_cell(new, LEASED | RUN, true, Some(rt));
     cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
@@ -249,7 +254,7 @@ async fn start_with<S: GenServer>(
     tracker::note(&cell, opts.made, None);
     let server = ServerRef::new(Handle::first(cell));
     opts.watch(&server);
-    begin(&server, 1, Lent::Given(args), opts.timeout).await?;
+    begin(&server, 1, Lent::Given(args), opts.timeout, at_home).await?;
     Ok(server)
 }
 
@@ -259,10 +264,11 @@ async fn begin<S: GenServer>(
     incarnation: u32,
     lent: Lent<S>,
     limit: Duration,
+    at_home: bool,
 ) -> Result<(), StartError> {
     let cell = server.handle.cell();
     let mut told = None;
-    let at_once = Seat::begin(cell, incarnation, lent, || {
+    let at_once = Seat::begin(cell, incarnation, lent, at_home, || {
         let (tell, tells) = tokio::sync::oneshot::channel();
         told = Some(tells);
         tell
@@ -614,7 +620,7 @@ pub(crate) async fn start_on<S: GenServer>(
     lent: Lent<S>,
     opts: &Opts<S>,
 ) -> Result<(), StartError> {
-    let rt = opts.rt()?;
+    let (rt, at_home) = opts.rt()?;
     let cell = server.handle.cell();
     let threads = opts.threads(cell)?;
     let mut spin = restante_core::sync::Spin::default();
@@ -643,7 +649,7 @@ pub(crate) async fn start_on<S: GenServer>(
         Ok(incarnation) => {
             opts.equip(cell);
             tracker::note(cell, opts.made, None);
-            begin(server, incarnation, lent, opts.timeout).await
+            begin(server, incarnation, lent, opts.timeout, at_home).await
         }
         Err(NoLease::Refused) => Err(StartError::Supervised),
         Err(NoLease::Closed) => {

@@ -11,7 +11,7 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{block_on_until, may_block};
-use restante_core::{ExitReason, drop_quietly, word};
+use restante_core::{ExitReason, drop_quietly, quiet, word};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -161,9 +161,8 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         let question = move |state: &mut S| {
             let answer = catch_unwind(AssertUnwindSafe(|| question(state)))
                 .unwrap_or_else(|payload| Err(ExitReason::from_panic(payload)));
-            if let Err(unheard) = tell.send(answer) {
-                drop_quietly(unheard);
-            }
+            // (The asker's waker is foreign code, and its panic not the server's.)
+            quiet::run("an operator's waker", || tell.send(answer).err()).map(drop_quietly);
         };
         let number = cell.runner.wishes_or_new().ask(incarnation, Box::new(question));
         let hand = (cell.runner.hand.bits(), cell.handled_so_far());

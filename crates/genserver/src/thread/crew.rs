@@ -3,11 +3,12 @@
 use super::ThreadError;
 use super::queue::{Job, Queue};
 use crate::{frame, watchdog};
+use restante_core::quiet;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use std::task::{Poll, Waker};
 
 #[cfg(shuttle)]
 use shuttle::thread;
@@ -33,8 +34,6 @@ pub(super) struct Crew {
     /// No server begins here any more. Changed under the lock, and read without where a moment does not matter.
     shut: AtomicBool,
     state: Mutex<State>,
-    /// A thread or a server has gone.
-    gone: Notify,
 }
 
 #[derive(Default)]
@@ -45,6 +44,8 @@ struct State {
     dismissed: bool,
     residents: BTreeMap<u64, Arc<dyn Resident>>,
     last_key: u64,
+    /// Who waits for the threads to end.
+    waiting: Vec<Waker>,
 }
 
 impl Crew {
@@ -56,7 +57,6 @@ impl Crew {
             jobs: Queue::new(),
             shut: AtomicBool::new(false),
             state: Mutex::default(),
-            gone: Notify::new(),
         }
     }
 
@@ -121,16 +121,14 @@ impl Crew {
         // here may block: one whose handler runs on top of it, as its caller's guest, is to find what it finds elsewhere.
         restante_core::send::allow_blocking(|| frame::depth() <= 1);
         watchdog::exempt_for_good();
+        if let Some(stack) = self.stack {
+            frame::on_a_stack_of(stack);
+        }
         loop {
             match self.jobs.take() {
                 Job::Leave => return,
                 Job::Run(runnable) => {
-                    if catch_unwind(AssertUnwindSafe(|| runnable.run())).is_err() {
-                        tracing::error!(
-                            pool = self.name(),
-                            "a server's task panicked outside of its callbacks"
-                        );
-                    }
+                    quiet::run("a server's task", || runnable.run());
                 }
             }
         }
@@ -159,7 +157,6 @@ impl Crew {
         if last {
             self.dismiss();
         }
-        self.gone.notify_waiters();
     }
 
     /// Nothing will be run any more: all threads leave when they have done what waits.
@@ -193,15 +190,23 @@ impl Crew {
 
     /// Returns when all threads have ended.
     pub(super) async fn emptied(&self) {
-        loop {
-            // Listened for first, then looked at.
-            let mut gone = std::pin::pin!(self.gone.notified());
-            gone.as_mut().enable();
-            if self.state().threads == 0 {
-                return;
+        poll_fn(|cx| {
+            // Copied before the lock: a waker is foreign code.
+            let waker = cx.waker().clone();
+            let mut state = self.state();
+            if state.threads == 0 {
+                drop(state);
+                return Poll::Ready(());
             }
-            gone.await;
-        }
+            let mut spare = Some(waker);
+            if !state.waiting.iter().any(|other| other.will_wake(cx.waker())) {
+                state.waiting.extend(spare.take());
+            }
+            drop(state);
+            quiet::discard("a waker", spare);
+            Poll::Pending
+        })
+        .await;
     }
 }
 
@@ -210,7 +215,11 @@ struct Counted(Arc<Crew>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.state().threads -= 1;
-        self.0.gone.notify_waiters();
+        let waiting = {
+            let mut state = self.0.state();
+            state.threads -= 1;
+            if state.threads == 0 { std::mem::take(&mut state.waiting) } else { Vec::new() }
+        };
+        waiting.into_iter().for_each(quiet::wake);
     }
 }

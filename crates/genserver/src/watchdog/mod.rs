@@ -33,7 +33,7 @@ mod rule;
 
 pub(crate) use post::{Watched, exempt, exempt_for_good, is_on, post};
 
-use restante_core::{ExitReason, Phase};
+use restante_core::{ExitReason, Phase, quiet};
 use rule::Watch;
 use std::collections::HashMap;
 use std::fmt;
@@ -196,7 +196,7 @@ fn watch(threshold: Duration, mut tell: Tell, done: &AtomicBool) {
 fn say(tell: &mut Tell, hold: &Hold) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| tell(hold))) {
         let reason = ExitReason::from_panic(payload);
-        tracing::error!(%reason, "a watchdog's callback panicked");
+        quiet::run("a subscriber", || tracing::error!(%reason, "a watchdog's callback panicked"));
     }
 }
 
