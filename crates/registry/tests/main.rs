@@ -16,6 +16,7 @@ mod looking;
 mod names;
 mod orphans;
 mod properties;
+mod rude;
 mod scopes;
 mod statics;
 mod support;

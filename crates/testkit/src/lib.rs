@@ -6,6 +6,7 @@
 //! - [`Universe`] runs a test in a runtime of its own, under paused time, and fails at its end when something is left over:
 //!   servers, tasks, timers, monitors, replies that nobody gave.
 //! - [`CrashPlan`] has a server crash: at the n-th message, at one of a name, by chance from a seed, in `init`, in `terminate`.
+//! - [`rudely!`] applies foreign code at its worst ([`Rude`], [`RudeValue`]) to every operation on a list.
 //! - [`assert_conserved!`] asserts the conservation law, [`eventually`] what comes about by itself; [`FakeClock`] is time for rules
 //!   that take `now`.
 //!
@@ -34,6 +35,7 @@ mod lifecycle;
 mod monitor_probe;
 mod probe;
 mod quiet;
+mod rude;
 mod stub;
 mod universe;
 
@@ -47,6 +49,7 @@ pub use lifecycle::{crash, expect_down, expect_restart};
 pub use monitor_probe::MonitorProbe;
 pub use probe::Probe;
 pub use quiet::{QuietPanics, quiet_panics};
+pub use rude::{Ending, Manner, Rude, RudeValue};
 pub use stub::{Hold, Received, StubServer};
 pub use universe::{Census, Kind, Leak, Universe, World};
 

@@ -3,6 +3,7 @@
 mod asserts;
 mod crashes;
 mod probes;
+mod rude;
 mod stubs;
 mod support;
 mod universe;
