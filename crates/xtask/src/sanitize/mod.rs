@@ -151,7 +151,10 @@ impl Run {
                 ),
             )
             // What statics hold at the end is no leak that matters here; valgrind looks for those.
-            .env("ASAN_OPTIONS", "detect_leaks=0 allow_addr2line=1")
+            .env(
+                "ASAN_OPTIONS",
+                format!("detect_leaks=0 allow_addr2line=1 log_path={}/report", self.reports().display()),
+            )
             .env("RUST_BACKTRACE", "0")
             .env("PROPTEST_CASES", "16");
         command
@@ -162,8 +165,9 @@ impl Run {
         root().join(target_dir()).join(format!("sanitize-{}", self.of.name)).join("reports")
     }
 
-    /// Runs what has been made by [`Run::cargo`] and judges what was reported: how many reports come from the library.
-    fn judged(&self, command: &mut Command, suppressions: &[Suppression]) -> Result<usize, Failure> {
+    /// Runs what has been made by [`Run::cargo`] and judges what was reported: how many reports come from the library,
+    /// and whether all tests passed. (What a test asserts is judged where it is not ten times slower: by `test`.)
+    fn judged(&self, command: &mut Command, suppressions: &[Suppression]) -> Result<(usize, bool), Failure> {
         self.forget_reports()?;
         announce(command);
         let status = command.status()?;
@@ -173,8 +177,7 @@ impl Run {
             println!("{}", first.text());
             return Err(Failure::Verdict(format!("{} reports, the first is above", ours.len())));
         }
-        succeed(status)?;
-        Ok(all.len())
+        Ok((all.len(), status.success()))
     }
 
     fn forget_reports(&self) -> Result<(), Failure> {
@@ -221,7 +224,8 @@ impl Run {
         if all == 0 {
             return Err(Failure::Verdict("no test has such a name".to_owned()));
         }
-        let (mut ran, mut suppressed, suppressions) = (0, 0, Suppression::all()?);
+        let (mut ran, mut suppressed, mut failed) = (0, 0, 0);
+        let suppressions = Suppression::all()?;
         for (_, package, tests) in slices {
             if budget.is_some_and(|budget| began.elapsed() >= budget) {
                 break;
@@ -229,7 +233,9 @@ impl Run {
             let mut command = self.cargo(&[package]);
             // What is captured goes through a lock of the library's that is not seen.
             command.args(["--quiet", "--", "--no-capture", "--exact"]).args(&tests);
-            suppressed += self.judged(&mut command, &suppressions)?;
+            let (of_library, passed) = self.judged(&mut command, &suppressions)?;
+            suppressed += of_library;
+            failed += usize::from(!passed);
             ran += tests.len();
         }
         let left =
@@ -239,7 +245,9 @@ impl Run {
         } else {
             String::new()
         };
-        Ok(format!("{ran} tests{left}{of_library}"))
+        let failed =
+            if failed > 0 { format!(", in {failed} slices a test failed by itself") } else { String::new() };
+        Ok(format!("{ran} tests{left}{of_library}{failed}"))
     }
 
     fn list(&self, package: &str) -> Result<Vec<String>, Failure> {

@@ -31,7 +31,9 @@ impl Report {
 
     fn read(text: &str) -> impl Iterator<Item = Self> {
         text.split("\n==================\n")
-            .filter(|part| part.contains("WARNING: ThreadSanitizer"))
+            .filter(|part| {
+                part.contains("WARNING: ThreadSanitizer") || part.contains("ERROR: AddressSanitizer")
+            })
             .map(|part| Self(part.to_owned()))
     }
 
