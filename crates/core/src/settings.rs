@@ -270,7 +270,7 @@ mod tests {
     fn unless_set_there_is_room_for_1024_and_low_comes_once_in_64() {
         let settings = Settings::<u32>::default();
         assert_eq!((settings.capacity, settings.starvation_bound), (Some(1024), 64));
-        assert!(settings.is_plain() && settings.overflow.is_none() && settings.ttl.is_none());
+        assert!(settings.is_plain() && !settings.overflow.is_set() && settings.ttl.is_none());
         assert_eq!(settings.starvation_bound(0).starvation_bound, 1);
     }
 }
