@@ -2,7 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the page prints")]
 
 use restante::prelude::*;
-use restante::registry::{Followed, InScope, LookupError, RegisterError, Retry, Signal};
+use restante::registry::{Followed, InScope, LookupError, Member, RegisterError, Retry, Signal, Topics};
 use restante::testkit::{Universe, quiet_panics};
 use std::error::Error;
 use std::sync::LazyLock;
