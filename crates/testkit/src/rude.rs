@@ -161,7 +161,7 @@ impl Rude {
 
 /// What the operation's poll panics with is its poller's.
 async fn swallowing<F: Future<Output = ()>>(mut operation: Pin<Box<F>>) {
-    let _ = std::future::poll_fn(|cx| match swallowed(|| operation.as_mut().poll(cx)) {
+    std::future::poll_fn(|cx| match swallowed(|| operation.as_mut().poll(cx)) {
         Some(Poll::Pending) => Poll::Pending,
         Some(Poll::Ready(())) | None => Poll::Ready(()),
     })
