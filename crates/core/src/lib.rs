@@ -20,6 +20,7 @@
 mod address;
 #[doc(hidden)]
 pub mod addressable;
+pub mod alarm;
 mod any_lent;
 #[doc(hidden)]
 pub mod cell;

@@ -2,10 +2,10 @@
 //! wait with the default limit.
 //!
 //! The sweep: a call that begins to wait notes the runtime's epoch (one relaxed load) and sees to it that the sweep is
-//! armed. The sweep is a task that advances the epoch every [`TICK`] of tokio's time (so that paused tests work), ends
+//! armed. The sweep is a task that advances the epoch every [`TICK`] (of tokio's time where that is paused), ends
 //! what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when nobody waits. So the default limit costs a call
-//! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. On a runtime without a time driver a thread of
-//! that runtime keeps the ticks.
+//! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. The runtime need not have a time driver, and is not
+//! asked whether it has: see [`alarm`].
 //!
 //! What the sweep runs for others, wakers and looks at buffers, is foreign code and runs under the net (`quiet`). Should
 //! its task end all the same, by a panic or because its runtime drops it, it is not armed any more ([`Armed`]): the next
@@ -13,11 +13,11 @@
 
 use crate::slot;
 use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
-use restante_core::{Reaper, quiet};
+use restante_core::{Reaper, alarm, quiet};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool as StdAtomicBool, AtomicU32 as StdAtomicU32};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 use tokio::task::JoinSet;
@@ -35,8 +35,6 @@ pub(crate) struct Rt {
     sweep: u32,
     epoch: AtomicU32,
     armed: AtomicBool,
-    /// Whether the runtime can keep time, once that is known.
-    timed: OnceLock<bool>,
     /// Clean-up that servers leave behind.
     pub(crate) reaper: Reaper,
     /// Cells whose buffers are big, to be looked at once they have been idle for a tick.
@@ -94,7 +92,6 @@ impl Rt {
             sweep: NEXT.fetch_add(1, Ordering::Relaxed),
             epoch: AtomicU32::new(0),
             armed: AtomicBool::new(false),
-            timed: OnceLock::new(),
             reaper: Reaper::new(handle.clone()),
             fat: Mutex::new(Vec::new()),
         });
@@ -197,24 +194,12 @@ impl Rt {
         self.arm();
     }
 
-    /// A tick of time, from within the runtime; false when that is shutting down.
-    async fn tick(&self) -> bool {
-        // (Tokio says by a panic, and in no other way, that there is no time driver.)
-        let timed =
-            *self.timed.get_or_init(|| std::panic::catch_unwind(|| drop(tokio::time::sleep(TICK))).is_ok());
-        if timed {
-            tokio::time::sleep(TICK).await;
-            return true;
-        }
-        warn_of_no_timer();
-        tokio::task::spawn_blocking(|| std::thread::sleep(TICK)).await.is_ok()
-    }
-
     /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
     /// nobody else does. With nobody waiting it ends, and keeps nothing.
     async fn run(rt: Arc<Self>) {
         let mut armed = Armed(Some(Arc::clone(&rt)));
-        while rt.tick().await {
+        loop {
+            alarm::sleep(TICK).await;
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
             let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
             let looks =
@@ -238,13 +223,20 @@ impl Rt {
     }
 }
 
-/// The flag `armed`, as the sweep's task holds it: taken down with the task, whatever ends it.
+/// The flag `armed`, as the sweep's task holds it: taken down with the task, whatever ends it. Where its runtime has ended
+/// nobody will look at buffers there any more.
 struct Armed(Option<Arc<Rt>>);
 
 impl Drop for Armed {
     fn drop(&mut self) {
         if let Some(rt) = &self.0 {
             rt.armed.store(false, Ordering::SeqCst);
+            if std::thread::panicking() {
+                return;
+            }
+            let looks =
+                std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            quiet::discard("a look at an idle mailbox", looks);
         }
     }
 }
@@ -282,22 +274,6 @@ pub async fn drain(limit: Duration) -> usize {
         Some(rt) => rt.reaper.drain(limit).await,
         None => 0,
     }
-}
-
-/// Without a time driver most limits cannot be kept: said once, since what goes wrong later shows elsewhere.
-fn warn_of_no_timer() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    // A subscriber's panic ends here: it would poison the `Once`, and with it each sweep to come.
-    ONCE.call_once(|| {
-        quiet::run("a subscriber", warn_of_no_timer_now);
-    });
-}
-
-fn warn_of_no_timer_now() {
-    tracing::warn!(
-        "servers run on a tokio runtime without a time driver: calls keep their default limit, but limits of their own \
-         and timers panic; call `enable_time` on its builder"
-    );
 }
 
 /// Under `panic = "abort"` no crash can be caught: said once, since nothing else would.

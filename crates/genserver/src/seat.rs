@@ -857,7 +857,7 @@ impl<S: GenServer> Seat<S> {
         desk.start = Some(tell);
         let (weak, incarnation) = (Arc::downgrade(cell), cell.incarnation());
         rt.handle.spawn(async move {
-            if restante_core::timeout::at_most(limit, &mut told).await.is_none()
+            if restante_core::alarm::at_most(limit, &mut told).await.is_none()
                 && let Some(cell) = weak.upgrade()
             {
                 let late = ExitReason::error("init did not end within the time allowed");

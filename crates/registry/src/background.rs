@@ -1,5 +1,4 @@
-//! The runtime of registries that are started outside of any, and the clock of whoever has none ([`crate::limit`]): one thread, for
-//! all of them, started when it is first needed.
+//! The runtime of registries that are started outside of any: one thread, for all of them, started when it is first needed.
 
 use std::sync::OnceLock;
 use tokio::runtime::{Builder, Handle};
