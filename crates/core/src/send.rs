@@ -3,7 +3,7 @@
 use crate::cell::{Line, MailCell, NotIn, Place, Runner};
 use crate::error::SendError;
 use crate::options::SendOptions;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -202,7 +202,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> fmt::Debug for Reserving<'_, M, X
 }
 
 /// Wakes a thread that waits in [`block_on_until`].
-struct Unpark(std::thread::Thread, std::sync::atomic::AtomicBool);
+struct Unpark(std::thread::Thread, std::sync::atomic::AtomicBool, Option<Arc<dyn Waits>>);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -210,7 +210,21 @@ impl Wake for Unpark {
     }
     fn wake_by_ref(self: &Arc<Self>) {
         self.1.store(true, std::sync::atomic::Ordering::Release);
+        if let Some(waits) = &self.2 {
+            waits.woken();
+        }
         self.0.unpark();
+    }
+}
+
+/// The end of a blocking wait.
+struct Over<'a>(&'a Unpark);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if let Some(waits) = &self.0.2 {
+            waits.woken();
+        }
     }
 }
 
@@ -221,7 +235,9 @@ const SPINS: u32 = 200;
 /// Drives a future on a plain thread until it is done or `until` (`None`: for ever) has come. The future is lent, so
 /// that the caller can take back what is in it.
 pub fn block_on_until<F: Future + Unpin>(future: &mut F, until: Option<Instant>) -> Option<F::Output> {
-    let unpark = Arc::new(Unpark(std::thread::current(), std::sync::atomic::AtomicBool::new(false)));
+    let waits = WAITS.with_borrow(Clone::clone);
+    let unpark = Arc::new(Unpark(std::thread::current(), std::sync::atomic::AtomicBool::new(false), waits));
+    let _over = Over(&unpark);
     let waker = Waker::from(Arc::clone(&unpark));
     let mut cx = Context::from_waker(&waker);
     loop {
@@ -234,6 +250,9 @@ pub fn block_on_until<F: Future + Unpin>(future: &mut F, until: Option<Instant>)
                 spins += 1;
                 std::hint::spin_loop();
                 continue;
+            }
+            if let Some(waits) = &unpark.2 {
+                waits.parks(&|| unpark.1.load(std::sync::atomic::Ordering::Acquire));
             }
             match until {
                 None => std::thread::park(),
@@ -252,6 +271,21 @@ pub fn block_on_until<F: Future + Unpin>(future: &mut F, until: Option<Instant>)
 thread_local! {
     /// What says, on a thread of a server's own, whether the code that runs there now may block.
     static ASKED: Cell<Option<fn() -> bool>> = const { Cell::new(None) };
+    /// Who is told, on such a thread, of its blocking waits.
+    static WAITS: RefCell<Option<Arc<dyn Waits>>> = const { RefCell::new(None) };
+}
+
+/// Hears of a thread that waits in [`block_on_until`]. Neither blocks nor panics.
+pub trait Waits: Send + Sync {
+    /// The thread is about to park, unless it has been woken since.
+    fn parks(&self, woken: &dyn Fn() -> bool);
+    /// It has been woken, by another thread as a rule; or what it waited for is over.
+    fn woken(&self);
+}
+
+/// From now on `waits` hears of this thread's blocking waits; who has heard of them so far.
+pub fn tell_of_waits(waits: Option<Arc<dyn Waits>>) -> Option<Arc<dyn Waits>> {
+    WAITS.replace(waits)
 }
 
 /// From now on this thread, which has entered a runtime and drives none of its tasks, may block where `may` says so.

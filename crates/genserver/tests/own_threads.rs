@@ -632,3 +632,53 @@ fn an_init_that_blocks_holds_up_nobody_else() {
         assert_eq!(starts.await.unwrap().call(echo(3)).await, Ok(3));
     });
 }
+
+/// Clauses 9.6, 15.7: under a paused clock a server on a thread of its own starts, is called, waits, blocks and is stopped as
+/// elsewhere: time stands still while its handlers run, and moves on while they wait.
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_waits_for_threads() {
+    let pool = ThreadPool::new(1);
+    for threads in [Server::<Lab>::settings().own_thread(), Server::settings().thread_pool(&pool)] {
+        let began = tokio::time::Instant::now();
+        let lab = threads.start(Plan::default()).await.unwrap();
+        assert_eq!(lab.call(echo(1)).await, Ok(1));
+        // A handler that blocks, for a while that tokio knows nothing of.
+        let blocks = ask(|_, _, reply| {
+            Box::pin(async move {
+                thread::sleep(Duration::from_millis(20));
+                reply.send(2);
+                Ok(Next::go())
+            })
+        });
+        assert_eq!(lab.call(blocks).timeout(Duration::from_millis(10)).await, Ok(2));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        // One that waits by the clock, ...
+        let waits = ask(|_, _, reply| {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(100)).await;
+                reply.send(3);
+                Ok(Next::go())
+            })
+        });
+        assert_eq!(lab.call(waits).timeout(Duration::from_secs(101)).await, Ok(3));
+        // ... or for a server that does.
+        let other = start::<Lab>(Plan::default()).await.unwrap();
+        let asks = ask(move |_, _, reply| {
+            Box::pin(async move {
+                let waits = ask(|_, _, reply| {
+                    Box::pin(async move {
+                        tokio::time::sleep(Duration::from_secs(3)).await;
+                        reply.send(4);
+                        Ok(Next::go())
+                    })
+                });
+                reply.send(other.call_blocking(waits).unwrap());
+                Ok(Next::go())
+            })
+        });
+        assert_eq!(lab.call(asks).timeout(Duration::from_secs(9)).await, Ok(4));
+        assert_eq!(lab.stop(ExitReason::Shutdown, Duration::from_secs(1)).await, Ok(()));
+    }
+    let report = pool.shutdown(Duration::from_secs(1)).await;
+    assert_eq!((report.left.len(), report.threads_left), (0, 0));
+}

@@ -2,6 +2,7 @@
 
 use super::ThreadError;
 use super::queue::{Job, Queue};
+use super::still::Still;
 use crate::{frame, watchdog};
 use restante_core::quiet;
 use std::collections::BTreeMap;
@@ -83,8 +84,8 @@ impl Crew {
     }
 
     /// Something is to be run.
-    pub(super) fn put(&self, runnable: async_task::Runnable) {
-        self.jobs.put(Job::Run(runnable));
+    pub(super) fn put(&self, runnable: async_task::Runnable, still: Still) {
+        self.jobs.put(Job::Run(runnable, still));
     }
 
     /// Sees to it that there are threads.
@@ -106,7 +107,12 @@ impl Crew {
                 builder = builder.stack_size(stack);
             }
             // (When that fails, the count is dropped with the closure.)
-            let Err(e) = builder.spawn(move || counted.0.work()) else { continue };
+            let work = move || {
+                let still = counted.0.work();
+                drop(counted);
+                drop(still);
+            };
+            let Err(e) = builder.spawn(work) else { continue };
             if self.state().threads == 0 {
                 return Err(ThreadError::Spawn { kind: e.kind(), message: e.to_string() });
             }
@@ -115,8 +121,8 @@ impl Crew {
         }
     }
 
-    /// What each thread does.
-    fn work(&self) {
+    /// What each thread does. What comes back is to be dropped when it counts no more.
+    fn work(&self) -> Still {
         // The thread has entered a runtime while it polls a server, but drives none of its tasks. Only the server that lives
         // here may block: one whose handler runs on top of it, as its caller's guest, is to find what it finds elsewhere.
         restante_core::send::allow_blocking(|| frame::depth() <= 1);
@@ -126,10 +132,10 @@ impl Crew {
         }
         loop {
             match self.jobs.take() {
-                Job::Leave => return,
-                Job::Run(runnable) => {
+                Job::Leave(still) => return still,
+                Job::Run(runnable, still) => still.during(|| {
                     quiet::run("a server's task", || runnable.run());
-                }
+                }),
             }
         }
     }
@@ -166,7 +172,7 @@ impl Crew {
             if std::mem::replace(&mut state.dismissed, true) { 0 } else { state.threads }
         };
         for _ in 0..threads {
-            self.jobs.put(Job::Leave);
+            self.jobs.put(Job::Leave(Still::hold_here()));
         }
     }
 

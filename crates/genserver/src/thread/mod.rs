@@ -13,6 +13,7 @@
 //! - [`crew`]: the threads, and the servers that live there.
 //! - [`stay`]: a server's task while it lives there, bound to its runtime's life.
 //! - [`queue`]: where runnables wait.
+//! - [`still`]: tokio's paused clock, which waits for these threads.
 //!
 //! What deliberately does not live here: who may poll the loop (`seat`).
 
@@ -22,6 +23,8 @@ mod queue;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod stay;
+#[cfg_attr(shuttle, path = "still_shuttle.rs")]
+mod still;
 
 pub use pool::{PoolReport, ThreadPool, ThreadPoolBuilder};
 pub(crate) use stay::task;

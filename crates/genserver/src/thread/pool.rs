@@ -21,7 +21,8 @@ use std::time::Duration;
 ///   keeps its thread: it is left behind when the program goes on without it, and is never waited for in a drop.
 /// - **Batches are of one message**, so that what is queued while a handler blocks can be looked at. That costs about a
 ///   tenth of a microsecond a message, beside the microseconds that it takes to wake a thread.
-/// - **With tokio's paused clock** time goes on while only these threads are busy: tokio does not know of them.
+/// - **Tokio's paused clock** stands still while a handler runs or blocks here, but not while it waits in a blocking call or
+///   send of this crate.
 ///
 /// A server that always has something to do does not hold up others on the same thread: after at most 64 messages it goes to
 /// the back of the queue, and after each single one while they take more than a millisecond. Servers whose handlers take long hold up as many others as

@@ -2,14 +2,16 @@
 //!
 //! Bounded by what is in it: a task lies in here at most once, so there are never more than servers and threads.
 
+use super::still::Still;
 use async_task::Runnable;
 
 /// What a thread is to do next.
 #[derive(Debug)]
 pub(super) enum Job {
-    Run(Runnable),
-    /// One thread, whichever comes first, is to end.
-    Leave,
+    /// Something, and what holds a paused clock until it has been run.
+    Run(Runnable, Still),
+    /// One thread, whichever comes first, is to end; what holds a paused clock until it has.
+    Leave(Still),
 }
 
 #[cfg(not(shuttle))]

@@ -6,6 +6,7 @@
 
 use super::crew::Resident;
 use super::pool::ThreadPool;
+use super::still::Still;
 use crate::call::label;
 use crate::rt::Rt;
 use crate::seat::{Cell, Task};
@@ -31,6 +32,7 @@ pub(crate) fn task<S: GenServer>(
 ) -> (Runnable, bool) {
     let crew = Arc::clone(threads.crew());
     let key = crew.move_in(Arc::new(Lodger(Arc::downgrade(cell))));
+    let handle = rt.handle.clone();
     let stay = Stay {
         task: Some(task),
         cell: Arc::downgrade(cell),
@@ -41,7 +43,7 @@ pub(crate) fn task<S: GenServer>(
         sentinel: None,
         told: 0,
     };
-    let (runnable, task) = async_task::spawn(stay, move |runnable| crew.put(runnable));
+    let (runnable, task) = async_task::spawn(stay, move |runnable| crew.put(runnable, Still::hold(&handle)));
     task.detach();
     (runnable, key.is_some())
 }
@@ -109,7 +111,7 @@ impl<S: GenServer> Future for Stay<S> {
         let _inside = rt.handle.enter();
         if !me.is_bereft(cx) && !me.is_shut_out() {
             let began = Instant::now();
-            let polled = me.task.as_mut().map_or(Poll::Ready(()), |task| task.poll_turn(cx, me.turn.0));
+            let polled = me.task.as_mut().map_or(Poll::Ready(()), |task| task.poll_turn(cx, Some(me.turn.0)));
             me.turn = me.turn.after(began.elapsed());
             // (Its end may be what the threads wait for.)
             if polled.is_pending() && !me.is_shut_out() {
