@@ -19,6 +19,8 @@ pub(crate) enum Workload {
     CallThread,
     Pingpong,
     Ring,
+    Neighbour,
+    NeighbourSlow,
     Spawn,
     SpawnStop,
     Skynet,
@@ -85,7 +87,7 @@ pub(crate) enum Scale {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::Cast,
         Self::CastFanin,
         Self::Call,
@@ -94,6 +96,8 @@ impl Workload {
         Self::CallThread,
         Self::Pingpong,
         Self::Ring,
+        Self::Neighbour,
+        Self::NeighbourSlow,
         Self::Spawn,
         Self::SpawnStop,
         Self::Skynet,
@@ -139,6 +143,8 @@ impl Workload {
             Self::CallThread => "call-thread",
             Self::Pingpong => "pingpong",
             Self::Ring => "ring",
+            Self::Neighbour => "neighbour",
+            Self::NeighbourSlow => "neighbour-2us",
             Self::Spawn => "spawn",
             Self::SpawnStop => "spawn-stop",
             Self::Skynet => "skynet",
@@ -182,6 +188,10 @@ impl Workload {
             Self::CallThread => "a request and its reply from a plain thread outside the runtime",
             Self::Pingpong => "a hop between two servers",
             Self::Ring => "a hop in a ring of 1000 servers",
+            Self::Neighbour => {
+                "a wait for the next look at the driver, beside 8 servers that pass 4096 tokens (us in the table)"
+            }
+            Self::NeighbourSlow => "the same, where a server takes 2 us for each (us)",
             Self::Spawn => "starting a server that stays idle",
             Self::SpawnStop => "starting and stopping a server",
             Self::Skynet => "a whole tree of 10^6 leaves, ten children a node (ms in the table)",
@@ -228,7 +238,9 @@ impl Workload {
 
     pub(crate) fn policy(self) -> Policy {
         match self {
-            Self::Spawn
+            Self::Neighbour
+            | Self::NeighbourSlow
+            | Self::Spawn
             | Self::SpawnStop
             | Self::Skynet
             | Self::Backlog
@@ -249,7 +261,9 @@ impl Workload {
     pub(crate) fn unit(self) -> (f64, &'static str) {
         match self {
             Self::Skynet | Self::Registry(Registry::Admission) => (1e6, ", ms"),
-            Self::Restart
+            Self::Neighbour
+            | Self::NeighbourSlow
+            | Self::Restart
             | Self::RestartErr
             | Self::RestartRemembered300
             | Self::RestartRemembered12000
@@ -262,7 +276,7 @@ impl Workload {
     /// own, one worker is left a core.
     pub(crate) fn workers(self) -> Option<usize> {
         match self {
-            Self::Lookup(_) | Self::Registry(_) => Some(1),
+            Self::Neighbour | Self::NeighbourSlow | Self::Lookup(_) | Self::Registry(_) => Some(1),
             _ => None,
         }
     }
@@ -283,6 +297,8 @@ impl Workload {
             Self::CallContended => 320_000,
             Self::CallThread | Self::Registry(Registry::CreateBlocking) => 20_000,
             Self::Registry(Registry::Admission) => return ADMISSIONS,
+            Self::Neighbour => 5000,
+            Self::NeighbourSlow => 500,
             Self::Spawn => match system {
                 SystemName::Ractor | SystemName::Kameo => 200_000,
                 _ => 1_000_000,

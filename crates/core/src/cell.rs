@@ -1399,9 +1399,23 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(always)]
     pub unsafe fn leave(self: &Arc<Self>, kept: u32) {
         // SAFETY: the caller's.
+        if unsafe { self.leave_owing(kept) } {
+            self.schedule();
+        }
+    }
+
+    /// The same, but a wake-up that is owed is left to the caller: true, SCHED is set, and nobody else will see to it.
+    ///
+    /// # Safety
+    /// As [`MailCell::leave`].
+    #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn leave_owing(self: &Arc<Self>, kept: u32) -> bool {
+        // SAFETY: the caller's.
         match unsafe { self.gate.leave(kept, false) } {
-            word::Left::Asleep => {}
-            word::Left::Owes => self.schedule(),
+            word::Left::Asleep => false,
+            word::Left::Owes => true,
             // SAFETY: the caller's; RUN has not been given up yet.
             word::Left::SendersWait => unsafe { self.leave_slow(kept) },
         }
@@ -1412,12 +1426,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[cold]
     #[inline(never)]
-    unsafe fn leave_slow(self: &Arc<Self>, kept: u32) {
+    unsafe fn leave_slow(self: &Arc<Self>, kept: u32) -> bool {
         self.give_back();
         // SAFETY: the caller's.
-        if unsafe { self.gate.leave(kept, true) } == word::Left::Owes {
-            self.schedule();
-        }
+        unsafe { self.gate.leave(kept, true) == word::Left::Owes }
     }
 
     /// Gives RUN up by its value, as [`MailCell::leave`] does.

@@ -53,6 +53,7 @@ mod thread;
 mod timer;
 #[doc(hidden)]
 pub mod tracker;
+mod turns;
 pub mod watchdog;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};

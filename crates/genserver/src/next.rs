@@ -8,7 +8,6 @@
 
 use crate::context::Context;
 use crate::message::Message;
-use crate::seat::TURN;
 use crate::server::GenServer;
 use restante_core::word::{CLOSED, DATA, KILL, SYS};
 use restante_core::{ExitReason, Phase};
@@ -41,7 +40,7 @@ impl<S: GenServer> Context<S> {
                 if desk.left <= 1 || desk.inline.is_some() {
                     return None;
                 }
-                let looks = desk.left % LOOK == 0 || self.timed && desk.left == TURN;
+                let looks = desk.left % LOOK == 0 || self.timed && !desk.has_looked();
                 if looks && desk.must_look(self.timed) {
                     return None;
                 }

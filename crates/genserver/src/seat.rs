@@ -26,6 +26,7 @@ use crate::stand_in::{self, Casting};
 use crate::start::{Lent, Outcome, StartSender};
 use crate::sys::{Wishes, trace};
 use crate::thread::{self, ThreadPool};
+use crate::turns::{self, TURN};
 use crate::watchdog;
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
@@ -178,8 +179,10 @@ impl<S: GenServer> Default for Rare<S> {
 pub(crate) struct Desk<S: GenServer> {
     /// The call that a caller brought along.
     pub(crate) inline: Option<Message<S>>,
-    /// Messages left in this turn.
+    /// Messages left in this turn; 0 between two events: it is over, whatever else waits.
     pub(crate) left: u16,
+    /// Messages of the next turn on the runtime's workers.
+    turn: u8,
     /// The future is in the middle of something (rather than waiting for the next message).
     pub(crate) mid: bool,
     /// The middle of something is a selective receive, which wants to be woken by data.
@@ -200,8 +203,8 @@ pub(crate) struct Desk<S: GenServer> {
     began_us: u16,
     /// How long handlers take, by sample.
     pace: Pace,
-    /// A look at idle buffers has been asked for.
-    watched: bool,
+    /// The runtime that has been asked for a look at idle buffers, by some bits of its name; 0: none.
+    watched: u16,
     /// Who waits for `init`'s result, or that result.
     pub(crate) start: Option<StartSender>,
     pub(crate) started: Option<Started>,
@@ -237,6 +240,12 @@ impl<S: GenServer> Desk<S> {
             Some(Started::Ignored) => Outcome::Ignored,
             _ => Outcome::Stopped(self.exit.as_ref().map_or(ExitReason::Killed, |e| e.reason.clone())),
         }
+    }
+
+    /// Whether this turn has looked at the clock, and at timers where there are some.
+    #[inline(always)]
+    pub(crate) fn has_looked(&self) -> bool {
+        self.began != 0
     }
 
     /// Whether the turn has lasted long, or timers want to be looked at.
@@ -339,6 +348,7 @@ pub(crate) fn new_cell<S: GenServer>(
         desk: UnsafeCell::new(Desk {
             inline: None,
             left: 0,
+            turn: TURN,
             mid: true,
             listening: false,
             by_caller: false,
@@ -349,7 +359,7 @@ pub(crate) fn new_cell<S: GenServer>(
             began: 0,
             began_us: 0,
             pace: Pace::default(),
-            watched: false,
+            watched: 0,
             start: None,
             started: None,
             exit: None,
@@ -371,13 +381,10 @@ pub(crate) enum NewCell<S: GenServer> {
     With(Box<Settings<Message<S>>>),
 }
 
-/// Messages that one turn handles at most. (The shorter the turn, the more of a burst's time goes into being scheduled; and
-/// with two workers each end of a turn tempts the other one to take the task over.)
-pub(crate) const TURN: u16 = if cfg!(shuttle) { 127 } else { 8191 };
-/// After so many messages the turn goes on only while it is short ...
+/// After so many messages a long turn (see [`turns`]) goes on only while it is short ...
 const PACE: u16 = 128;
-/// ... which is so many microseconds: a turn of short handlers is that long, one of longer handlers 128 messages.
-const QUANTUM_US: u16 = if cfg!(shuttle) { u16::MAX } else { 100 };
+/// ... which is so many microseconds.
+const QUANTUM_US: u16 = if cfg!(shuttle) { u16::MAX } else { 10 };
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
 const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
@@ -483,9 +490,48 @@ impl<S: GenServer> Seat<S> {
     /// Gives RUN up after a poll, waking the task where that is called for.
     #[inline(always)]
     fn leave(cell: &Arc<Cell<S>>) {
+        let kept = Self::kept(cell);
+        // SAFETY: RUN is held by the caller, who hands it over; what was lent of the reader's half has been used.
+        unsafe { cell.leave(kept) };
+    }
+
+    /// The same after a turn of the task itself. Where more is to be done, on a worker of the runtime, others have their turns
+    /// first, and the driver: see [`turns`].
+    #[inline(always)]
+    fn leave_turn(cell: &Arc<Cell<S>>, cx: &Cx<'_>, on_worker: bool) {
+        let kept = Self::kept(cell);
         // SAFETY: RUN is still held.
         let desk = unsafe { cell.runner.desk() };
-        let kept = if desk.mid {
+        if !on_worker || desk.left != 0 || desk.mid {
+            // SAFETY: as in `leave`.
+            return unsafe { cell.leave(kept) };
+        }
+        Self::end_turn(cell, kept, cx);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_turn(cell: &Arc<Cell<S>>, kept: u32, cx: &Cx<'_>) {
+        // SAFETY: RUN is still held.
+        let desk = unsafe { cell.runner.desk() };
+        let end = turns::end();
+        desk.turn = end.turn;
+        // SAFETY: as in `leave`.
+        if unsafe { cell.leave_owing(kept) } {
+            if end.deferred {
+                turns::defer(cx.waker());
+            } else {
+                cell.runner.schedule(cell);
+            }
+        }
+    }
+
+    /// What a poll leaves behind, as bits of the word. RUN is held.
+    #[inline(always)]
+    fn kept(cell: &Arc<Cell<S>>) -> u32 {
+        // SAFETY: RUN is still held.
+        let desk = unsafe { cell.runner.desk() };
+        if desk.mid {
             Self::half_done(cell, desk);
             if cell.gate().bits() & word::HOLD != 0 {
                 // That handler is waited for now: orders need not wake it.
@@ -504,9 +550,7 @@ impl<S: GenServer> Seat<S> {
                 false if cell.gate().bits() & word::HOLD != 0 => word::HALF | word::PEND,
                 false => word::DATA,
             }
-        };
-        // SAFETY: RUN is held by the caller, who hands it over; what was lent of the reader's half has been used.
-        unsafe { cell.leave(kept) };
+        }
     }
 
     /// A handler goes on later: notes since when, once for each.
@@ -914,8 +958,9 @@ impl<S: GenServer> Seat<S> {
         Ok(())
     }
 
-    /// One poll of the server's own task.
-    fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>, turn: u16) -> Poll<()> {
+    /// One poll of the server's own task: a turn of at most so many messages; on a runtime's worker (`None`) of as many as
+    /// were agreed upon at the end of the last one.
+    fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>, turn: Option<u16>) -> Poll<()> {
         // Before anything else: whoever finds no task spawns one.
         cell.runner.with_home(|home| {
             if home.task.get().is_none() {
@@ -951,7 +996,11 @@ impl<S: GenServer> Seat<S> {
             }
             if renewed == RENEWALS {
                 // Others want to be polled as well.
-                Self::hand_over(cell);
+                cell.gate().notify();
+                match turn {
+                    None => Self::end_turn(cell, Self::kept(cell), cx),
+                    Some(_) => Self::leave(cell),
+                }
                 return Poll::Pending;
             }
             renewed += 1;
@@ -962,17 +1011,17 @@ impl<S: GenServer> Seat<S> {
         }
         Self::watch_buffers(cell);
         held.done();
-        Self::leave(cell);
+        Self::leave_turn(cell, cx, turn.is_none());
         Poll::Pending
     }
 
     /// A turn on the server's own task. RUN and the lease are held.
     #[inline(always)]
-    fn poll_turn(cell: &Arc<Cell<S>>, turn: u16) -> Poll<()> {
+    fn poll_turn(cell: &Arc<Cell<S>>, turn: Option<u16>) -> Poll<()> {
         {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
-            desk.left = turn;
+            desk.left = turn.unwrap_or(desk.turn.into());
             desk.began = 0;
             desk.by_caller = false;
             if desk.pace.tick()
@@ -1135,11 +1184,17 @@ impl<S: GenServer> Seat<S> {
         let desk = unsafe { cell.runner.desk() };
         // SAFETY: RUN is held.
         let own = unsafe { cell.gate().running() };
-        if desk.watched || cell.batch_bytes(own) <= FAT {
+        if cell.batch_bytes(own) <= FAT {
             return;
         }
-        desk.watched = true;
+        // (A runtime that has ended looks no more: the next one is asked anew.)
+        let name = cell.runner.with_home(|home| home.rt.name()).unwrap_or_default();
+        let name = u16::try_from(name % u32::from(u16::MAX)).unwrap_or_default() + 1;
+        if desk.watched == name {
+            return;
+        }
         let Some(rt) = cell.runner.rt() else { return };
+        desk.watched = name;
         let weak = Arc::downgrade(cell);
         let mut seen = 0;
         rt.watch_fat(Box::new(move || {
@@ -1153,7 +1208,10 @@ impl<S: GenServer> Seat<S> {
             let own = unsafe { cell.gate().running() };
             cell.shrink(own);
             // SAFETY: RUN is held.
-            unsafe { cell.runner.desk() }.watched = false;
+            let watched = &mut unsafe { cell.runner.desk() }.watched;
+            if *watched == name {
+                *watched = 0;
+            }
             // SAFETY: RUN is held, and what was lent under it has been used.
             unsafe { cell.leave_quietly() };
             true
@@ -1282,9 +1340,9 @@ impl<S: GenServer> Task<S> {
         Self(Some(Arc::clone(cell)), rt.name())
     }
 
-    /// One turn, of so many messages at most.
+    /// One turn, of so many messages at most where the thread is one of ours.
     #[inline(always)]
-    pub(crate) fn poll_turn(&mut self, cx: &mut Cx<'_>, turn: u16) -> Poll<()> {
+    pub(crate) fn poll_turn(&mut self, cx: &mut Cx<'_>, turn: Option<u16>) -> Poll<()> {
         let Some(cell) = &self.0 else { return Poll::Ready(()) };
         let result = if self.is_home(cell) {
             // (With its incarnation ended, see `Held`, the task goes on: the next one may come.)
@@ -1308,7 +1366,7 @@ impl<S: GenServer> Task<S> {
 impl<S: GenServer> Future for Task<S> {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
-        self.poll_turn(cx, TURN)
+        self.poll_turn(cx, None)
     }
 }
 

@@ -14,6 +14,7 @@ mod incarnations;
 mod life;
 mod memory;
 mod moved_context;
+mod neighbours;
 mod otp_gen_server;
 mod otp_messages;
 mod otp_proc_lib;

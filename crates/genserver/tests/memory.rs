@@ -140,3 +140,31 @@ async fn a_server_that_hibernates_gives_back_what_a_burst_took() {
     assert_eq!(lab.call(Ask::Total).await, Ok(BURST), "it wakes as any server does");
     law(&lab).await;
 }
+
+/// Clauses 1.7, 15.3: what a runtime had been asked to look at goes with it; a later incarnation, in another one, gives its
+/// buffers back as any does.
+#[test]
+fn buffers_are_given_back_after_a_runtime_has_ended_under_a_server() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let mailbox = Server::<Lab>::settings().unbounded().build().unwrap();
+    let lab = mailbox.address();
+    for _ in 0..2 {
+        let ends_under_it = runtime();
+        ends_under_it.block_on(async {
+            mailbox.start(Plan::default()).await.unwrap();
+            burst(&lab).await;
+        });
+        drop(ends_under_it);
+        assert!(!lab.is_alive());
+    }
+    runtime().block_on(async {
+        mailbox.start(Plan::default()).await.unwrap();
+        let before = held();
+        lab.cast(Tell::Add(0)).unwrap();
+        burst(&lab).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(before - held() > BIG / 2, "{} bytes are held by an idle server", held());
+        law(&lab).await;
+    });
+}

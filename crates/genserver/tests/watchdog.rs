@@ -181,3 +181,13 @@ fn it_survives_its_callback_and_ends_when_it_is_dropped() {
         assert_eq!(start::<Lab>(Plan::default()).await.unwrap().call(echo(1)).await, Ok(1));
     });
 }
+
+/// Clause 15.13: unless it is told another, its threshold is 10 ms.
+#[test]
+fn its_threshold_is_ten_milliseconds_unless_set() {
+    let ten = Duration::from_millis(10);
+    assert_eq!(restante_genserver::watchdog::DEFAULT_THRESHOLD, ten);
+    let dog = Watchdog::builder().start().unwrap();
+    assert!(format!("{dog:?}").contains("10ms"), "{dog:?}");
+    drop(dog);
+}

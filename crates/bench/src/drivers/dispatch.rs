@@ -1,9 +1,11 @@
 //! Which driver does which workload.
 
+use std::time::Duration;
+
 use super::{
     calls, casts, children, hops, lifecycle,
     lookups::{self, Beside},
-    queues, restarts, skynet,
+    neighbours, queues, restarts, skynet,
 };
 use crate::{
     measured::Measured,
@@ -24,6 +26,8 @@ pub(crate) async fn drive<S: System>(workload: Workload, ops: u64) -> Option<Mea
         Workload::CallThread => calls::from_thread::<S>(ops).await,
         Workload::Pingpong => hops::around::<S>(2, ops).await,
         Workload::Ring => hops::around::<S>(1000, ops).await,
+        Workload::Neighbour => neighbours::of_relays::<S>(Duration::ZERO, ops).await,
+        Workload::NeighbourSlow => neighbours::of_relays::<S>(Duration::from_micros(2), ops).await,
         Workload::Spawn => lifecycle::spawn::<S>(ops).await,
         Workload::SpawnStop => lifecycle::spawn_stop::<S>(ops).await,
         Workload::Skynet => skynet::tree::<S>(ops).await,

@@ -8,6 +8,7 @@ mod dispatch;
 mod hops;
 mod lifecycle;
 mod lookups;
+mod neighbours;
 mod queues;
 mod restarts;
 mod skynet;

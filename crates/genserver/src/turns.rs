@@ -1,0 +1,274 @@
+//! How long a turn of a server's task is, and how the task is woken for the next one where more is to be done.
+//!
+//! Tokio looks at its driver (timers, sockets) when no task is ready, and else after every 61st poll. A task that wakes
+//! itself at the end of its turn is ready at once: a few servers with deep queues would keep their worker from the driver for
+//! 61 turns. Tokio's own tasks are *deferred* at the end of their budget: woken after the next look at the driver. But where
+//! other tasks are ready all the time that look comes after 61 polls of theirs, and a deferred task has one turn in all that
+//! time. Which of the two a worker is like cannot be asked; so it is measured, by the thread, and without a clock.
+//!
+//! ```text
+//!             a look at the driver                    ends of turns with more to do
+//!  MEASURED ──────────────────────▶ … , a whole lap: ──┬─ PROBE of them and no look yet: ALONE ── each end is deferred
+//!     ▲                                                └─ a look before that:         IN COMPANY ── SHARE ends of a lap
+//!     └──────────────── after LAPS laps ──────────────────────────────────────────────────────┘     wake plainly, then
+//!                                                                                                    they are deferred
+//! ```
+//!
+//! - A *lap* lasts from one look at the driver to the next. That there was one is told by a waker of ours, the herald, which
+//!   lies among the deferred ones and is used up with them.
+//! - While it is measured all ends wake plainly, so that the driver comes after 61 polls; those of servers among them tell
+//!   how many others there were. Turns are short then: the driver does not wait for long.
+//! - Alone, with all servers deferred, the queue is empty after a turn of each, and the driver comes. A server that
+//!   is the only one has longer turns.
+//! - In company a server has its share of the 61 polls, whoever else is ready.
+//!
+//! Threads of our own (`thread`) and callers know nothing of this: there a wake-up is a plain one.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as Cx, Wake, Waker};
+
+/// Messages of a turn. (One less than a multiple of what the loop counts by, so that a turn of one message looks at no
+/// clock.)
+pub(crate) const TURN: u8 = 127;
+/// Messages of a turn where no other server has deep queues.
+const LONG_TURN: u8 = if cfg!(shuttle) { 127 } else { 255 };
+/// Messages of a turn while it is measured who else is ready.
+const SHORT_TURN: u8 = 3;
+/// A lap is measured after so many laps.
+const LAPS: u16 = 100;
+/// So many ends of turns in a lap that is measured, and there is nobody else. (Tokio looks after 61 polls.)
+const PROBE: u16 = 56;
+/// Ends of turns in a lap that wake plainly where there is somebody else.
+const SHARE: u16 = 16;
+/// So many ends of turns in a lap, and the herald has been lost with a runtime.
+const LOST: u16 = 512;
+
+/// What follows the end of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// The task is to be woken after the next look at the driver.
+    pub(crate) deferred: bool,
+    /// Messages of the next turn.
+    pub(crate) turn: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the middle of a lap, and from the next look on a whole one.
+    Measured {
+        whole: bool,
+    },
+    Alone,
+    Company,
+}
+
+/// The rule, for one thread.
+#[derive(Debug)]
+struct Rule {
+    state: State,
+    /// Ends of turns in this lap.
+    ends: u16,
+    /// Laps until it is measured again.
+    laps: u16,
+    /// There was one end of a turn in the last lap.
+    single: bool,
+}
+
+impl Rule {
+    const fn new() -> Self {
+        Self { state: State::Measured { whole: false }, ends: 0, laps: 0, single: false }
+    }
+
+    /// A turn ends with more to do; whether the driver was looked at since the last one did.
+    fn end(&mut self, looked: bool) -> Next {
+        if looked {
+            self.lap();
+        }
+        self.ends = self.ends.saturating_add(1);
+        if self.ends >= PROBE && matches!(self.state, State::Measured { .. }) {
+            self.settle(State::Alone);
+        }
+        match self.state {
+            State::Measured { .. } => Next { deferred: false, turn: SHORT_TURN },
+            State::Company => Next { deferred: self.ends > SHARE, turn: TURN },
+            State::Alone => Next { deferred: true, turn: if self.single { LONG_TURN } else { TURN } },
+        }
+    }
+
+    /// The driver has been looked at.
+    fn lap(&mut self) {
+        self.single = self.ends == 1;
+        self.ends = 0;
+        match self.state {
+            State::Measured { whole: false } => self.state = State::Measured { whole: true },
+            State::Measured { whole: true } => self.settle(State::Company),
+            State::Alone | State::Company if self.laps > 0 => self.laps -= 1,
+            State::Alone | State::Company => self.state = State::Measured { whole: false },
+        }
+    }
+
+    fn settle(&mut self, state: State) {
+        (self.state, self.laps, self.single) = (state, LAPS, false);
+    }
+}
+
+/// Tells by its end that the driver has been looked at.
+struct Herald;
+
+impl Wake for Herald {
+    fn wake(self: Arc<Self>) {}
+}
+
+struct Post {
+    rule: Rule,
+    herald: Option<Arc<Herald>>,
+}
+
+thread_local! {
+    static POST: RefCell<Post> = const { RefCell::new(Post { rule: Rule::new(), herald: None }) };
+}
+
+/// A turn on a worker of tokio's has ended with more to do: what follows.
+#[cold]
+pub(crate) fn end() -> Next {
+    let plain = Next { deferred: false, turn: TURN };
+    if cfg!(shuttle) {
+        return plain;
+    }
+    let next = POST.try_with(|post| post.try_borrow_mut().map(|mut post| post.end()));
+    next.ok().and_then(Result::ok).unwrap_or(plain)
+}
+
+impl Post {
+    fn end(&mut self) -> Next {
+        // (The other count lies with the deferred wakers, until they are woken.)
+        let out = self.herald.as_ref().map(|herald| Arc::strong_count(herald) > 1);
+        let looked = match out {
+            Some(true) if self.rule.ends < LOST => false,
+            Some(true) => {
+                self.herald = None;
+                true
+            }
+            Some(false) => true,
+            None => false,
+        };
+        if looked || out.is_none() {
+            let herald = self.herald.get_or_insert_with(|| Arc::new(Herald));
+            defer(&Waker::from(Arc::clone(herald)));
+        }
+        self.rule.end(looked)
+    }
+}
+
+/// Has a waker woken after the next look at the driver; at once where there is none.
+pub(crate) fn defer(waker: &Waker) {
+    // It is pending at its first poll, and done with: tokio has a clone of the waker.
+    let yields = pin!(tokio::task::yield_now());
+    let _ = yields.poll(&mut Cx::from_waker(waker));
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// What happens from one look at the driver to the next.
+    #[derive(Debug, Clone, Copy, Default)]
+    struct Lap {
+        polls: usize,
+        turns: usize,
+        messages: u64,
+        measured: bool,
+    }
+
+    /// A worker of tokio's with so many servers that have deep queues and so many other tasks that are always ready.
+    fn worker(servers: usize, others: usize, laps: usize) -> Vec<Lap> {
+        let mut rule = Rule::new();
+        let mut queue: VecDeque<Option<u8>> = (0..servers).map(|_| Some(TURN)).collect();
+        queue.extend((0..others).map(|_| None));
+        let (mut all, mut deferred, mut looked) = (Vec::new(), Vec::new(), false);
+        let mut lap = Lap::default();
+        // (It begins in the middle of 61 polls.)
+        let mut tick = 40;
+        while all.len() < laps {
+            if tick % 61 == 0 || queue.is_empty() {
+                queue.extend(deferred.drain(..).rev());
+                looked = true;
+                all.push(std::mem::take(&mut lap));
+            }
+            tick += 1;
+            lap.polls += 1;
+            let task = queue.pop_front().expect("one is ready");
+            let Some(turn) = task else {
+                queue.push_back(None);
+                continue;
+            };
+            lap.turns += 1;
+            lap.messages += u64::from(turn);
+            let next = rule.end(std::mem::take(&mut looked));
+            lap.measured |= matches!(rule.state, State::Measured { .. });
+            if next.deferred {
+                deferred.push(Some(next.turn));
+            } else {
+                queue.push_back(Some(next.turn));
+            }
+        }
+        all
+    }
+
+    /// Clause 9.7: servers that are alone on a worker let it look at the driver after one turn of each.
+    #[test]
+    fn servers_with_deep_queues_let_their_worker_look_at_the_driver() {
+        for servers in [2, 3, 8, 20] {
+            let laps = worker(servers, 0, 2000);
+            let measured = laps.iter().filter(|lap| lap.measured).count();
+            assert!(
+                measured <= 3 * laps.len() / usize::from(LAPS),
+                "{servers}: {measured} laps are measured"
+            );
+            for (n, lap) in laps.iter().enumerate() {
+                // Short turns as long as it is measured, and those that each has begun before.
+                let most = 2 * servers as u64 * u64::from(TURN) + 61 * u64::from(SHORT_TURN);
+                assert!(lap.messages <= most, "{servers}: {lap:?}, lap {n}");
+            }
+            let polls: usize = laps.iter().map(|lap| lap.polls).sum();
+            assert!(polls <= laps.len() * (servers + 4), "{servers}: {polls} polls in {} laps", laps.len());
+        }
+    }
+
+    /// Clause 9.7: a server that is the only one has longer turns, and the driver is looked at after each.
+    #[test]
+    fn a_server_that_is_alone_has_longer_turns() {
+        let laps = worker(1, 0, 2000);
+        let long = laps.iter().filter(|lap| lap.messages == u64::from(LONG_TURN) && lap.polls == 1).count();
+        assert!(long > laps.len() * 9 / 10, "{long} of {}", laps.len());
+    }
+
+    /// Clause 9.7: beside tasks that are always ready a server is not left with one turn in 61 polls.
+    #[test]
+    fn a_server_beside_tasks_that_are_always_ready_has_its_share() {
+        for (servers, others) in [(1, 8), (1, 20), (1, 60), (4, 8), (8, 8), (8, 1)] {
+            let laps = worker(servers, others, 2000);
+            let (polls, turns) = laps.iter().fold((0, 0), |(p, t), lap| (p + lap.polls, t + lap.turns));
+            let fair = (polls * servers / (servers + others)).min(2000 * (usize::from(SHARE) + servers));
+            assert!(turns * 10 >= fair * 7, "{servers} beside {others}: {turns} turns in {polls} polls");
+        }
+    }
+
+    /// A herald that was lost with its runtime is replaced.
+    #[test]
+    fn a_lost_herald_is_replaced() {
+        let lost = Arc::new(Herald);
+        let kept = Arc::clone(&lost);
+        let mut post = Post { rule: Rule::new(), herald: Some(lost) };
+        // (Outside of a runtime all that is deferred is woken at once.)
+        for _ in 0..=LOST {
+            post.end();
+        }
+        assert!(post.herald.as_ref().is_some_and(|herald| !Arc::ptr_eq(herald, &kept)));
+        assert!(post.rule.ends < LOST);
+    }
+}

@@ -1,0 +1,197 @@
+//! Who else runs on a worker beside servers with deep queues: the runtime's driver, and tasks that are always ready. Counted in
+//! polls and messages, on a runtime of one thread.
+
+use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, ServerRef, Step, start};
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
+
+/// Passes each token on to the next.
+struct Relay {
+    next: Option<ServerRef<Relay>>,
+    passed: Arc<AtomicU64>,
+}
+
+enum Tell {
+    Next(ServerRef<Relay>),
+    Token,
+}
+
+impl GenServer for Relay {
+    type Args = Arc<AtomicU64>;
+    type Call = Reply<()>;
+    type Cast = Tell;
+    type Info = ();
+
+    async fn init(passed: &Arc<AtomicU64>, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self { next: None, passed: Arc::clone(passed) }))
+    }
+    async fn handle_call(&mut self, reply: Reply<()>, _: &mut Context<Self>) -> Step {
+        reply.send(());
+        Ok(Next::go())
+    }
+    async fn handle_cast(&mut self, tell: Tell, _: &mut Context<Self>) -> Step {
+        match tell {
+            Tell::Next(next) => self.next = Some(next),
+            Tell::Token => {
+                self.passed.fetch_add(1, Ordering::Relaxed);
+                if let Some(next) = &self.next {
+                    let _ = next.cast(Tell::Token);
+                }
+            }
+        }
+        Ok(Next::go())
+    }
+}
+
+/// A ring of so many servers, with so many tokens in all.
+async fn ring(servers: usize, tokens: usize) -> (Vec<ServerRef<Relay>>, Arc<AtomicU64>) {
+    let passed = Arc::default();
+    let mut all = Vec::new();
+    for _ in 0..servers {
+        let settings = restante_genserver::Server::<Relay>::settings().unbounded();
+        all.push(settings.start(Arc::clone(&passed)).await.unwrap());
+    }
+    for (n, server) in all.iter().enumerate() {
+        server.cast(Tell::Next(all[(n + 1) % servers].clone())).unwrap();
+    }
+    for n in 0..tokens {
+        all[n % servers].cast(Tell::Token).unwrap();
+    }
+    (all, passed)
+}
+
+/// The same, by hand: tasks and channels of tokio's.
+fn ring_by_hand(tasks: usize, tokens: usize) -> Arc<AtomicU64> {
+    let passed: Arc<AtomicU64> = Arc::default();
+    let mut ends: Vec<_> = (0..tasks).map(|_| mpsc::unbounded_channel()).collect();
+    let senders: Vec<_> = ends.iter().map(|(sender, _)| sender.clone()).collect();
+    for n in 0..tokens {
+        senders[n % tasks].send(()).unwrap();
+    }
+    for (n, (_, mut receiver)) in ends.drain(..).enumerate() {
+        let (next, passed) = (senders[(n + 1) % tasks].clone(), Arc::clone(&passed));
+        tokio::spawn(async move {
+            while let Some(()) = receiver.recv().await {
+                passed.fetch_add(1, Ordering::Relaxed);
+                let _ = next.send(());
+            }
+        });
+    }
+    passed
+}
+
+/// How many messages are passed between two looks at the driver, in the mean and at most.
+async fn messages_between_looks(passed: &AtomicU64) -> (u64, u64) {
+    const LOOKS: u64 = 400;
+    // (It settles down first.)
+    for _ in 0..50 {
+        yield_now().await;
+    }
+    let (began, mut last, mut most) = (passed.load(Ordering::Relaxed), passed.load(Ordering::Relaxed), 0);
+    for _ in 0..LOOKS {
+        yield_now().await;
+        let now = passed.load(Ordering::Relaxed);
+        most = most.max(now - last);
+        last = now;
+    }
+    ((last - began) / LOOKS, most)
+}
+
+/// Runs something on a thread and a runtime of its own.
+fn alone<T: Send + 'static>(what: impl Future<Output = T> + Send + 'static) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::spawn(move || runtime().block_on(what)).join().unwrap()
+}
+
+/// Clause 9.7: servers with deep queues let their worker look at its driver as often as tokio's own tasks do, give or take a
+/// factor of two.
+#[test]
+fn deep_queues_do_not_keep_the_driver_waiting() {
+    for servers in [1, 2, 8, 32] {
+        let theirs =
+            alone(async move { messages_between_looks(&ring_by_hand(servers, 512 * servers)).await });
+        let ours = alone(async move {
+            let (_all, passed) = ring(servers, 512 * servers).await;
+            messages_between_looks(&passed).await
+        });
+        assert!(ours.0 > 0 && ours.0 <= 2 * theirs.0, "{servers}: {ours:?} messages, by hand {theirs:?}");
+        assert!(ours.1 <= 4 * theirs.1, "{servers}: {ours:?} messages, by hand {theirs:?}");
+    }
+}
+
+/// Clause 9.7: a turn is 127 messages, and each server with a deep queue has one between two looks.
+#[test]
+fn between_two_looks_each_server_has_a_turn() {
+    for servers in [2, 8] {
+        let most_often = alone(async move {
+            let (_all, passed) = ring(servers, 512 * servers).await;
+            let mut times = std::collections::BTreeMap::<u64, u32>::new();
+            let mut last = 0;
+            for _ in 0..500 {
+                yield_now().await;
+                let now = passed.load(Ordering::Relaxed);
+                *times.entry(now - last).or_default() += 1;
+                last = now;
+            }
+            times.into_iter().max_by_key(|(_, times)| *times).unwrap().0
+        });
+        assert_eq!(most_often, 127 * servers as u64);
+    }
+}
+
+/// Clause 9.7: beside tasks that are always ready, a server with a deep queue has turns as they have.
+#[tokio::test]
+async fn a_server_has_its_turns_beside_tasks_that_are_always_ready() {
+    const OTHERS: u64 = 8;
+    const TURNS: u64 = 2000;
+    let (all, passed) = ring(1, 512).await;
+    let polls = Arc::new(AtomicU64::new(0));
+    let (turns, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut tasks = Vec::new();
+    for _ in 0..OTHERS {
+        let (polls, passed, turns) = (Arc::clone(&polls), Arc::clone(&passed), Arc::clone(&turns));
+        let (over, mut last) = (Arc::clone(&over), 0);
+        let watches = tasks.is_empty();
+        tasks.push(tokio::spawn(poll_fn(move |cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            let now = passed.load(Ordering::Relaxed);
+            if watches && std::mem::replace(&mut last, now) != now {
+                // The server has had a turn, at least one, since this was polled.
+                let turns = turns.fetch_add(1, Ordering::Relaxed) + 1;
+                over.fetch_or(turns == TURNS, Ordering::Relaxed);
+            }
+            if over.load(Ordering::Relaxed) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= TURNS * OTHERS * 3 / 2, "{TURNS} turns among {polls} polls of {OTHERS} others");
+    drop(all);
+}
+
+/// Clauses 7.2, 9.7: between two turns nobody steps in: a call behind a deep queue comes after what was sent before.
+#[tokio::test]
+async fn a_call_behind_a_deep_queue_keeps_its_place() {
+    let passed: Arc<AtomicU64> = Arc::default();
+    let server = start::<Relay>(Arc::clone(&passed)).await.unwrap();
+    for n in 1..=50 {
+        for _ in 0..700 {
+            server.cast(Tell::Token).unwrap();
+        }
+        for _ in 0..n % 5 {
+            yield_now().await;
+        }
+        server.call(|reply| reply).await.unwrap();
+        assert_eq!(passed.load(Ordering::Relaxed), 700 * n);
+    }
+}
