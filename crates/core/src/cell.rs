@@ -19,6 +19,7 @@ use crate::counters::{Fate, Ledger, Stats};
 use crate::dead_letter::{DeadCause, DeadLetter};
 use crate::error::{LeaseError, SendError, closed_reason};
 use crate::exit::{Exit, ExitReason};
+use crate::hops::hop;
 use crate::lanes::{Lane, LaneOrder, Lanes};
 use crate::link::{Linked, Links};
 use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
@@ -339,7 +340,7 @@ impl<M: Send + 'static, X: Runner<M>> std::task::Wake for MailCell<M, X> {
     }
     fn wake_by_ref(self: &Arc<Self>) {
         if self.gate.notify() {
-            self.runner.schedule(self);
+            self.schedule();
         }
     }
 }
@@ -568,15 +569,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         match result {
             Ok(()) => Ok(()),
             Err(Unplaced::Refused(refused)) => Err(refused),
-            Err(Unplaced::Divert(message, to)) => match to.try_send_with(message, *options) {
-                Ok(()) => {
+            Err(Unplaced::Divert(message, to)) => match hop(message, |m| to.try_send_with(m, *options)) {
+                Ok(Ok(())) => {
                     let mut g = self.gate.lock();
                     let ledger = g.ledger();
                     ledger.sent += 1;
                     ledger.count(Fate::Diverted, 1);
                     Ok(())
                 }
-                Err(e) => Err(Refused { error: SendError::Full(e.into_message()), may_wait: false }),
+                Ok(Err(e)) => Err(Refused { error: SendError::Full(e.into_message()), may_wait: false }),
+                Err(message) => Err(Refused { error: SendError::Full(message), may_wait: false }),
             },
         }
     }
@@ -874,7 +876,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         let mut letter = DeadLetter::new(message, self.label(), cause, attempts);
         letter.message = name;
-        if let Some(Err(refused)) = quiet::run("a dead letter's taker", || to.try_send(letter)) {
+        let posted = || hop(letter, |letter| to.try_send(letter)).unwrap_or_else(|l| Err(SendError::Full(l)));
+        if let Some(Err(refused)) = quiet::run("a dead letter's taker", posted) {
             quiet::run("a subscriber", || {
                 tracing::warn!(mailbox = %self.label(), %refused, "a dead letter found no taker");
             });
@@ -2331,9 +2334,9 @@ mod tests {
         let places: Vec<_> = (0..MANY as u64).map(line_up).collect();
         let told: Vec<Arc<dyn OnClose>> = (0..MANY).map(|_| Arc::new(Side) as _).collect();
         let monitors: Vec<_> = (0..MANY).map(|_| cell.monitor(Watch::Mailbox, Box::new(|_| ()))).collect();
-        for id in 0..MANY {
+        for (id, one) in told.iter().enumerate() {
             cell.add_link(id, Arc::new(Side));
-            assert!(cell.tell_first(Arc::downgrade(&told[id])));
+            assert!(cell.tell_first(Arc::downgrade(one)));
         }
         let (line, lists) = held();
         assert!(line > MANY * 16 && lists > MANY * 60);
@@ -2341,9 +2344,9 @@ mod tests {
             let Ok(Line::Waiting(place)) = place else { panic!("there is no room") };
             cell.leave_line(place);
         }
-        for id in 0..MANY {
-            assert!(cell.demonitor(monitors[id]) && cell.remove_link(id));
-            assert!(cell.tell_no_more(Arc::as_ptr(&told[id]).cast::<()>().addr()));
+        for (id, (one, monitor)) in told.iter().zip(monitors).enumerate() {
+            assert!(cell.demonitor(monitor) && cell.remove_link(id));
+            assert!(cell.tell_no_more(Arc::as_ptr(one).cast::<()>().addr()));
         }
         let (line, lists) = held();
         assert!(line < 2000 && lists < 8000, "{line} bytes of the line, {lists} of lists");

@@ -80,7 +80,7 @@ impl ExitReason {
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic whose payload is not text".to_owned());
         drop_quietly(payload);
-        Self::Panic(Arc::new(PanicInfo { message, location: LOCATION.take() }))
+        Self::Panic(Arc::new(PanicInfo { message, location: location() }))
     }
 }
 
@@ -202,11 +202,17 @@ pub fn drop_quietly<T>(value: T) -> Option<ExitReason> {
     if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         std::mem::forget(second);
     }
-    Some(ExitReason::Panic(Arc::new(PanicInfo { message, location: LOCATION.take() })))
+    Some(ExitReason::Panic(Arc::new(PanicInfo { message, location: location() })))
 }
 
 thread_local! {
     static LOCATION: std::cell::Cell<Option<String>> = const { std::cell::Cell::new(None) };
+}
+
+/// Where the panic was that has just been caught. (Not known where the thread's locals are gone: a mailbox may be dropped with
+/// them.)
+fn location() -> Option<String> {
+    LOCATION.try_with(std::cell::Cell::take).ok().flatten()
 }
 
 /// Makes [`PanicInfo::location`] known: chains a hook that notes where a panic happened before the present hook runs.
@@ -216,7 +222,7 @@ pub fn install_panic_hook() {
     ONCE.get_or_init(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            LOCATION.set(info.location().map(ToString::to_string));
+            let _ = LOCATION.try_with(|at| at.set(info.location().map(ToString::to_string)));
             previous(info);
         }));
     });

@@ -31,6 +31,7 @@ mod error;
 mod exit;
 #[doc(hidden)]
 pub mod handle;
+mod hops;
 mod lanes;
 #[doc(hidden)]
 pub mod later;

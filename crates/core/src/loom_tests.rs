@@ -804,34 +804,28 @@ fn loom_a_look_is_dropped_and_close() {
     });
 }
 
-/// A look goes from section to section, senders come in between: what was queued before it is shown, each message once and in
-/// order, and the wake-up is neither lost nor doubled.
+/// A look goes from section to section, and a sender and the reader come in between: what it shows it shows once and in order;
+/// all of it, where it kept the reader out; and the wake-up is neither lost nor doubled.
 #[test]
 fn loom_a_look_and_push_and_read() {
     model(|| {
         let cell = cell(8);
-        (0..2).for_each(|i| cell.push(i).expect("room"));
-        let c = Arc::clone(&cell);
-        let sender = thread::spawn(move || c.push(2).expect("room"));
+        cell.push(0).expect("room");
         let c = Arc::clone(&cell);
         let looker = thread::spawn(move || {
             let mut seen = Vec::new();
             let looked = c.look_over(9, |_, m, _| seen.push(*m));
             (looked, seen)
         });
+        cell.push(1).expect("room");
         // The wake-up that the first push has owed.
         let mut got = Vec::new();
-        let ran = poll(&cell, &mut got);
-        sender.join().expect("sender");
+        poll(&cell, &mut got);
         let (looked, seen) = looker.join().expect("looker");
-        assert!(seen.is_sorted() && seen.windows(2).all(|two| two[0] != two[1]), "{seen:?}");
-        assert!(seen.len() as u64 <= 3 && looked.queued <= 3);
-        assert!(
-            !looked.complete || ran && !got.is_empty() || seen.starts_with(&[0, 1]),
-            "{seen:?} beside {got:?}"
-        );
+        assert!([&[][..], &[0], &[1], &[0, 1]].contains(&&seen[..]), "{seen:?}");
+        assert!(!looked.complete || !got.is_empty() || seen.starts_with(&[0]), "{seen:?} beside {got:?}");
         settle_polls(&cell, 1, &mut got);
-        assert_eq!(got, [0, 1, 2]);
+        assert_eq!(got, [0, 1]);
     });
 }
 

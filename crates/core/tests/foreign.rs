@@ -369,3 +369,24 @@ fn run_that_an_unwinding_stack_carries_away_is_given_up() {
     let (cell, own) = permit.split();
     assert_eq!(cell.take(own), Some(2));
 }
+
+/// Clause 15.5: an address may go with a thread's locals, when the thread has little left to tell a panic with.
+#[test]
+fn an_address_among_a_threads_locals_goes_quietly() {
+    thread_local! {
+        static HELD: std::cell::RefCell<Vec<Address<Drops>>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let (done, was_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let m = Mailbox::new();
+        m.address().try_send(Drops).unwrap();
+        m.address().monitor(Watch::Mailbox, move |event| done.send(event).unwrap());
+        HELD.with_borrow_mut(|held| held.push(m.address()));
+        // What a caught panic's place is noted in is made after that, and goes before it.
+        restante_core::install_panic_hook();
+        restante_core::drop_quietly(Drops);
+    })
+    .join()
+    .unwrap();
+    assert_eq!(was_done.recv(), Ok(Event::Closed(ExitReason::Normal)));
+}

@@ -185,3 +185,65 @@ async fn a_promise_that_is_not_used_gives_its_weight_back() {
         assert_eq!((r.try_receive(), m.stats().weight), (Ok(8), 0));
     }
 }
+
+/// Clause 3.8: a chain of fallbacks ends, so that neither its length nor a ring overflows the sender's stack.
+#[test]
+fn a_chain_of_fallbacks_ends() {
+    let (last, end, mut r) = with_room::<u32>(1);
+    let mut chain = vec![last];
+    let mut next = end.recipient();
+    for _ in 0..10_000 {
+        let settings = Mailbox::settings().capacity(1).overflow(Overflow::fallback(next));
+        let mailbox = Mailbox::with(settings).unwrap();
+        next = mailbox.address().recipient();
+        chain.push(mailbox);
+    }
+    let before = chain.len();
+    let (mut taken, mut refused) = (0, 0);
+    for message in 0..40 {
+        match next.try_send(message) {
+            Ok(()) => taken += 1,
+            Err(SendError::Full(m)) => refused += u32::from(m == message),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((taken, refused), (17, 23), "as many as the first and sixteen more hold");
+    assert_eq!(drain(&mut r), []);
+    assert!(chain.iter().all(|m| m.stats().ledger.lost() == 0) && chain.len() == before);
+    // Not one in the other's drop.
+    chain.into_iter().for_each(std::mem::forget);
+    std::mem::forget(next);
+}
+
+/// Clause 4.5: dead letters that find no room lead to dead letters of another mailbox; in a ring they end.
+#[test]
+fn a_ring_of_dead_letters_ends() {
+    use restante_core::{Accept, Address, DeadLetter, Recipient};
+    use std::sync::{Arc, OnceLock};
+    #[derive(Clone, Default)]
+    struct Around(Arc<OnceLock<Address<u32>>>);
+    impl Accept<DeadLetter<u32>> for Around {
+        fn accept(
+            &self,
+            letter: DeadLetter<u32>,
+            options: SendOptions,
+        ) -> Result<(), SendError<DeadLetter<u32>>> {
+            let Some(body) = letter.body else { return Ok(()) };
+            let sent = self.0.get().map_or(Ok(()), |a| a.try_send_with(body, options));
+            sent.map_err(|e| e.map(|body| DeadLetter::new(Some(body), letter.name, letter.cause, 0)))
+        }
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    let around = Around::default();
+    let settings = Mailbox::settings().capacity(1).overflow(Overflow::shed_oldest());
+    let (m, a, r) = opened(settings.dead_letters(Recipient::new(around.clone())));
+    around.0.set(a.downgrade().upgrade().unwrap()).unwrap();
+    drop(r);
+    a.try_send(1).unwrap();
+    a.try_send(2).unwrap();
+    let ledger = m.audit().unwrap();
+    assert_eq!((ledger.queued, ledger.lost()), (1, 0));
+    assert_eq!(ledger.shed, 17, "sixteen of them by letters");
+}
