@@ -15,6 +15,7 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::start::{Lent, Server, StartError, start_on};
 use restante_core::addressable::GivenUp;
+use restante_core::word::Permit;
 use restante_core::{Exit, ExitReason};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -126,9 +127,43 @@ impl std::fmt::Debug for Verdict {
     }
 }
 
-/// Gives the mailbox a keeper. False when it has one that is still there.
-pub fn keep<S: GenServer>(server: &Server<S>, keeper: Weak<dyn Keeper<S>>) -> bool {
-    cell(server.server()).runner.keep(keeper)
+/// Why a mailbox was not given a keeper. It is as it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotKept {
+    /// It has one that is still there.
+    Kept,
+    /// A server reads it that no keeper has started.
+    Running,
+}
+
+/// Gives the mailbox a keeper. Whoever starts a server there without one comes before this or is refused after it: a starter
+/// and this both hold RUN.
+///
+/// # Errors
+/// [`NotKept`].
+pub fn keep<S: GenServer>(server: &Server<S>, keeper: Weak<dyn Keeper<S>>) -> Result<(), NotKept> {
+    let cell = cell(server.server());
+    let mut spin = restante_core::sync::Spin::default();
+    while !cell.is_leased() {
+        // Without a lease RUN is held only for a look or by a starter: for a moment.
+        let Some(permit) = Permit::enter_quietly(cell) else {
+            spin.wait();
+            continue;
+        };
+        let kept = (!cell.is_leased()).then(|| cell.runner.keep(keeper));
+        Cell::<S>::leave_quietly_by(permit);
+        return match kept {
+            Some(true) => Ok(()),
+            Some(false) => Err(NotKept::Kept),
+            None => Err(NotKept::Running),
+        };
+    }
+    Err(if cell.runner.is_kept() { NotKept::Kept } else { NotKept::Running })
+}
+
+/// Takes the mailbox's keeper away, which has begun no incarnation: it is as if it had never been there.
+pub fn let_go<S: GenServer>(server: &Server<S>) {
+    cell(server.server()).runner.let_go();
 }
 
 /// Puts a server in front of a kept mailbox, and waits for its `init`.

@@ -61,7 +61,7 @@ impl Toy {
         };
         let toy = Arc::new(Self { args, book: Mutex::new(book) });
         let weak: Weak<Self> = Arc::downgrade(&toy);
-        assert!(keeper::keep(server, weak));
+        assert_eq!(keeper::keep(server, weak), Ok(()));
         toy
     }
 

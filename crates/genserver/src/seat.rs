@@ -147,7 +147,7 @@ struct Rare<S: GenServer> {
     /// The runtime and task that serve it now, where it has moved to another runtime since.
     moved: OnceLock<Mutex<Arc<Home>>>,
     /// Who decides whether another incarnation comes, where somebody does.
-    keeper: OnceLock<Mutex<Weak<dyn Keeper<S>>>>,
+    keeper: OnceLock<Mutex<Option<Weak<dyn Keeper<S>>>>>,
     /// The task is to begin the next incarnation.
     again: AtomicBool,
     /// The threads that it runs on, where it does not run on the runtime's: until the mailbox is closed and nobody reads it.
@@ -588,24 +588,31 @@ impl<S: GenServer> Seat<S> {
     /// Who keeps the mailbox served.
     pub(crate) fn keeper(&self) -> Option<Arc<dyn Keeper<S>>> {
         let keeper = self.rare.get()?.keeper.get()?;
-        keeper.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        keeper.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
     }
 
     /// Whether anybody has kept it.
     pub(crate) fn is_kept(&self) -> bool {
-        self.rare.get().is_some_and(|rare| rare.keeper.get().is_some())
+        let keeper = self.rare.get().and_then(|rare| rare.keeper.get());
+        keeper.is_some_and(|keeper| keeper.lock().unwrap_or_else(PoisonError::into_inner).is_some())
     }
 
     /// Gives the mailbox a keeper, unless it has one.
     pub(crate) fn keep(&self, keeper: Weak<dyn Keeper<S>>) -> bool {
-        let place = &self.rare.get_or_init(Box::default).keeper;
-        let (Err(keeper), Some(present)) = (place.set(Mutex::new(keeper)), place.get()) else { return true };
+        let present = self.rare.get_or_init(Box::default).keeper.get_or_init(Mutex::default);
         let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = present.strong_count() == 0;
+        let free = present.as_ref().is_none_or(|present| present.strong_count() == 0);
         if free {
-            *present = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *present = Some(keeper);
         }
         free
+    }
+
+    /// The mailbox is nobody's again.
+    pub(crate) fn let_go(&self) {
+        if let Some(keeper) = self.rare.get().and_then(|rare| rare.keeper.get()) {
+            *keeper.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     /// What operators have asked of it; `None`: nothing so far.

@@ -14,7 +14,7 @@ use crate::thread::{ThreadError, ThreadPool, Threads};
 use crate::tracker;
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
-use restante_core::word::{LEASED, RUN};
+use restante_core::word::{LEASED, Permit, RUN};
 use restante_core::{
     Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
 };
@@ -633,7 +633,13 @@ pub(crate) async fn start_on<S: GenServer>(
             return Err(StartError::AlreadyStarted);
         }
         // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment.
-        if cell.gate().enter_quietly() {
+        if let Some(permit) = Permit::enter_quietly(cell) {
+            // A keeper comes under RUN as well: one that has come meanwhile is the first.
+            if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
+                Cell::<S>::leave_quietly_by(permit);
+                return Err(StartError::Supervised);
+            }
+            permit.give_up();
             break;
         }
         spin.wait();

@@ -183,6 +183,46 @@ mod tests {
         assert!(!pauses.next(&backoff, || None, || now + Duration::from_secs(60), &mut rng).is_zero());
     }
 
+    /// Clause 21.7: up to 20 % longer by chance unless set, and neither always nor never.
+    #[test]
+    fn a_pause_is_up_to_a_fifth_longer_by_chance() {
+        let now = restante_core::clock::now();
+        for backoff in [Backoff::default(), Backoff::new(ms(50), ms(60_000))] {
+            let pauses = (0..400).map(|seed| {
+                let (mut pauses, mut rng) = (Pauses::default(), fastrand::Rng::with_seed(seed));
+                pauses.next(&backoff, || None, || now, &mut rng);
+                pauses.next(&backoff, || None, || now, &mut rng)
+            });
+            let pauses: Vec<_> = pauses.collect();
+            assert!(pauses.iter().all(|pause| (ms(50)..=ms(60)).contains(pause)), "{pauses:?}");
+            let of = |from, to| pauses.iter().filter(|pause| (ms(from)..ms(to)).contains(pause)).count();
+            assert!((50..350).contains(&of(50, 55)), "{pauses:?}");
+            assert!(of(50, 51) > 0 && of(59, 60) > 0, "{pauses:?}");
+        }
+        let none = Backoff::new(ms(50), ms(50)).jitter_percent(0);
+        let mut pauses = Pauses::default();
+        let mut rng = fastrand::Rng::with_seed(1);
+        let seen: Vec<_> = (0..3).map(|_| pauses.next(&none, || None, || now, &mut rng)).collect();
+        assert_eq!(seen, [ms(0), ms(50), ms(50)]);
+    }
+
+    /// Clause 21.23: no pause, its jitter included, is as long as the bound, nor is the minimum then.
+    #[test]
+    fn a_bound_is_never_reached() {
+        let now = restante_core::clock::now();
+        for bound in [1, 30, 500, 10_000] {
+            for jitter in [0, 20, 250] {
+                let backoff = Backoff::default().jitter_percent(jitter);
+                let (mut pauses, mut rng) = (Pauses::default(), fastrand::Rng::with_seed(bound));
+                let longest =
+                    (0..60).map(|_| pauses.next(&backoff, || Some(ms(bound)), || now, &mut rng)).max();
+                let longest = longest.expect("there are some");
+                assert!(longest < ms(bound) && longest <= ms(1000 + 10 * u64::from(jitter)), "{longest:?}");
+                assert!(longest * 4 >= ms(bound.min(1000)), "{longest:?} of {bound}");
+            }
+        }
+    }
+
     proptest! {
         /// Failure mode 12: whatever the settings and however often, a pause stays within maximum and jitter.
         #[test]

@@ -3,38 +3,27 @@
 
 use crate::branch::Branch;
 use crate::child_spec::{ChildKind, short_name};
+use crate::post::{NotAdopted, Post, Standing};
 use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::addressable::GivenUp;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly};
 use restante_genserver::cycle::Member;
-use restante_genserver::keeper::{self, Beginner, End, Keeper, Place, Verdict};
+use restante_genserver::keeper::{self, Beginner, End, Keeper, NotKept, Place, Verdict};
 use restante_genserver::sys::InHandNow;
 use restante_genserver::{GenServer, Server, StartError};
-use std::sync::{Arc, OnceLock, Weak};
+use std::any::Any;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-/// Where a child stands: its supervisor, and its key there.
-#[derive(Debug, Clone)]
-pub(crate) struct Post {
-    pub(crate) branch: Weak<Branch>,
-    pub(crate) key: u64,
-    /// Since which moment ([`keeper::kept_so_far`]).
-    since: u64,
-}
-
-impl Post {
-    pub(crate) fn new(branch: &Arc<Branch>, key: u64) -> Self {
-        Self { branch: Arc::downgrade(branch), key, since: keeper::take_number() }
-    }
-}
 
 /// See the module. None of these may be called under a supervisor's lock.
 pub(crate) trait Child: Send + Sync + 'static {
-    /// Takes up its post. False when it has had one before.
-    fn adopt(self: Arc<Self>, post: Post) -> bool;
-    /// Whether it has never had a post.
-    fn is_free(&self) -> bool;
+    /// Takes up its post.
+    fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted>;
+    /// Gives its post up, where nothing of it has begun: it is as it was before.
+    fn release(&self);
+    /// Notes that its offerer was told of a refusal.
+    fn refused(&self);
     /// Starts an incarnation and waits for its `init`. Dropped before that, it kills it.
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>>;
     /// Starts an incarnation that nobody waits for.
@@ -73,6 +62,10 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
         None
     }
+    /// Its reference, where it is a server: a `ServerRef` of its type.
+    fn reference(&self) -> Option<Box<dyn Any>> {
+        None
+    }
     /// Why it could never be started, whoever it belongs to.
     fn unsound(&self) -> Option<SpecError> {
         None
@@ -84,24 +77,27 @@ pub(crate) struct ServerChild<S: GenServer> {
     server: Server<S>,
     /// There until it is dropped.
     args: Option<S::Args>,
-    post: OnceLock<Post>,
+    post: Standing,
 }
 
 impl<S: GenServer> ServerChild<S> {
     pub(crate) fn new(server: Server<S>, args: S::Args) -> Arc<Self> {
-        Arc::new(Self { server, args: Some(args), post: OnceLock::new() })
+        Arc::new(Self { server, args: Some(args), post: Standing::default() })
     }
 
     fn post(&self) -> Option<(Arc<Branch>, u64)> {
-        let post = self.post.get()?;
-        Some((post.branch.upgrade()?, post.key))
+        self.post.get()
     }
 }
 
-/// Nobody else could ever serve its mailbox: without this, whoever still has an address would go on sending there.
+/// Nobody else could ever serve its mailbox: without this, whoever still has an address would go on sending there. What was
+/// refused, or is served by a server that no supervisor has started, is let be.
 impl<S: GenServer> Drop for ServerChild<S> {
     fn drop(&mut self) {
-        self.server.server().close(ExitReason::Shutdown);
+        let server = self.server.server();
+        if self.post.is_taken() || !self.post.is_refused() && !server.is_alive() {
+            server.close(ExitReason::Shutdown);
+        }
         // They are somebody else's, and may panic in their drop: in the middle of a supervisor's work that would leave those
         // above it waiting for ever.
         if let Some(reason) = self.args.take().and_then(drop_quietly) {
@@ -111,13 +107,27 @@ impl<S: GenServer> Drop for ServerChild<S> {
 }
 
 impl<S: GenServer> Child for ServerChild<S> {
-    fn adopt(self: Arc<Self>, post: Post) -> bool {
+    fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted> {
+        if !self.post.take_up(post) {
+            return Err(NotAdopted::Supervised);
+        }
         let me: Weak<Self> = Arc::downgrade(&self);
-        self.post.set(post).is_ok() && keeper::keep(&self.server, me)
+        keeper::keep(&self.server, me).map_err(|why| {
+            self.post.give_up();
+            match why {
+                NotKept::Kept => NotAdopted::Supervised,
+                NotKept::Running => NotAdopted::Running,
+            }
+        })
     }
 
-    fn is_free(&self) -> bool {
-        self.post.get().is_none()
+    fn release(&self) {
+        keeper::let_go(&self.server);
+        self.post.give_up();
+    }
+
+    fn refused(&self) {
+        self.post.refuse();
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
@@ -190,6 +200,10 @@ impl<S: GenServer> Child for ServerChild<S> {
     fn audit(&self) -> Option<Ledger> {
         self.server.server().audit()
     }
+
+    fn reference(&self) -> Option<Box<dyn Any>> {
+        Some(Box::new(self.server.address()))
+    }
 }
 
 impl<S: GenServer> Keeper<S> for ServerChild<S> {
@@ -223,7 +237,7 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
     }
 
     fn end_for_good(&self, since: u64) -> Option<GivenUp> {
-        let is_younger = self.post.get().is_some_and(|post| post.since >= since);
+        let is_younger = self.post.since().is_some_and(|taken| taken >= since);
         let (branch, key) = self.post().filter(|_| is_younger)?;
         branch.end_for_good(key)
     }

@@ -114,6 +114,12 @@ impl ChildOptions {
 /// A child, as its supervisor is told of it.
 ///
 /// Made of a server's mailbox ([`Supervise::child`]) or of a supervisor ([`Supervisor::into_child`](crate::Supervisor::into_child)).
+///
+/// A supervisor that refuses a child (its id is taken, it runs already, there is no room, it makes no sense) leaves it as it
+/// was: a server that runs goes on, the mailbox stays open with what is queued. To have arguments and settings back as well,
+/// keep a clone. Clones are one child: the first supervisor that takes one has it, and others are refused
+/// ([`SpecError::Supervised`](crate::SpecError::Supervised)).
+#[derive(Clone)]
 #[must_use = "a specification is for a supervisor"]
 pub struct ChildSpec {
     pub(crate) id: ChildId,
@@ -196,7 +202,8 @@ impl fmt::Debug for ChildSpec {
 /// Makes a child of a server's mailbox.
 pub trait Supervise<S: GenServer> {
     /// The specification of a child that reads this mailbox. `args` are kept, and lent to each `init`. When it is dropped,
-    /// alone or with a supervisor that nobody starts, the mailbox closes.
+    /// alone or with a supervisor that nobody starts, the mailbox closes; unless it was refused ([`ChildSpec`]), or a server
+    /// runs there that no supervisor has started.
     fn child(self, args: S::Args) -> ChildSpec;
 }
 

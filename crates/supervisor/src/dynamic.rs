@@ -10,7 +10,7 @@ use crate::intensity::Intensity;
 use crate::supervisor::{
     ChildCounts, ChildError, ChildInfo, StartChildError, Started, Supervisor, SupervisorRef,
 };
-use restante_genserver::keeper::{self, Place};
+use restante_genserver::keeper::Place;
 use restante_genserver::{GenServer, Server, ServerRef, StartError};
 use std::fmt;
 use std::sync::Arc;
@@ -214,7 +214,7 @@ impl DynamicRef {
     /// # Errors
     /// [`StartChildError`]: [`MaxChildren`](StartChildError::MaxChildren) says how many there are and may be;
     /// [`Start`](StartChildError::Start) says why its `init` came to nothing, [`StartError::Ignored`] included, and its mailbox closes.
-    /// In no case is there such a child.
+    /// In no case is there such a child. One that is refused is as it was before (see [`ChildSpec`]).
     ///
     /// # Cancel safety
     /// Dropping the future before the child is up kills it and takes it out of the table.
@@ -264,10 +264,7 @@ impl DynamicRef {
 
     /// The key of a server that is a child here, whatever it is doing.
     pub fn key_of<S: GenServer>(&self, server: &ServerRef<S>) -> Option<ChildKey> {
-        let place = keeper::place_of(server)?;
-        let here = place.table == self.supervisor.branch.serial
-            && self.supervisor.branch.desk().rules.get(place.key).is_some();
-        here.then_some(ChildKey(place))
+        self.supervisor.key_of(server)
     }
 
     /// Stops a child, within its own limit, and takes it out of the table; its mailbox closes. One that is being restarted, or
@@ -303,10 +300,7 @@ impl DynamicRef {
     /// # Cancel safety
     /// As [`DynamicRef::terminate_child`].
     pub async fn terminate(&self, key: ChildKey) -> Result<(), ChildError> {
-        if key.0.table != self.supervisor.branch.serial {
-            return Err(ChildError::NotFound);
-        }
-        self.supervisor.terminate(key.0.key).await
+        self.supervisor.terminate(key).await
     }
 
     /// All children, the one started last first. Reads the table, and waits for nothing; takes time, and holds up starts and

@@ -26,7 +26,9 @@ mod intensity;
 #[doc(hidden)]
 pub mod nursery;
 mod partition;
+mod path;
 mod perform;
+mod post;
 mod reconfigure;
 mod restart;
 mod root;

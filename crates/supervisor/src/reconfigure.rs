@@ -5,9 +5,10 @@
 
 use crate::backoff::Backoff;
 use crate::branch::{Branch, DeskGuard};
-use crate::child::{Child, Post};
+use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
+use crate::post::{NotAdopted, Post};
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::{SpecError, SupervisorRef, check_options, check_settings};
@@ -154,7 +155,7 @@ impl SupervisorRef {
     /// group restart under way. Waits for nothing. What was changed stays over restarts of the supervisor.
     ///
     /// # Errors
-    /// [`ReconfigureError`]: nothing was changed. Specifications that were to be added are used up.
+    /// [`ReconfigureError`]: nothing was changed. Children that were to be added are as they were before (see [`ChildSpec`]).
     ///
     /// ```
     /// # use restante_genserver::*;
@@ -180,16 +181,22 @@ impl SupervisorRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn reconfigure(&self, mut change: Reconfigure) -> Result<(), ReconfigureError> {
-        let branch = &self.branch;
         let added = std::mem::take(&mut change.added);
+        let all: Vec<_> = added.iter().map(|spec| Arc::clone(&spec.child)).collect();
+        let made = self.make(&change, added);
+        if made.is_err() {
+            all.iter().for_each(|child| child.refused());
+        }
+        made
+    }
+
+    fn make(&self, change: &Reconfigure, added: Vec<ChildSpec>) -> Result<(), ReconfigureError> {
+        let branch = &self.branch;
         if let Some(error) = added.iter().find_map(|spec| spec.child.unsound()) {
             return Err(error.into());
         }
-        if let Some(taken) = added.iter().find(|spec| !spec.child.is_free()) {
-            return Err(SpecError::Supervised(taken.id.clone()).into());
-        }
         let mut changed = changed_options(branch, &change.changes)?;
-        // Looked at before anybody is adopted, which cannot be undone; and once more when it is made.
+        // Looked at before anybody is adopted; and once more when it is made.
         let newcomers = {
             let rules = &mut open(branch)?.rules;
             let newcomers: Vec<_> =
@@ -197,16 +204,14 @@ impl SupervisorRef {
             rules.may_become(&change.settings(&rules.settings), &changed, &newcomers)?;
             newcomers
         };
-        for newcomer in &newcomers {
-            newcomer.adopt(branch)?;
-        }
+        let newcomers = Newcomers::adopt(newcomers, branch)?;
         loop {
             {
                 let rules = &mut open(branch)?.rules;
                 if changed.values().all(|changed| changed.still_holds(rules)) {
                     let settings = change.settings(&rules.settings);
-                    rules.may_become(&settings, &changed, &newcomers)?;
-                    rules.become_so(settings, changed, newcomers);
+                    rules.may_become(&settings, &changed, &newcomers.0)?;
+                    rules.become_so(settings, changed, newcomers.stay());
                     break;
                 }
             }
@@ -270,8 +275,37 @@ impl Newcomer {
 
     fn adopt(&self, branch: &Arc<Branch>) -> Result<(), SpecError> {
         let post = Post::new(branch, self.key);
-        let adopted = Arc::clone(&self.child).adopt(post);
-        if adopted { Ok(()) } else { Err(SpecError::Supervised(self.id.clone())) }
+        Arc::clone(&self.child).adopt(post).map_err(|why| match why {
+            NotAdopted::Supervised => SpecError::Supervised(self.id.clone()),
+            NotAdopted::Running => SpecError::Running(self.id.clone()),
+        })
+    }
+}
+
+/// Those that have been adopted. Unless they stay they are given back.
+struct Newcomers(Vec<Newcomer>);
+
+impl Newcomers {
+    fn adopt(newcomers: Vec<Newcomer>, branch: &Arc<Branch>) -> Result<Self, SpecError> {
+        let mut adopted = Self(Vec::new());
+        for newcomer in newcomers {
+            newcomer.adopt(branch)?;
+            adopted.0.push(newcomer);
+        }
+        Ok(adopted)
+    }
+
+    fn stay(mut self) -> Vec<Newcomer> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Newcomers {
+    fn drop(&mut self) {
+        for newcomer in &self.0 {
+            newcomer.child.release();
+            newcomer.child.refused();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What did not go as it should when a tree was stopped.
 
+use crate::path::step;
 use restante_core::ExitReason;
 use restante_genserver::cycle::Path;
 use std::fmt;
@@ -54,6 +55,7 @@ impl ShutdownReport {
 
     /// Takes over what a supervisor below reports.
     pub(crate) fn absorb(&mut self, id: &str, other: Self) {
+        let id = step(id);
         let under = |path: String| format!("{id}/{path}");
         self.went_to(other.stage);
         self.stopped += other.stopped;

@@ -12,6 +12,7 @@ use crate::branch::{Branch, Desk};
 use crate::child::Child;
 use crate::child_spec::ChildKind;
 use crate::intensity::Intensity;
+use crate::path::step;
 use crate::rules::{Entry, Life, State};
 use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::{ChildState, SupervisorRef, child_state};
@@ -263,18 +264,39 @@ fn children(branch: &Branch, limit: usize, now: Instant) -> (Vec<Tree>, usize) {
 
 impl Tree {
     /// The node at this path: ids from below this one down, with `/` between. The empty path is this one.
+    ///
+    /// In a path `/` within an id is written `%2F`, `%` is `%25`, and an empty id is `%`, as in [`Tree::iter`] and in reports. A
+    /// path that leads nowhere so is looked for with its ids as they are.
     pub fn find(&self, path: &str) -> Option<&Self> {
+        self.at(path).or_else(|| self.like(path))
+    }
+
+    /// By steps.
+    fn at(&self, path: &str) -> Option<&Self> {
         if path.is_empty() {
             return Some(self);
         }
-        // (An id may contain a slash itself.)
+        let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let mut here = self.children.iter().filter(|child| step(&child.id) == first);
+        match rest {
+            None => here.next(),
+            Some("") => None,
+            Some(rest) => here.find_map(|child| child.at(rest)),
+        }
+    }
+
+    /// By ids as they are, whatever they contain.
+    fn like(&self, path: &str) -> Option<&Self> {
+        if path.is_empty() {
+            return Some(self);
+        }
         self.children.iter().find_map(|child| match path.strip_prefix(child.id.as_str())? {
             "" => Some(child),
-            rest => child.find(rest.strip_prefix('/').filter(|rest| !rest.is_empty())?),
+            rest => child.like(rest.strip_prefix('/').filter(|rest| !rest.is_empty())?),
         })
     }
 
-    /// All nodes with their paths, each before those below it; this one first, with an empty path.
+    /// All nodes with their paths (as [`Tree::find`] takes them), each before those below it; this one first, with an empty path.
     pub fn iter(&self) -> TreeIter<'_> {
         TreeIter { top: Some(self), below: Vec::new() }
     }
@@ -322,7 +344,8 @@ impl<'a> Iterator for TreeIter<'a> {
                 self.below.pop();
                 continue;
             };
-            let path = if above.is_empty() { node.id.clone() } else { format!("{above}/{}", node.id) };
+            let step = step(&node.id);
+            let path = if above.is_empty() { step.into_owned() } else { format!("{above}/{step}") };
             if !node.children.is_empty() {
                 self.below.push((path.clone(), node.children.iter()));
             }

@@ -623,6 +623,9 @@ async fn strange_ids_are_ids() {
         );
         let seen = tree.tree();
         assert!(id.is_empty() || seen.find(id).is_some_and(|node| node.id == id), "{id:.20?}");
+        for (path, node) in &seen {
+            assert!(std::ptr::eq(seen.find(&path).unwrap(), node), "{path:.20?}");
+        }
         assert_eq!(seen.to_string().lines().count(), ids.len() + 1);
         assert_eq!(tree.terminate_child(id).await, Ok(()));
         assert_eq!(tree.restart_child(id).await, Ok(Started::Running));

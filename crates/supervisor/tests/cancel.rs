@@ -1,9 +1,9 @@
 //! Futures that are dropped half-way: nothing is left behind, and nothing that was begun stays half done.
 
-use crate::support::worker;
 use crate::support::{
     AGES, Log, OnInit, Tell, Worker, counts, noted, relentless, settled, slow_worker, states,
 };
+use crate::support::{quiet, worker};
 use restante_core::ExitReason;
 use restante_genserver::ServerRef;
 use restante_supervisor::{ChildState, Supervisor};
@@ -106,6 +106,35 @@ async fn a_start_by_hand_that_is_given_up_when_it_is_done_leaves_nothing() {
     }
     is_down(&a).await;
     assert_eq!((counts(&tree), a.incarnation(), tree.restarts()), ([0; 4], 1, 0));
+}
+
+/// Clause 21.15: `start_child` whose child fails once it has begun leaves nothing, however it fails; one that had nothing to serve
+/// leaves its specification, unless it is temporary.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_does_not_start_leaves_nothing() {
+    use restante_supervisor::{Restart, Started};
+    quiet();
+    let log = Log::new();
+    let tree = Supervisor::one_for_one().start().await.unwrap();
+    for fails in [OnInit::Fail, OnInit::Panic, OnInit::Sleep(AGES)] {
+        log.on_init("a", [fails.clone()]);
+        let (a, spec) = worker("a", &log);
+        assert!(tree.start_child(spec).await.is_err(), "{fails:?}");
+        assert!(a.is_closed() && tree.which_children().is_empty(), "{fails:?}");
+        log.on_init("a", [OnInit::Hang]);
+        let (a, spec) = worker("a", &log);
+        let dropped = tokio::time::timeout(AGES / 1000, tree.start_child(spec)).await;
+        assert!(dropped.is_err());
+        settled().await;
+        assert!(a.is_closed() && tree.which_children().is_empty(), "{fails:?}");
+    }
+    for (restart, left) in [(Restart::Permanent, 1), (Restart::Transient, 2), (Restart::Temporary, 2)] {
+        log.on_init("a", [OnInit::Ignore]);
+        let (a, spec) = worker("a", &log);
+        let started = tree.start_child(spec.restart(restart).id(format!("{restart:?}"))).await;
+        assert_eq!(started, Ok(Started::Ignored));
+        assert_eq!((tree.count_children().specs, a.is_closed()), (left, restart == Restart::Temporary));
+    }
 }
 
 /// `restart_child` dropped while `init` runs: the child is down, and can be started again.

@@ -258,6 +258,77 @@ async fn members_can_be_stopped_by_hand_during_a_group_restart() {
     assert_eq!(log.take(), ["+b"]);
 }
 
+/// Clause 21.27: under rest for one a member that is stopped by hand while it is in the `init` of its restart takes the others'
+/// restart back: those after it stay stopped, as under OTP. Those before it run.
+#[tokio::test(start_paused = true)]
+async fn rest_for_one_starts_nobody_after_a_member_that_was_taken_back() {
+    use ChildState::{Running, Stopped};
+    quiet();
+    let log = Log::new();
+    let workers = ["a", "b", "c", "d"].map(|id| worker(id, &log));
+    let [(_a, sa), (b, sb), (c, sc), (_d, sd)] = workers;
+    let supervisor = relentless(Supervisor::rest_for_one());
+    let tree = supervisor.child(sa).child(sb).child(sc).child(sd).start().await.unwrap();
+    log.on_init("b", [OnInit::Hang]);
+    crash(&b).await;
+    c.cast(Tell::Note(1)).unwrap();
+    tree.terminate_child("b").await.unwrap();
+    tokio::time::sleep(AGES).await;
+    let shown: Vec<_> = states(&tree).into_iter().map(|(_, state)| state).collect();
+    assert_eq!(shown, [Stopped, Stopped, Stopped, Running]);
+    for id in ["b", "c", "d"] {
+        assert_eq!(tree.restart_child(id).await, Ok(Started::Running));
+    }
+    assert_eq!(noted(&c).await, [1]);
+    crash(&b).await;
+    tokio::time::sleep(AGES).await;
+    assert_eq!(counts(&tree), [4, 4, 0, 4], "it falls and comes back as ever");
+}
+
+/// Clause 21.27: a member that waits behind the one at which the restart stands is left out, and those after it are started:
+/// the same as if it had been stopped once it was up.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_waits_for_its_turn_takes_nobody_with_it() {
+    use ChildState::{Running, Stopped};
+    quiet();
+    for strategy in GROUPS {
+        let log = Log::new();
+        let workers = ["a", "b", "c"].map(|id| worker(id, &log));
+        let [(a, sa), (_b, sb), (_c, sc)] = workers;
+        let tree = relentless(Supervisor::new(strategy)).child(sa).child(sb).child(sc).start().await.unwrap();
+        log.on_init("a", [OnInit::Sleep(secs(1))]);
+        crash(&a).await;
+        tree.terminate_child("b").await.unwrap();
+        tokio::time::sleep(AGES).await;
+        let shown: Vec<_> = states(&tree).into_iter().map(|(_, state)| state).collect();
+        assert_eq!(shown, [Running, Stopped, Running], "{strategy:?}");
+    }
+}
+
+/// Clause 21.27: under one for all the others come back without a member that was taken back.
+#[tokio::test(start_paused = true)]
+async fn one_for_all_does_without_a_member_that_was_taken_back() {
+    use ChildState::{Running, Stopped};
+    quiet();
+    for hangs in [true, false] {
+        let log = Log::new();
+        let [(a, sa), (_b, sb)] = ["a", "b"].map(|id| worker(id, &log));
+        let supervisor = Supervisor::one_for_all().with_intensity(Intensity::UNLIMITED);
+        let supervisor = supervisor.backoff(Backoff::new(secs(10), secs(10)));
+        let tree = supervisor.child(sa).child(sb).start().await.unwrap();
+        if hangs {
+            log.on_init("a", [OnInit::Hang]);
+        } else {
+            crash(&a).await;
+        }
+        crash(&a).await;
+        tree.terminate_child("a").await.unwrap();
+        tokio::time::sleep(AGES).await;
+        let shown: Vec<_> = states(&tree).into_iter().map(|(_, state)| state).collect();
+        assert_eq!(shown, [Running, Stopped], "{hangs}");
+    }
+}
+
 /// A second crash before a group is back makes one group restart of the two, with everybody that either takes in.
 #[tokio::test(start_paused = true)]
 async fn a_crash_further_up_widens_a_group_restart_that_is_under_way() {

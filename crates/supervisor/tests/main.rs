@@ -13,6 +13,7 @@ mod partition;
 mod reasons;
 mod reconfigure;
 mod redelivery;
+mod refused;
 mod reports;
 mod restarting;
 mod rings;

@@ -206,6 +206,31 @@ async fn an_orderly_end_is_no_event() {
     assert!(heard.take().is_empty(), "{heard:?}");
 }
 
+/// Clause 22.12: a permanent child that ends in order is started again, which is no failure; one too many of these is. So is no
+/// end in order of a child whose mailbox was closed, nor one while it was told to stop.
+#[tokio::test(start_paused = true)]
+async fn an_orderly_end_of_a_permanent_child_is_no_error() {
+    let (heard, _guard) = Heard::listen();
+    let log = Log::new();
+    for strategy in [Supervisor::one_for_one(), Supervisor::one_for_all(), Supervisor::rest_for_one()] {
+        let ((a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
+        let tree =
+            strategy.intensity(3, secs(5)).backoff(Backoff::NONE).child(sa).child(sb).start().await.unwrap();
+        for reason in [ExitReason::Normal, ExitReason::Shutdown, ExitReason::shutdown_with("done")] {
+            a.cast(Tell::Stop(reason)).unwrap();
+            noted(&a).await;
+        }
+        b.close(ExitReason::Normal);
+        b.join().await;
+        assert!(heard.take().is_empty(), "{heard:?}");
+        a.cast(Tell::Stop(ExitReason::Normal)).unwrap();
+        tree.join().await;
+        heard
+            .one()
+            .says(&[("outcome", "restarted too often: its supervisor gives up"), ("reason", "normal")]);
+    }
+}
+
 /// Clause 22.12: told to stop, and ended for another reason.
 #[tokio::test(start_paused = true)]
 async fn an_unexpected_reason_at_shutdown_is_one_event() {

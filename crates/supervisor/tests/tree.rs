@@ -232,7 +232,8 @@ async fn nodes_are_walked_and_found_by_their_paths() {
         .await
         .unwrap();
     let seen = tree.tree();
-    assert_eq!(paths(&seen), ["", "a/b", "a/b/x", "a/b/y", "a", "ab"]);
+    assert_eq!(paths(&seen), ["", "a%2Fb", "a%2Fb/x", "a%2Fb/y", "a", "ab"]);
+    assert_eq!(seen.find("a/b/x").unwrap().id, "x", "ids as they are, where nothing else lies there");
     for (path, node) in &seen {
         assert!(std::ptr::eq(seen.find(&path).unwrap(), node), "{path}");
     }
@@ -414,4 +415,26 @@ async fn a_tree_serializes_with_the_names_that_are_promised() {
     );
     assert_eq!(json["children"][0]["supervisor"]["gone"]["sent"], 0);
     assert_eq!(json["supervisor"]["intensity"], json!({"max": 3, "period_ms": 5000}));
+}
+
+/// Clause 22.13: a child whose id contains what paths are made of, beside one that lies where it seems to: each is found by its own path,
+/// and reports name each by it.
+#[tokio::test(start_paused = true)]
+async fn ids_that_look_like_paths_are_told_apart() {
+    let log = Log::new();
+    let slow = |id: &'static str| crate::support::slow_worker(id, &log, Duration::from_secs(100)).1;
+    let below = Supervisor::one_for_one().child(slow("b")).child(slow("")).into_child("a").unwrap();
+    let tree = Supervisor::one_for_one().child(slow("a/b")).child(slow("a%2Fb")).child(slow("")).child(below);
+    let tree = tree.start().await.unwrap();
+    let seen = tree.tree();
+    let paths: Vec<String> = seen.iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["", "a%2Fb", "a%252Fb", "%", "a", "a/b", "a/%"]);
+    for (path, node) in &seen {
+        assert!(std::ptr::eq(seen.find(&path).unwrap(), node), "{path}");
+    }
+    assert_eq!(seen.find("a/b").unwrap().id, "b");
+    let report = tree.shutdown(Duration::from_secs(3600)).await;
+    let mut killed: Vec<_> = report.killed.iter().map(|(path, _)| path.as_str()).collect();
+    killed.sort_unstable();
+    assert_eq!(killed, ["%", "a%252Fb", "a%2Fb", "a/%", "a/b"]);
 }

@@ -2,8 +2,9 @@
 //! these do to it lies in [`super::life`].
 
 use super::Branch;
-use crate::child::{Child, Post};
+use crate::child::Child;
 use crate::child_spec::ChildKind;
+use crate::post::{NotAdopted, Post};
 use crate::rules::Life;
 use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
@@ -14,17 +15,22 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
 impl Child for Branch {
-    fn adopt(self: Arc<Self>, post: Post) -> bool {
+    fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted> {
         // Two that come below each other at once must not both look before either has its place.
         static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
         // (One that is up has nobody above it, and must not come under itself; neither must one that is not.)
         let is_down = self.desk().rules.life == Life::Down;
-        is_down && !self.is_above(&post) && self.post.set(post).is_ok()
+        let adopted = is_down && !self.is_above(&post) && self.post.take_up(post);
+        if adopted { Ok(()) } else { Err(NotAdopted::Supervised) }
     }
 
-    fn is_free(&self) -> bool {
-        self.post.get().is_none()
+    fn release(&self) {
+        self.post.give_up();
+    }
+
+    fn refused(&self) {
+        self.post.refuse();
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {

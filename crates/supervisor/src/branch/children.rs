@@ -3,8 +3,10 @@
 
 use super::Branch;
 use super::crash_report::is_heard;
-use crate::child::{Child, Post};
+use crate::child::Child;
 use crate::child_spec::{ChildKind, ChildSpec};
+use crate::path::step;
+use crate::post::{NotAdopted, Post};
 use crate::rt::Runtime;
 use crate::rules::{AddError, Attempt, Early, Outcome, Then};
 use restante_core::clock::{self, Instant};
@@ -28,15 +30,31 @@ impl Branch {
             (key, start)
         };
         let child = Arc::clone(&spec.child);
-        if child.adopt(Post::new(self, key)) {
+        let Err(why) = child.adopt(Post::new(self, key)) else {
             return Ok((key, start));
-        }
+        };
         let (tell, _child) = {
             let mut desk = self.desk();
             (desk.rules.rest(key), desk.rules.remove(key))
         };
         self.tell(tell);
-        Err(AddError::Supervised)
+        Err(match why {
+            NotAdopted::Supervised => AddError::Supervised,
+            NotAdopted::Running => AddError::Running,
+        })
+    }
+
+    /// Gives all children back, of a supervisor that comes to nothing: they are as they were before it had them.
+    pub(crate) fn give_back_all(&self) {
+        let children: Vec<_> = {
+            let mut desk = self.desk();
+            let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
+            keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
+        };
+        for child in children {
+            child.release();
+            child.refused();
+        }
     }
 
     /// A child is about to begin an incarnation.
@@ -75,7 +93,7 @@ impl Branch {
             let id = desk.is_ending().then(|| Self::id_of(&desk, key));
             let then = desk.rules.ended(key, end, now, attempted);
             if let (Some(Outcome::Unexpected), Some(id)) = (then.report, id) {
-                desk.report.unexpected.push((id.to_string(), end.exit.reason.clone()));
+                desk.report.unexpected.push((step(id.as_str()).into_owned(), end.exit.reason.clone()));
             }
             if end.orphaned {
                 desk.rules.end(ExitReason::Killed);

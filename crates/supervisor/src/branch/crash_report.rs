@@ -4,6 +4,7 @@
 use super::{Branch, Desk};
 use crate::child::Child;
 use crate::child_spec::ChildId;
+use crate::path::step;
 use crate::rules::Outcome;
 use restante_genserver::keeper::End;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ impl Branch {
         loop {
             let above = at.parent();
             names.push(match &above {
-                Some((parent, key)) => Self::id_of(&parent.desk(), *key).to_string(),
-                None => at.label().to_owned(),
+                Some((parent, key)) => step(Self::id_of(&parent.desk(), *key).as_str()).into_owned(),
+                None => step(at.label()).into_owned(),
             });
             match above {
                 Some((parent, _)) => at = parent,
@@ -48,6 +49,10 @@ impl Branch {
 
     pub(super) fn report_on(self: &Arc<Self>, who: &Who, end: &End, outcome: Outcome) {
         let exit = &end.exit;
+        // An end in order is no failure, whatever its child's type; that it was one too many, or late, is.
+        let is_plain =
+            matches!(outcome, Outcome::Restarts | Outcome::Rests | Outcome::Goes | Outcome::Unexpected);
+        let orderly = exit.reason.is_orderly() && is_plain;
         let outcome = match outcome {
             Outcome::Restarts => "it is restarted",
             Outcome::Rests => "it is not restarted",
@@ -58,18 +63,23 @@ impl Branch {
             Outcome::Late => "it was told to stop, did not in its time, and was killed",
             Outcome::NotStarted => "it did not start: its supervisor is rolled back",
         };
-        tracing::error!(
-            supervisors = %self.path(),
-            child = %who.id(),
-            server = who.child.type_name(),
-            incarnation = exit.incarnation,
-            restarts = who.restarts,
-            reason = %exit.reason,
-            phase = %exit.phase,
-            in_hand = exit.message.unwrap_or_default(),
-            outcome,
-            "child ended"
-        );
+        macro_rules! tell {
+            ($level:ident) => {
+                tracing::$level!(
+                    supervisors = %self.path(),
+                    child = %who.id(),
+                    server = who.child.type_name(),
+                    incarnation = exit.incarnation,
+                    restarts = who.restarts,
+                    reason = %exit.reason,
+                    phase = %exit.phase,
+                    in_hand = exit.message.unwrap_or_default(),
+                    outcome,
+                    "child ended"
+                )
+            };
+        }
+        if orderly { tell!(debug) } else { tell!(error) }
     }
 }
 

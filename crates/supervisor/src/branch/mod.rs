@@ -21,7 +21,8 @@ mod crash_report;
 mod life;
 mod tempo;
 
-use crate::child::{Child, Post};
+use crate::child::Child;
+use crate::post::Standing;
 use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{Life, Rules, Settings};
 use crate::shutdown::ShutdownReport;
@@ -31,7 +32,7 @@ use restante_core::{Exit, ExitReason, Ledger, drop_quietly};
 use restante_genserver::StartError;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
@@ -48,7 +49,7 @@ pub(crate) struct Branch {
     desk: Mutex<Desk>,
     /// Rung when the performer may have to do something else, and when the last child is down.
     pub(crate) bell: Notify,
-    post: OnceLock<Post>,
+    post: Standing,
     /// Why it must not start.
     pub(crate) unsound: Option<SpecError>,
 }
@@ -183,7 +184,7 @@ impl Branch {
                 unsettled: Vec::new(),
             }),
             bell: Notify::new(),
-            post: OnceLock::new(),
+            post: Standing::default(),
             unsound,
         })
     }
@@ -194,8 +195,7 @@ impl Branch {
     }
 
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {
-        let post = self.post.get()?;
-        Some((post.branch.upgrade()?, post.key))
+        self.post.get()
     }
 
     /// What it is called where no supervisor above gives it an id.

@@ -3,6 +3,7 @@
 
 use crate::branch::{Branch, Desk};
 use crate::child::Child;
+use crate::path::step;
 use crate::rules::{Kill, Life};
 use crate::shutdown::Stage;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub(super) fn note_late(desk: &mut Desk, key: u64, limit: Duration, by_hand: boo
     if first && !by_hand && matches!(desk.rules.life, Life::Ending(_)) {
         let id = Branch::id_of(desk, key);
         desk.report.went_to(Stage::Cancel);
-        desk.report.killed.push((id.to_string(), limit));
+        desk.report.killed.push((step(id.as_str()).into_owned(), limit));
     }
 }
 

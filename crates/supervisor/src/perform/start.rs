@@ -141,8 +141,11 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start:
     drop(starting);
     match error {
         None => Begun::Interrupted,
-        // Somebody has stopped it by hand: the others do without.
-        Some(_) if moot => Begun::Up,
+        // It was stopped by hand, or another start has it by now.
+        Some(_) if moot => {
+            branch.desk().rules.taken_back(key);
+            Begun::Up
+        }
         // Its mailbox was closed while it was stopped: it is gone for good, as if it had been running.
         Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
             let gone = branch.desk().rules.remove(key);

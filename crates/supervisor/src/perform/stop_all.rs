@@ -6,6 +6,7 @@ use super::stop::{abandon, limit, order, stop_one, stops};
 use crate::branch::{Branch, Desk};
 use crate::child::Child;
 use crate::child_spec::ChildKind;
+use crate::path::step;
 use crate::rt::Runtime;
 use crate::rules::{State, Stopping};
 use crate::shutdown::Stage;
@@ -34,7 +35,7 @@ pub(super) async fn stop_all(branch: &Arc<Branch>) {
     for key in abandoned {
         let id = Branch::id_of(&desk, key);
         desk.report.went_to(Stage::Abandon);
-        desk.report.abandoned.push(id.to_string());
+        desk.report.abandoned.push(step(id.as_str()).into_owned());
     }
 }
 

@@ -2,6 +2,7 @@
 //! fails. The stopping and starting itself is [`crate::perform`]'s.
 
 use super::ends::Outcome;
+use super::entry::State;
 use super::{Life, Rules};
 use crate::restart::Restart;
 use crate::strategy::Strategy;
@@ -62,6 +63,17 @@ impl<C: Clone> Rules<C> {
         for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
             // (Who has been added and was never up is only stopped: whoever added it hears so, and it goes.)
             entry.wanted = entry.options.restart != Restart::Temporary && !entry.is_tentative();
+        }
+    }
+
+    /// A child that was being started again with its group has been stopped by hand before it was up. Under *rest for one* those
+    /// after it rest as well, as they may rely on it; those of other groups do without.
+    pub(crate) fn taken_back(&mut self, key: u64) {
+        let stopped = self.get(key).is_none_or(|entry| entry.halted && entry.state == State::Stopped);
+        if stopped && self.settings.strategy == Strategy::RestForOne && self.life == Life::Up {
+            for (_, entry) in self.children.range_mut(key..) {
+                entry.wanted = false;
+            }
         }
     }
 

@@ -27,6 +27,8 @@
 //! What deliberately does not live here: clocks, tasks, locks, and anything that is called on a child. (The table does not
 //! know what a child is: `C`.)
 
+#[cfg(all(test, not(shuttle)))]
+mod decision_tests;
 mod ends;
 mod entry;
 mod groups;

@@ -11,10 +11,16 @@ use std::sync::Arc;
 /// Why a child could not be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AddError {
-    Taken { key: u64 },
-    Full { active: usize },
+    Taken {
+        key: u64,
+    },
+    Full {
+        active: usize,
+    },
     Down,
     Supervised,
+    /// It runs, and no supervisor has started it.
+    Running,
 }
 
 impl<C: Clone> Rules<C> {

@@ -11,13 +11,13 @@ use restante_core::{Phase, clock};
 use restante_genserver::keeper::{Beginner, End};
 use std::time::Duration;
 
-type Table = Rules<()>;
+pub(super) type Table = Rules<()>;
 
 /// What a child's end leads to: before its lease is given back, and after.
-struct Ended {
+pub(super) struct Ended {
     /// The next incarnation has begun in its place.
-    again: bool,
-    then: Then<()>,
+    pub(super) again: bool,
+    pub(super) then: Then<()>,
 }
 
 impl std::ops::Deref for Ended {
@@ -27,7 +27,7 @@ impl std::ops::Deref for Ended {
     }
 }
 
-fn ended(rules: &mut Table, key: u64, end: &End, now: Instant) -> Ended {
+pub(super) fn ended(rules: &mut Table, key: u64, end: &End, now: Instant) -> Ended {
     match rules.goes_on(key, end, || now) {
         Early::Again => Ended { again: true, then: Then::nothing() },
         Early::Settle(attempted) => Ended { again: false, then: rules.ended(key, end, now, attempted) },
@@ -36,7 +36,7 @@ fn ended(rules: &mut Table, key: u64, end: &End, now: Instant) -> Ended {
 
 const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
-fn table(strategy: Strategy, intensity: Intensity) -> Table {
+pub(super) fn table(strategy: Strategy, intensity: Intensity) -> Table {
     let settings = Settings {
         strategy,
         intensity,
@@ -50,14 +50,14 @@ fn table(strategy: Strategy, intensity: Intensity) -> Table {
     Rules::new(settings, 1)
 }
 
-fn options(restart: Restart) -> Arc<ChildOptions> {
+pub(super) fn options(restart: Restart) -> Arc<ChildOptions> {
     let mut options = ChildOptions::of(crate::child_spec::ChildKind::Worker);
     options.restart = restart;
     options.significant = restart != Restart::Permanent;
     Arc::new(options)
 }
 
-fn end(reason: ExitReason, incarnation: u32) -> End {
+pub(super) fn end(reason: ExitReason, incarnation: u32) -> End {
     End::new(Exit::new(reason, Phase::Idle, None, incarnation), false)
 }
 
@@ -80,7 +80,7 @@ fn invariants(rules: &Table) {
 }
 
 /// An incarnation begins, for whoever it is that is waited for.
-fn begins(rules: &mut Table, key: u64, incarnation: u32) -> bool {
+pub(super) fn begins(rules: &mut Table, key: u64, incarnation: u32) -> bool {
     let starts = rules.get(key).is_some_and(|entry| entry.state == State::Starting);
     let (due, late) =
         if starts { (Beginner::Starter, Beginner::Task) } else { (Beginner::Task, Beginner::Starter) };
@@ -89,7 +89,7 @@ fn begins(rules: &mut Table, key: u64, incarnation: u32) -> bool {
 }
 
 /// Brings a supervisor up with these children, all of them running in their first incarnation.
-fn up(strategy: Strategy, intensity: Intensity, restarts: &[Restart]) -> Table {
+pub(super) fn up(strategy: Strategy, intensity: Intensity, restarts: &[Restart]) -> Table {
     let mut rules = table(strategy, intensity);
     for (n, restart) in restarts.iter().enumerate() {
         rules.add(Some(format!("c{n}").into()), (), options(*restart), false).expect("there is room");

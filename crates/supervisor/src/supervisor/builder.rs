@@ -133,18 +133,29 @@ impl Supervisor {
     /// Makes the supervisor without starting it: it has an address, and can be the child of another.
     ///
     /// # Errors
-    /// [`SpecError`].
+    /// [`SpecError`]. All children are as they were before: see [`ChildSpec`].
     pub fn build(self) -> Result<SupervisorRef, SpecError> {
-        check_settings(&self.settings)?;
+        if let Err(error) = check_settings(&self.settings) {
+            self.children.iter().for_each(|spec| spec.child.refused());
+            return Err(error);
+        }
         let settings = self.settings.clone();
         let (children, branch) = self.make(None);
+        let all: Vec<_> = children.iter().map(|spec| Arc::clone(&spec.child)).collect();
         for spec in children {
-            check(&spec, &settings)?;
             let id = spec.id.clone();
-            branch.add(spec, false).map_err(|e| match e {
-                AddError::Taken { .. } => SpecError::DuplicateId(id),
-                _ => SpecError::Supervised(id),
-            })?;
+            let added = check(&spec, &settings).and_then(|()| {
+                branch.add(spec, false).map_err(|why| match why {
+                    AddError::Taken { .. } => SpecError::DuplicateId(id),
+                    AddError::Running => SpecError::Running(id),
+                    _ => SpecError::Supervised(id),
+                })
+            });
+            if let Err(error) = added {
+                branch.give_back_all();
+                all.iter().for_each(|child| child.refused());
+                return Err(error);
+            }
         }
         Ok(SupervisorRef { branch })
     }

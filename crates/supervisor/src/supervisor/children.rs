@@ -5,12 +5,14 @@ use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, Supe
 use crate::branch::Branch;
 use crate::child::Child;
 use crate::child_spec::{ChildOptions, ChildSpec};
+use crate::dynamic::ChildKey;
 use crate::nursery::Nursery;
 use crate::perform;
 use crate::rules::{AddError, Life, State};
 use crate::waits;
 use restante_core::ExitReason;
-use restante_genserver::StartError;
+use restante_genserver::keeper;
+use restante_genserver::{GenServer, ServerRef, StartError};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -28,7 +30,8 @@ impl SupervisorRef {
     /// Adds a child and starts it, beside whatever else is going on; in the supervisor's runtime, wherever this is called.
     ///
     /// # Errors
-    /// [`StartChildError`]. When the child does not start, its specification goes and its mailbox closes.
+    /// [`StartChildError`]. A child that is refused is as it was before (see [`ChildSpec`]); when its `init` comes to nothing, its
+    /// specification goes and its mailbox closes.
     ///
     /// # Cancel safety
     /// Dropping the future before the child is up kills it and takes it out of the table.
@@ -40,7 +43,10 @@ impl SupervisorRef {
         let branch = &self.branch;
         let settings = branch.desk().rules.settings.clone();
         let (dynamic, max) = (settings.dynamic, settings.max_children);
-        check(&spec, &settings)?;
+        if let Err(error) = check(&spec, &settings) {
+            spec.child.refused();
+            return Err(error.into());
+        }
         let id = spec.id.clone();
         if !dynamic {
             branch.forget_closed(id.as_str());
@@ -49,19 +55,25 @@ impl SupervisorRef {
         let _waits = waits::wait_for(&*child, id.as_str()).map_err(|path| StartError::Cycle { path })?;
         // (The start may be made in the supervisor's runtime: whose it is says this stack.)
         let nursery = Nursery::here();
-        let (key, start) = branch.add(spec, true).map_err(|e| match e {
-            AddError::Taken { key } => {
-                let stopped =
-                    branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
-                if stopped {
-                    StartChildError::AlreadyPresent(id)
-                } else {
-                    StartChildError::AlreadyStarted(id)
-                }
+        let (key, start) = branch.add(spec, true).map_err(|e| {
+            if e != AddError::Down {
+                child.refused();
             }
-            AddError::Full { active } => StartChildError::MaxChildren { active, max },
-            AddError::Supervised => SpecError::Supervised(id).into(),
-            AddError::Down => StartChildError::Down,
+            match e {
+                AddError::Taken { key } => {
+                    let stopped =
+                        branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
+                    if stopped {
+                        StartChildError::AlreadyPresent(id)
+                    } else {
+                        StartChildError::AlreadyStarted(id)
+                    }
+                }
+                AddError::Full { active } => StartChildError::MaxChildren { active, max },
+                AddError::Supervised => SpecError::Supervised(id).into(),
+                AddError::Running => StartError::AlreadyStarted.into(),
+                AddError::Down => StartChildError::Down,
+            }
         })?;
         if let Some(nursery) = nursery {
             nursery.note(branch, key);
@@ -87,7 +99,18 @@ impl SupervisorRef {
     /// Dropping the future stops the waiting; the child ends all the same.
     pub async fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
         let key = self.branch.desk().rules.key_of(id).ok_or(ChildError::NotFound)?;
-        self.terminate(key).await
+        self.end_child(key).await
+    }
+
+    /// [`SupervisorRef::terminate_child`] by the child's key.
+    ///
+    /// # Errors
+    /// As [`SupervisorRef::terminate_child`].
+    ///
+    /// # Cancel safety
+    /// As [`SupervisorRef::terminate_child`].
+    pub async fn terminate(&self, key: ChildKey) -> Result<(), ChildError> {
+        self.end_child(self.branch.here(key).ok_or(ChildError::NotFound)?).await
     }
 
     /// Tells a child to end as [`SupervisorRef::terminate_child`] does, and waits for nothing: a child's own handler may ask
@@ -112,7 +135,7 @@ impl SupervisorRef {
         ended(self.begin_terminate(key)?).await
     }
 
-    pub(crate) async fn terminate(&self, key: u64) -> Result<(), ChildError> {
+    async fn end_child(&self, key: u64) -> Result<(), ChildError> {
         let _waits = self.branch.wait_for_children(&[key]).map_err(|path| ChildError::Cycle { path })?;
         ended(self.begin_terminate(key)?).await
     }
@@ -197,6 +220,17 @@ impl SupervisorRef {
         self.branch.infos().into_iter().rev().map(|(info, _)| info).collect()
     }
 
+    /// The key of a server that is a child here, whatever it is doing.
+    pub fn key_of<S: GenServer>(&self, server: &ServerRef<S>) -> Option<ChildKey> {
+        let key = ChildKey(keeper::place_of(server)?);
+        self.branch.here(key).map(|_| key)
+    }
+
+    /// What there is to see of one child: by its key, which leads to its id and to its reference.
+    pub fn child_info(&self, key: ChildKey) -> Option<ChildInfo> {
+        self.branch.info(self.branch.here(key)?)
+    }
+
     /// How many there are. Waits for nothing, and takes the same time however many there are.
     pub fn count_children(&self) -> ChildCounts {
         let desk = self.branch.desk();
@@ -224,6 +258,12 @@ async fn ended(told: Option<oneshot::Receiver<bool>>) -> Result<(), ChildError> 
 }
 
 impl Branch {
+    /// The child of this key, if it is one here.
+    fn here(&self, key: ChildKey) -> Option<u64> {
+        let key = (key.0.table == self.serial).then_some(key.0.key)?;
+        self.desk().rules.get(key).map(|_| key)
+    }
+
     /// Whether it is down, or about to be.
     fn is_over(&self) -> bool {
         matches!(self.desk().rules.life, Life::Ending(_) | Life::Down)
@@ -319,13 +359,18 @@ impl Drop for StartGuard {
         if self.done {
             return;
         }
-        let gone = {
+        let (gone, begun) = {
             self.branch.start_failed(self.key, self.start);
             let mut desk = self.branch.desk();
-            if self.discards { desk.rules.discard_failed(self.key, self.start, &self.why) } else { None }
+            let begun = desk.rules.get(self.key).is_none_or(|entry| entry.incarnation > 0);
+            let gone = self.discards.then(|| desk.rules.discard_failed(self.key, self.start, &self.why));
+            (gone.flatten(), begun)
         };
-        if let Some(gone) = gone {
-            self.branch.retire(&gone, &self.why);
+        match gone {
+            Some(gone) if begun => self.branch.retire(&gone, &self.why),
+            // Nothing of it has begun: it is as it was before.
+            Some(gone) => gone.release(),
+            None => {}
         }
     }
 }

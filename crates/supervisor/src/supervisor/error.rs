@@ -22,6 +22,9 @@ pub enum SpecError {
     /// The mailbox, or the supervisor, has a supervisor already.
     #[error("child {0} has a supervisor already")]
     Supervised(ChildId),
+    /// Its server runs already, started by no supervisor. It goes on, and its mailbox stays open.
+    #[error("child {0} is running already, without a supervisor")]
+    Running(ChildId),
     /// The period of a limit of restarts is zero: nothing would ever count. Without a limit:
     /// [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED).
     #[error("the limit of restarts of {} has a period of zero", whose(.child.as_ref()))]

@@ -1,14 +1,16 @@
 //! What there is to see of children: what each is doing, and how many there are. A snapshot of the table, for people; the
 //! tree below is [`crate::tree`]'s.
 
-use crate::branch::Branch;
+use super::SupervisorRef;
+use crate::branch::{Branch, Desk};
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind};
 use crate::dynamic::ChildKey;
 use crate::rules::{Entry, Life, State};
 use restante_core::Exit;
 use restante_genserver::keeper::Place;
-use std::sync::Arc;
+use restante_genserver::{GenServer, ServerRef};
+use std::sync::{Arc, Weak};
 
 /// What a child is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +51,22 @@ pub struct ChildInfo {
     pub incarnation: u32,
     /// How its last incarnation ended.
     pub last_exit: Option<Exit>,
+    child: Weak<dyn Child>,
+}
+
+/// What leads on from here.
+impl ChildInfo {
+    /// The child as a server of this type, whatever it is doing; `None`: it is of another type, or the supervisor has let go
+    /// of it.
+    pub fn server<S: GenServer>(&self) -> Option<ServerRef<S>> {
+        let reference = self.child.upgrade()?.reference()?;
+        reference.downcast().ok().map(|server| *server)
+    }
+
+    /// The child as a supervisor; `None`: it is a worker, or the supervisor above has let go of it.
+    pub fn supervisor(&self) -> Option<SupervisorRef> {
+        self.child.upgrade()?.as_branch().map(|branch| SupervisorRef { branch })
+    }
 }
 
 /// How many children there are. (OTP: `count_children`.)
@@ -83,16 +101,27 @@ impl Branch {
     /// What there is to see of each child, in the order of their start.
     pub(crate) fn infos(&self) -> Vec<(ChildInfo, Arc<dyn Child>)> {
         let desk = self.desk();
-        let info = |key: u64, entry: &Entry<Arc<dyn Child>>| ChildInfo {
+        let children = desk.rules.children.iter();
+        children.map(|(key, entry)| (self.info_of(&desk, *key, entry), Arc::clone(&entry.child))).collect()
+    }
+
+    /// What there is to see of one child.
+    pub(crate) fn info(&self, key: u64) -> Option<ChildInfo> {
+        let desk = self.desk();
+        desk.rules.get(key).map(|entry| self.info_of(&desk, key, entry))
+    }
+
+    fn info_of(&self, desk: &Desk, key: u64, entry: &Entry<Arc<dyn Child>>) -> ChildInfo {
+        ChildInfo {
             key: ChildKey(Place { table: self.serial, key }),
-            id: Self::id_of(&desk, key),
+            id: Self::id_of(desk, key),
             kind: entry.child.kind(),
             state: child_state(entry, &desk.rules.life),
             type_name: entry.child.type_name(),
             restarts: entry.restarts(),
             incarnation: entry.incarnation,
             last_exit: entry.last_exit().cloned(),
-        };
-        desk.rules.children.iter().map(|(key, entry)| (info(*key, entry), Arc::clone(&entry.child))).collect()
+            child: Arc::downgrade(&entry.child),
+        }
     }
 }
