@@ -172,7 +172,7 @@ impl Tree {
         let mut spec = server.child(args).restart(restart).shutdown(shutdown);
         spec = spec.keep_mailbox(dice.u32(..4) > 0);
         if dice.u32(..6) == 0 {
-            spec = spec.backoff(backoff(dice));
+            spec = spec.backoff(backoff(dice, self.nodes[under].limit));
         }
         self.leaves.push(Leaf {
             server: address,
