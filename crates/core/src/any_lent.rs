@@ -129,6 +129,7 @@ impl fmt::Debug for AnyLent {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::cell::{MailCell, Parked};
     use crate::{Address, ExitReason, Mailbox};
     use std::sync::{Arc, Weak};
     use uuid::Uuid;
@@ -171,14 +172,10 @@ mod tests {
     }
 
     /// A mailbox whose memory can be told from outside.
-    fn mailbox() -> (Mailbox<u8>, Weak<()>) {
-        let held = Arc::new(());
-        let memory = Arc::downgrade(&held);
-        let settings = Mailbox::settings().weight_limit(1000, move |_| {
-            let _ = &held;
-            1
-        });
-        (Mailbox::with(settings).unwrap(), memory)
+    fn mailbox() -> (Mailbox<u8>, Weak<MailCell<u8, Parked>>) {
+        let mailbox = Mailbox::new();
+        let memory = Arc::downgrade(mailbox.address().handle.cell());
+        (mailbox, memory)
     }
 
     #[test]
