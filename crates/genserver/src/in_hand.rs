@@ -308,7 +308,9 @@ impl<S: GenServer> Context<S> {
                 let old = self.cell.desk(|desk| {
                     desk.retry.as_mut().and_then(|retry| std::mem::replace(&mut retry.copy, copy))
                 });
-                old.map(drop_copy);
+                if let Some(old) = old {
+                    drop_copy(old);
+                }
             }
             Err(payload) => {
                 let reason = ExitReason::from_panic(payload);
