@@ -2,13 +2,13 @@
 //! for the standard ones. What is not shared between threads comes from `std` directly.
 
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(all(shuttle, not(loom)))]
-pub use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(all(not(any(loom, shuttle)), not(sanitize_thread)))]
 pub use std::sync::atomic::fence;
 #[cfg(not(any(loom, shuttle)))]
-pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
 pub use std::sync::atomic::Ordering;
 
@@ -20,6 +20,13 @@ pub fn fence(_: Ordering) {
     static FENCES: AtomicU32 = AtomicU32::new(0);
     FENCES.fetch_add(1, Ordering::SeqCst);
 }
+
+#[cfg(loom)]
+pub use loom::sync::Mutex;
+#[cfg(all(shuttle, not(loom)))]
+pub use shuttle::sync::Mutex;
+#[cfg(not(any(loom, shuttle)))]
+pub use std::sync::Mutex;
 
 #[cfg(loom)]
 pub use loom::cell::UnsafeCell;

@@ -32,7 +32,7 @@ pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum CallError {
     /// No reply within the limit. The server skips the call if it has not come to it yet; if it has, its late reply is
-    /// discarded.
+    /// discarded. Who did not answer: [`ServerRef::about`].
     #[error("no reply within the time allowed")]
     Timeout,
     /// Servers would wait for each other in a ring. Use a cast, or answer later, to break it.
@@ -73,6 +73,15 @@ pub enum CallError {
     /// A blocking call inside an async runtime would block its worker. Use `call(..).await`.
     #[error("a blocking call inside an async runtime would block its worker")]
     WouldBlock,
+}
+
+impl CallError {
+    /// Whether the server is not there: its mailbox is [`Closed`](Self::Closed), or it ended, with the call in hand or for
+    /// good ([`Exited`](Self::Exited)). A supervised server may be started again under the same address; one whose mailbox
+    /// is closed never is.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed | Self::Exited(_))
+    }
 }
 
 /// Whether callers may run the handler themselves.
@@ -246,7 +255,7 @@ where
     fn wait(&mut self, mut wait: Wait<T>, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         let cell = self.server.handle.cell();
         if self.limit == Limit::After(Duration::ZERO) {
-            wait.watch(tracker::unswept(), 0);
+            wait.unwatch(tracker::unswept());
             return Poll::Ready(match wait.try_take() {
                 Some(outcome) => settle(cell, outcome),
                 None => Err(CallError::Timeout),
@@ -349,7 +358,7 @@ fn watch<S: GenServer, T: Send>(
     cx: &mut Cx<'_>,
 ) -> Poll<Outcome<T>> {
     if limit != Limit::Default {
-        wait.watch(tracker::unswept(), 0);
+        wait.unwatch(tracker::unswept());
         return wait.poll(cx);
     }
     watch_by_sweep(wait, || cell.runner.rt(), cx)
@@ -367,7 +376,7 @@ pub(crate) fn watch_by_sweep<T: Send>(
         wait.watch_once(sweep, epoch);
         let polled = wait.poll(cx);
         if polled.is_pending() {
-            rt.arm();
+            rt.watch_over(wait);
         }
         polled
     };
@@ -378,7 +387,7 @@ pub(crate) fn watch_by_sweep<T: Send>(
         return watched(&rt);
     }
     // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
-    wait.watch(0, 0);
+    wait.unwatch(0);
     wait.poll(cx)
 }
 
@@ -555,7 +564,7 @@ fn finish_blocking<S: GenServer, T: Send>(
         }
     }
     impl<T: Send> Unpin for Waits<T> {}
-    wait.watch(0, 0);
+    wait.unwatch(0);
     match block_on_until(&mut Waits(wait), until) {
         Some(outcome) => settle(cell, outcome),
         None => Err(CallError::Timeout),

@@ -54,6 +54,7 @@ mod timer;
 #[doc(hidden)]
 pub mod tracker;
 mod turns;
+mod waits;
 pub mod watchdog;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};

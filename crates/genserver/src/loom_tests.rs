@@ -13,10 +13,11 @@
 //! are no part of what is modelled.
 
 use super::{
-    CALLER_DONE, Dead, FLAGS, GENERATION, LOCK, Outcome, SERVER_DONE, SlotPtr, WAKER, Wait, make, pair_in,
-    sweep_over,
+    CALLER_DONE, Dead, FLAGS, GENERATION, LOCK, Outcome, SERVER_DONE, Seen, SlotPtr, WAKER, Wait, make,
+    pair_in,
 };
 use crate::reply::Reply;
+use crate::waits::Waits;
 use loom::future::block_on;
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
@@ -102,7 +103,18 @@ fn waiting<T: Send>() -> (SlotPtr, Reply<T>, Wait<T>, Arc<Wakes>) {
 
 /// Ends all waits of sweep 1 that began at epoch 0.
 fn sweep_late(slot: SlotPtr) -> bool {
-    sweep_over(&[slot], 1, 30, 20)
+    slot.look(1, 30, 20) == Seen::Waits
+}
+
+/// What a call does when it has gone pending (`Rt::watch_over`, but for the arming): its entry is in the list.
+///
+/// Loom takes sequentially consistent accesses for acquire and release ones, so the fence stands here for what the real
+/// code has in its exchange.
+fn enter(wait: &Wait<u64>, list: &Waits) {
+    loom::sync::atomic::fence(SeqCst);
+    if let Some(entry) = wait.entry() {
+        list.push(entry);
+    }
 }
 
 /// Row H6: reply × caller polls. The caller, who sleeps where it must, hears of the answer.
@@ -383,7 +395,7 @@ fn loom_expiry_and_the_caller_gone() {
 fn loom_a_young_wait_is_seen_and_left() {
     model(|| {
         let (slot, reply, mut wait, count) = waiting::<u64>();
-        let sweep = thread::spawn(move || assert!(sweep_over(&[slot], 1, 20, 20), "it waits"));
+        let sweep = thread::spawn(move || assert!(slot.look(1, 20, 20) == Seen::Waits, "it waits"));
         let (second, waker) = wakes();
         assert!(poll(&mut wait, &waker).is_pending());
         sweep.join().unwrap();
@@ -492,32 +504,33 @@ fn loom_a_slot_is_used_again_at_once() {
     });
 }
 
-/// Arming (`rt`): a caller publishes its wait and looks whether the sweep is armed, the sweep disarms itself and looks
-/// whether anybody waits. At least one of them sees the other.
-///
-/// Loom takes sequentially consistent accesses for acquire and release ones, so the fences stand here for what the
-/// real code has in its exchange and its `SeqCst` store.
+/// Arming (`rt`) and the list (`waits`): a caller publishes its wait, sees to its entry and looks whether the sweep is
+/// armed; the sweep drops the entry of the slot's last use, disarms itself and looks whether there is an entry. At least one
+/// of them sees the other, and the slot has one entry in the end.
 #[test]
 fn loom_arming_and_the_sweep_going_to_sleep() {
     model(|| {
         let (slot, reply, mut wait) = pair::<u64>();
+        let list = Arc::new(Waits::default());
+        wait.watch(1, 0);
+        enter(&wait, &list);
         let armed = Arc::new(AtomicBool::new(true));
         let sweep = {
-            let armed = Arc::clone(&armed);
+            let (armed, list) = (Arc::clone(&armed), Arc::clone(&list));
             thread::spawn(move || {
                 // `Rt::run`, from the end of one tick on; true: it goes on.
-                if sweep_over(&[slot], 1, 1, 20) {
+                list.sweep(1, 1, 20);
+                if !list.is_empty() {
                     return true;
                 }
                 armed.store(false, SeqCst);
-                loom::sync::atomic::fence(SeqCst);
-                sweep_over(&[slot], 1, 1, 20) && !armed.swap(true, SeqCst)
+                !list.is_empty() && !armed.swap(true, SeqCst)
             })
         };
         wait.watch(1, 0);
         let (_, waker) = wakes();
         assert!(poll(&mut wait, &waker).is_pending());
-        loom::sync::atomic::fence(SeqCst);
+        enter(&wait, &list);
         // `Rt::arm`; true: spawns another sweep.
         let spawned = !armed.load(SeqCst) && !armed.swap(true, SeqCst);
         let goes_on = sweep.join().unwrap();
@@ -526,7 +539,58 @@ fn loom_arming_and_the_sweep_going_to_sleep() {
         assert!(armed.load(SeqCst));
         let word = slot.0.word.load(SeqCst);
         assert_eq!(word & (WAKER | LOCK | CALLER_DONE | SERVER_DONE), WAKER);
+        list.sweep(1, 2, 20);
+        assert_eq!(list.len(), 1, "one entry, and that a valid one");
         drop((reply, wait));
+        list.sweep(1, 3, 20);
+        assert!(list.is_empty(), "nothing waits any more");
+        returned(slot, 1);
+    });
+}
+
+/// A slot that has waited under one sweep, whose list still has its entry, waits under another × the first sweep: that one
+/// drops its entry, ends nothing, and does not take the second one's entry for its own.
+#[test]
+fn loom_a_slot_goes_to_another_sweep() {
+    model(|| {
+        let (slot, reply, mut wait) = pair::<u64>();
+        let (one, two) = (Arc::new(Waits::default()), Waits::default());
+        wait.watch(1, 0);
+        enter(&wait, &one);
+        let sweep = {
+            let one = Arc::clone(&one);
+            thread::spawn(move || one.sweep(1, 30, 20))
+        };
+        wait.watch(2, 5);
+        let (count, waker) = wakes();
+        assert!(poll(&mut wait, &waker).is_pending());
+        enter(&wait, &two);
+        sweep.join().unwrap();
+        one.sweep(1, 31, 20);
+        two.sweep(2, 6, 20);
+        assert_eq!((one.len(), two.len(), count.count()), (0, 1, 0));
+        assert!(reply.send(7));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
+        returned(slot, 1);
+    });
+}
+
+/// A wait that is published, and young, under one sweep begins anew under another × both sweeps: neither takes the epoch
+/// that it has with the other for its own.
+#[test]
+fn loom_a_wait_that_changes_its_sweep_is_not_late() {
+    model(|| {
+        let (slot, reply, mut wait, count) = waiting::<u64>();
+        let first = thread::spawn(move || slot.look(1, 20, 20));
+        let second = thread::spawn(move || slot.look(2, 41, 20));
+        wait.watch(2, 40);
+        first.join().unwrap();
+        second.join().unwrap();
+        assert_eq!(count.count(), 0, "it has waited for twenty ticks, and for one");
+        assert!(reply.send(7));
+        assert!(matches!(wait.try_take(), Some(Outcome::Value(7))));
+        drop(wait);
         returned(slot, 1);
     });
 }
@@ -773,10 +837,10 @@ fn loom_a_stale_tag_gives_up_nothing() {
 fn loom_a_wait_that_comes_under_a_sweep_is_not_late() {
     model(|| {
         let (slot, reply, mut wait) = pair::<u64>();
-        wait.watch(0, 0);
+        wait.unwatch(0);
         let (_, waker) = wakes();
         assert!(poll(&mut wait, &waker).is_pending());
-        let sweeper = thread::spawn(move || sweep_over(&[slot], 1, 40, 20));
+        let sweeper = thread::spawn(move || slot.look(1, 40, 20));
         wait.watch(1, 30);
         assert!(poll(&mut wait, &waker).is_pending(), "it has waited for ten ticks");
         sweeper.join().unwrap();

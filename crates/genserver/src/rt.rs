@@ -1,8 +1,9 @@
 //! What servers need of the runtime they live in: a task now and then, and one timer that watches over all calls that
 //! wait with the default limit.
 //!
-//! The sweep: a call that begins to wait notes the runtime's epoch (one relaxed load) and sees to it that the sweep is
-//! armed. The sweep is a task that advances the epoch every [`TICK`] (of tokio's time where that is paused), ends
+//! The sweep: a call that begins to wait notes the runtime's epoch (one relaxed load), and sees to it that it is in the list
+//! of its sweep (`waits`) and that the sweep is armed. The sweep is a task that advances the epoch every [`TICK`] (of tokio's
+//! time where that is paused), ends
 //! what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when nobody waits. So the default limit costs a call
 //! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. The runtime need not have a time driver, and is not
 //! asked whether it has: see [`alarm`].
@@ -11,7 +12,8 @@
 //! its task end all the same, by a panic or because its runtime drops it, it is not armed any more ([`Armed`]): the next
 //! call starts another.
 
-use crate::slot;
+use crate::slot::Wait;
+use crate::waits::Waits;
 use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
 use restante_core::{Reaper, alarm, quiet};
 use std::cell::{Cell, RefCell};
@@ -25,7 +27,7 @@ use tokio::task::JoinSet;
 /// How often the sweep looks.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// The default limit of a call, in ticks: 5 s.
-pub(crate) const DEFAULT_TICKS: u32 = 20;
+pub(crate) const DEFAULT_TICKS: u16 = 20;
 
 /// One runtime.
 pub(crate) struct Rt {
@@ -34,6 +36,8 @@ pub(crate) struct Rt {
     /// Names its sweep.
     sweep: u32,
     epoch: AtomicU32,
+    /// What it watches over.
+    waits: Waits,
     armed: AtomicBool,
     /// Clean-up that servers leave behind.
     pub(crate) reaper: Reaper,
@@ -91,6 +95,7 @@ impl Rt {
             id,
             sweep: NEXT.fetch_add(1, Ordering::Relaxed),
             epoch: AtomicU32::new(0),
+            waits: Waits::default(),
             armed: AtomicBool::new(false),
             reaper: Reaper::new(handle.clone()),
             fat: Mutex::new(Vec::new()),
@@ -167,10 +172,19 @@ impl Rt {
         (self.sweep, self.epoch.load(Ordering::Relaxed))
     }
 
-    /// Sees to it that the sweep runs. To be called after the wait has been published: then either this sees that the
-    /// sweep is not armed, or the sweep, about to go to sleep, sees the wait.
+    /// Sees to it that the sweep watches over this wait, which has been published and begun with this sweep.
     #[inline]
-    pub(crate) fn arm(self: &Arc<Self>) {
+    pub(crate) fn watch_over<T: Send>(self: &Arc<Self>, wait: &Wait<T>) {
+        if let Some(entry) = wait.entry() {
+            self.waits.push(entry);
+        }
+        self.arm();
+    }
+
+    /// Sees to it that the sweep runs. To be called after the wait has been entered in the list: then either this sees that
+    /// the sweep is not armed, or the sweep, about to go to sleep, sees the entry.
+    #[inline]
+    fn arm(self: &Arc<Self>) {
         if !self.armed.load(Ordering::SeqCst) {
             self.arm_slow();
         }
@@ -201,18 +215,18 @@ impl Rt {
         loop {
             alarm::sleep(TICK).await;
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
-            let waiting = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS);
+            rt.waits.sweep(rt.sweep, epoch, DEFAULT_TICKS);
             let looks =
                 std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
             let mut again: Vec<_> = looks.into_iter().filter_map(look_again).collect();
             let fat = !again.is_empty();
             rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut again);
-            if waiting || fat {
+            if fat || !rt.waits.is_empty() {
                 continue;
             }
             rt.armed.store(false, Ordering::SeqCst);
             // A caller may have begun to wait between the look and the store: see `arm`.
-            let late = slot::sweep(rt.sweep, epoch, DEFAULT_TICKS)
+            let late = !rt.waits.is_empty()
                 || !rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
             if !late || rt.armed.swap(true, Ordering::SeqCst) {
                 // Not armed, or by a caller who has started another sweep.
@@ -305,11 +319,37 @@ mod tests {
         let mut sweep = Box::pin(Rt::run(Arc::clone(&rt)));
         assert!(sweep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(sweep);
-        let (slot, mut wait) = slot::pair::<u8>();
+        let (slot, mut wait) = crate::slot::pair::<u8>();
         let _reply = Reply::<u8>::new(slot);
         let waits = poll_fn(|cx| watch_by_sweep(&mut wait, || None, cx));
         let outcome = tokio::time::timeout(Duration::from_secs(60), waits).await;
         assert!(matches!(outcome, Ok(Outcome::Late)), "{outcome:?}");
+    }
+
+    /// Issue 13, S5: a tick looks at what waits now, and not at what has waited in a burst.
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_leaves_the_sweep_nothing_to_look_at() {
+        let rt = Rt::current().expect("this is a runtime");
+        let burst = |n: usize| {
+            let mut calls = Vec::new();
+            for _ in 0..n {
+                let (slot, mut wait) = crate::slot::pair::<u8>();
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(watch_by_sweep(&mut wait, || None, &mut cx).is_pending());
+                calls.push((Reply::<u8>::new(slot), wait));
+            }
+            calls
+        };
+        let one = burst(1);
+        let many = burst(1000);
+        tokio::time::sleep(2 * TICK).await;
+        assert_eq!(rt.waits.len(), 1001);
+        drop(many);
+        tokio::time::sleep(2 * TICK).await;
+        assert_eq!(rt.waits.len(), 1);
+        drop(one);
+        tokio::time::sleep(2 * TICK).await;
+        assert!(rt.waits.is_empty() && !rt.armed.load(Ordering::SeqCst), "and then it sleeps");
     }
 
     /// Clause 6.1, 1.7: a look at buffers may drop a mailbox, and with it the user's code: its panic is not the sweep's.

@@ -1,6 +1,8 @@
 //! Under `--cfg shuttle` this stands in for `rt`: one runtime, shuttle's, on which every thread and task is, and no time.
 //! The sweep is never armed, so the default limit of a call is for ever; explicit limits are not for these tests.
 
+use crate::slot::Wait;
+use crate::waits::Waits;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -74,9 +76,9 @@ impl Rt {
         (1, 0)
     }
 
-    pub(crate) fn arm(self: &Arc<Self>) {
-        // Named, so that it is known to be used.
-        let _ = crate::slot::sweep;
+    pub(crate) fn watch_over<T: Send>(self: &Arc<Self>, wait: &Wait<T>) {
+        // There is no sweep. (Named, so that they are known to be used.)
+        let _ = wait.entry().map(|entry| (entry, Waits::push, Waits::is_empty, Waits::sweep));
     }
 
     pub(crate) fn watch_fat(self: &Arc<Self>, look: Look) {

@@ -17,7 +17,7 @@
 //!    claims write at once, or a late reply overwrites.) One writer needs no lock: the only claim, while its caller lies
 //!    below it on the same stack and has published nothing that anybody else could act upon.
 //! 3. Whoever sets the second DONE flag returns the slot. (Else it leaks or returns twice.)
-//! 4. Slots are never freed, only pooled, so a stale pointer (the sweep's) still points at a slot, and the generation in
+//! 4. Slots are never freed, only pooled, so a stale pointer (of a sweep's list) still points at a slot, and the generation in
 //!    the word makes its exchange fail.
 //! 5. A claim is made only from a claim, and counted before it exists; each ends once, and the last one to end sets
 //!    `SERVER_DONE`. So a claim that sees no other is the only one until it makes one. (Else a slot is returned, and used
@@ -26,7 +26,8 @@
 //!    stale exchange fails on it as on any flag. Once it is full it stays so: the slot is then never returned, and its
 //!    caller, unless it is answered, is told by its limit. (Else it would run over into the generation.)
 
-use restante_core::sync::{AtomicU32, AtomicU64, Ordering, Spin, UnsafeCell};
+use crate::waits::{Entry, Watched};
+use restante_core::sync::{AtomicU64, Ordering, Spin, UnsafeCell};
 use restante_core::{ExitReason, quiet};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -66,10 +67,8 @@ type Room = [MaybeUninit<u64>; 3];
 #[repr(align(64))]
 pub(crate) struct Slot {
     word: AtomicU64,
-    /// The sweep's epoch at which the caller began to wait.
-    epoch: AtomicU32,
-    /// Which runtime's sweep watches it.
-    sweep: AtomicU32,
+    /// Which sweep watches the wait, and since when.
+    watched: Watched,
     waker: UnsafeCell<Option<Waker>>,
     value: UnsafeCell<Room>,
     /// The next free one; only the thread whose pool it lies in touches it.
@@ -103,15 +102,20 @@ impl std::fmt::Debug for SlotPtr {
 
 /// Most free slots that a thread keeps to itself.
 const POOL: u32 = 1024;
+/// The length of the pool of a thread that keeps none: it has not acquired a slot yet, or its last destructors run. It is
+/// no smaller than [`POOL`], so that what such a thread returns goes to the others.
+const NO_POOL: u32 = u32::MAX;
 
 thread_local! {
-    // Without a destructor, so that the hot path need not ask whether it has run; `LAST_RITES` has it instead.
+    // Without a destructor, so that the hot path need not ask whether it has run; `LAST_RITES` has it instead. A thread's
+    // pool is opened with its rites, by the first slot that it acquires: so no thread keeps a slot that it does not hand on
+    // at its end, and one that only returns slots keeps none.
     static FREE: Cell<Option<SlotPtr>> = const { Cell::new(None) };
-    static FREE_LEN: Cell<u32> = const { Cell::new(0) };
+    static FREE_LEN: Cell<u32> = const { Cell::new(NO_POOL) };
     static LAST_RITES: LastRites = const { LastRites };
 }
 
-/// Hands a dying thread's free slots to the others.
+/// Hands a dying thread's free slots to the others, and closes its pool.
 struct LastRites;
 
 impl Drop for LastRites {
@@ -121,11 +125,11 @@ impl Drop for LastRites {
             FREE.set(slot.0.next.take());
             spare.push(slot);
         }
-        FREE_LEN.set(0);
+        FREE_LEN.set(NO_POOL);
     }
 }
 
-/// Every slot there is, for the sweep.
+/// Every slot there is, for test kits. (The sweeps have lists of their own: see `waits`.)
 static ALL: Mutex<Vec<SlotPtr>> = Mutex::new(Vec::new());
 /// Free slots that no thread keeps.
 static SPARE: Mutex<Vec<SlotPtr>> = Mutex::new(Vec::new());
@@ -149,8 +153,10 @@ fn acquire_slow() -> SlotPtr {
     if cfg!(any(loom, shuttle)) {
         return make();
     }
-    // (Not in the last destructors of a thread, where it is gone already.)
-    let _ = LAST_RITES.try_with(|_| ());
+    // (Not in the last destructors of a thread, where the rites have been held already.)
+    if FREE_LEN.get() == NO_POOL && LAST_RITES.try_with(|_| ()).is_ok() {
+        FREE_LEN.set(0);
+    }
     if let Some(slot) = lock(&SPARE).pop() {
         return slot;
     }
@@ -163,8 +169,7 @@ fn acquire_slow() -> SlotPtr {
 fn make() -> SlotPtr {
     SlotPtr(Box::leak(Box::new(Slot {
         word: AtomicU64::new(0),
-        epoch: AtomicU32::new(0),
-        sweep: AtomicU32::new(0),
+        watched: Watched::new(),
         waker: UnsafeCell::new(None),
         value: UnsafeCell::new([MaybeUninit::uninit(); 3]),
         next: Cell::new(None),
@@ -505,33 +510,41 @@ pub(crate) enum Dead {
     Ended,
 }
 
-/// Expires every wait of sweep `sweep` that began more than `ticks` epochs before `epoch`; whether any goes on waiting.
-pub(crate) fn sweep(sweep: u32, epoch: u32, ticks: u32) -> bool {
-    // The lock is not held while wakers run: they are anybody's code.
-    let all = lock(&ALL).clone();
-    sweep_over(&all, sweep, epoch, ticks)
+/// What a sweep finds of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It goes on.
+    Waits,
+    /// It is over, or another's, or was ended now.
+    Over,
 }
 
-fn sweep_over(all: &[SlotPtr], sweep: u32, epoch: u32, ticks: u32) -> bool {
-    let mut waiting = false;
-    for &slot in all {
-        let word = slot.0.word.load(Ordering::SeqCst);
-        let waits = word & (WAKER | KIND | CALLER_DONE | LOCK) == WAKER;
-        if !waits || slot.0.sweep.load(Ordering::Acquire) != sweep {
-            // Locked means that its waker is being moved: it waits, or is about to be woken.
-            waiting |= word & LOCK != 0;
-            continue;
+impl SlotPtr {
+    /// Which sweep watches it.
+    #[inline]
+    pub(crate) fn watched(self) -> &'static Watched {
+        &self.0.watched
+    }
+
+    /// Sweep `sweep` looks at it, in its epoch `epoch`: ends the wait there if it began more than `ticks` epochs ago.
+    pub(crate) fn look(self, sweep: u32, epoch: u32, ticks: u16) -> Seen {
+        let word = self.0.word.load(Ordering::SeqCst);
+        if word & LOCK != 0 {
+            // Its waker is being moved: it waits, or is about to be woken.
+            return Seen::Waits;
         }
-        let since = epoch.wrapping_sub(slot.0.epoch.load(Ordering::Relaxed));
-        if since <= ticks || since > u32::MAX / 2 || !slot.expire(word) {
-            waiting = true;
+        if word & (WAKER | KIND | CALLER_DONE) != WAKER {
+            return Seen::Over;
+        }
+        match self.0.watched.age(sweep, epoch) {
+            None => Seen::Over,
+            Some(age) if age <= ticks => Seen::Waits,
+            // Changed this very moment: the next look tells.
+            Some(_) if !self.expire(word) => Seen::Waits,
+            Some(_) => Seen::Over,
         }
     }
-    waiting
 }
-
-/// In the place of a sweep's name: that of a runtime whose sweep does not watch over the wait.
-pub(crate) const UNSWEPT: u32 = 1 << 31;
 
 /// How many replies somebody still holds, of calls that have waited (or do) in the runtime of this name.
 pub(crate) fn held(name: u32) -> usize {
@@ -539,7 +552,7 @@ pub(crate) fn held(name: u32) -> usize {
     let is_held = |slot: &&SlotPtr| {
         let word = slot.0.word.load(Ordering::Acquire);
         let waited = word & (WAKER | CALLER_DONE | LOCK) != 0;
-        waited && word & SERVER_DONE == 0 && slot.0.sweep.load(Ordering::Relaxed) & !UNSWEPT == name
+        waited && word & SERVER_DONE == 0 && slot.0.watched.is_of(name)
     };
     all.iter().filter(is_held).count()
 }
@@ -565,10 +578,7 @@ impl<T: Send> Wait<T> {
     /// Says which sweep is to watch over this wait, and from when on.
     #[inline]
     pub(crate) fn watch(&self, sweep: u32, epoch: u32) {
-        self.slot.0.epoch.store(epoch, Ordering::Relaxed);
-        // Last, and release: a wait that is published already (a request that has been waited for without a sweep, and
-        // now is with one) is not to be found under its new sweep with its old epoch. Pairs with the sweep's acquire.
-        self.slot.0.sweep.store(sweep, Ordering::Release);
+        self.slot.0.watched.begin(sweep, epoch);
     }
 
     /// The same, unless it is watched already: what has waited for room goes on waiting from when it began.
@@ -578,6 +588,18 @@ impl<T: Send> Wait<T> {
             self.watched = true;
             self.watch(sweep, epoch);
         }
+    }
+
+    /// No sweep watches over this wait. It is counted for the runtime of this name ([`held`]; 0: for none).
+    #[inline]
+    pub(crate) fn unwatch(&self, name: u32) {
+        self.slot.0.watched.none(name);
+    }
+
+    /// The entry for the list of the sweep that watches, where it has none. To be called after a poll that was pending.
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<Entry> {
+        self.slot.0.watched.enlist().map(|ticket| Entry::new(self.slot, ticket))
     }
 
     /// The outcome, if there is one.
@@ -638,7 +660,7 @@ impl<T: Send> Wait<T> {
             if word & WAKER == 0 {
                 // SAFETY: without WAKER nobody but the caller, which we are, touches the waker (rule 1).
                 self.slot.0.waker.with_mut(|w| unsafe { *w = Some(fresh) });
-                // An exchange that is also the full barrier between "I wait" and "is the sweep armed?".
+                // An exchange that is also the full barrier between "I wait" and "am I listed?" (rule 2 of `waits`).
                 let next = word | WAKER;
                 if self.exchange(word, next, Ordering::SeqCst) {
                     return Poll::Pending;
@@ -653,7 +675,7 @@ impl<T: Send> Wait<T> {
             }
             // SAFETY: LOCK is ours (rule 1).
             let old = self.slot.0.waker.with_mut(|w| unsafe { (*w).replace(fresh) });
-            // A full barrier here as well: the sweep that this wait is to be seen by may be another one by now.
+            // A full barrier here as well: another sweep may be to see this wait by now.
             self.slot.0.word.swap(word & !LOCK, Ordering::SeqCst);
             quiet::discard("a waker", old);
             return Poll::Pending;
@@ -766,6 +788,56 @@ mod tests {
             CLAIMS | VALUE | CALLER_DONE,
             "it is never used again"
         );
+    }
+
+    /// Gives up `n` calls, whose replies come back.
+    fn given_up(n: usize) -> Vec<Reply<u64>> {
+        (0..n).map(|_| Reply::new(pair::<u64>().0)).collect()
+    }
+
+    /// Issue 13, S5: a thread that has acquired no slot keeps none that it returns.
+    #[test]
+    fn a_thread_that_only_returns_slots_keeps_none() {
+        let replies = given_up(100);
+        std::thread::spawn(move || {
+            drop(replies);
+            assert!(FREE.get().is_none());
+            // From its first call on it has a pool.
+            drop(given_up(1));
+            assert_eq!(FREE_LEN.get(), 1);
+        })
+        .join()
+        .expect("the thread ends");
+    }
+
+    /// Issue 13, S5: what a thread keeps is handed on at its end, and used by the next: in its last destructors too.
+    #[test]
+    fn no_slot_is_lost_with_its_thread() {
+        struct Last(std::cell::RefCell<Vec<Reply<u64>>>);
+        impl Drop for Last {
+            fn drop(&mut self) {
+                self.0.take().into_iter().for_each(|reply| _ = reply.send(1));
+                drop(given_up(10));
+            }
+        }
+        thread_local!(static LAST: Last = const { Last(std::cell::RefCell::new(Vec::new())) });
+        let before = lock(&ALL).len();
+        for round in 0..60 {
+            let replies = given_up(1000);
+            std::thread::spawn(move || {
+                if round % 2 == 0 {
+                    // Before the thread's own pool, and so dropped after it.
+                    LAST.with(|last| last.0.borrow_mut().extend(replies));
+                    drop(given_up(1000));
+                } else {
+                    drop(replies);
+                }
+            })
+            .join()
+            .expect("the thread ends");
+        }
+        let made = lock(&ALL).len() - before;
+        assert!(made < 10_000, "{made} slots for what 2000 at a time could do");
     }
 
     /// The claims of one use are none of the next: they are counted apart from the generation.

@@ -225,13 +225,13 @@ pub(crate) fn timers<S: GenServer>(cell: &Arc<Cell<S>>) -> Option<Arc<AtomicUsiz
     Tracker::of(&cell.runner.rt()?)?.timers_of(cell.link_id())
 }
 
-/// Whose the waits are that no sweep watches over: 0, or a name that no sweep has.
+/// For which runtime the waits are counted that no sweep watches over: 0, or its name.
 #[inline]
 pub(crate) fn unswept() -> u32 {
     if !is_on() {
         return 0;
     }
-    Rt::current().map_or(0, |rt| rt.name() | slot::UNSWEPT)
+    Rt::current().map_or(0, |rt| rt.name())
 }
 
 impl<S: GenServer> Tracked for MailCell<Message<S>, Seat<S>> {

@@ -202,7 +202,7 @@ impl<T: Send> Request<T> {
     /// Waits without a limit.
     pub(crate) fn poll(&mut self, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         self.poll_by(cx, |wait, _, cx| {
-            wait.watch(crate::tracker::unswept(), 0);
+            wait.unwatch(crate::tracker::unswept());
             wait.poll(cx)
         })
     }
