@@ -171,12 +171,21 @@ pub struct Exit {
     pub message: Option<&'static str>,
     /// Which incarnation of its mailbox it was, counted from 1.
     pub incarnation: u32,
+    /// How it was ending when `terminate` failed, was killed or broken off: with `terminate`'s own reason above, and that
+    /// phase.
+    pub before: Option<Box<Exit>>,
 }
 
 impl Exit {
     /// An exit in this phase.
     pub fn new(reason: ExitReason, phase: Phase, message: Option<&'static str>, incarnation: u32) -> Self {
-        Self { reason, phase, message, incarnation }
+        Self { reason, phase, message, incarnation, before: None }
+    }
+
+    /// An exit in `terminate`, which came to this while the incarnation ended as `before` says.
+    pub fn of_terminate(reason: ExitReason, before: Self) -> Self {
+        let incarnation = before.incarnation;
+        Self { before: Some(Box::new(before)), ..Self::new(reason, Phase::Terminate, None, incarnation) }
     }
 }
 
@@ -185,6 +194,9 @@ impl fmt::Display for Exit {
         write!(f, "{} in {}", self.reason, self.phase)?;
         if let Some(name) = self.message {
             write!(f, " of {name}")?;
+        }
+        if let Some(before) = &self.before {
+            write!(f, ", after {before}")?;
         }
         Ok(())
     }

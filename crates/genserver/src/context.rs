@@ -11,6 +11,7 @@ use crate::server_ref::ServerRef;
 use crate::start::Outcome;
 use crate::sys::Open;
 use crate::timer::{Every, Idle, TimerId, Timers};
+use crate::watches::Watches;
 use restante_core::link::Linked;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::{Exit, ExitReason, Fate, Lane, Ledger, Phase, SendOptions, Stats, drop_quietly, quiet};
@@ -68,6 +69,8 @@ pub(crate) struct Extra<S: GenServer> {
     cleanups: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Whose reaper they are handed over to. (A context may be dropped where there is no cell to ask any more.)
     rt: Option<Arc<Rt>>,
+    /// Monitors on others.
+    watches: Watches,
 }
 
 type Trap<S> = Box<dyn FnMut(ExitSignal) -> <S as GenServer>::Info + Send>;
@@ -153,7 +156,7 @@ impl<S: GenServer> Context<S> {
 
     /// Watches another server. Its end (or, with [`Watch::Mailbox`], everything that happens to its mailbox) comes as the
     /// info that `make` makes ([`Message::Notice`] to a selective receive), in the control lane: it may overtake what the
-    /// other has sent before. A later incarnation of this server does not get it.
+    /// other has sent before. The monitor ends with this incarnation: a later one does not get its notice.
     pub fn monitor<T: GenServer>(
         &mut self,
         other: &ServerRef<T>,
@@ -162,15 +165,23 @@ impl<S: GenServer> Context<S> {
     ) -> MonitorId {
         let me = Arc::downgrade(self.cell());
         let incarnation = self.incarnation();
-        other.handle.cell().monitor(
+        let on = other.handle.cell();
+        let watches = &self.extra().watches;
+        let mark = watches.begin(on);
+        let number = mark.number;
+        let id = on.monitor(
             watch,
             Box::new(move |event| {
+                // Goes with the notice: then the monitor has ended.
+                let _mark = &mark;
                 let Some(me) = me.upgrade() else { return };
                 // The notice is for who asked: the loop of a later incarnation drops it.
                 let notice = Message::Notice(Notice { info: make(event), incarnation });
                 let _ = me.push_with(notice, &SendOptions::new().lane(Lane::Control), false);
             }),
-        )
+        );
+        watches.set(number, id);
+        id
     }
 
     /// Takes a monitor down. A notice that has been sent already still comes.
@@ -250,6 +261,7 @@ impl<S: GenServer> Context<S> {
                 tasks: JoinSet::new(),
                 cleanups: Vec::new(),
                 rt: None,
+                watches: Watches::default(),
             })
         })
     }
@@ -490,13 +502,13 @@ impl<S: GenServer> Context<S> {
         Some(trap(signal))
     }
 
-    /// How this incarnation ends; the first note keeps phase and message, a later one replaces the reason.
+    /// How this incarnation ends. A second note is that of a `terminate` that failed: it replaces the first, and keeps it.
     pub(crate) fn note_exit(&mut self, reason: &ExitReason) {
         let incarnation = self.incarnation();
         let cell = &self.cell;
         cell.both(|desk, own| {
-            if let Some(exit) = &mut desk.exit {
-                exit.reason = reason.clone();
+            if let Some(before) = desk.exit.take() {
+                desk.exit = Some(Box::new(Exit::of_terminate(reason.clone(), *before)));
                 return;
             }
             let (phase, hand) = cell.runner.hand.get();
@@ -504,6 +516,20 @@ impl<S: GenServer> Context<S> {
             own.in_hand = false;
             desk.exit = Some(Box::new(Exit::new(reason.clone(), phase, message, incarnation)));
         });
+    }
+
+    /// The message in hand has no handler. Out of line: a handler is compiled into the loop.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn unhandled(&self, what: &'static str) {
+        let cell = self.cell();
+        let in_hand = cell.runner.hand.name();
+        tracing::warn!(
+            server = std::any::type_name::<S>(),
+            mailbox = %cell.label(),
+            in_hand,
+            "{what} that the server does not handle ({in_hand})"
+        );
     }
 
     /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.)
@@ -515,9 +541,9 @@ impl<S: GenServer> Context<S> {
             tracing::debug!(server = std::any::type_name::<S>(), mailbox = %self.cell.label(), %reason, "server ended");
             return;
         }
-        let (phase, message) = self.cell.desk(|desk| match &desk.exit {
-            Some(exit) => (exit.phase, exit.message),
-            None => (self.cell.runner.hand.phase(), None),
+        let (phase, message, before) = self.cell.desk(|desk| match &desk.exit {
+            Some(exit) => (exit.phase, exit.message, exit.before.clone()),
+            None => (self.cell.runner.hand.phase(), None, None),
         });
         tracing::error!(
             server = std::any::type_name::<S>(),
@@ -527,6 +553,8 @@ impl<S: GenServer> Context<S> {
             %phase,
             // (Not `message`, which is what tracing calls the text.)
             in_hand = message.unwrap_or_default(),
+            // Why it was ending when `terminate` failed.
+            before = before.map(tracing::field::display),
             "server crashed"
         );
     }

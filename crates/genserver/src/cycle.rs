@@ -3,42 +3,58 @@
 //! A server waits for another when its handler's call (or its wait for room) goes pending; a caller that runs the other's
 //! handler on its own stack does not wait yet, but is found on the stack. Edges are added and checked under one lock, so
 //! of a ring's edges exactly the last one to come is refused: at once, in debug and release alike. Calls that are
-//! answered on the caller's stack add no edge and cost nothing here.
+//! answered on the caller's stack add no edge and cost nothing here. How the check is kept cheap: `graph`.
+//!
+//! An edge ends with its wait, and with the incarnation that waits, whichever comes first ([`ended`]): a future that was
+//! forgotten, or has gone to another task, holds up no later incarnation.
 //!
 //! A false alarm is possible where a handler does not depend on what it waits for: a call in a `select!` with a timer, or
 //! a call whose deferred reply is answered by a spawned task. A spawned task is not its server: calls made from it wait
 //! for nobody's sake here.
 
 mod ends;
+mod graph;
 mod knot;
 
 pub use ends::{Ends, Member, is_in_handler, wait_for_ends};
 pub(crate) use knot::Knot;
 
 use crate::frame::{self, Label};
-use std::collections::{HashMap, HashSet};
+use graph::{Graph, Key, Way};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-#[derive(Debug)]
-struct Edge {
-    to: usize,
-    label: Label,
+static EDGES: Mutex<Option<Graph>> = Mutex::new(None);
+/// How many edges there are, for [`ended`]: whoever looks has made those that matter to it, so relaxed will do.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// The graph, under its lock.
+struct Edges(MutexGuard<'static, Option<Graph>>);
+
+fn edges() -> Edges {
+    Edges(EDGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-impl Edge {
-    fn new(to: usize, label: Label) -> Self {
-        Self { to, label }
+impl std::ops::Deref for Edges {
+    type Target = Graph;
+    fn deref(&self) -> &Graph {
+        // (Empty: it is made where it is first changed.)
+        static NONE: std::sync::LazyLock<Graph> = std::sync::LazyLock::new(Graph::default);
+        self.0.as_ref().unwrap_or(&NONE)
     }
 }
 
-/// Who waits, and for whom.
-type Graph = HashMap<usize, Vec<Edge>>;
+impl std::ops::DerefMut for Edges {
+    fn deref_mut(&mut self) -> &mut Graph {
+        self.0.get_or_insert_default()
+    }
+}
 
-static EDGES: Mutex<Option<Graph>> = Mutex::new(None);
-
-fn edges() -> MutexGuard<'static, Option<Graph>> {
-    EDGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+impl Drop for Edges {
+    fn drop(&mut self) {
+        COUNT.store(self.len(), Ordering::Relaxed);
+    }
 }
 
 /// The ring that a call would have closed: each server waits for the next, the last for the first.
@@ -63,27 +79,11 @@ impl fmt::Display for Path {
 
 /// A wait that is known to the graph, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    from: usize,
-    to: usize,
-}
+pub(crate) struct Waiting(Key);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(all) = edges().as_mut() {
-            remove(all, self.from, self.to);
-        }
-    }
-}
-
-fn remove(all: &mut Graph, from: usize, to: usize) {
-    if let Some(list) = all.get_mut(&from) {
-        if let Some(at) = list.iter().position(|e| e.to == to) {
-            list.swap_remove(at);
-        }
-        if list.is_empty() {
-            all.remove(&from);
-        }
+        edges().remove(self.0);
     }
 }
 
@@ -93,57 +93,59 @@ fn remove(all: &mut Graph, from: usize, to: usize) {
 /// The ring that this would close.
 pub(crate) fn wait_for(to: usize, label: impl FnOnce() -> Label) -> Result<Option<Waiting>, Path> {
     let Some(from) = frame::current() else { return Ok(None) };
-    let label = label();
+    let (stack, label) = (Stack::here(), label());
     let mut graph = edges();
-    let all = graph.get_or_insert_default();
-    if let Some(path) = ring(all, from, to, &label) {
+    if let Some(path) = stack.ring(&graph, to, &label) {
         return Err(path);
     }
-    all.entry(from).or_default().push(Edge::new(to, label));
-    Ok(Some(Waiting { from, to }))
+    Ok(Some(Waiting(graph.add(from, to, label))))
 }
 
-/// The way from `to` back to `from`, over waits and over the callers on this stack.
-fn ring(all: &Graph, from: usize, to: usize, label: &Label) -> Option<Path> {
-    if from == to {
-        return Some(Path(vec![label.to_string()]));
+/// The incarnation whose mailbox has this id has ended: it waits for nothing any more.
+pub(crate) fn ended(id: usize) {
+    if COUNT.load(Ordering::Relaxed) != 0 {
+        edges().remove_from(id);
     }
-    // On this stack, each server below waits for the one above it; the innermost is `from`.
-    let stack = frame::stack();
-    if stack.iter().any(|(id, _)| *id == to) {
-        let mut ring: Vec<String> =
-            stack.iter().take_while(|(id, _)| *id != to).map(|(_, kind)| (*kind).to_owned()).collect();
-        ring.push(label.to_string());
-        ring.reverse();
-        return Some(Path(ring));
+}
+
+/// The servers on this stack, innermost first: each waits for the one before it. The innermost is to wait.
+struct Stack {
+    ids: Vec<usize>,
+    kinds: Vec<&'static str>,
+}
+
+impl Stack {
+    fn here() -> Self {
+        let (ids, kinds) = frame::stack().into_iter().unzip();
+        Self { ids, kinds }
     }
-    if all.is_empty() {
-        return None;
-    }
-    // Depth first, each server once.
-    let mut seen = HashSet::from([to]);
-    let mut trail: Vec<(usize, String, usize)> = vec![(to, label.to_string(), 0)];
-    while let Some((at, _, next)) = trail.last_mut() {
-        let Some(edge) = all.get(at).and_then(|list| list.get(*next)) else {
-            trail.pop();
-            continue;
-        };
-        *next += 1;
-        if let Some(at) = stack.iter().position(|(id, _)| *id == edge.to) {
-            let mut ring: Vec<String> = trail.iter().map(|(_, name, _)| name.clone()).collect();
-            ring.push(edge.label.to_string());
-            // From there on the ring goes up this stack, to `from`.
-            ring.extend(stack[..at].iter().rev().map(|(_, kind)| (*kind).to_owned()));
-            return Some(Path(ring));
+
+    /// The ring that a wait for `to` would close, over waits and over the callers on this stack.
+    fn ring(&self, graph: &Graph, to: usize, label: &Label) -> Option<Path> {
+        if self.ids.contains(&to) {
+            return self.path(to, vec![label.to_string()]);
         }
-        if seen.insert(edge.to) {
-            trail.push((edge.to, edge.label.to_string(), 0));
-        }
+        let way = graph.way(to, &self.ids)?;
+        self.path_along(graph, &way, label)
     }
-    None
+
+    /// The ring that goes along this way, whose beginning has this name, and then up the stack.
+    fn path_along(&self, graph: &Graph, way: &Way, label: &Label) -> Option<Path> {
+        let mut names = vec![label.to_string()];
+        let steps = way.iter().filter_map(|at| graph.target(*at));
+        names.extend(steps.clone().map(|(_, label)| label.to_string()));
+        self.path(steps.last()?.0, names)
+    }
+
+    /// The ring of these names, the last of which is on this stack, and of those above it there.
+    fn path(&self, last: usize, mut names: Vec<String>) -> Option<Path> {
+        let at = self.ids.iter().position(|id| *id == last)?;
+        names.extend(self.kinds[..at].iter().rev().map(|kind| (*kind).to_owned()));
+        Some(Path(names))
+    }
 }
 
 /// How many waits of servers for servers there are now. The graph itself is shown by later tools.
 pub fn waits() -> usize {
-    edges().as_ref().map_or(0, |all| all.values().map(Vec::len).sum())
+    edges().len()
 }

@@ -49,10 +49,8 @@ where
         };
         match polled {
             Ok(Poll::Ready(result)) => Poll::Ready(result),
-            Ok(Poll::Pending) => {
-                fail_orphans(None);
-                Poll::Pending
-            }
+            // (Of replies that were dropped in this poll the frame tells when it is over.)
+            Ok(Poll::Pending) => Poll::Pending,
             Err(payload) => {
                 let reason = ExitReason::from_panic(payload);
                 let mut future = this.future;

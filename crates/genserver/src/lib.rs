@@ -56,6 +56,7 @@ pub mod tracker;
 mod turns;
 mod waits;
 pub mod watchdog;
+mod watches;
 
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};

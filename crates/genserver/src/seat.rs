@@ -464,7 +464,11 @@ impl<S: GenServer> Seat<S> {
         let own = unsafe { cell.gate().running() };
         let (phase, hand) = cell.runner.hand.get();
         let phase = if desk.mid { phase } else { Phase::Idle };
-        let exit = Exit::new(reason.clone(), phase, own.in_hand.then_some(hand), cell.incarnation());
+        let exit = match desk.exit.take() {
+            // It was ending already, and has been broken off in `terminate`.
+            Some(before) => Exit::of_terminate(reason.clone(), *before),
+            None => Exit::new(reason.clone(), phase, own.in_hand.then_some(hand), cell.incarnation()),
+        };
         desk.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, desk, own);
         let span = cell.runner.wishes().and_then(Wishes::take_span);
@@ -1071,6 +1075,7 @@ impl<S: GenServer> Seat<S> {
     /// The loop has ended. RUN is held, and given up; unless whoever keeps the mailbox wants it served on (true): then it is
     /// still held, and the next incarnation's loop waits to be polled.
     fn finish(cell: &Arc<Cell<S>>) -> bool {
+        crate::cycle::ended(cell.link_id());
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         let exit = desk.exit.take().map_or_else(

@@ -72,9 +72,9 @@ pub trait GenServer: Sized + Send + 'static {
         cast: Self::Cast,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = Step> + Send {
-        let _ = (cast, ctx);
-        async {
-            unhandled::<Self>("a cast");
+        let _ = cast;
+        async move {
+            ctx.unhandled("a cast");
             Ok(Next::go())
         }
     }
@@ -85,9 +85,9 @@ pub trait GenServer: Sized + Send + 'static {
         info: Self::Info,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = Step> + Send {
-        let _ = (info, ctx);
-        async {
-            unhandled::<Self>("an info");
+        let _ = info;
+        async move {
+            ctx.unhandled("an info");
             Ok(Next::go())
         }
     }
@@ -148,13 +148,6 @@ pub trait GenServer: Sized + Send + 'static {
         let _ = info;
         "info"
     }
-}
-
-/// Out of line: a handler is compiled into the loop.
-#[cold]
-#[inline(never)]
-fn unhandled<S>(what: &'static str) {
-    tracing::warn!(server = std::any::type_name::<S>(), "{what} that the server does not handle");
 }
 
 /// What `init` made.

@@ -5,8 +5,8 @@ use crate::support::{
 };
 use restante_genserver::monitor::Watch;
 use restante_genserver::{
-    CallError, CallerRuns, ExitReason, Init, Next, Phase, Server, ServerRef, StopError, drain, link, start,
-    unlink,
+    CallError, CallerRuns, ExitReason, Init, Lane, Next, Phase, SendOptions, Server, ServerRef, StopError,
+    drain, link, start, unlink,
 };
 use restante_testkit::MonitorProbe;
 use std::time::Duration;
@@ -55,12 +55,17 @@ async fn terminate_runs_on_every_end_but_a_kill() {
     law(&killed).await;
 }
 
-/// Row G1, clause 13.3: if terminate itself fails, its reason replaces the original.
+/// Row G1, clauses 13.1, 13.3: if terminate itself fails, its reason replaces the original, and the exit says so: that it was
+/// in `terminate`, and how the server was ending before.
 #[tokio::test(start_paused = true)]
 async fn a_failing_terminate_has_the_last_word() {
     let fails = Plan::default().end(|_, _, _| Box::pin(async { Err(ExitReason::error("worse")) }));
     let lab = start::<Lab>(fails).await.unwrap();
     assert_eq!(lab.stop(ExitReason::Shutdown, LONG).await, Err(StopError::Other(ExitReason::error("worse"))));
+    let exit = lab.last_exit().unwrap();
+    assert_eq!((exit.phase, exit.message), (Phase::Terminate, None));
+    let before = exit.before.as_deref().unwrap();
+    assert_eq!((before.reason.clone(), before.phase), (ExitReason::Shutdown, Phase::Idle));
     let panics = Plan::default().end(|_, _, _| Box::pin(async { panic!("worst") }));
     let lab = start::<Lab>(panics).await.unwrap();
     let kept = tokio::spawn({
@@ -71,7 +76,11 @@ async fn a_failing_terminate_has_the_last_word() {
     lab.cast(Tell::Boom).unwrap();
     let exit = lab.join().await;
     assert!(is_panic(&exit.reason, "worst"));
-    assert_eq!((exit.phase, exit.message), (Phase::Cast, Some("boom")), "where it began to end");
+    assert_eq!((exit.phase, exit.message), (Phase::Terminate, None));
+    let before = exit.before.as_deref().unwrap();
+    assert!(is_panic(&before.reason, "boom"));
+    assert_eq!((before.phase, before.message), (Phase::Cast, Some("boom")), "where it began to end");
+    assert_eq!(exit.to_string(), "panic: worst in terminate, after panic: boom in handle_cast of boom");
     assert!(matches!(kept.await.unwrap(), Err(CallError::Exited(r)) if is_panic(&r, "worst")));
     law(&lab).await;
 }
@@ -117,8 +126,35 @@ async fn a_kill_interrupts_terminate() {
     assert_eq!(lab.stop(ExitReason::Shutdown, Duration::from_secs(3)).await, Err(StopError::Timeout));
     assert!(lab.is_alive(), "the order stands");
     lab.kill();
-    assert_eq!(lab.join().await.reason, ExitReason::Killed);
+    let exit = lab.join().await;
+    assert_eq!((&exit.reason, exit.phase), (&ExitReason::Killed, Phase::Terminate));
+    assert_eq!(exit.before.map(|before| before.reason), Some(ExitReason::Shutdown));
     law(&lab).await;
+}
+
+/// Clause 14.1: a stop is taken in its turn among what the control lane holds, and before all data. Clause 14.2: a kill of an
+/// idle server takes effect when its task is next polled, which on a runtime of one thread is after the killer's next await.
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_control_lane_and_a_kill_for_a_poll() {
+    let (lab, log) = lab().await;
+    let control = SendOptions::new().lane(Lane::Control);
+    for n in 0..20 {
+        lab.cast(Tell::Say(100 + n)).unwrap();
+        if n < 10 {
+            lab.cast_with(Tell::Say(n), control).unwrap();
+        }
+    }
+    lab.request_stop(ExitReason::Normal);
+    lab.cast_with(Tell::Say(10), control).unwrap();
+    lab.join().await;
+    let mut expected: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+    expected.push("terminate: normal".to_owned());
+    assert_eq!(log.take(), expected);
+    let (lab, _) = self::lab().await;
+    lab.kill();
+    assert!(lab.is_alive());
+    settle().await;
+    assert!(!lab.is_alive());
 }
 
 /// Row G1, clauses 14.1, 14.4: `stop` is ok only if the reason is the one that was asked for; it overtakes what is

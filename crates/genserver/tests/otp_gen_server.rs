@@ -378,8 +378,8 @@ fn what_has_no_handler_is_logged() {
             assert_eq!(
                 heard.0.take(),
                 [
-                    "WARN an info that the server does not handle",
-                    "WARN a cast that the server does not handle"
+                    "WARN an info that the server does not handle (info)",
+                    "WARN a cast that the server does not handle (cast)"
                 ]
             );
         });

@@ -6,7 +6,7 @@
 //! and stands, or nothing has happened. A later wait of one of those servers for the handler's server finds the ring
 //! through the node.
 
-use super::{Edge, Path, Waiting, edges, ring};
+use super::{Path, Stack, Waiting, edges};
 use crate::frame::{self, Label};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,8 +35,7 @@ pub struct Ends {
 impl Drop for Ends {
     fn drop(&mut self) {
         self.edge = None;
-        let tied = edges().as_mut().and_then(|all| all.remove(&self.node));
-        drop(tied);
+        edges().remove_from(self.node);
     }
 }
 
@@ -53,17 +52,16 @@ pub fn is_in_handler() -> bool {
 pub fn wait_for_ends(of: Vec<Member>, what: &str) -> Result<Option<Ends>, Path> {
     let Some(from) = frame::current() else { return Ok(None) };
     let label = Label { kind: "supervisor", name: Some(what.into()) };
-    let tied: Vec<Edge> = of.into_iter().map(|member| Edge::new(member.id, member.label)).collect();
+    let stack = Stack::here();
     let node = node();
     let mut graph = edges();
-    let all = graph.get_or_insert_default();
-    all.insert(node, tied);
-    if let Some(path) = ring(all, from, node, &label) {
-        let tied = all.remove(&node);
-        drop(graph);
-        drop(tied);
+    for member in of {
+        graph.add(node, member.id, member.label);
+    }
+    if let Some(path) = stack.ring(&graph, node, &label) {
+        graph.remove_from(node);
         return Err(path);
     }
-    all.entry(from).or_default().push(Edge::new(node, label));
-    Ok(Some(Ends { edge: Some(Waiting { from, to: node }), node }))
+    let edge = Waiting(graph.add(from, node, label));
+    Ok(Some(Ends { edge: Some(edge), node }))
 }

@@ -7,7 +7,8 @@
 //! A knot counts as waiting for all of its servers, and not for any: a server whose answer can come only when our handler
 //! has returned ends the requests to it at once, even if another's answer would let the handler go on.
 
-use super::{Edge, Path, Waiting, edges, remove, ring};
+use super::graph::Key;
+use super::{Path, Stack, Waiting, edges};
 use crate::frame::{self, Label};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Knot {
     /// Odd: no cell has such an address.
     id: usize,
-    /// How many requests there are at each.
-    ties: HashMap<usize, usize>,
+    /// How many requests there are at each, and the edge to it.
+    ties: HashMap<usize, (usize, Key)>,
 }
 
 /// What came of beginning to wait.
@@ -38,23 +39,25 @@ impl Knot {
 
     /// One more request at this server.
     pub(crate) fn tie(&mut self, to: usize, label: impl FnOnce() -> Label) {
-        let count = self.ties.entry(to).or_default();
-        *count += 1;
-        if *count == 1 {
-            let label = label();
-            edges().get_or_insert_default().entry(self.id).or_default().push(Edge::new(to, label));
+        if let Some((count, _)) = self.ties.get_mut(&to) {
+            *count += 1;
+            return;
+        }
+        let label = label();
+        let mut graph = edges();
+        // (Nobody waits for a knot that is being tied, unless that wait's future was forgotten: then it is not told of rings.)
+        if graph.way(to, &[self.id]).is_none() {
+            self.ties.insert(to, (1, graph.add(self.id, to, label)));
         }
     }
 
     /// One request less.
     pub(crate) fn untie(&mut self, to: usize) {
-        let Some(count) = self.ties.get_mut(&to) else { return };
+        let Some((count, key)) = self.ties.get_mut(&to) else { return };
         *count -= 1;
         if *count == 0 {
+            edges().remove(*key);
             self.ties.remove(&to);
-            if let Some(all) = edges().as_mut() {
-                remove(all, self.id, to);
-            }
         }
     }
 
@@ -63,29 +66,37 @@ impl Knot {
     pub(crate) fn wait(&mut self) -> Begun {
         let mut refused = HashMap::new();
         let Some(from) = frame::current() else { return Begun { waiting: None, refused } };
+        let stack = Stack::here();
         let label = Label { kind: "requests", name: None };
         let mut graph = edges();
-        let all = graph.get_or_insert_default();
         // Few waits close a ring: only then each server is looked at by itself.
-        if ring(all, from, self.id, &label).is_some() {
-            let tied = all.get(&self.id).map_or(&[][..], |list| list);
-            refused.extend(
-                tied.iter().filter_map(|edge| Some((edge.to, ring(all, from, edge.to, &edge.label)?))),
-            );
-            for to in refused.keys() {
-                self.ties.remove(to);
-                remove(all, self.id, *to);
+        if graph.way(self.id, &stack.ids).is_some() {
+            let ways = graph.ways(&stack.ids);
+            for (to, label) in graph.targets(self.id) {
+                let way: Vec<_> = std::iter::successors(ways.get(&to).copied(), |at| {
+                    ways.get(&graph.target(*at)?.0).copied()
+                })
+                .collect();
+                let path = if way.is_empty() {
+                    stack.path(to, vec![label.to_string()])
+                } else {
+                    stack.path_along(&graph, &way, label)
+                };
+                refused.extend(path.map(|path| (to, path)));
+            }
+            for (_, key) in refused.keys().filter_map(|to| self.ties.remove(to)) {
+                graph.remove(key);
             }
         }
-        all.entry(from).or_default().push(Edge::new(self.id, label));
-        Begun { waiting: Some(Waiting { from, to: self.id }), refused }
+        let waiting = Some(Waiting(graph.add(from, self.id, label)));
+        Begun { waiting, refused }
     }
 }
 
 impl Drop for Knot {
     fn drop(&mut self) {
-        if let Some(all) = edges().as_mut() {
-            all.remove(&self.id);
+        if !self.ties.is_empty() {
+            edges().remove_from(self.id);
         }
     }
 }

@@ -74,6 +74,8 @@ impl Branch {
                     reason = %exit.reason,
                     phase = %exit.phase,
                     in_hand = exit.message.unwrap_or_default(),
+                    // Why it was ending when its `terminate` failed.
+                    before = exit.before.as_ref().map(tracing::field::display),
                     outcome,
                     "child ended"
                 )

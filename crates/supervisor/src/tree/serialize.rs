@@ -39,6 +39,9 @@ struct ExitFields {
     phase: String,
     message: Option<&'static str>,
     incarnation: u32,
+    /// How it was ending when `terminate` failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
@@ -49,6 +52,7 @@ pub(super) fn exit<S: Serializer>(exit: &Option<Exit>, to: S) -> Result<S::Ok, S
         phase: exit.phase.to_string(),
         message: exit.message,
         incarnation: exit.incarnation,
+        before: exit.before.as_ref().map(ToString::to_string),
     });
     fields.serialize(to)
 }
