@@ -93,6 +93,11 @@ impl<M> SendError<M> {
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Full(_) | Self::RateLimited { .. } | Self::Timeout(_))
     }
+
+    /// Whether what was addressed is not there, for ever: its mailbox is [`Closed`](Self::Closed).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
 }
 
 impl<M> fmt::Debug for SendError<M> {
@@ -138,6 +143,20 @@ pub enum LeaseError {
     /// The mailbox is closed and its messages have been settled.
     #[error("the mailbox is closed")]
     Closed,
+}
+
+impl TryReceiveError {
+    /// Whether nothing comes any more, for ever: the mailbox is [`Closed`](Self::Closed).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
+impl LeaseError {
+    /// Whether nothing comes any more, for ever: the mailbox is [`Closed`](Self::Closed).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
 }
 
 /// Why a mailbox could not be made.

@@ -14,6 +14,7 @@
 
 #![expect(clippy::inline_always, reason = "the hot path is measured, and falls apart without")]
 
+mod about;
 mod call;
 mod context;
 pub mod cycle;
@@ -58,6 +59,7 @@ mod waits;
 pub mod watchdog;
 mod watches;
 
+pub use about::About;
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};
 pub use in_hand::{InHand, Redeliver};

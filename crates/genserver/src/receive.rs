@@ -36,6 +36,13 @@ pub enum ReceiveError {
     Closed,
 }
 
+impl ReceiveError {
+    /// Whether nothing comes any more, for ever: the mailbox is [`Closed`](Self::Closed).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
 impl<S: GenServer> Context<S> {
     /// The next message for which `which` holds, skipping others, which stay in order. Waits at most `limit` (zero: only
     /// looks; `Duration::MAX`: for ever). The oldest in the highest lane comes first.

@@ -1,5 +1,6 @@
 //! The reference of a server: identity, messages, lifecycle.
 
+use crate::about::About;
 use crate::call::{Call, CallError, DEFAULT_CALL_TIMEOUT, call_blocking, label};
 use crate::cycle::{self, Waiting};
 use crate::message::{Message, Order, OrderKind};
@@ -350,6 +351,19 @@ impl<S: GenServer> ServerRef<S> {
         runs
     }
 
+    /// Says of an error that this server is the one that it is about: by its mailbox's name, else by its type.
+    ///
+    /// The errors of calls, sends, stops and state verbs are small, and do not carry what their asker knows. Where one is
+    /// passed on, the next reader does not know it any more:
+    ///
+    /// ```ignore
+    /// let left = stock.call(Ask::Left).await.map_err(|e| stock.about(e))?;
+    /// // "stock: no reply within the time allowed"
+    /// ```
+    pub fn about<E>(&self, error: E) -> About<E> {
+        About::new(label(self.handle.cell()), error)
+    }
+
     /// Tells an incarnation to stop.
     pub(crate) fn order_stop(&self, incarnation: u32, reason: ExitReason) {
         let order = Message::Order(Order { kind: Box::new(OrderKind::Stop(reason)), incarnation });
@@ -502,6 +516,14 @@ pub enum StopError {
         /// The ring.
         path: cycle::Path,
     },
+}
+
+impl StopError {
+    /// Whether the server is not there: none was running, or it ended for another reason. A supervised server may be started
+    /// again under the same address.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotRunning | Self::Other(_))
+    }
 }
 
 impl<S: GenServer> Clone for ServerRef<S> {

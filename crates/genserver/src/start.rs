@@ -105,6 +105,13 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Whether no server will ever start there: the mailbox is [`Closed`](Self::Closed).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
 /// Starts a server with a mailbox of its own (1024 messages, senders wait), which closes with it. Returns when `init` has
 /// returned.
 ///

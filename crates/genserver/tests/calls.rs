@@ -591,15 +591,51 @@ async fn a_call_recipient_asks() {
     assert!(weak.upgrade().is_none(), "it kept the mailbox open");
 }
 
-/// A call with options goes through the mailbox.
+/// Clause 2.2: a call with options goes through the mailbox, in the lane that they name.
 #[tokio::test(start_paused = true)]
 async fn a_call_may_have_options() {
-    let lab = start::<Lab>(Plan::default()).await.unwrap();
-    let lane = SendOptions::new().lane(restante_genserver::Lane::High);
-    assert_eq!(lab.call(echo(1)).options(lane).await, Ok(1));
+    let plan = Plan::default();
+    let lab = start::<Lab>(plan.clone()).await.unwrap();
+    let lane = |lane| SendOptions::new().lane(lane);
+    let low = lab.call(echo(3)).options(lane(restante_genserver::Lane::Low));
+    let normal = lab.call(echo(2));
+    let high = lab.call(echo(1)).options(lane(restante_genserver::Lane::High));
+    let busy = lab.call(ask(|_, _, reply| {
+        Box::pin(async move {
+            settle().await;
+            reply.send(0);
+            Ok(Next::go())
+        })
+    }));
+    assert_eq!(tokio::join!(busy, low, normal, high), (Ok(0), Ok(3), Ok(2), Ok(1)));
+    assert_eq!(plan.log.take(), ["1", "2", "3"]);
     let expired = SendOptions::new().ttl(Duration::ZERO);
     assert_eq!(lab.call(echo(2)).options(expired).await, Err(CallError::Timeout));
-    assert_eq!(law(&lab).await.handled, 1);
+    assert_eq!(law(&lab).await.handled, 4);
+}
+
+/// Clause 6.17: an error tells whether the server is not there, and, where it is told of whom, about which it is.
+#[tokio::test(start_paused = true)]
+async fn an_error_can_say_who_and_whether_it_has_gone() {
+    let named = Server::<Lab>::new("stock");
+    let lab = named.start(Plan::default()).await.unwrap();
+    let late = lab.call(Ask::Never).timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert!(!late.is_gone());
+    let about = lab.about(late.clone());
+    assert_eq!(about.to_string(), "stock: no reply within the time allowed");
+    assert_eq!((about.server(), about.error(), about.clone().into_error()), ("stock", &late, late.clone()));
+    lab.kill();
+    lab.join().await;
+    assert!(lab.stop(ExitReason::Normal, LONG).await.unwrap_err().is_gone());
+    assert!(lab.sys().get_state(|_| ()).await.unwrap_err().is_gone());
+    lab.close(ExitReason::Shutdown);
+    assert!(lab.call(Ask::Total).await.unwrap_err().is_gone());
+    assert!(lab.cast(Tell::Add(1)).unwrap_err().is_gone());
+    assert!(named.start(Plan::default()).await.unwrap_err().is_gone());
+    for still_there in [CallError::Full, CallError::Shed, CallError::NoReply, CallError::WouldBlock] {
+        assert!(!still_there.is_gone(), "{still_there}");
+    }
+    assert!(CallError::Closed.is_gone());
 }
 
 /// Two calls of one task at once: `join!` gets both answers.

@@ -66,7 +66,7 @@ async fn the_sweep_goes_on_after_a_waker_that_panics() {
     }
 }
 
-/// Clause 13.2: a caller's waker that panics is not its server's panic, whatever the server tells that caller, and the
+/// Clauses 6.18, 13.2: a caller's waker that panics is not its server's panic, whatever the server tells that caller, and the
 /// caller has its outcome all the same.
 #[tokio::test]
 async fn a_callers_waker_that_panics_does_not_end_the_server() {

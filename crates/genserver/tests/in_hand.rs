@@ -863,6 +863,15 @@ async fn the_control_lane_has_no_back_off() {
     shop.job(2, What::Go);
     settle().await;
     assert_eq!(shop.log.take(), ["1@1", "1@2", "2@2"]);
+    // Nor is anything held up behind it in a later incarnation, nor data that had no part in it.
+    shop.bench.cast_with(job(3, What::PanicBefore(3)), SendOptions::new().lane(Lane::Control)).unwrap();
+    shop.bench.cast_with(job(4, What::Go), SendOptions::new().lane(Lane::High)).unwrap();
+    let began = Instant::now();
+    settle().await;
+    assert_eq!(
+        (shop.log.take(), began.elapsed()),
+        (["3@2", "3@3", "4@3"].map(String::from).to_vec(), Duration::ZERO)
+    );
     shop.close().await;
 }
 

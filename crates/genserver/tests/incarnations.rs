@@ -2,7 +2,11 @@
 //! batches. Each was found by a reviewer, and failed before it was mended.
 
 use crate::support::{Gate, LONG, Lab, Plan, Tell, ask, law, say, settle, tell};
+use restante_genserver::keeper::{Beginner, End, Keeper, Verdict, keep, start_kept};
 use restante_genserver::{Coalesce, ExitReason, Message, Next, Server, ServerRef, StartError, link};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -148,4 +152,58 @@ fn audits_beside_a_server_lose_no_wake_up() {
     }
     done.store(true, std::sync::atomic::Ordering::Relaxed);
     looker.join().unwrap();
+}
+
+/// Wants each incarnation followed by the next.
+struct Forever(Plan);
+
+impl Keeper<Lab> for Forever {
+    fn args(&self) -> &Plan {
+        &self.0
+    }
+    fn start_timeout(&self) -> Duration {
+        LONG
+    }
+    fn begins(&self, _: u32, _: Beginner) -> bool {
+        true
+    }
+    fn started(&self, _: u32) {}
+    fn ended(&self, end: &End) -> Verdict {
+        if end.closed { Verdict::Leave(None) } else { Verdict::Again }
+    }
+}
+
+/// Clause 9.8: a server that crashes at each message lets others run: one poll of its task begins at most sixteen
+/// incarnations.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_crashes_at_each_message_lets_others_run() {
+    let server = Server::<Lab>::new("crashes");
+    let keeper: Arc<dyn Keeper<Lab>> = Arc::new(Forever(Plan::default()));
+    assert!(keep(&server, Arc::downgrade(&keeper)));
+    start_kept(&server, Arc::clone(&keeper)).await.unwrap();
+    let lab = server.address();
+    settle().await;
+    for _ in 0..100 {
+        lab.cast(Tell::Boom).unwrap();
+    }
+    let seen = lab.clone();
+    // A task beside it in the queue: each has its turn after the other's.
+    let most = tokio::spawn(async move {
+        let (mut before, mut most) = (seen.incarnation(), 0);
+        while before <= 100 {
+            let mut yielded = false;
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            let now = seen.incarnation();
+            most = most.max(now - before);
+            before = now;
+        }
+        most
+    });
+    assert_eq!(most.await.unwrap(), 16);
+    server.address().close(ExitReason::Normal);
+    lab.join().await;
 }

@@ -135,7 +135,8 @@ fn a_handler_that_blocks_holds_up_nobody_but_its_own_server() {
     });
 }
 
-/// Row D8, clause 3.11: what is queued while a handler blocks lies in the mailbox, to be looked at and thrown out.
+/// Row D8, clauses 3.1, 15.8: what is queued while a handler blocks lies in the mailbox, within its bound, to be looked at: it
+/// is not in the thread's hands.
 #[tokio::test]
 async fn what_is_queued_behind_a_blocking_handler_stays_in_the_mailbox() {
     let lab = Server::<Lab>::settings().own_thread().capacity(4).start(Plan::default()).await.unwrap();
@@ -147,6 +148,8 @@ async fn what_is_queued_behind_a_blocking_handler_stays_in_the_mailbox() {
     }
     assert!(matches!(lab.cast(Tell::Say(4)), Err(SendError::Full(_))));
     assert_eq!(lab.stats().depth, 4);
+    let looked = lab.sys().peek(9);
+    assert!(looked.messages.len() >= 3 && looked.messages.len() as u64 + looked.more == 4, "{looked:?}");
     go.send(()).unwrap();
     assert_eq!(lab.call(Ask::Total).await, Ok(0));
     law(&lab).await;

@@ -19,6 +19,27 @@ pub enum SendToError<T> {
     Send(#[from] SendError<T>),
 }
 
+impl<T> SendToError<T> {
+    /// Whether nobody is there: nobody was found, or the mailbox is closed. Another may have the name later.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Lookup(error, _) => error.is_gone(),
+            Self::Send(error) => error.is_gone(),
+        }
+    }
+}
+
+impl CallToError {
+    /// Whether nobody is there: nobody was found, or the server has gone ([`CallError::is_gone`]). Another may have the name
+    /// later.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Lookup(error) => error.is_gone(),
+            Self::Call(error) => error.is_gone(),
+        }
+    }
+}
+
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

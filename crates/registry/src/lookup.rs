@@ -75,6 +75,13 @@ pub enum LookupError {
     },
 }
 
+impl LookupError {
+    /// Whether nobody is there: the name or id is not known, or its mailbox has closed. Another may have the name later.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::Closed { .. })
+    }
+}
+
 impl Registry {
     /// The mailbox of this name or id, for keeps: a reference like any other, which keeps the mailbox open. Never one that is
     /// closed.

@@ -37,3 +37,11 @@ pub enum SysError {
     #[error("a blocking verb inside an async runtime would block its worker")]
     WouldBlock,
 }
+
+impl SysError {
+    /// Whether the server is not there: none runs, or it ended before it came to the question. A supervised server may be
+    /// started again under the same address.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotRunning | Self::Exited(_))
+    }
+}

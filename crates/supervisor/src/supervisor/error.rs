@@ -96,6 +96,13 @@ pub enum StartChildError {
     Down,
 }
 
+impl StartChildError {
+    /// Whether the supervisor is not there ([`Down`](Self::Down)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Down)
+    }
+}
+
 /// Why something could not be done to a child.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -125,4 +132,12 @@ pub enum ChildError {
     /// The supervisor is not running, or is about to end.
     #[error("the supervisor is not running")]
     Down,
+}
+
+impl ChildError {
+    /// Whether what was addressed is not there: no such child ([`NotFound`](Self::NotFound)), or the supervisor does not run
+    /// ([`Down`](Self::Down)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotFound | Self::Down)
+    }
 }

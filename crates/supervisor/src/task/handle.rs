@@ -29,6 +29,13 @@ pub enum TaskError {
     Start(#[from] TaskStartError),
 }
 
+impl TaskError {
+    /// Whether the task is not there: it ended without a result ([`Exited`](Self::Exited)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Exited(_))
+    }
+}
+
 /// A task, and the result that it will have.
 ///
 /// It is a future itself, without a limit: its output is the result, or [`TaskError::Exited`]. Dropped, it aborts the
