@@ -194,14 +194,16 @@ async fn crossing_calls_finish() {
     for caller in callers {
         refused += caller.await.unwrap();
     }
+    // Of two calls that cross, one is refused and the other goes on: half of them have their answer at least.
+    assert!(refused <= 200, "{refused} of 400 were refused");
+    let mut handled = 0;
     for server in &servers {
-        // Each of its own 200 calls, and those of the other's that were not refused: nothing is refused for nothing.
         let ledger = law(server).await;
         assert_eq!(ledger.failed, 0);
+        handled += ledger.handled;
     }
-    let handled: u64 =
-        futures::future::join_all(servers.iter().map(law)).await.iter().map(|l| l.handled).sum();
-    assert_eq!(handled, 2 * 200 + 2 * 200 - refused, "what was not refused was handled");
+    // (One that was refused may have been begun before its caller was told.)
+    assert!((800 - refused..=800).contains(&handled), "{handled} handled, {refused} refused");
     assert_eq!(restante_genserver::cycle::waits(), 0);
 }
 
