@@ -508,17 +508,6 @@ async fn the_log_has_a_bound() {
     assert_eq!(lab.sys().log().len(), 10_000);
 }
 
-/// Clause 23.2: a state verb waits for five seconds unless told otherwise.
-#[tokio::test(start_paused = true)]
-async fn state_verbs_wait_for_five_seconds() {
-    let (lab, _, go) = stuck(2).await;
-    let began = tokio::time::Instant::now();
-    let busy = lab.sys().get_state(|lab| lab.total).await;
-    assert!(matches!(busy, Err(SysError::Busy { .. })), "{busy:?}");
-    assert_eq!(began.elapsed(), Duration::from_secs(5));
-    go.open();
-}
-
 /// Clause 23.6: steps without a message of the mailbox are steps too; orders, and calls that nobody waits for, are none.
 #[tokio::test(start_paused = true)]
 async fn every_callback_is_a_step() {
