@@ -1664,7 +1664,19 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Gives the lease back, with RUN, and tells links and monitors how the incarnation ended. Unread messages stay
     /// where they are. With `close` the mailbox closes too.
-    pub fn end_lease(self: &Arc<Self>, mut permit: Permit<Self>, exit: Option<Exit>, close: bool) {
+    pub fn end_lease(self: &Arc<Self>, permit: Permit<Self>, exit: Option<Exit>, close: bool) {
+        self.end_lease_and(permit, exit, close, || ());
+    }
+
+    /// The same, and does `first` when the lease is back and before anybody is told of the end: who hears of it finds what
+    /// that has done. It must not unwind.
+    pub fn end_lease_and(
+        self: &Arc<Self>,
+        mut permit: Permit<Self>,
+        exit: Option<Exit>,
+        close: bool,
+        first: impl FnOnce(),
+    ) {
         let (_, own) = permit.split();
         own.in_hand = false;
         let left = !own.is_empty();
@@ -1705,6 +1717,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             watched = g.note_event(|| Event::Down(exit.clone()));
         }
         drop(g);
+        first();
         self.announce_closing();
         self.afterwards(after);
         quiet::discard("a waker", parked);
@@ -1893,6 +1906,33 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.end_turn();
         Self::leave_quietly_by(permit);
         left
+    }
+
+    /// Dead-letters what senders have queued in a closed mailbox whose reader was killed and does not end: it will take none
+    /// of that any more. How many. (What lies in its batch is out of reach until it ends.)
+    pub fn bury_unread(self: &Arc<Self>, reason: &ExitReason) -> u64 {
+        let mut dead = Vec::new();
+        {
+            let mut g = self.gate.lock();
+            let hopeless = word::CLOSED | word::LEASED | word::KILL;
+            if g.bits() & hopeless != hopeless {
+                return 0;
+            }
+            for lane in Lanes::<M>::ORDER {
+                while let Some((message, meta)) = g.lanes.lane_mut(lane).pop() {
+                    if lane != Lane::Control {
+                        g.room.remove(meta.weight());
+                    }
+                    dead.push((message, meta));
+                }
+            }
+            g.ledger().count(Fate::DeadLettered, dead.len() as u64);
+        }
+        let buried = dead.len() as u64;
+        for (message, meta) in dead {
+            self.bury(message, meta, DeadCause::Closed(reason.clone()));
+        }
+        buried
     }
 
     /// Buries all that is queued; how many.

@@ -467,6 +467,12 @@ where
     T: Send,
     F: FnOnce(Reply<T>) -> S::Call,
 {
+    /// A wait that goes on: the ring that it is part of by now.
+    fn has_closed(&self) -> Option<Path> {
+        let cell = self.server.handle.cell();
+        cycle::has_closed(cell.link_id(), || label(cell))
+    }
+
     fn poll_on(&mut self, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         match &mut self.state {
             State::Wait(wait, _) => {
@@ -475,9 +481,22 @@ where
                     self.state = State::Done;
                     return Poll::Ready(result);
                 }
+                if let Some(path) = self.has_closed() {
+                    self.state = State::Done;
+                    return Poll::Ready(Err(CallError::Cycle { path }));
+                }
                 self.poll_sleep(cx)
             }
-            State::Room(_) => self.poll_room(cx),
+            State::Room(_) => {
+                let polled = self.poll_room(cx);
+                match polled.is_pending().then(|| self.has_closed()).flatten() {
+                    None => polled,
+                    Some(path) => {
+                        self.state = State::Done;
+                        Poll::Ready(Err(CallError::Cycle { path }))
+                    }
+                }
+            }
             State::Taxed(_) => self.pay(cx),
             // Polled after its end: as every future may, it says nothing any more.
             State::Start(_) | State::Done => Poll::Pending,

@@ -13,10 +13,13 @@
 //! for nobody's sake here.
 
 mod ends;
+mod fall;
 mod graph;
 mod knot;
 
 pub use ends::{Ends, Member, is_in_handler, wait_for_ends};
+pub use fall::Fall;
+pub(crate) use fall::has_closed;
 pub(crate) use knot::Knot;
 
 use crate::frame::{self, Label};

@@ -19,6 +19,7 @@ use restante_core::word::Permit;
 use restante_core::{Exit, ExitReason};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 /// Decides over the incarnations of one mailbox. Its methods run on threads that begin and end servers, often with the
@@ -33,8 +34,8 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     /// Its `init` has returned a state.
     fn started(&self, incarnation: u32);
     /// It has ended. Its lease is still held, and stays held if the verdict is [`Verdict::Again`]; the next incarnation's number
-    /// is then one more. Else what the verdict holds is run once the lease is given back, and links and monitors have been
-    /// told.
+    /// is then one more. Else what the verdict holds is run once the lease is given back: its [`Note`] before links and monitors
+    /// are told of the end, the [`Settle`] that this returns after them.
     fn ended(&self, end: &End) -> Verdict;
     /// Where the mailbox stands with whoever decides over it.
     fn place(&self) -> Option<Place> {
@@ -111,12 +112,27 @@ impl End {
 pub enum Verdict {
     /// The mailbox's own task begins the next incarnation, at once. (The keeper is not asked again whether it may.)
     Again,
-    /// Nobody does, until somebody else does; and what is to be done when the lease is given back.
-    Leave(Option<Settle>),
+    /// No incarnation comes, until one is started; and what is to be noted when the lease has been given back.
+    Leave(Option<Note>),
 }
 
-/// What is left to do when a lease has been given back.
+/// Notes an end in the keeper's table. The lease has been given back, and links and monitors have not been told: who hears
+/// of the end finds it noted. What is left to do when all have been told comes back.
+pub type Note = Box<dyn FnOnce() -> Option<Settle> + Send>;
+
+/// What is left to do when an end has been noted and told.
 pub type Settle = Box<dyn FnOnce() + Send>;
+
+impl Verdict {
+    /// Does all of what is left, for an end of which nobody else is to be told.
+    pub fn settle(self) {
+        if let Self::Leave(Some(note)) = self
+            && let Some(settle) = note()
+        {
+            settle();
+        }
+    }
+}
 
 impl std::fmt::Debug for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -212,10 +228,22 @@ pub fn clear_out<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u6
     cell(server).clear_out(reason)
 }
 
+/// Closes the mailbox of a server that was killed and does not end, and dead-letters what is queued there: its callers hear
+/// the reason. What the server has taken into its batch is out of reach.
+pub fn give_up<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) {
+    cell(server).close(reason.clone());
+    cell(server).bury_unread(reason);
+}
+
 /// The server as the graph of waits knows it: for [`wait_for_ends`](crate::cycle::wait_for_ends).
 pub fn member<S: GenServer>(server: &ServerRef<S>) -> Member {
     let cell = cell(server);
     Member { id: cell.link_id(), label: label(cell) }
+}
+
+/// Has the handler that is under way, if one is, polled once more.
+pub fn nudge<S: GenServer>(server: &ServerRef<S>) {
+    Waker::from(Arc::clone(cell(server))).wake();
 }
 
 fn cell<S: GenServer>(server: &ServerRef<S>) -> &Arc<Cell<S>> {

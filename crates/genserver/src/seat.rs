@@ -16,7 +16,7 @@
 use crate::frame;
 use crate::hand::Hand;
 use crate::in_hand::{self, Retry, Rule};
-use crate::keeper::{Beginner, End, Keeper, Verdict};
+use crate::keeper::{Beginner, End, Keeper, Settle, Verdict};
 use crate::message::Message;
 use crate::pace::Pace;
 use crate::rt::Rt;
@@ -1106,19 +1106,20 @@ impl<S: GenServer> Seat<S> {
             }
             None => (None, Some(exit), None),
         };
+        let mut settled = None;
         if renewed.is_none() {
             Self::clear(cell);
             // SAFETY: RUN is held and no reference to the reader's half is alive.
             let permit = unsafe { Permit::assume(cell) };
-            cell.end_lease(permit, exit, owned);
+            cell.end_lease_and(permit, exit, owned, || settled = verdict.and_then(Self::note));
         }
         if let Some((message, reason)) = brought {
             // It was in hand in all but name: as without a policy, its caller hears why, and it goes nowhere else.
             quiet::run("a caller's waker", || cell.runner.on_dead(&message, &DeadCause::InHand(reason)));
             drop_quietly(message);
         }
-        if let Some(verdict) = verdict {
-            Self::settle(verdict);
+        if let Some(settle) = settled {
+            quiet::run("a keeper", settle);
         }
         let again = renewed.is_some();
         if let (Some(incarnation), Some(keeper)) = (renewed, keeper) {
@@ -1153,9 +1154,17 @@ impl<S: GenServer> Seat<S> {
         quiet::run("a keeper", || keeper.ended(end)).unwrap_or(Verdict::Leave(None))
     }
 
+    /// Has a keeper note an end, when the lease is back; what is left to do when all have been told.
+    fn note(verdict: Verdict) -> Option<Settle> {
+        match verdict {
+            Verdict::Leave(Some(note)) => quiet::run("a keeper", note).flatten(),
+            Verdict::Leave(None) | Verdict::Again => None,
+        }
+    }
+
     /// Does what a keeper has left for after the lease.
     fn settle(verdict: Verdict) {
-        if let Verdict::Leave(Some(settle)) = verdict {
+        if let Some(settle) = Self::note(verdict) {
             quiet::run("a keeper", settle);
         }
     }

@@ -618,17 +618,21 @@ impl<'a, S: GenServer, T> SendMessage<'a, S, T> {
         if let Poll::Ready(result) = Pin::new(&mut waits.inner).poll(cx) {
             return Poll::Ready(result.map_err(|e| e.map(self.back)));
         }
-        if waits.waiting.is_none() {
-            match cycle::wait_for(self.cell.link_id(), || label(self.cell)) {
-                Ok(waiting) => waits.waiting = waiting,
-                Err(path) => {
-                    let back = waits.inner.take_back().map(self.back);
-                    let path = path.to_string();
-                    return Poll::Ready(
-                        back.map_or(Ok(()), |message| Err(SendError::Cycle { message, path })),
-                    );
+        let (to, label) = (self.cell.link_id(), || label(self.cell));
+        let ring = match waits.waiting {
+            Some(_) => cycle::has_closed(to, label),
+            None => match cycle::wait_for(to, label) {
+                Ok(waiting) => {
+                    waits.waiting = waiting;
+                    None
                 }
-            }
+                Err(path) => Some(path),
+            },
+        };
+        if let Some(path) = ring {
+            let back = waits.inner.take_back().map(self.back);
+            let path = path.to_string();
+            return Poll::Ready(back.map_or(Ok(()), |message| Err(SendError::Cycle { message, path })));
         }
         self.waits = Some(waits);
         Poll::Pending

@@ -36,6 +36,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn close(&self, reason: ExitReason);
     /// Dead-letters what is queued while nobody reads.
     fn clear_out(&self, reason: &ExitReason);
+    /// There will be no other incarnation, and the present one was killed and does not end: who waits in the queue is told.
+    fn give_up(&self, reason: &ExitReason);
     /// Whether there can be no other incarnation.
     fn is_closed(&self) -> bool;
     /// What it is.
@@ -54,6 +56,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn in_hand(&self) -> Option<InHandNow> {
         None
     }
+    /// Has handlers that are under way in it polled once more.
+    fn nudge(&self);
     /// Adds the servers that it is made of, as the graph of waits knows them.
     fn members(&self, into: &mut Vec<Member>);
     /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
@@ -143,9 +147,7 @@ impl<S: GenServer> Child for ServerChild<S> {
         if server.is_closed() && !server.is_alive() {
             // Its task is done, perhaps, and would tell nobody.
             let exit = Exit::new(ExitReason::Normal, Phase::Init, None, server.incarnation());
-            if let Verdict::Leave(Some(settle)) = self.ended(&End::new(exit, true)) {
-                settle();
-            }
+            self.ended(&End::new(exit, true)).settle();
         }
     }
 
@@ -167,6 +169,10 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn clear_out(&self, reason: &ExitReason) {
         keeper::clear_out(self.server.server(), reason);
+    }
+
+    fn give_up(&self, reason: &ExitReason) {
+        keeper::give_up(self.server.server(), reason);
     }
 
     fn kind(&self) -> ChildKind {
@@ -191,6 +197,10 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn in_hand(&self) -> Option<InHandNow> {
         self.server.server().sys().in_hand()
+    }
+
+    fn nudge(&self) {
+        keeper::nudge(self.server.server());
     }
 
     fn members(&self, into: &mut Vec<Member>) {

@@ -169,7 +169,7 @@ impl SupervisorRef {
             }
         }
         let ended = pin!(self.join());
-        let requested = pin!(self.branch.until(|desk| desk.requested));
+        let requested = pin!(self.branch.is_requested());
         match select(select(requested, stop), ended).await {
             Either::Right((exit, _)) => RunOutcome::Ended(exit),
             Either::Left(_) => self.stop_within(options.deadline, kill).await,

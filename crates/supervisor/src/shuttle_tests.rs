@@ -124,6 +124,8 @@ struct Args {
 enum Tell {
     Note(u32),
     Panic,
+    /// Is done in the handler.
+    Do(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 impl GenServer for Worker {
@@ -148,6 +150,7 @@ impl GenServer for Worker {
     async fn handle_cast(&mut self, tell: Tell, _: &mut Context<Self>) -> Step {
         match tell {
             Tell::Note(n) => self.log.with(|notes| notes.handled.push(n)),
+            Tell::Do(work) => work.await,
             // Past the hook, which would print 10,000 times.
             Tell::Panic => std::panic::resume_unwind(Box::new("told to")),
         }
@@ -759,6 +762,87 @@ fn shuttle_giving_up_and_a_start() {
             "{started:?}"
         );
         drop(c);
+        lab.over(tree).await;
+    });
+}
+
+/// Clause 12.7: who hears of an end finds it in the table, and the place free.
+async fn end_and_look(supervisor: Supervisor) {
+    let lab = Lab::default();
+    let (tree, []) = tree(&lab, supervisor.child(lab.worker("d", false).1), false).await;
+    let (a, spec) = lab.worker("a", false);
+    assert_eq!(tree.start_child(spec.restart(Restart::Temporary)).await, Ok(Started::Running));
+    let other = {
+        let a = a.clone();
+        thread::spawn(move || crash(&a))
+    };
+    a.join().await;
+    assert_eq!(state(&tree, "a"), None);
+    let (_b, spec) = lab.worker("b", false);
+    assert_eq!(tree.start_child(spec.id("a")).await, Ok(Started::Running));
+    other.join().unwrap();
+    lab.over(tree).await;
+}
+
+#[test]
+fn shuttle_who_hears_of_an_end_finds_it_noted() {
+    explore(|| end_and_look(relentless(Strategy::OneForOne)));
+}
+
+/// Clauses 21.10 and 21.30: a shutdown × handlers that ask a sibling: none waits for one that has gone, and whoever hears that the
+/// tree is down finds all mailboxes closed. (There is no time here: who waits for what never comes hangs.)
+#[test]
+fn shuttle_shutdown_and_a_handler_that_asks_a_sibling() {
+    explore(|| async {
+        let lab = Lab::default();
+        let (tree, [a, b]) = tree(&lab, relentless(Strategy::OneForOne), false).await;
+        let asked = b.clone();
+        a.cast(Tell::Do(Box::pin(async move {
+            for _ in 0..2 {
+                let answer = asked.call(|reply| reply).timeout(EVER).await;
+                assert!(
+                    matches!(answer, Ok(()) | Err(CallError::Exited(_) | CallError::Closed)),
+                    "{answer:?}"
+                );
+            }
+        })))
+        .unwrap();
+        let watcher = {
+            let (tree, all) = (tree.clone(), [a, b]);
+            spawn(async move {
+                while tree.is_alive() {
+                    yield_now().await;
+                }
+                assert!(all.iter().all(ServerRef::is_closed));
+                assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
+            })
+        };
+        tree.shutdown(EVER).await;
+        watcher.await;
+        lab.over(tree).await;
+    });
+}
+
+/// Clause 8.2: two handlers that would end each other: one of them, or both, hear of the ring; nobody hangs.
+#[test]
+fn shuttle_handlers_that_stop_each_other() {
+    explore(|| async {
+        let lab = Lab::default();
+        let (tree, [a, b]) = tree(&lab, relentless(Strategy::OneForOne), false).await;
+        let heard: Arc<Mutex<Vec<bool>>> = Arc::default();
+        for (at, other) in [(&a, "b"), (&b, "a")] {
+            let (tree, heard) = (tree.clone(), Arc::clone(&heard));
+            let stop = Tell::Do(Box::pin(async move {
+                let ended = tree.terminate_child(other).await;
+                assert!(matches!(ended, Ok(()) | Err(ChildError::Cycle { .. })), "{ended:?}");
+                heard.lock().unwrap().push(ended.is_err());
+            }));
+            at.cast(stop).unwrap();
+        }
+        // (One may be stopped before it comes to it: what it was told waits in its mailbox then.)
+        while heard.lock().unwrap().is_empty() || state(&tree, "a") == Some(ChildState::Stopping) {
+            yield_now().await;
+        }
         lab.over(tree).await;
     });
 }

@@ -5,11 +5,15 @@
 //! anything is ordered. What is collected are the servers that are below at that moment; outside of a handler nothing is
 //! collected, and the wait costs nothing.
 //!
+//! Those of a group that are stopped to be started again wait for each other as well ([`Falling`]): one that is down comes back
+//! when those that are being stopped have ended. So a handler, or `terminate`, of one of these that asks one that is down hears
+//! of the ring, and need not be killed.
+//!
 //! What deliberately does not live here: the graph of waits itself (genserver's `cycle`).
 
 use crate::branch::Branch;
 use crate::child::Child;
-use restante_genserver::cycle::{Ends, Path, is_in_handler, wait_for_ends};
+use restante_genserver::cycle::{Ends, Fall, Member, Path, is_in_handler, wait_for_ends};
 use std::sync::Arc;
 
 impl Branch {
@@ -41,4 +45,35 @@ pub(crate) fn wait_for(child: &dyn Child, what: &str) -> Result<Option<Ends>, Pa
     let mut members = Vec::new();
     child.members(&mut members);
     wait_for_ends(members, what)
+}
+
+/// Children that are stopped one after the other, or together, and come back when all of them have been.
+pub(crate) struct Falling {
+    fall: Fall,
+    /// Held, so that no other server has the address of one that the graph knows.
+    down: Vec<Arc<dyn Child>>,
+}
+
+impl Falling {
+    pub(crate) fn new(branch: &Branch) -> Self {
+        Self { fall: Fall::new(branch.label()), down: Vec::new() }
+    }
+
+    /// This one is down, and comes back.
+    pub(crate) fn down(&mut self, child: &Arc<dyn Child>) {
+        self.fall.down(members(child));
+        self.down.push(Arc::clone(child));
+    }
+
+    /// These are being stopped now. Whoever is in a handler there, and has asked one that is down, is to look.
+    pub(crate) fn stops<'a>(&mut self, children: impl Iterator<Item = &'a Arc<dyn Child>> + Clone) {
+        self.fall.stops(children.clone().flat_map(members).collect());
+        children.for_each(|child| child.nudge());
+    }
+}
+
+fn members(child: &Arc<dyn Child>) -> Vec<Member> {
+    let mut members = Vec::new();
+    child.members(&mut members);
+    members
 }

@@ -373,3 +373,110 @@ async fn a_refused_start_leaves_nothing() {
 fn states(tree: &SupervisorRef) -> Vec<ChildState> {
     tree.which_children().iter().map(|child| child.state).collect()
 }
+
+/// Asks it without a limit.
+async fn ask(at: At) -> Result<(), CallError> {
+    at.call(|reply| (Box::pin(async {}) as Work, reply)).timeout(Duration::MAX).await
+}
+
+fn is_ring<T: std::fmt::Debug>(heard: &T) -> bool {
+    format!("{heard:?}").contains("Cycle")
+}
+
+/// Clause 21.32: a group falls; `b` is down and comes back when `a` has ended: what `a` asks it is a ring, whether it asks when it is
+/// down or has asked before, in whatever way. Who is outside goes on waiting, and is answered.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_back_later() {
+    let sec = Duration::from_secs(1);
+    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+        for how in 0..5 {
+            let ((first, s_first, _), (a, sa, _), (c, sc, _)) = (node("first"), node("a"), node("c"));
+            let server = Server::<Node>::settings().name("b").capacity(1).build().unwrap();
+            let (b, ready) = (server.address(), Ready::default());
+            let sb = server.child(ready).shutdown(Shutdown::Infinity);
+            let tree = Supervisor::new(strategy).child(s_first).child(sa).child(sb).child(sc);
+            let tree = crate::support::relentless(tree).start().await.unwrap();
+            if how == 4 {
+                b.cast(Box::pin(tokio::time::sleep(sec))).unwrap();
+                crate::support::settled().await;
+            }
+            let asked = b.clone();
+            let (at, asked) = (a.clone(), asked);
+            let heard = async move {
+                within(&at, async move {
+                    if how != 4 {
+                        tokio::time::sleep(sec).await;
+                    }
+                    match how {
+                        0 | 4 => format!("{:?}", ask(asked).await),
+                        1 => format!(
+                            "{:?}",
+                            asked.send_request(|r| (Box::pin(async {}) as Work, r)).wait(Duration::MAX).await
+                        ),
+                        2 => format!("{:?}", asked.send_request(|r| (Box::pin(async {}) as Work, r)).await),
+                        _ => {
+                            asked.cast(Box::pin(async {})).unwrap();
+                            asked.send(Box::pin(async {})).await.map_err(|e| e.to_string()).unwrap_err()
+                        }
+                    }
+                })
+                .await
+            };
+            let heard = tokio::spawn(heard);
+            crate::support::settled().await;
+            let begun = tokio::time::Instant::now();
+            if strategy == Strategy::OneForAll {
+                c.kill()
+            } else {
+                first.kill()
+            };
+            crate::support::settled().await;
+            let outside = (how != 3 && how != 4).then(|| tokio::spawn(ask(b.clone())));
+            let heard = heard.await.unwrap().expect("it hears");
+            assert!(is_ring(&heard) || heard.contains("ring"), "{strategy:?} {how} {heard}");
+            assert_eq!(begun.elapsed(), sec, "{strategy:?} {how}");
+            if let Some(outside) = outside {
+                assert_eq!(outside.await.unwrap(), Ok(()));
+            }
+            assert_eq!(ask(b.clone()).await, Ok(()));
+            assert_eq!((a.incarnation(), b.incarnation(), c.incarnation()), (2, 2, 2));
+            assert_eq!(a.last_exit().unwrap().reason, ExitReason::Shutdown);
+            assert!(tree.shutdown(AGES).await.is_clean());
+        }
+    }
+}
+
+/// Clause 21.32: the same in `terminate`, where a supervisor is stopped that may be started again: its children together or one after
+/// the other, and those further below.
+#[tokio::test(start_paused = true)]
+async fn a_terminate_does_not_wait_for_a_sibling_that_comes_back_later() {
+    for dynamic in [false, true] {
+        let ((a, sa, ready), (b, sb, _)) = (node("a"), node("b"));
+        let heard = Arc::new(Mutex::new(None));
+        let (note, asked) = (Arc::clone(&heard), b.clone());
+        *ready.terminate.lock().unwrap() = Some(Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            *note.lock().unwrap() = Some(ask(asked).await);
+        }));
+        let inner = if dynamic {
+            let (nodes, spec) = DynamicSupervisor::new().keep_children(true).into_child("inner");
+            let tree = Supervisor::one_for_one().child(spec).start().await.unwrap();
+            nodes.start_child(sa).await.unwrap();
+            nodes.start_child(sb).await.unwrap();
+            tree
+        } else {
+            let lowest = Supervisor::one_for_one().child(sb).into_child("lowest").unwrap();
+            let inner = Supervisor::one_for_one().child(sa).child(lowest).into_child("inner").unwrap();
+            Supervisor::one_for_one().child(inner).start().await.unwrap()
+        };
+        let begun = tokio::time::Instant::now();
+        let ended = tokio::time::timeout(AGES, inner.terminate_child("inner")).await;
+        assert_eq!((ended, begun.elapsed()), (Ok(Ok(())), Duration::from_secs(1)));
+        assert!(is_ring(&heard.lock().unwrap().take()));
+        // The mailboxes are there, and who asks from outside is answered when they are read again.
+        let waits = tokio::spawn(ask(b.clone()));
+        assert_eq!(inner.restart_child("inner").await, Ok(Started::Running));
+        assert_eq!((waits.await.unwrap(), a.incarnation()), (Ok(()), 2));
+        assert!(inner.shutdown(AGES).await.is_clean());
+    }
+}

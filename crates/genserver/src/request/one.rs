@@ -144,7 +144,7 @@ impl<T: Send> Request<T> {
             Err(cycle) => return Some(self.end_with(cycle)),
         };
         let mut timer = until.and_then(|until| call::timer(until, || self.asked.rt()));
-        poll_fn(|cx| match (self.poll(cx), &mut timer) {
+        poll_fn(|cx| match (self.poll_in_a_handler(cx), &mut timer) {
             (Poll::Ready(response), _) => Poll::Ready(Some(response)),
             (Poll::Pending, Some(timer)) => timer.as_mut().poll(cx).map(|()| None),
             (Poll::Pending, None) => Poll::Pending,
@@ -205,6 +205,16 @@ impl<T: Send> Request<T> {
             wait.unwatch(crate::tracker::unswept());
             wait.poll(cx)
         })
+    }
+
+    /// The same, where a ring may close later than the wait begins.
+    fn poll_in_a_handler(&mut self, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
+        match self.poll(cx) {
+            Poll::Pending => {
+                self.asked.has_closed().map_or(Poll::Pending, |ring| Poll::Ready(self.end_with(ring)))
+            }
+            ready @ Poll::Ready(_) => ready,
+        }
     }
 
     fn poll_by(
@@ -306,6 +316,14 @@ impl<T: Send> Future for Response<T> {
             }
         }
         let polled = me.request.poll_by(cx, |wait, asked, cx| call::watch_by_sweep(wait, || asked.rt(), cx));
+        let polled = match polled {
+            Poll::Pending => me
+                .request
+                .asked
+                .has_closed()
+                .map_or(Poll::Pending, |ring| Poll::Ready(me.request.end_with(ring))),
+            ready @ Poll::Ready(_) => ready,
+        };
         if polled.is_ready() {
             me.waiting = None;
         }

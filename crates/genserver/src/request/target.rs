@@ -71,6 +71,11 @@ impl Asked {
     }
 
     /// The server whose handler runs here, if one does, begins to wait for this one.
+    /// A wait that goes on: the ring that it is part of by now.
+    pub(crate) fn has_closed(&self) -> Option<CallError> {
+        cycle::has_closed(self.id, || self.label()).map(|path| CallError::Cycle { path })
+    }
+
     pub(crate) fn wait(&self) -> Result<Option<cycle::Waiting>, CallError> {
         cycle::wait_for(self.id, || self.label()).map_err(|path| CallError::Cycle { path })
     }

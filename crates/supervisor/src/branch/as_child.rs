@@ -82,6 +82,14 @@ impl Child for Branch {
         }
     }
 
+    fn give_up(&self, reason: &ExitReason) {
+        Child::close(self, reason.clone());
+        let left: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        for child in left {
+            child.give_up(reason);
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.desk().closed
     }
@@ -100,6 +108,13 @@ impl Child for Branch {
 
     fn stats(&self) -> Option<Stats> {
         None
+    }
+
+    fn nudge(&self) {
+        let children: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        for child in children {
+            child.nudge();
+        }
     }
 
     fn members(&self, into: &mut Vec<Member>) {

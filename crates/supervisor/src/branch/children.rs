@@ -2,18 +2,22 @@
 //! table and what is kept of who leaves it. What an end means is decided in [`crate::rules`].
 
 use super::Branch;
-use super::crash_report::is_heard;
+use super::crash_report::{Who, is_heard};
 use crate::child::Child;
 use crate::child_spec::{ChildKind, ChildSpec};
 use crate::path::step;
 use crate::post::{NotAdopted, Post};
 use crate::rt::Runtime;
 use crate::rules::{AddError, Attempt, Early, Outcome, Then};
+use futures::future::{Either, select};
 use restante_core::clock::{self, Instant};
 use restante_core::{ExitReason, Ledger};
-use restante_genserver::keeper::{Beginner, End, Verdict};
+use restante_genserver::keeper::{Beginner, End, Settle, Verdict};
 use std::cell::LazyCell;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 impl Branch {
     /// Puts a child into the table: see [`Rules::add`].
@@ -37,6 +41,8 @@ impl Branch {
             let mut desk = self.desk();
             (desk.rules.rest(key), desk.rules.remove(key))
         };
+        // (It is another's, and not to be closed here.)
+        self.has_left();
         self.tell(tell);
         Err(match why {
             NotAdopted::Supervised => AddError::Supervised,
@@ -54,6 +60,8 @@ impl Branch {
         for child in children {
             child.release();
             child.refused();
+            // (Given back, and not closed.)
+            self.has_left();
         }
     }
 
@@ -78,37 +86,63 @@ impl Branch {
             }
             Early::Settle(attempted) => {
                 let (branch, end, now) = (Arc::clone(self), end.clone(), *now);
-                Verdict::Leave(Some(Box::new(move || branch.settle(key, &end, now, attempted))))
+                Verdict::Leave(Some(Box::new(move || branch.note_end(key, end, now, attempted))))
             }
         }
     }
 
-    /// The same, once the lease is given back.
-    fn settle(self: &Arc<Self>, key: u64, end: &End, now: Instant, attempted: Option<Attempt>) {
+    /// The lease is given back, and nobody has been told of the end yet: the table shows it from here on. What is left to do
+    /// comes back: it calls the child and who waits for it, which may take its time.
+    fn note_end(
+        self: Arc<Self>,
+        key: u64,
+        end: End,
+        now: Instant,
+        attempted: Option<Attempt>,
+    ) -> Option<Settle> {
         let heard = is_heard();
-        let (mut then, down, rt, who) = {
+        let noted = {
             let mut desk = self.desk();
             // (Before it leaves the table, if it does.)
             let who = if heard { desk.who(key) } else { None };
             let id = desk.is_ending().then(|| Self::id_of(&desk, key));
-            let then = desk.rules.ended(key, end, now, attempted);
+            let then = desk.rules.ended(key, &end, now, attempted);
             if let (Some(Outcome::Unexpected), Some(id)) = (then.report, id) {
                 desk.report.unexpected.push((step(id.as_str()).into_owned(), end.exit.reason.clone()));
             }
             if end.orphaned {
                 desk.rules.end(ExitReason::Killed);
             }
-            let rt = then.after.is_some().then(|| desk.rt.clone()).flatten();
-            (then, desk.rules.live == 0, rt, who)
+            let pause = then.after.and_then(|(pause, epoch)| {
+                Some(Pause { rt: desk.rt.clone()?, pause, epoch, told: desk.rules.pauses(key)? })
+            });
+            let over = desk.closes_for_good(key);
+            Noted { then, down: desk.rules.live == 0, pause, who, over }
         };
+        if noted.is_nothing() && !end.orphaned {
+            return None;
+        }
+        Some(Box::new(move || self.settle(key, &end, noted)))
+    }
+
+    /// All have been told of the end: does what follows from it.
+    fn settle(self: &Arc<Self>, key: u64, end: &End, noted: Noted) {
+        let Noted { then, down, pause, who, over } = noted;
+        if let Some((child, reason)) = over {
+            child.close(reason);
+            self.has_left();
+        }
         if let (Some(outcome), Some(who)) = (then.report, who) {
             let after = self.desk().who(key);
             self.report_on(&after.unwrap_or(who), end, outcome);
         }
-        if let (Some((pause, epoch)), Some(rt)) = (then.after.take(), rt) {
+        if let Some(Pause { rt, pause, epoch, told }) = pause {
             let weak = Arc::downgrade(self);
             rt.spawn(async move {
-                Runtime::sleep(pause).await;
+                // (Told, or forgotten with the table: there will be no restart after this pause.)
+                if let Either::Right(_) = select(pin!(Runtime::sleep(pause)), told).await {
+                    return;
+                }
                 let Some(branch) = weak.upgrade() else { return };
                 let due = branch.desk().rules.is_due(key, epoch);
                 if let Some(child) = due {
@@ -139,7 +173,7 @@ impl Branch {
             self.retire(&gone, then.why.as_deref().unwrap_or(reason));
         }
         for waiting in then.tell {
-            let _ = waiting.send(());
+            super::tell(waiting, ());
         }
         if then.perform {
             self.ensure_performer();
@@ -169,15 +203,28 @@ impl Branch {
         }
     }
 
-    /// A child has left the table: its mailbox closes, and what it counted is kept.
+    /// A child has left the table: its mailbox closes, and what it counted is kept. The supervisor is not down before that.
     pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
         child.close(reason.clone());
+        self.has_left();
         match at_rest(&**child) {
             Some(ledger) => self.desk().retired += ledger,
             // Somebody looks at it just now, or it was abandoned in a handler: it counts on.
             None => self.desk().unsettled.push(Arc::clone(child)),
         }
         self.settle_accounts(2);
+    }
+
+    /// The mailbox of one that had ended for good is closed.
+    pub(super) fn has_left(&self) {
+        let last = {
+            let mut desk = self.desk();
+            desk.rules.leaving -= 1;
+            desk.rules.leaving == 0
+        };
+        if last {
+            self.bell.notify_waiters();
+        }
     }
 
     /// Looks again at so many of those that left the table before their counters had come to rest.
@@ -192,6 +239,34 @@ impl Branch {
                 desk.retired += ledger;
             }
         }
+    }
+}
+
+/// A pause before a restart, to be waited out by a task.
+struct Pause {
+    rt: Runtime,
+    pause: Duration,
+    epoch: u32,
+    /// There is nothing more to wait for.
+    told: oneshot::Receiver<()>,
+}
+
+/// An end that the table shows, and what follows from it.
+struct Noted {
+    then: Then<Arc<dyn Child>>,
+    /// It was the last that was live.
+    down: bool,
+    pause: Option<Pause>,
+    who: Option<Who>,
+    /// The supervisor ends for good, and with it this mailbox, for that reason.
+    over: Option<(Arc<dyn Child>, ExitReason)>,
+}
+
+impl Noted {
+    fn is_nothing(&self) -> bool {
+        let Then { perform, gone, clear_out, tell, report, .. } = &self.then;
+        let follows = *perform || self.pause.is_some() || gone.is_some() || *clear_out || !tell.is_empty();
+        !(follows || report.is_some() || self.down || self.over.is_some())
     }
 }
 

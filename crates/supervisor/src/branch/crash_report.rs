@@ -6,6 +6,7 @@ use crate::child::Child;
 use crate::child_spec::ChildId;
 use crate::path::step;
 use crate::rules::Outcome;
+use restante_core::quiet;
 use restante_genserver::keeper::End;
 use std::sync::Arc;
 
@@ -81,13 +82,13 @@ impl Branch {
                 )
             };
         }
-        if orderly { tell!(debug) } else { tell!(error) }
+        quiet::run("a tracing subscriber", || if orderly { tell!(debug) } else { tell!(error) });
     }
 }
 
 /// Whether anybody listens to reports. (Not to be asked under a lock: who listens is somebody else's code.)
 pub(super) fn is_heard() -> bool {
-    tracing::enabled!(tracing::Level::ERROR)
+    quiet::run("a tracing subscriber", || tracing::enabled!(tracing::Level::ERROR)).unwrap_or(false)
 }
 
 /// A child, for a report.

@@ -1,12 +1,13 @@
 //! A supervisor's own life: it begins, is up, is told to end, is down; who waits for that, and who performs it. What is
 //! performed lies in [`crate::perform`].
 
-use super::{Branch, Desk, Doomed};
+use super::{Branch, Desk, Doomed, tell};
+use crate::child::Child;
 use crate::perform::Performer;
 use crate::rt::Runtime;
 use crate::rules::{Life, Origin};
 use restante_core::clock::{self, Instant};
-use restante_core::{Exit, ExitReason, Phase};
+use restante_core::{Exit, ExitReason, Phase, quiet};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl Branch {
             return Err(StartError::Supervised);
         }
         self.hear_of_tempo();
-        let (tell, told) = oneshot::channel();
+        let (teller, told) = oneshot::channel();
         let mut desk = self.desk();
         desk.can_begin()?;
         desk.rt = Some(rt.clone());
@@ -66,13 +67,15 @@ impl Branch {
         desk.brutal = false;
         desk.requested = false;
         desk.orphaned = false;
-        desk.joiners.push(tell);
         desk.ending_since = None;
+        desk.for_good = false;
         desk.late = None;
         for (_, old) in std::mem::take(&mut desk.report).unexpected {
             desk.rules.trash.put(old);
         }
         desk.incarnation += 1;
+        let begun = desk.incarnation;
+        desk.joiners.push((begun, teller));
         desk.me = Some(Arc::clone(self));
         desk.awaited = waiting.is_some();
         desk.starting = waiting;
@@ -101,65 +104,103 @@ impl Branch {
             parent.child_started(key, incarnation);
         }
         if let Some(waiting) = waiting {
-            let _ = waiting.send(Ok(()));
+            tell(waiting, Ok(()));
         }
     }
 
     /// All children are down (or abandoned): the incarnation is over. True: the supervisor above wants the next at once.
+    ///
+    /// In this order: the mailboxes of what is gone for good close; then it is down; the supervisor above notes that; then
+    /// those who wait for the end are told. So whoever finds it ended finds all of that done.
     pub(crate) fn down(self: &Arc<Self>) -> bool {
-        let top = self.parent().is_none();
-        let (exit, me, waiting, joiners, gone, closed, orphaned) = {
+        let for_good = self.ends_for_good();
+        let (gone, reason) = {
             let mut desk = self.desk();
             let Life::Ending(reason) = desk.rules.life.clone() else { return false };
+            (desk.take_gone(for_good), reason)
+        };
+        for child in gone {
+            self.retire(&child, &reason);
+        }
+        let (exit, me, waiting, closed, orphaned) = {
+            let mut desk = self.desk();
+            // (It may have ended with its runtime on another thread meanwhile.)
+            if !desk.is_ending() {
+                return false;
+            }
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
+            // What those above are told is that it was closed by others; for good or not they know themselves.
+            let closed = desk.closed;
+            desk.closed |= for_good;
             desk.rules.life = Life::Down;
+            desk.telling = Some(exit.incarnation);
             if let Some(old) = desk.last_exit.replace(exit.clone()) {
                 desk.rules.trash.put(old.reason);
             }
-            desk.closed |= top;
-            let settings = &desk.rules.settings;
-            let gone: Vec<u64> = if desk.closed {
-                desk.rules.children.keys().copied().collect()
-            } else if settings.keep_children {
-                Vec::new()
-            } else {
-                desk.rules
-                    .children
-                    .iter()
-                    .filter(|(_, e)| e.origin != Origin::Spec)
-                    .map(|(key, _)| *key)
-                    .collect()
-            };
-            let gone: Vec<_> = gone.into_iter().filter_map(|key| desk.rules.remove(key)).collect();
             let waiting = desk.starting.take();
-            let joiners = std::mem::take(&mut desk.joiners);
-            (exit, desk.me.take(), waiting, joiners, gone, desk.closed, desk.orphaned)
+            (exit, desk.me.take(), waiting, closed, desk.orphaned)
         };
-        for child in gone {
-            self.retire(&child, &exit.reason);
-        }
         let verdict = self.parent().map(|(parent, key)| {
             let mut end = End::new(exit.clone(), closed);
             end.orphaned = orphaned;
             parent.child_ended(key, &end)
         });
-        let again = match verdict {
-            Some(Verdict::Again) => true,
-            Some(Verdict::Leave(Some(settle))) => {
-                settle();
-                false
-            }
-            _ => false,
+        let (again, settle) = match verdict {
+            Some(Verdict::Again) => (true, None),
+            Some(Verdict::Leave(Some(note))) => (false, note()),
+            Some(Verdict::Leave(None)) | None => (false, None),
         };
         if let Some(waiting) = waiting {
-            let _ = waiting.send(Err(StartError::Failed(exit.reason.clone())));
+            tell(waiting, Err(StartError::Failed(exit.reason.clone())));
         }
-        for joiner in joiners {
-            let _ = joiner.send(exit.clone());
+        let joiners: Vec<_> = {
+            let mut desk = self.desk();
+            desk.telling = desk.telling.filter(|telling| *telling != exit.incarnation);
+            desk.joiners.extract_if(.., |(which, _)| *which <= exit.incarnation).collect()
+        };
+        for (_, joiner) in joiners {
+            tell(joiner, exit.clone());
+        }
+        if let Some(settle) = settle {
+            settle();
         }
         drop(me);
         again
+    }
+
+    /// Whether nobody above will begin it again after the end that is under way. What is not known yet counts as no.
+    pub(crate) fn ends_for_good(&self) -> bool {
+        let Some((parent, key)) = self.parent() else { return true };
+        let alone = {
+            let desk = parent.desk();
+            match (&desk.rules.life, desk.rules.get(key)) {
+                (Life::Ending(_), Some(_)) => None,
+                (_, None) => Some(true),
+                // (Left behind by that one's last end.)
+                (Life::Down, Some(_)) => Some(desk.closed),
+                (Life::Up, Some(entry)) => Some(entry.goes_with_its_end(&desk.rules.settings)),
+                (Life::Starting, Some(_)) => Some(false),
+            }
+        };
+        alone.unwrap_or_else(|| parent.ends_for_good())
+    }
+
+    /// Notes whether this end is for good. If it is, what is down already closes: nobody reads it any more.
+    pub(crate) fn note_for_good(&self) {
+        if self.desk().for_good || !self.ends_for_good() {
+            return;
+        }
+        let over: Vec<_> = {
+            let mut desk = self.desk();
+            desk.for_good = true;
+            let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
+            keys.into_iter().filter_map(|key| desk.closes_for_good(key)).collect()
+        };
+        for (child, reason) in over {
+            child.close(reason);
+            self.has_left();
+        }
     }
 
     /// Begins the incarnation that the supervisor above has been promised; if it cannot, that one is told.
@@ -167,9 +208,7 @@ impl Branch {
         let Err(error) = self.begin(None, true) else { return };
         let Some((parent, key)) = self.parent() else { return };
         let never = Exit::new(error.into(), Phase::Init, None, self.desk().incarnation + 1);
-        if let Verdict::Leave(Some(settle)) = parent.child_ended(key, &End::new(never, true)) {
-            settle();
-        }
+        parent.child_ended(key, &End::new(never, true)).settle();
     }
 
     /// The supervisor is to end.
@@ -192,10 +231,21 @@ impl Branch {
         };
         if noted {
             self.ensure_performer();
-            // (Who runs the tree looks as well, and a performer that has just been made rings for nobody.)
-            self.bell.notify_waiters();
+            quiet::run("a waker", || self.requested.notify_waiters());
         }
         noted
+    }
+
+    /// Waits until it is asked to end by one who does not wait.
+    pub(crate) async fn is_requested(&self) {
+        loop {
+            // Listen first, then look.
+            let rung = self.requested.notified();
+            if self.desk().requested {
+                return;
+            }
+            rung.await;
+        }
     }
 
     /// Nobody awaits the start of this incarnation any more. Unless it was `heard` of, that ends it.
@@ -239,17 +289,30 @@ impl Branch {
     /// Tells when the present incarnation has ended; at once when there is none.
     pub(crate) fn join(self: &Arc<Self>) -> Result<oneshot::Receiver<Exit>, Exit> {
         let mut desk = self.desk();
-        if desk.rules.life == Life::Down {
+        if !desk.is_alive() {
             let never = || Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0);
             return Err(desk.last_exit.clone().unwrap_or_else(never));
         }
-        let (tell, told) = oneshot::channel();
-        desk.joiners.push(tell);
+        let (teller, told) = oneshot::channel();
+        // (One that is just being told of: who asks is told with the others.)
+        let which = if desk.rules.life == Life::Down { desk.telling } else { None };
+        let which = which.unwrap_or(desk.incarnation);
+        desk.joiners.push((which, teller));
         Ok(told)
     }
 }
 
 impl Desk {
+    /// Takes those out of the table that do not outlive this end: all, or those that were added by hand.
+    fn take_gone(&mut self, for_good: bool) -> Vec<Arc<dyn Child>> {
+        let all = self.closed || for_good;
+        let keeps = self.rules.settings.keep_children;
+        let goes = |origin: Origin| all || !keeps && origin != Origin::Spec;
+        let gone = self.rules.children.iter().filter(|(_, entry)| goes(entry.origin)).map(|(key, _)| *key);
+        let gone: Vec<u64> = gone.collect();
+        gone.into_iter().filter_map(|key| self.rules.remove(key)).collect()
+    }
+
     /// Notes that the supervisor is to end. False: it is down.
     fn end(&mut self, reason: ExitReason, brutal: bool, now: Instant) -> bool {
         if self.rules.life == Life::Down {

@@ -24,11 +24,11 @@ mod tempo;
 use crate::child::Child;
 use crate::post::Standing;
 use crate::rt::{Mutex, MutexGuard, Runtime};
-use crate::rules::{Life, Rules, Settings};
+use crate::rules::{Life, Rules, Settings, State};
 use crate::shutdown::ShutdownReport;
 use crate::supervisor::SpecError;
 use restante_core::clock::Instant;
-use restante_core::{Exit, ExitReason, Ledger, drop_quietly};
+use restante_core::{Exit, ExitReason, Ledger, quiet};
 use restante_genserver::StartError;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,8 @@ pub(crate) struct Branch {
     desk: Mutex<Desk>,
     /// Rung when the performer may have to do something else, and when the last child is down.
     pub(crate) bell: Notify,
+    /// Rung when it is asked to end by one who does not wait. Those who run a tree listen, by wakers of their own.
+    pub(crate) requested: Notify,
     post: Standing,
     /// Why it must not start.
     pub(crate) unsound: Option<SpecError>,
@@ -75,8 +77,8 @@ pub(crate) struct Desk {
     pub(crate) requested: bool,
     /// Somebody awaits the start of this incarnation, or has still to hear of it, and would end it by going away.
     pub(crate) awaited: bool,
-    /// Who wait for the end.
-    joiners: Vec<oneshot::Sender<Exit>>,
+    /// Who wait for the end, of which incarnation.
+    joiners: Vec<(u32, oneshot::Sender<Exit>)>,
     pub(crate) last_exit: Option<Exit>,
     pub(crate) report: ShutdownReport,
     /// An incarnation that was told to end between the word of the supervisor above, that it may begin, and its begin.
@@ -88,6 +90,10 @@ pub(crate) struct Desk {
     pub(crate) orphaned: bool,
     /// There will be no other incarnation.
     pub(crate) closed: bool,
+    /// This end is for good, as far as is known: nobody above will begin it again.
+    pub(crate) for_good: bool,
+    /// This incarnation is down, and the supervisor above and those who wait for its end have not been told.
+    telling: Option<u32>,
     /// The counters of mailboxes that have left the table.
     pub(crate) retired: Ledger,
     /// Those that have left the table, and whose counters have not come to rest.
@@ -125,10 +131,13 @@ impl Drop for DeskGuard<'_> {
         }
         let trash = std::mem::take(&mut desk.rules.trash);
         drop(desk);
-        if let Some(reason) = drop_quietly(trash) {
-            tracing::error!(%reason, "an error panicked in its drop");
-        }
+        trash.discard();
     }
+}
+
+/// Tells one that waits. Its waker is not ours, and neither is the drop of what it does not want any more.
+pub(crate) fn tell<T>(waiting: oneshot::Sender<T>, what: T) {
+    quiet::run("a waker", || drop(waiting.send(what)));
 }
 
 impl Desk {
@@ -140,6 +149,20 @@ impl Desk {
             return Err(StartError::AlreadyStarted);
         }
         Ok(())
+    }
+
+    /// Whether it is up, or about to be, or those who wait for its end have still to hear of it.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.rules.life != Life::Down || self.telling.is_some()
+    }
+
+    /// A child that is down, and whose supervisor ends for good: its mailbox is to be closed, for this reason.
+    fn closes_for_good(&mut self, key: u64) -> Option<(Arc<dyn Child>, ExitReason)> {
+        let Life::Ending(reason) = &self.rules.life else { return None };
+        let entry = self.rules.get(key).filter(|entry| self.for_good && entry.state == State::Stopped)?;
+        let over = (Arc::clone(&entry.child), reason.clone());
+        self.rules.leaving += 1;
+        Some(over)
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -180,10 +203,13 @@ impl Branch {
                 rt: None,
                 orphaned: false,
                 closed: false,
+                for_good: false,
+                telling: None,
                 retired: Ledger::default(),
                 unsettled: Vec::new(),
             }),
             bell: Notify::new(),
+            requested: Notify::new(),
             post: Standing::default(),
             unsound,
         })

@@ -4,9 +4,11 @@
 use super::start::start_wanted;
 use super::stop::stop_one;
 use crate::branch::Branch;
+use crate::child::Child;
 use crate::restart::Restart;
 use crate::rt::Runtime;
 use crate::rules::{Group, Life};
+use crate::waits::Falling;
 use futures::future::{Either, select};
 use restante_core::ExitReason;
 use std::pin::pin;
@@ -15,8 +17,25 @@ use std::sync::Arc;
 /// Stops the group in reverse order, waits, starts it in order.
 pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
     let members = group.from..group.until;
-    let members: Vec<u64> = branch.desk().rules.children.range(members).map(|(key, _)| *key).collect();
-    for key in members.iter().rev() {
+    let (members, rests) = {
+        let desk = branch.desk();
+        let all: Vec<(u64, Arc<dyn Child>)> =
+            desk.rules.children.range(members).map(|(key, entry)| (*key, Arc::clone(&entry.child))).collect();
+        let rests: Vec<u64> = desk
+            .rules
+            .children
+            .range(group.from..group.until)
+            .filter(|(_, e)| e.rests_meanwhile())
+            .map(|(key, _)| *key)
+            .collect();
+        (all, rests)
+    };
+    let mut falling = Falling::new(branch);
+    for (_, child) in members.iter().filter(|(key, _)| rests.contains(key)) {
+        falling.down(child);
+    }
+    for (key, child) in members.iter().rev() {
+        falling.stops(std::iter::once(child));
         {
             let stop = pin!(stop_one(branch, *key, false));
             let ends = pin!(branch.until(|desk| matches!(desk.rules.life, Life::Ending(_) | Life::Down)));
@@ -30,10 +49,13 @@ pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
             let temporary = rules.get(*key).is_some_and(|e| e.options.restart == Restart::Temporary);
             if temporary { rules.discard(*key) } else { None }
         };
-        if let Some(gone) = gone {
-            branch.retire(&gone, &ExitReason::Shutdown);
+        match gone {
+            Some(gone) => branch.retire(&gone, &ExitReason::Shutdown),
+            None if !rests.contains(key) => falling.down(child),
+            None => {}
         }
     }
+    drop(falling);
     branch.desk().rules.falling = None;
     if !group.pause.is_zero() {
         let pause = pin!(Runtime::sleep(group.pause));

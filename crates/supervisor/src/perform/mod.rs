@@ -70,6 +70,8 @@ impl Performer {
                 }
                 Job::End => {
                     stop_all(branch).await;
+                    // The mailboxes of those that have gone for good are closed by who saw them end.
+                    branch.until(|desk| desk.rules.leaving == 0).await;
                     if branch.down() {
                         Runtime::yield_now().await;
                         branch.begin_again();
@@ -166,7 +168,7 @@ impl Branch {
     /// Tells those who wait for a child's end; and the performer, if it was the last.
     pub(crate) fn tell(&self, tell: Vec<tokio::sync::oneshot::Sender<()>>) {
         for waiting in tell {
-            let _ = waiting.send(());
+            crate::branch::tell(waiting, ());
         }
         if self.desk().rules.live == 0 {
             self.bell.notify_waiters();

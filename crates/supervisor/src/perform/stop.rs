@@ -6,8 +6,8 @@ use crate::branch::{Branch, Desk};
 use crate::child::Child;
 use crate::child_spec::{ChildKind, Shutdown};
 use crate::rules::{Kill, Stopping};
-use restante_core::ExitReason;
 use restante_core::timeout::at_most;
+use restante_core::{ExitReason, quiet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +102,9 @@ pub(super) fn abandon(branch: &Arc<Branch>, key: u64) {
         Branch::id_of(&desk, key)
     };
     branch.tell(Vec::new());
-    tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
+    quiet::run("a tracing subscriber", || {
+        tracing::error!(supervisors = %branch.path(), %child, "a child does not stop, not even killed: it is abandoned");
+    });
 }
 
 impl Branch {

@@ -8,8 +8,9 @@ use crate::child::Child;
 use crate::child_spec::ChildKind;
 use crate::path::step;
 use crate::rt::Runtime;
-use crate::rules::{State, Stopping};
+use crate::rules::{Life, State, Stopping};
 use crate::shutdown::Stage;
+use crate::waits::Falling;
 use futures::future::{Either, select};
 use restante_core::timeout::at_most;
 use restante_core::{ExitReason, clock};
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 /// Stops everything: one after the other in reverse order, or, where there is no order among them, together.
 pub(super) async fn stop_all(branch: &Arc<Branch>) {
+    branch.note_for_good();
     let (dynamic, brutal) = {
         let mut desk = branch.desk();
         desk.ending_since.get_or_insert_with(clock::now);
@@ -30,31 +32,75 @@ pub(super) async fn stop_all(branch: &Arc<Branch>) {
     } else {
         stop_in_turn(branch).await;
     }
-    let mut desk = branch.desk();
-    let abandoned = desk.rules.abandoned();
-    for key in abandoned {
-        let id = Branch::id_of(&desk, key);
-        desk.report.went_to(Stage::Abandon);
-        desk.report.abandoned.push(step(id.as_str()).into_owned());
+    branch.note_for_good();
+    let mut given_up = Vec::new();
+    {
+        let mut desk = branch.desk();
+        let abandoned = desk.rules.abandoned();
+        for key in abandoned {
+            let id = Branch::id_of(&desk, key);
+            desk.report.went_to(Stage::Abandon);
+            desk.report.abandoned.push(step(id.as_str()).into_owned());
+            if let (true, Life::Ending(reason), Some(entry)) =
+                (desk.for_good, &desk.rules.life, desk.rules.get(key))
+            {
+                given_up.push((Arc::clone(&entry.child), reason.clone()));
+            }
+        }
+    }
+    for (child, reason) in given_up {
+        child.give_up(&reason);
     }
 }
 
 async fn stop_in_turn(branch: &Arc<Branch>) {
     // (Who is down stays down while the whole ends, so nobody behind the last one is looked at again.)
     let mut before = u64::MAX;
+    let mut falling = falling(branch);
     loop {
-        let last = branch.desk().rules.last_live(before);
-        let Some(key) = last else { return };
+        let last = {
+            let desk = branch.desk();
+            let key = desk.rules.last_live(before);
+            key.and_then(|key| Some((key, Arc::clone(&desk.rules.get(key)?.child))))
+        };
+        let Some((key, child)) = last else { return };
         before = key;
+        // The supervisor above may have begun to end as well.
+        branch.note_for_good();
+        if branch.desk().for_good {
+            falling = None;
+        }
+        if let Some(falling) = &mut falling {
+            falling.stops(std::iter::once(&child));
+        }
         let killed = {
             let stop = pin!(stop_one(branch, key, false));
             let killed = pin!(branch.until(|desk| desk.brutal));
             matches!(select(stop, killed).await, Either::Right(_))
         };
         if killed {
+            drop(falling);
             return stop_together(branch).await;
         }
+        if let Some(falling) = &mut falling {
+            falling.down(&child);
+        }
     }
+}
+
+/// Where the supervisor may be started again, its children come back when all of them have been stopped. `None`: they do not.
+fn falling(branch: &Arc<Branch>) -> Option<Falling> {
+    let down: Vec<_> = {
+        let desk = branch.desk();
+        if desk.for_good {
+            return None;
+        }
+        let down = desk.rules.children.values().filter(|entry| entry.state == State::Stopped);
+        down.map(|entry| Arc::clone(&entry.child)).collect()
+    };
+    let mut falling = Falling::new(branch);
+    down.iter().for_each(|child| falling.down(child));
+    Some(falling)
 }
 
 /// A child that has been told to end.
@@ -69,6 +115,13 @@ struct Told {
 /// Orders all to stop at once; each limit that occurs among them is waited for once.
 async fn stop_together(branch: &Arc<Branch>) {
     let mut told = order_all(branch).await;
+    // None of them serves another one any more: each has its order.
+    let mut falling = falling(branch).filter(|_| branch.desk().rules.settings.keep_children);
+    if let Some(falling) = &mut falling {
+        falling.stops(told.iter().map(|told| &told.child));
+        told.iter().for_each(|told| falling.down(&told.child));
+        told.iter().for_each(|told| told.child.nudge());
+    }
     // (Nobody's time runs before he has been told, and to tell a million takes its time.)
     let begun = clock::now();
     let mut limits: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();

@@ -157,7 +157,7 @@ impl<C: Clone> Rules<C> {
         let falls = falls && options.restart != Restart::Temporary;
         let settled = match state {
             // Whoever started it or told it to end decides.
-            State::Starting | State::Abandoned => true,
+            State::Starting | State::Rejoining | State::Abandoned => true,
             State::Stopping => {
                 let told = match options.shutdown {
                     Shutdown::BrutalKill => *reason == ExitReason::Killed,
@@ -207,7 +207,9 @@ impl<C: Clone> Rules<C> {
                     then.clear_out = !options.keep_mailbox;
                     then.report = Some(Outcome::Rests);
                 }
-                then.report = then.report.filter(|_| !reason.is_orderly() || end.closed);
+                // (Of one that was abandoned all has been said.)
+                let worth = state != State::Abandoned && (!reason.is_orderly() || end.closed);
+                then.report = then.report.filter(|_| worth);
                 if significant && self.shuts_down() {
                     self.end(ExitReason::Shutdown);
                     then.perform = true;

@@ -1,8 +1,10 @@
 //! One child in the table: where it is in its life, and what is remembered of it. What becomes of it is decided elsewhere.
 
+use super::Settings;
 use crate::backoff::Pauses;
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
+use crate::restart::Restart;
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use tokio::sync::oneshot;
 pub(crate) enum State {
     Stopped,
     Starting,
+    /// It is being started again with its group, and is in `init`, or about to be.
+    Rejoining,
     Running,
     Restarting,
     Stopping,
@@ -28,7 +32,7 @@ impl State {
 
     /// Whether it counts as a child with a process.
     pub(crate) fn is_active(self) -> bool {
-        !matches!(self, Self::Stopped | Self::Restarting)
+        !matches!(self, Self::Stopped | Self::Rejoining | Self::Restarting)
     }
 }
 
@@ -94,6 +98,8 @@ pub(super) struct Rare {
     pub(super) waiting: Vec<oneshot::Sender<()>>,
     /// Why its start came to nothing, where it leaves the table for that: its mailbox closes for this reason.
     pub(super) why_discarded: Option<Box<ExitReason>>,
+    /// A task waits out the pause before its restart, until it is told here that there is nothing more to wait for.
+    pub(super) pause: Option<oneshot::Sender<()>>,
 }
 
 impl<C> Entry<C> {
@@ -131,11 +137,26 @@ impl<C> Entry<C> {
         self.epoch == start || self.epoch == start.wrapping_add(1) && self.state == State::Stopped
     }
 
+    /// Whether a child that ends now leaves the table with that end, while its supervisor goes on.
+    pub(crate) fn goes_with_its_end(&self, settings: &Settings) -> bool {
+        let stops = self.state == State::Stopping;
+        let goes = self.options.restart == Restart::Temporary || settings.dynamic && self.halted && stops;
+        self.discarded || goes && matches!(self.state, State::Running | State::Stopping)
+    }
+
+    /// Whether it is down, and comes back with its group.
+    pub(crate) fn rests_meanwhile(&self) -> bool {
+        self.state == State::Stopped && self.wanted
+    }
+
     pub(super) fn rests(&mut self) -> Vec<oneshot::Sender<()>> {
         self.state = State::Stopped;
         self.begun = false;
         self.kill = Kill::No;
         self.epoch += 1;
-        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
+        let Some(rare) = self.rare.as_mut() else { return Vec::new() };
+        let mut tell = std::mem::take(&mut rare.waiting);
+        tell.extend(rare.pause.take());
+        tell
     }
 }

@@ -10,8 +10,8 @@
 //!  the whole:  Down ──start──> Starting ──all are up──> Up ──> Ending(why) ──all are down──> Down
 //! ```
 //!
-//! `Starting` belongs to somebody who waits for `init`, and who decides over its failure; `Restarting` to the child's own
-//! task. A group restart is a note ([`Group`]) that the performer works off: its members are `Stopped` and *wanted*
+//! `Starting` belongs to somebody who waits for `init`, and who decides over its failure; so does `Rejoining`, which is a
+//! start within a group restart, and to those outside a restart; `Restarting` belongs to the child's own task. A group restart is a note ([`Group`]) that the performer works off: its members are `Stopped` and *wanted*
 //! meanwhile. A child's key is never used again, and neither is an incarnation's number, so a late word is known as such.
 //!
 //! | room | its events |
@@ -50,7 +50,7 @@ use crate::backoff::Backoff;
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::{Intensity, Window};
 use crate::strategy::{AutoShutdown, Strategy};
-use restante_core::ExitReason;
+use restante_core::{ExitReason, quiet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +89,8 @@ pub(crate) struct Rules<C> {
     next_key: u64,
     /// Children that are not down.
     pub(crate) live: usize,
+    /// Children that have ended for good, and whose mailboxes are about to be closed.
+    pub(crate) leaving: usize,
     /// Children with a process.
     pub(crate) active: usize,
     /// Children that are supervisors.
@@ -124,5 +126,10 @@ impl Trash {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Drops each by itself: the drop of one may panic.
+    pub(crate) fn discard(self) {
+        self.0.into_iter().chain(self.1).for_each(|reason| quiet::discard("an exit reason", reason));
     }
 }

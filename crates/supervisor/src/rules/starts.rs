@@ -14,6 +14,10 @@ impl<C: Clone> Rules<C> {
     /// Somebody will start this child and wait for its `init`. What names this start among all others: whoever comes
     /// back with its failure may find that it is over, and that another is under way.
     pub(crate) fn starts(&mut self, key: u64) -> Option<(C, u32)> {
+        self.starts_as(key, State::Starting)
+    }
+
+    fn starts_as(&mut self, key: u64, state: State) -> Option<(C, u32)> {
         let entry = self.children.get_mut(&key)?;
         entry.wanted = false;
         if entry.state != State::Stopped {
@@ -26,7 +30,7 @@ impl<C: Clone> Rules<C> {
         entry.halted = false;
         entry.epoch += 1;
         let start = (entry.child.clone(), entry.epoch);
-        self.change(key, State::Starting);
+        self.change(key, state);
         Some(start)
     }
 
@@ -36,7 +40,7 @@ impl<C: Clone> Rules<C> {
         match entry.state {
             State::Stopped if entry.wanted => Err(ChildError::Restarting),
             State::Stopped => Ok(()),
-            State::Restarting => Err(ChildError::Restarting),
+            State::Rejoining | State::Restarting => Err(ChildError::Restarting),
             State::Abandoned => Err(ChildError::Abandoned),
             State::Starting | State::Running | State::Stopping => Err(ChildError::Running),
         }
@@ -52,8 +56,8 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn start_failed(&mut self, key: u64, start: u32) -> Vec<oneshot::Sender<()>> {
         let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == start) else { return Vec::new() };
         match entry.state {
-            State::Starting | State::Stopping if !entry.begun => self.rest(key),
-            State::Starting | State::Running => {
+            State::Starting | State::Rejoining | State::Stopping if !entry.begun => self.rest(key),
+            State::Starting | State::Rejoining | State::Running => {
                 // (By the start that was given up.)
                 entry.kill = Kill::Plain;
                 self.change(key, State::Stopping);
@@ -115,10 +119,10 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn begins(&mut self, key: u64, incarnation: u32, by: Beginner) -> bool {
         let Some(entry) = self.children.get_mut(&key) else { return false };
         let due = match by {
-            Beginner::Starter => State::Starting,
-            Beginner::Task => State::Restarting,
+            Beginner::Starter => matches!(entry.state, State::Starting | State::Rejoining),
+            Beginner::Task => entry.state == State::Restarting,
         };
-        if entry.begun || entry.state != due {
+        if entry.begun || !due {
             return false;
         }
         entry.incarnation = incarnation;
@@ -131,7 +135,8 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn started(&mut self, key: u64, incarnation: u32, now: impl FnOnce() -> Instant) {
         let falls = self.falls(key);
         let Some(entry) = self.children.get_mut(&key) else { return };
-        let begins = entry.begun && matches!(entry.state, State::Starting | State::Restarting);
+        let begins =
+            entry.begun && matches!(entry.state, State::Starting | State::Rejoining | State::Restarting);
         if entry.incarnation != incarnation || !begins {
             return;
         }
@@ -146,6 +151,13 @@ impl<C: Clone> Rules<C> {
         self.count(from, State::Running);
     }
 
+    /// A task is about to wait out the pause before a child's restart: by what it is told that it need not.
+    pub(crate) fn pauses(&mut self, key: u64) -> Option<oneshot::Receiver<()>> {
+        let (tell, told) = oneshot::channel();
+        self.children.get_mut(&key)?.rare().pause = Some(tell);
+        Some(told)
+    }
+
     /// Whether a child whose pause is over is to be started by its own task.
     pub(crate) fn is_due(&self, key: u64, epoch: u32) -> Option<C> {
         let entry = self.get(key)?;
@@ -156,7 +168,9 @@ impl<C: Clone> Rules<C> {
     /// The next child from this key on that is to be started: it is, now.
     pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<(C, u32)>)> {
         let key = self.children.range(from..).find(|(_, entry)| entry.wanted).map(|(key, _)| *key)?;
-        Some((key, self.starts(key)))
+        // (While the supervisor itself is starting, nothing of it has been up.)
+        let state = if self.life == Life::Up { State::Rejoining } else { State::Starting };
+        Some((key, self.starts_as(key, state)))
     }
 
     /// A fresh incarnation of the supervisor begins.

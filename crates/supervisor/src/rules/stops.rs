@@ -74,7 +74,7 @@ impl<C: Clone> Rules<C> {
             }
             _ => {}
         }
-        let in_init = matches!(entry.state, State::Starting | State::Restarting);
+        let in_init = matches!(entry.state, State::Starting | State::Rejoining | State::Restarting);
         self.change(key, State::Stopping);
         if !begun {
             // Whoever is about to start it is told no by `begins`.

@@ -31,6 +31,7 @@ impl<C: Clone> Rules<C> {
             ids: HashMap::new(),
             next_key: 0,
             live: 0,
+            leaving: 0,
             active: 0,
             supervisors: 0,
             last_options: None,
@@ -152,10 +153,11 @@ impl<C: Clone> Rules<C> {
         self.count(from, to);
     }
 
-    /// Takes a stopped child out of the table.
+    /// Takes a stopped child out of the table. Whoever does so closes it, and then it has left.
     pub(crate) fn remove(&mut self, key: u64) -> Option<C> {
         let entry = self.children.remove(&key)?;
         self.count(entry.state, State::Stopped);
+        self.leaving += 1;
         self.supervisors -= usize::from(entry.supervisor);
         if let Some(id) = entry.id().filter(|_| !self.settings.dynamic) {
             self.ids.remove(id);

@@ -64,7 +64,8 @@ pub(super) fn end(reason: ExitReason, incarnation: u32) -> End {
 /// What holds after every event.
 fn invariants(rules: &Table) {
     let live = rules.children.values().filter(|e| e.state.is_live()).count();
-    assert_eq!(rules.live, live, "the count is that of the table");
+    let active = rules.children.values().filter(|e| e.state.is_active()).count();
+    assert_eq!((rules.live, rules.active), (live, active), "the counts are those of the table");
     let ids = rules.children.iter().filter_map(|(key, e)| Some((e.id()?.clone(), *key)));
     assert_eq!(ids.collect::<HashMap<_, _>>(), rules.ids, "an id leads to the child that has it");
     for (key, entry) in &rules.children {
@@ -81,7 +82,8 @@ fn invariants(rules: &Table) {
 
 /// An incarnation begins, for whoever it is that is waited for.
 pub(super) fn begins(rules: &mut Table, key: u64, incarnation: u32) -> bool {
-    let starts = rules.get(key).is_some_and(|entry| entry.state == State::Starting);
+    let starts =
+        rules.get(key).is_some_and(|entry| matches!(entry.state, State::Starting | State::Rejoining));
     let (due, late) =
         if starts { (Beginner::Starter, Beginner::Task) } else { (Beginner::Task, Beginner::Starter) };
     assert!(!rules.begins(key, incarnation, late), "{key}: it is not that one's turn");
@@ -119,6 +121,12 @@ fn lead_to(rules: &mut Table, key: u64, state: State, begun: bool) {
             assert!(rules.starts(key).is_some());
             assert!(!begun || begins(rules, key, 2));
         }
+        (State::Rejoining, _) => {
+            lead_to(rules, key, State::Stopped, false);
+            rules.children.get_mut(&key).expect("it is there").wanted = true;
+            assert!(rules.next_wanted(key).is_some());
+            assert!(!begun || begins(rules, key, 2));
+        }
         (State::Restarting, _) => {
             // After a pause: without one it goes on in place.
             rules.ended(key, &end(ExitReason::Killed, 1), clock::now(), Some(Ok(Duration::from_millis(1))));
@@ -138,10 +146,12 @@ fn lead_to(rules: &mut Table, key: u64, state: State, begun: bool) {
     assert_eq!((entry.state, entry.begun), (state, begun));
 }
 
-const STATES: [(State, bool); 9] = [
+const STATES: [(State, bool); 11] = [
     (State::Stopped, false),
     (State::Starting, false),
     (State::Starting, true),
+    (State::Rejoining, false),
+    (State::Rejoining, true),
     (State::Running, true),
     (State::Restarting, false),
     (State::Restarting, true),
@@ -153,18 +163,18 @@ const STATES: [(State, bool); 9] = [
 /// OTP `supervisor`: what each call by hand is answered in each state of the child.
 #[test]
 fn every_state_answers_what_is_done_by_hand() {
-    use State::{Abandoned, Restarting, Running, Starting, Stopped, Stopping};
+    use State::{Abandoned, Rejoining, Restarting, Running, Starting, Stopped, Stopping};
     for (state, begun) in STATES {
         let mut rules = up(Strategy::OneForOne, Intensity::UNLIMITED, &[Restart::Permanent]);
         lead_to(&mut rules, 0, state, begun);
         let answer = match state {
             Stopped => Ok(()),
             Starting | Running | Stopping => Err(ChildError::Running),
-            Restarting => Err(ChildError::Restarting),
+            Rejoining | Restarting => Err(ChildError::Restarting),
             Abandoned => Err(ChildError::Abandoned),
         };
         assert_eq!(rules.must_be_stopped(0), answer, "{state:?}");
-        let may_begin = matches!(state, Starting | Restarting) && !begun;
+        let may_begin = matches!(state, Starting | Rejoining | Restarting) && !begun;
         assert_eq!(begins(&mut rules, 0, 7), may_begin, "{state:?} {begun}: only who was started, and once");
         invariants(&rules);
     }
@@ -192,7 +202,9 @@ fn every_state_takes_every_end() {
                     let expected = match state {
                         State::Stopped => Some(State::Stopped),
                         _ if closed => None,
-                        State::Starting | State::Stopping | State::Abandoned => Some(State::Stopped),
+                        State::Starting | State::Rejoining | State::Stopping | State::Abandoned => {
+                            Some(State::Stopped)
+                        }
                         State::Restarting if ignored => Some(State::Stopped),
                         State::Restarting => Some(State::Restarting),
                         State::Running => match fate(restart, reason) {

@@ -156,7 +156,7 @@ impl SupervisorRef {
         rt.spawn(async move {
             let stopped = perform::stop_one(&branch, key, true).await;
             branch.stopped_by_hand(key);
-            let _ = tell.send(stopped);
+            crate::branch::tell(tell, stopped);
         });
         Ok(Some(told))
     }
@@ -271,16 +271,21 @@ impl Branch {
 
     /// A child was stopped by hand: what goes with that.
     fn stopped_by_hand(&self, key: u64) {
-        let (gone, rests) = {
+        let (gone, rests, left) = {
             let mut desk = self.desk();
             if desk.rules.goes_when_stopped(key) {
-                (desk.rules.discard(key), None)
+                let left = desk.rules.get(key).filter(|e| e.state == State::Abandoned);
+                let left = left.map(|entry| Arc::clone(&entry.child));
+                (desk.rules.discard(key), None, left)
             } else {
                 let rests =
                     desk.rules.get(key).filter(|e| e.state == State::Stopped && !e.options.keep_mailbox);
-                (None, rests.map(|entry| Arc::clone(&entry.child)))
+                (None, rests.map(|entry| Arc::clone(&entry.child)), None)
             }
         };
+        if let Some(left) = left {
+            left.give_up(&ExitReason::Killed);
+        }
         if let Some(gone) = gone {
             self.retire(&gone, &ExitReason::Shutdown);
         }

@@ -91,7 +91,7 @@ pub(crate) fn child_state<C>(entry: &Entry<C>, life: &Life) -> ChildState {
         State::Stopped => ChildState::Stopped,
         State::Starting => ChildState::Starting,
         State::Running => ChildState::Running,
-        State::Restarting => ChildState::Restarting,
+        State::Rejoining | State::Restarting => ChildState::Restarting,
         State::Stopping => ChildState::Stopping,
         State::Abandoned => ChildState::Abandoned,
     }

@@ -4,7 +4,6 @@
 use crate::branch::Branch;
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildSpec};
-use crate::rules::Life;
 use crate::shutdown::ShutdownReport;
 use restante_core::{Exit, ExitReason, Ledger};
 use restante_genserver::StartError;
@@ -67,7 +66,7 @@ impl SupervisorRef {
 
     /// Whether it is up, or about to be.
     pub fn is_alive(&self) -> bool {
-        self.branch.desk().rules.life != Life::Down
+        self.branch.desk().is_alive()
     }
 
     /// How its last incarnation ended.

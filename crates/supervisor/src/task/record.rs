@@ -2,8 +2,8 @@
 
 use super::shutdown;
 use crate::child_spec::Shutdown;
-use restante_core::ExitReason;
 use restante_core::link::Linked;
+use restante_core::{ExitReason, quiet};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -109,7 +109,8 @@ impl Record {
     /// Bonds it with a server. Before it starts: or its end could come in between.
     pub(super) fn link(self: &Arc<Self>, owner: Arc<dyn Linked>) {
         owner.add_link(Arc::new(TaskEnd(Arc::downgrade(self), self.link_id())), self.link_id());
-        self.state().owner = Some(owner);
+        let before = self.state().owner.replace(owner);
+        drop(before);
     }
 
     /// Ends the bond: neither will hear of the other's end.
@@ -140,7 +141,7 @@ impl Record {
         if let Some(owner) = owner {
             owner.exit_signal(self.link_id(), reason);
         }
-        self.ended.notify_waiters();
+        quiet::run("a waker", || self.ended.notify_waiters());
     }
 
     /// Waits until it has ended.
@@ -172,7 +173,8 @@ impl Linked for TaskEnd {
 
     fn add_link(&self, other: Arc<dyn Linked>, _id: usize) {
         if let Some(record) = self.0.upgrade() {
-            record.state().owner = Some(other);
+            let before = record.state().owner.replace(other);
+            drop(before);
         }
     }
 

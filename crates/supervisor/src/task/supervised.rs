@@ -3,7 +3,7 @@
 use super::record::Record;
 use super::supervisor::Table;
 use pin_project_lite::pin_project;
-use restante_core::{ExitReason, drop_quietly};
+use restante_core::{ExitReason, drop_quietly, quiet};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -95,23 +95,25 @@ impl Ending {
     fn settle(&self, ended: Ended<'_>) {
         let (record, supervisor) = (&self.record, self.table.label());
         self.table.leave(record.id);
-        let task = &*record.name;
-        match ended {
-            Ended::Returned(reason) if reason.is_orderly() => {
-                tracing::debug!(supervisor, task, id = %record.id, %reason, "task ended");
-                record.end(reason);
-            }
-            Ended::Returned(reason) => {
-                tracing::error!(supervisor, task, id = %record.id, %reason, "task failed");
-                record.end(reason);
-            }
+        let (id, task) = (record.id, &*record.name);
+        let aborted;
+        let reason = match ended {
+            Ended::Returned(reason) => reason,
+            // Not told to end, and dropped all the same: its runtime shuts down.
             Ended::Aborted => {
-                // Not told to end, and dropped all the same: its runtime shuts down.
-                let reason = record.doomed().unwrap_or(ExitReason::Killed);
-                tracing::debug!(supervisor, task, id = %record.id, %reason, "task aborted");
-                record.end(&reason);
+                aborted = record.doomed().unwrap_or(ExitReason::Killed);
+                &aborted
             }
-        }
+        };
+        // (Who listens is not ours, and those who wait are told whatever it does.)
+        quiet::run("a tracing subscriber", || match ended {
+            Ended::Returned(reason) if reason.is_orderly() => {
+                tracing::debug!(supervisor, task, %id, %reason, "task ended");
+            }
+            Ended::Returned(reason) => tracing::error!(supervisor, task, %id, %reason, "task failed"),
+            Ended::Aborted => tracing::debug!(supervisor, task, %id, %reason, "task aborted"),
+        });
+        record.end(reason);
     }
 }
 
