@@ -128,8 +128,10 @@ impl Stack {
         if self.ids.contains(&to) {
             return self.path(to, vec![label.to_string()]);
         }
-        let way = graph.way(to, &self.ids)?;
-        self.path_along(graph, &way, label)
+        match graph.way(to, &self.ids) {
+            Some(way) => self.path_along(graph, &way, label),
+            None => fall::ring(self, graph, to, label),
+        }
     }
 
     /// The ring that goes along this way, whose beginning has this name, and then up the stack.

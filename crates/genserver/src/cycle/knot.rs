@@ -8,7 +8,7 @@
 //! has returned ends the requests to it at once, even if another's answer would let the handler go on.
 
 use super::graph::Key;
-use super::{Path, Stack, Waiting, edges};
+use super::{Path, Stack, Waiting, edges, fall};
 use crate::frame::{self, Label};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,9 +84,16 @@ impl Knot {
                 };
                 refused.extend(path.map(|path| (to, path)));
             }
-            for (_, key) in refused.keys().filter_map(|to| self.ties.remove(to)) {
-                graph.remove(key);
+        }
+        if fall::are_any() {
+            for (to, label) in graph.targets(self.id) {
+                if !refused.contains_key(&to) {
+                    refused.extend(fall::ring(&stack, &graph, to, label).map(|path| (to, path)));
+                }
             }
+        }
+        for (_, key) in refused.keys().filter_map(|to| self.ties.remove(to)) {
+            graph.remove(key);
         }
         let waiting = Some(Waiting(graph.add(from, self.id, label)));
         Begun { waiting, refused }
