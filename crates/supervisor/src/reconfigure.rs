@@ -185,7 +185,9 @@ impl SupervisorRef {
         let all: Vec<_> = added.iter().map(|spec| Arc::clone(&spec.child)).collect();
         let made = self.make(&change, added);
         if made.is_err() {
-            all.iter().for_each(|child| child.refused());
+            for child in &all {
+                child.refused();
+            }
         }
         made
     }

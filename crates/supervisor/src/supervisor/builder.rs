@@ -136,7 +136,9 @@ impl Supervisor {
     /// [`SpecError`]. All children are as they were before: see [`ChildSpec`].
     pub fn build(self) -> Result<SupervisorRef, SpecError> {
         if let Err(error) = check_settings(&self.settings) {
-            self.children.iter().for_each(|spec| spec.child.refused());
+            for spec in &self.children {
+                spec.child.refused();
+            }
             return Err(error);
         }
         let settings = self.settings.clone();
@@ -153,7 +155,9 @@ impl Supervisor {
             });
             if let Err(error) = added {
                 branch.give_back_all();
-                all.iter().for_each(|child| child.refused());
+                for child in &all {
+                    child.refused();
+                }
                 return Err(error);
             }
         }
