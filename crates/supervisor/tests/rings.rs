@@ -396,6 +396,7 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
             let sb = server.child(ready).shutdown(Shutdown::Infinity);
             let tree = Supervisor::new(strategy).child(s_first).child(sa).child(sb).child(sc);
             let tree = crate::support::relentless(tree).start().await.unwrap();
+            let begun = tokio::time::Instant::now();
             if how == 4 {
                 b.cast(Box::pin(tokio::time::sleep(sec))).unwrap();
                 crate::support::settled().await;
@@ -424,7 +425,6 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
             };
             let heard = tokio::spawn(heard);
             crate::support::settled().await;
-            let begun = tokio::time::Instant::now();
             if strategy == Strategy::OneForAll {
                 c.kill()
             } else {

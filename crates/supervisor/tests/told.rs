@@ -159,14 +159,17 @@ async fn in_an_end_for_good_nobody_waits_for_a_sibling_that_has_gone() {
         let tree = Supervisor::new(strategy).child(sa).child(inner).child(sc).start().await.unwrap();
         tree.terminate_child("c").await.unwrap();
         assert!(!c.is_closed());
+        log.take();
+        let begun = Instant::now();
         a.cast(Tell::Sleep(Duration::from_secs(1))).unwrap();
+        settled().await;
+        // Before the order to stop, in its lane.
         a.cast_with(Tell::Ask(b.clone()), control()).unwrap();
         a.cast_with(Tell::Ask(c.clone()), control()).unwrap();
-        settled().await;
-        let begun = Instant::now();
         let report = tree.shutdown(AGES).await;
         assert!(report.is_clean(), "{report}");
         assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        assert_eq!(log.take(), ["-b", "a was not answered", "a was not answered", "-a"]);
         assert!(b.is_closed() && c.is_closed());
     }
 }
@@ -182,6 +185,7 @@ async fn a_call_to_a_sibling_ends_when_that_one_has_gone() {
     let ((a, sa), (b, sb)) = (worker("a", &log), slow_worker("b", &log, Duration::from_secs(1)));
     let tree = Supervisor::one_for_one().child(sa).child(sb).start().await.unwrap();
     // `b` is in a handler; what `a` asks it lies behind the order to stop.
+    let begun = Instant::now();
     b.cast(Tell::Sleep(Duration::from_secs(1))).unwrap();
     settled().await;
     a.cast(Tell::Ask(b.clone())).unwrap();
@@ -190,7 +194,6 @@ async fn a_call_to_a_sibling_ends_when_that_one_has_gone() {
         async move { b.call(Ask::Get).timeout(Duration::MAX).await }
     });
     settled().await;
-    let begun = Instant::now();
     let report = tree.shutdown(AGES).await;
     assert!(report.is_clean(), "{report}");
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
