@@ -313,6 +313,8 @@ async fn a_traced_poll_in_which_a_waker_panics_leaves_its_span() {
         let rough = std::task::Waker::from(Arc::new(Rough));
         let polled = call.as_mut().poll(&mut std::task::Context::from_waker(&rough));
         assert!(polled.is_pending());
+        // The handler begins, and drops the reply: its caller is woken.
+        settle().await;
         assert!(lab.is_alive());
         assert!(lab.kill());
         assert_eq!(lab.join().await.reason, ExitReason::Killed);
