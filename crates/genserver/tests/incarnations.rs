@@ -179,7 +179,7 @@ impl Keeper<Lab> for Forever {
 async fn a_server_that_crashes_at_each_message_lets_others_run() {
     let server = Server::<Lab>::new("crashes");
     let keeper: Arc<dyn Keeper<Lab>> = Arc::new(Forever(Plan::default()));
-    assert!(keep(&server, Arc::downgrade(&keeper)));
+    keep(&server, Arc::downgrade(&keeper)).unwrap();
     start_kept(&server, Arc::clone(&keeper)).await.unwrap();
     let lab = server.address();
     settle().await;
