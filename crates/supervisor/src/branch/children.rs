@@ -65,6 +65,12 @@ impl Branch {
         }
     }
 
+    /// A child that never began has left the table: it is as it was before, and its mailbox is not closed.
+    pub(crate) fn give_back(&self, child: &Arc<dyn Child>) {
+        child.release();
+        self.has_left();
+    }
+
     /// A child is about to begin an incarnation.
     pub(crate) fn child_begins(&self, key: u64, incarnation: u32, by: Beginner) -> bool {
         self.desk().rules.begins(key, incarnation, by)

@@ -374,7 +374,7 @@ impl Drop for StartGuard {
         match gone {
             Some(gone) if begun => self.branch.retire(&gone, &self.why),
             // Nothing of it has begun: it is as it was before.
-            Some(gone) => gone.release(),
+            Some(gone) => self.branch.give_back(&gone),
             None => {}
         }
     }
