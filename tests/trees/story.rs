@@ -390,11 +390,16 @@ impl Story {
     /// Its children run, or have a reason to rest.
     fn judge_node(&self, node: usize) {
         let up = self.tree.nodes[node].supervisor.is_alive();
+        // Clause 21.27: one that was stopped by hand in the `init` of a group's restart leaves those after it stopped.
+        let mut after_one_at_rest = false;
         for seen in self.seen(node) {
             let may_rest = match seen.child {
                 Child::Worker(who) => self.tree.leaves[who].may_rest,
                 Child::Supervisor(below) => self.tree.nodes[below].may_rest,
-            };
+            } || after_one_at_rest;
+            after_one_at_rest |= self.tree.nodes[node].strategy == Strategy::RestForOne
+                && may_rest
+                && seen.state == ChildState::Stopped;
             let rests = seen.state == ChildState::Stopped;
             let fine = match seen.state {
                 ChildState::Running => up,

@@ -6,6 +6,7 @@ use syn::ext::IdentExt;
 /// The methods that every reference has. One of the handle's with such a name could never be called: the reference's own
 /// comes first. (A test compares the list with the source.)
 pub(crate) const TAKEN: &[&str] = &[
+    "about",
     "audit",
     "borrow",
     "borrow_mut",
@@ -38,6 +39,7 @@ pub(crate) const TAKEN: &[&str] = &[
     "link_id",
     "monitor",
     "name",
+    "request_stop",
     "reserve",
     "same_server",
     "send",
