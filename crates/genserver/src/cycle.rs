@@ -137,9 +137,9 @@ impl Stack {
     /// The ring that goes along this way, whose beginning has this name, and then up the stack.
     fn path_along(&self, graph: &Graph, way: &Way, label: &Label) -> Option<Path> {
         let mut names = vec![label.to_string()];
-        let steps = way.iter().filter_map(|at| graph.target(*at));
-        names.extend(steps.clone().map(|(_, label)| label.to_string()));
-        self.path(steps.last()?.0, names)
+        names.extend(way.iter().filter_map(|at| graph.target(*at)).map(|(_, label)| label.to_string()));
+        let (last, _) = graph.target(*way.last()?)?;
+        self.path(last, names)
     }
 
     /// The ring of these names, the last of which is on this stack, and of those above it there.

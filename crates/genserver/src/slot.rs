@@ -537,11 +537,10 @@ impl SlotPtr {
             return Seen::Over;
         }
         match self.0.watched.age(sweep, epoch) {
-            None => Seen::Over,
             Some(age) if age <= ticks => Seen::Waits,
             // Changed this very moment: the next look tells.
             Some(_) if !self.expire(word) => Seen::Waits,
-            Some(_) => Seen::Over,
+            None | Some(_) => Seen::Over,
         }
     }
 }

@@ -457,7 +457,7 @@ mod tests {
                 timers.end_tick(t0 + secs(1));
                 assert_eq!(round(&mut timers, t0 + secs(9)), [2][..usize::from(how == 2)], "{every:?} {how}");
                 assert!(!timers.cancel(id));
-                assert!(timers.places.is_empty() && timers.keys.len() == 0, "{every:?} {how}");
+                assert!(timers.places.is_empty() && timers.keys.is_empty(), "{every:?} {how}");
             }
         }
     }

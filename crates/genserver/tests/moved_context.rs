@@ -219,15 +219,16 @@ async fn init_and_terminate_may_not_leave_another_context_either() {
         let (with_a, with_b) = Swap::pair();
         let once = std::sync::Mutex::new(Some(with_a));
         let swap = move |ctx: &mut Context<Lab>| once.lock().unwrap().take().unwrap().swap(ctx);
-        let plan = match in_init {
-            true => Plan::default().init(move |plan, ctx| {
+        let plan = if in_init {
+            Plan::default().init(move |plan, ctx| {
                 swap(ctx);
                 Box::pin(async { Ok(Init::ok(Lab::new(plan))) })
-            }),
-            false => Plan::default().end(move |_, _, ctx| {
+            })
+        } else {
+            Plan::default().end(move |_, _, ctx| {
                 swap(ctx);
                 Box::pin(async { Ok(()) })
-            }),
+            })
         };
         let b = Server::<Lab>::settings().own_thread().start(Plan::default()).await.unwrap();
         b.cast(tell(move |_, ctx| {

@@ -158,6 +158,7 @@ async fn ticks_that_take_longer_than_their_period_lock_nobody_out() {
 /// Clause 9.2: the ticks are those of servers on threads of their own as well, whose handlers block there.
 #[tokio::test]
 async fn ticks_on_threads_of_their_own_lock_nobody_out() {
+    type Place = fn(ServerSettings<Clock>, &ThreadPool) -> ServerSettings<Clock>;
     let blocks = |log: &Log| {
         let log = log.clone();
         move || {
@@ -169,7 +170,7 @@ async fn ticks_on_threads_of_their_own_lock_nobody_out() {
         }
     };
     let pool = ThreadPool::new(1);
-    let places: [(&str, fn(ServerSettings<Clock>, &ThreadPool) -> ServerSettings<Clock>); 2] = [
+    let places: [(&str, Place); 2] = [
         ("an own thread", |settings, _| settings.own_thread()),
         ("a pool", |settings, pool| settings.thread_pool(pool)),
     ];
@@ -441,13 +442,6 @@ async fn a_chain_of_handle_continue_can_be_stopped() {
 /// Clause 9.7: ticks and idle time-outs that come one after the other leave other tasks their turns, and can be stopped.
 #[tokio::test]
 async fn what_is_no_message_uses_up_a_turn_as_well() {
-    let idle = job(|clock: &mut Clock, _| {
-        clock.timeout = Some(job(|clock, _| {
-            clock.log.push("idle");
-            Box::pin(async { Next::idle_timeout(Duration::ZERO) })
-        }));
-        Box::pin(async { Next::idle_timeout(Duration::ZERO) })
-    });
     fn again(ctx: &mut Context<Clock>) {
         ctx.send_after(
             Duration::ZERO,
@@ -457,6 +451,13 @@ async fn what_is_no_message_uses_up_a_turn_as_well() {
             }),
         );
     }
+    let idle = job(|clock: &mut Clock, _| {
+        clock.timeout = Some(job(|clock, _| {
+            clock.log.push("idle");
+            Box::pin(async { Next::idle_timeout(Duration::ZERO) })
+        }));
+        Box::pin(async { Next::idle_timeout(Duration::ZERO) })
+    });
     for (name, set) in [("idle", idle), ("again", now(|_, ctx| again(ctx)))] {
         let log = Log::default();
         let clock = start::<Clock>(log.clone()).await.unwrap();

@@ -285,7 +285,8 @@ async fn work_on<R, E>(
     }
     drop(reservation);
     // (They may have gone just now.)
-    if let Some(Err(result)) = quiet::run("a waker", || tell.send(result)) {
+    let untaken = quiet::run("a waker", || tell.send(result).err());
+    if let Some(result) = untaken.flatten() {
         quiet::discard("what was created", result);
     }
 }

@@ -184,7 +184,7 @@ fn a_thread_sees_what_it_did_while_others_write() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (note, there) = (Arc::clone(&heard), groups.clone());
     address.monitor(restante_core::monitor::Watch::Mailbox, move |_| {
-        note.lock().unwrap().push(there.count("g"))
+        note.lock().unwrap().push(there.count("g"));
     });
     mailbox.close();
     assert_eq!((&*seen.1.lock().unwrap(), &*heard.lock().unwrap()), (&vec![0], &vec![0]));
@@ -207,7 +207,9 @@ fn each_copy_is_delivered_by_the_caller_or_comes_back() {
     };
     let members = [member(&open), member(&open), member(&full), member(&closing)];
     let topics = Topics::<u32>::new();
-    members.iter().for_each(|one| topics.subscribe("t", one).unwrap());
+    for one in &members {
+        topics.subscribe("t", one).unwrap();
+    }
     full.address().try_send(0).unwrap();
     for sent in [1, 2] {
         let published = match sent {

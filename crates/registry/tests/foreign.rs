@@ -55,9 +55,7 @@ struct Bomb(Arc<AtomicUsize>);
 impl Drop for Bomb {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        if !std::thread::panicking() {
-            panic!("{RUDE}");
-        }
+        assert!(std::thread::panicking(), "{RUDE}");
     }
 }
 

@@ -32,7 +32,9 @@ impl Branch {
             keys.iter().filter_map(|key| Some(Arc::clone(&desk.rules.get(*key)?.child))).collect()
         };
         let mut members = Vec::new();
-        children.iter().for_each(|child| child.members(&mut members));
+        for child in &children {
+            child.members(&mut members);
+        }
         wait_for_ends(members, self.label())
     }
 }

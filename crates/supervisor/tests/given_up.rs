@@ -28,12 +28,11 @@ async fn callers_behind_an_abandoned_child_are_told() {
     for nested in [false, true] {
         let (a, spec) = worker("a", &log);
         let spec = spec.shutdown(Shutdown::BrutalKill);
-        let tree = match nested {
-            false => Supervisor::one_for_one().child(spec),
-            true => {
-                let inner = Supervisor::one_for_one().abandon_after(Duration::from_millis(1)).child(spec);
-                Supervisor::one_for_one().child(inner.into_child("inner").unwrap())
-            }
+        let tree = if nested {
+            let inner = Supervisor::one_for_one().abandon_after(Duration::from_millis(1)).child(spec);
+            Supervisor::one_for_one().child(inner.into_child("inner").unwrap())
+        } else {
+            Supervisor::one_for_one().child(spec)
         };
         let tree = tree.abandon_after(Duration::from_millis(1)).start().await.unwrap();
         let (blocks, gate) = block(&a);

@@ -120,7 +120,7 @@ impl Branch {
                 desk.rules.end(ExitReason::Killed);
             }
             let pause = then.after.and_then(|(pause, epoch)| {
-                Some(Pause { rt: desk.rt.clone()?, pause, epoch, told: desk.rules.pauses(key)? })
+                Some(Pause { rt: desk.rt.clone()?, length: pause, epoch, told: desk.rules.pauses(key)? })
             });
             let over = desk.closes_for_good(key);
             Noted { then, down: desk.rules.live == 0, pause, who, over }
@@ -142,11 +142,11 @@ impl Branch {
             let after = self.desk().who(key);
             self.report_on(&after.unwrap_or(who), end, outcome);
         }
-        if let Some(Pause { rt, pause, epoch, told }) = pause {
+        if let Some(Pause { rt, length, epoch, told }) = pause {
             let weak = Arc::downgrade(self);
             rt.spawn(async move {
                 // (Told, or forgotten with the table: there will be no restart after this pause.)
-                if let Either::Right(_) = select(pin!(Runtime::sleep(pause)), told).await {
+                if let Either::Right(_) = select(pin!(Runtime::sleep(length)), told).await {
                     return;
                 }
                 let Some(branch) = weak.upgrade() else { return };
@@ -251,7 +251,7 @@ impl Branch {
 /// A pause before a restart, to be waited out by a task.
 struct Pause {
     rt: Runtime,
-    pause: Duration,
+    length: Duration,
     epoch: u32,
     /// There is nothing more to wait for.
     told: oneshot::Receiver<()>,

@@ -99,7 +99,9 @@ fn falling(branch: &Arc<Branch>) -> Option<Falling> {
         down.map(|entry| Arc::clone(&entry.child)).collect()
     };
     let mut falling = Falling::new(branch);
-    down.iter().for_each(|child| falling.down(child));
+    for child in &down {
+        falling.down(child);
+    }
     Some(falling)
 }
 
@@ -119,8 +121,12 @@ async fn stop_together(branch: &Arc<Branch>) {
     let mut falling = falling(branch).filter(|_| branch.desk().rules.settings.keep_children);
     if let Some(falling) = &mut falling {
         falling.stops(told.iter().map(|told| &told.child));
-        told.iter().for_each(|told| falling.down(&told.child));
-        told.iter().for_each(|told| told.child.nudge());
+        for told in &told {
+            falling.down(&told.child);
+        }
+        for told in &told {
+            told.child.nudge();
+        }
     }
     // (Nobody's time runs before he has been told, and to tell a million takes its time.)
     let begun = clock::now();
