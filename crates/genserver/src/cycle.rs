@@ -5,7 +5,7 @@
 //! of a ring's edges exactly the last one to come is refused: at once, in debug and release alike. Calls that are
 //! answered on the caller's stack add no edge and cost nothing here. How the check is kept cheap: `graph`.
 //!
-//! An edge ends with its wait, and with the incarnation that waits, whichever comes first ([`ended`]): a future that was
+//! An edge ends with its wait, and with the incarnation that waits, whichever comes first (`ended`): a future that was
 //! forgotten, or has gone to another task, holds up no later incarnation.
 //!
 //! A false alarm is possible where a handler does not depend on what it waits for: a call in a `select!` with a timer, or
