@@ -181,10 +181,11 @@ impl Registry {
     /// has gone; then what its entry owns; then the mailbox. A receiver that waits drains what is queued, then it is told
     /// `Closed`; where nobody reads, what is queued is dead-lettered. False: it is not in.
     ///
-    /// Idempotent under concurrency: of those who destroy it at once, one does.
+    /// Idempotent under concurrency: of those who destroy it at once, one does. It is in no more when this returns true, though
+    /// another writer brought it in again before it closed.
     #[track_caller]
     pub fn destroy(&self, id: Uuid, reason: ExitReason) -> bool {
-        self.0.books.remove(id, Outcome::Destroyed, reason, Some(Location::caller()))
+        self.0.books.destroy(id, reason, Some(Location::caller()))
     }
 }
 

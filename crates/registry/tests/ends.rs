@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::task::{Context, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -90,6 +91,46 @@ async fn a_drop_may_destroy_and_rely_on_it() {
     // (The test's, and that of whoever looked.)
     assert_eq!(*seen.lock().unwrap(), Some((true, true, 2)));
     nothing_left(&registry).await;
+}
+
+/// Clause 26.7: what is destroyed is not in when `destroy` returns: not even where it was brought in again before it closed,
+/// and the thread that closes it is still busy with what comes first.
+#[test]
+fn a_mailbox_that_was_destroyed_is_not_in_whichever_thread_closes_it() {
+    let runtime = Runtime::new().unwrap();
+    let entered = runtime.enter();
+    let (registry, other) = (Registry::start(), Registry::start());
+    drop(entered);
+    let at = mailbox();
+    let id = at.id();
+    // The other registry hears first of the close: it keeps the closing thread busy.
+    let (is_closing, wait_for_closing) = mpsc::channel();
+    let (let_go, wait_to_go) = mpsc::channel::<()>();
+    other.register_blocking(&at, "busy").unwrap();
+    let busy = on_drop(move || {
+        is_closing.send(()).unwrap();
+        let _ = wait_to_go.recv();
+    });
+    assert!(other.entry("busy").unwrap().own(busy).is_ok());
+    registry.register_blocking(&at, "first").unwrap();
+    let closer = Arc::new(Mutex::new(None));
+    let meanwhile = on_drop({
+        let (registry, at, closer) = (registry.clone(), at.clone(), Arc::clone(&closer));
+        move || {
+            registry.register_blocking(&at, "again").unwrap();
+            let closes = thread::spawn(move || at.close_mailbox(ExitReason::Killed));
+            wait_for_closing.recv().unwrap();
+            *closer.lock().unwrap() = Some(closes);
+        }
+    });
+    assert!(registry.entry("first").unwrap().own(meanwhile).is_ok());
+    assert!(registry.destroy(id, ExitReason::Shutdown));
+    assert_eq!(at.closed_reason(), Some(ExitReason::Killed), "the other thread was first");
+    assert_eq!(registry.find(id, Address::<u8>::id), None);
+    assert_eq!(registry.find("again", Address::<u8>::id), None);
+    let_go.send(()).unwrap();
+    assert!(closer.lock().unwrap().take().unwrap().join().unwrap());
+    assert_eq!(registry.sizes(), other.sizes());
 }
 
 /// Entries each of which keeps the next one's mailbox open: the first.

@@ -97,7 +97,7 @@ impl Section<'_> {
     pub(super) fn make_free(&mut self, label: &Label, creation: Option<u64>) -> Result<(), RegisterError> {
         let holder = match self.books.holder(label) {
             Some(record) if record.mailbox.has_closed() => {
-                self.take_out(&record, Outcome::Closed, closed_reason(&record));
+                self.take_out_closed(&record);
                 None
             }
             Some(record) => Some(Holder::Mailbox(record.id)),
@@ -125,7 +125,7 @@ impl Section<'_> {
             if !record.mailbox.has_closed() {
                 return Ok(());
             }
-            self.take_out(record, Outcome::Closed, closed_reason(record));
+            self.take_out_closed(record);
         }
         // One that closes after this look goes out again: whoever closes it comes to this lock.
         if record.is_gone() || record.mailbox.has_closed() {
@@ -214,6 +214,11 @@ impl Section<'_> {
         true
     }
 
+    /// Takes a mailbox out that has closed: for the reason for which it did.
+    pub(super) fn take_out_closed(&mut self, record: &Arc<Record>) -> bool {
+        self.take_out(record, Outcome::Closed, record.mailbox.why_closed().unwrap_or(ExitReason::Normal))
+    }
+
     /// The mailbox of this id, which is open.
     pub(super) fn known(&mut self, id: Uuid) -> Result<Arc<Record>, RegisterError> {
         self.check_open()?;
@@ -222,10 +227,6 @@ impl Section<'_> {
             .filter(|record| !record.mailbox.has_closed())
             .ok_or(RegisterError::MailboxDoesNotExist(id))
     }
-}
-
-fn closed_reason(record: &Record) -> ExitReason {
-    record.mailbox.why_closed().unwrap_or(ExitReason::Normal)
 }
 
 impl Books {

@@ -154,7 +154,7 @@ impl Books {
         self.writers.lock().reserved.len()
     }
 
-    /// Takes a mailbox out; where it is destroyed, closes it. False: it is not in, or not any more.
+    /// Takes a mailbox out; where the outcome is that it is destroyed, closes it. False: it is not in, or not any more.
     pub(crate) fn remove(&self, id: Uuid, outcome: Outcome, reason: ExitReason, by: By) -> bool {
         self.write(by, |section| {
             let known = self.find_id(id, Arc::clone);
@@ -162,9 +162,33 @@ impl Books {
         })
     }
 
-    /// Takes this one out and closes its mailbox. False: it has gone out already.
+    /// Takes a mailbox out and closes it: it is in no more when this returns. False: it is not in, or not any more.
+    pub(crate) fn destroy(&self, id: Uuid, reason: ExitReason, by: By) -> bool {
+        let destroyed = self.remove(id, Outcome::Destroyed, reason, by);
+        if destroyed {
+            self.leave_closed_out(id, by);
+        }
+        destroyed
+    }
+
+    /// The same for the mailbox of this record. False: the record has gone out already.
     pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: ExitReason, by: By) -> bool {
-        self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason))
+        let destroyed = self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason));
+        if destroyed {
+            self.leave_closed_out(record.id, by);
+        }
+        destroyed
+    }
+
+    /// Takes the mailbox out if it has closed. Another writer may have brought it in again before it closed, and the thread
+    /// that closes it takes it out, but perhaps only after the caller has returned.
+    fn leave_closed_out(&self, id: Uuid, by: By) {
+        self.write(by, |section| {
+            let again = self.find_id(id, Arc::clone).filter(|record| record.mailbox.has_closed());
+            if let Some(record) = again {
+                section.take_out_closed(&record);
+            }
+        });
     }
 
     /// From the one who closed it, before anybody else is told.

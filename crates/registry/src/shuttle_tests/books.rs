@@ -127,7 +127,7 @@ fn shuttle_close_and_close() {
         let mut told = record.watch().unwrap();
         let destroyers = ["one", "two"].map(|who| {
             let books = Arc::clone(&books);
-            run(move || books.remove(id, Outcome::Destroyed, ExitReason::shutdown_with(who), None))
+            run(move || books.destroy(id, ExitReason::shutdown_with(who), None))
         });
         let closer = run(move || at.close_mailbox(ExitReason::shutdown_with("three")));
         // The last reference, where nobody else has one any more.
@@ -146,7 +146,7 @@ fn shuttle_close_and_close() {
         assert_eq!(dropped.load(SeqCst), 1);
         assert!(record.mailbox.has_closed());
         assert!(record.own(Resource::value(Dropped(dropped))).is_err());
-        assert!(!books.remove(id, Outcome::Destroyed, ExitReason::Normal, None));
+        assert!(!books.destroy(id, ExitReason::Normal, None));
         settled(&books);
     });
 }
