@@ -199,8 +199,6 @@ pub(crate) struct Desk<S: GenServer> {
     half: u32,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
-    /// The same in µs (their low bits, which last for longer than a turn).
-    began_us: u16,
     /// How long handlers take, by sample.
     pace: Pace,
     /// The runtime that has been asked for a look at idle buffers, by some bits of its name; 0: none.
@@ -254,12 +252,9 @@ impl<S: GenServer> Desk<S> {
         let now = clock::coarse_ms_u32();
         if self.began == 0 {
             self.began = now;
-            self.began_us = clock::micros_u16();
             return timed;
         }
-        let long = now.wrapping_sub(self.began) > TURN_MS
-            || self.left.is_multiple_of(PACE) && clock::micros_u16().wrapping_sub(self.began_us) > QUANTUM_US;
-        if long {
+        if now.wrapping_sub(self.began) > TURN_MS {
             self.left = 0;
             return true;
         }
@@ -357,7 +352,6 @@ pub(crate) fn new_cell<S: GenServer>(
             half: 0,
             spans: false,
             began: 0,
-            began_us: 0,
             pace: Pace::default(),
             watched: 0,
             start: None,
@@ -381,10 +375,6 @@ pub(crate) enum NewCell<S: GenServer> {
     With(Box<Settings<Message<S>>>),
 }
 
-/// After so many messages a long turn (see [`turns`]) goes on only while it is short ...
-const PACE: u16 = 128;
-/// ... which is so many microseconds.
-const QUANTUM_US: u16 = if cfg!(shuttle) { u16::MAX } else { 10 };
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
 const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
@@ -1200,14 +1190,19 @@ impl<S: GenServer> Seat<S> {
     }
 
     /// Buffers that a burst has left behind are given back once the server has been idle for a tick.
+    #[inline]
     fn watch_buffers(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
-        // SAFETY: RUN is held.
         let own = unsafe { cell.gate().running() };
-        if cell.batch_bytes(own) <= FAT {
-            return;
+        if cell.batch_bytes(own) > FAT {
+            Self::watch_fat_buffers(cell);
         }
+    }
+
+    #[cold]
+    fn watch_fat_buffers(cell: &Arc<Cell<S>>) {
+        // SAFETY: RUN is held.
+        let desk = unsafe { cell.runner.desk() };
         // (A runtime that has ended looks no more: the next one is asked anew.)
         let name = cell.runner.with_home(|home| home.rt.name()).unwrap_or_default();
         let name = u16::try_from(name % u32::from(u16::MAX)).unwrap_or_default() + 1;

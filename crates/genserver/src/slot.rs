@@ -647,7 +647,9 @@ impl<T: Send> Wait<T> {
         loop {
             if let Some(outcome) = self.try_take() {
                 // Not published, and not needed. Its drop is foreign code, which must not cost the caller its outcome.
-                quiet::discard("a waker", waker);
+                if let Some(waker) = waker {
+                    quiet::discard("a waker", waker);
+                }
                 return Poll::Ready(outcome);
             }
             let word = self.slot.0.word.load(Ordering::Acquire);

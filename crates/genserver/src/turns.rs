@@ -4,13 +4,13 @@
 //! itself at the end of its turn is ready at once: a few servers with deep queues would keep their worker from the driver for
 //! 61 turns. Tokio's own tasks are *deferred* at the end of their budget: woken after the next look at the driver. But where
 //! other tasks are ready all the time that look comes after 61 polls of theirs, and a deferred task has one turn in all that
-//! time. Which of the two a worker is like cannot be asked; so it is measured, by the thread, and without a clock.
+//! time. Which of the two a worker is like cannot be asked; so it is measured, by the thread, in polls.
 //!
 //! ```text
 //!             a look at the driver                    ends of turns with more to do
 //!  MEASURED ──────────────────────▶ … , a whole lap: ──┬─ PROBE of them and no look yet: ALONE ── each end is deferred
 //!     ▲                                                └─ a look before that:         IN COMPANY ── SHARE ends of a lap
-//!     └──────────────── after LAPS laps ──────────────────────────────────────────────────────┘     wake plainly, then
+//!     └──────────────── after LAPS laps and PAUSE_MS ─────────────────────────────────────────┘     wake plainly, then
 //!                                                                                                    they are deferred
 //! ```
 //!
@@ -24,6 +24,7 @@
 //!
 //! Threads of our own (`thread`) and callers know nothing of this: there a wake-up is a plain one.
 
+use restante_core::clock;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
@@ -33,12 +34,15 @@ use std::task::{Context as Cx, Wake, Waker};
 /// Messages of a turn. (One less than a multiple of what the loop counts by, so that a turn of one message looks at no
 /// clock.)
 pub(crate) const TURN: u8 = 127;
-/// Messages of a turn where no other server has deep queues.
-const LONG_TURN: u8 = if cfg!(shuttle) { 127 } else { 255 };
+/// Messages of a turn where no other server has deep queues: the driver waits half as long again as for a task of tokio's that
+/// uses up its budget.
+const LONG_TURN: u8 = if cfg!(shuttle) { 127 } else { 191 };
 /// Messages of a turn while it is measured who else is ready.
 const SHORT_TURN: u8 = 3;
-/// A lap is measured after so many laps.
+/// A lap is measured after so many laps, so that what is measured is a small part where laps are long ...
 const LAPS: u16 = 100;
+/// ... and after so many milliseconds, so that it is where they are short.
+const PAUSE_MS: u32 = 20;
 /// So many ends of turns in a lap that is measured, and there is nobody else. (Tokio looks after 61 polls.)
 const PROBE: u16 = 56;
 /// Ends of turns in a lap that wake plainly where there is somebody else.
@@ -71,25 +75,27 @@ struct Rule {
     state: State,
     /// Ends of turns in this lap.
     ends: u16,
-    /// Laps until it is measured again.
+    /// Laps until it may be measured again.
     laps: u16,
+    /// When it was measured last, in coarse milliseconds.
+    measured: u32,
     /// There was one end of a turn in the last lap.
     single: bool,
 }
 
 impl Rule {
     const fn new() -> Self {
-        Self { state: State::Measured { whole: false }, ends: 0, laps: 0, single: false }
+        Self { state: State::Measured { whole: false }, ends: 0, laps: 0, measured: 0, single: false }
     }
 
-    /// A turn ends with more to do; whether the driver was looked at since the last one did.
-    fn end(&mut self, looked: bool) -> Next {
+    /// A turn ends with more to do, at this coarse millisecond; whether the driver was looked at since the last one did.
+    fn end(&mut self, looked: bool, now: u32) -> Next {
         if looked {
-            self.lap();
+            self.lap(now);
         }
         self.ends = self.ends.saturating_add(1);
         if self.ends >= PROBE && matches!(self.state, State::Measured { .. }) {
-            self.settle(State::Alone);
+            self.settle(State::Alone, now);
         }
         match self.state {
             State::Measured { .. } => Next { deferred: false, turn: SHORT_TURN },
@@ -99,19 +105,20 @@ impl Rule {
     }
 
     /// The driver has been looked at.
-    fn lap(&mut self) {
+    fn lap(&mut self, now: u32) {
         self.single = self.ends == 1;
         self.ends = 0;
         match self.state {
             State::Measured { whole: false } => self.state = State::Measured { whole: true },
-            State::Measured { whole: true } => self.settle(State::Company),
+            State::Measured { whole: true } => self.settle(State::Company, now),
             State::Alone | State::Company if self.laps > 0 => self.laps -= 1,
+            State::Alone | State::Company if now.wrapping_sub(self.measured) < PAUSE_MS => {}
             State::Alone | State::Company => self.state = State::Measured { whole: false },
         }
     }
 
-    fn settle(&mut self, state: State) {
-        (self.state, self.laps, self.single) = (state, LAPS, false);
+    fn settle(&mut self, state: State, now: u32) {
+        (self.state, self.laps, self.measured, self.single) = (state, LAPS, now, false);
     }
 }
 
@@ -159,7 +166,7 @@ impl Post {
             let herald = self.herald.get_or_insert_with(|| Arc::new(Herald));
             defer(&Waker::from(Arc::clone(herald)));
         }
-        self.rule.end(looked)
+        self.rule.end(looked, clock::coarse_ms_u32())
     }
 }
 
@@ -184,8 +191,14 @@ mod tests {
         measured: bool,
     }
 
-    /// A worker of tokio's with so many servers that have deep queues and so many other tasks that are always ready.
+    /// A worker of tokio's with so many servers that have deep queues and so many other tasks that are always ready. A lap
+    /// lasts a millisecond, so that laps alone decide when it is measured again.
     fn worker(servers: usize, others: usize, laps: usize) -> Vec<Lap> {
+        paced_worker(servers, others, laps, 1)
+    }
+
+    /// The same with so many laps in a millisecond.
+    fn paced_worker(servers: usize, others: usize, laps: usize, laps_a_ms: usize) -> Vec<Lap> {
         let mut rule = Rule::new();
         let mut queue: VecDeque<Option<u8>> = (0..servers).map(|_| Some(TURN)).collect();
         queue.extend((0..others).map(|_| None));
@@ -208,7 +221,8 @@ mod tests {
             };
             lap.turns += 1;
             lap.messages += u64::from(turn);
-            let next = rule.end(std::mem::take(&mut looked));
+            let now = u32::try_from(1 + all.len() / laps_a_ms).expect("it is not long");
+            let next = rule.end(std::mem::take(&mut looked), now);
             lap.measured |= matches!(rule.state, State::Measured { .. });
             if next.deferred {
                 deferred.push(Some(next.turn));
@@ -236,6 +250,18 @@ mod tests {
             }
             let polls: usize = laps.iter().map(|lap| lap.polls).sum();
             assert!(polls <= laps.len() * (servers + 4), "{servers}: {polls} polls in {} laps", laps.len());
+        }
+    }
+
+    /// Clause 9.7: where laps are short, a small part of them is measured.
+    #[test]
+    fn a_worker_with_short_laps_is_seldom_measured() {
+        let (laps_a_ms, laps) = (200, 80_000);
+        for servers in [1, 8] {
+            let measured =
+                paced_worker(servers, 0, laps, laps_a_ms).iter().filter(|lap| lap.measured).count();
+            let pauses = laps / laps_a_ms / PAUSE_MS as usize;
+            assert!((pauses / 2..=3 * pauses).contains(&measured), "{servers}: {measured} laps of {laps}");
         }
     }
 
