@@ -751,4 +751,146 @@ mod tests {
         let low: Vec<_> = (0..128).filter(|i| read[*i] == Lane::Low).collect();
         assert_eq!(low, [63, 127]);
     }
+
+    #[test]
+    fn where_nothing_is_carried_the_short_way_is_open() {
+        let mut f = Fifo::default();
+        f.push_plain(1);
+        f.push_plain(2);
+        assert_eq!((f.get(0), f.get(1), f.get(2)), (Some(&1), Some(&2), None));
+        assert_eq!((f.pop_plain(), f.pop_plain(), f.pop_plain()), (Some(1), Some(2), None));
+        // It is open again when the last that carries something was taken out, from wherever it lay.
+        f.push_plain(3);
+        f.push(4, keyed(7));
+        assert_eq!(f.remove(1), Some((4, keyed(7))));
+        assert_eq!(f.pop_plain(), Some(3));
+    }
+
+    /// All of a lane into an empty one is a swap: nothing is moved, however much it is.
+    #[test]
+    fn a_lane_that_fits_whole_is_taken_with_its_buffer() {
+        for limit in [8, 9] {
+            let (mut a, mut b) = (Fifo::default(), Fifo::default());
+            (0..8).for_each(|i| b.push_plain(i));
+            let place = std::ptr::from_ref(b.get(0).expect("it is there"));
+            a.take_from(&mut b, limit);
+            assert_eq!((a.len(), b.len(), b.buffer_bytes()), (8, 0, 0), "limit {limit}");
+            assert!(std::ptr::eq(a.get(0).expect("it came along"), place), "limit {limit}");
+        }
+        // The side lanes as well, if together they are no more than the limit.
+        for (limit, bytes_left) in [(8, 0), (9, 0)] {
+            let (mut a, mut b) = (lanes(0, 0, 0, 0), lanes(2, 3, 0, 3));
+            a.take_from(&mut b, limit);
+            assert_eq!((a.side_len(), b.side_len(), b.buffer_bytes()), (8, 0, bytes_left), "limit {limit}");
+        }
+    }
+
+    /// The limit is one of each lane of data, counting what lies there before. Orders and notices have none.
+    #[test]
+    fn each_lane_takes_no_more_than_its_limit() {
+        for before in [0, 2] {
+            let (mut a, mut b) = (lanes(0, before, before, before), lanes(9, 9, 9, 9));
+            a.take_from(&mut b, 4);
+            for lane in [Lane::High, Lane::Normal, Lane::Low] {
+                assert_eq!(a.lane(lane).map(Fifo::len), Some(4), "{lane:?} had {before}");
+                assert_eq!(b.lane(lane).map(Fifo::len), Some(5 + before as usize), "{lane:?} had {before}");
+            }
+            assert_eq!((a.control_len(), b.control_len()), (9, 0));
+        }
+    }
+
+    /// A message that panics in its drop, and is known by the count of those dropped.
+    struct Rude(std::rc::Rc<std::cell::Cell<u32>>);
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            std::panic::resume_unwind(Box::new("rude"));
+        }
+    }
+
+    /// Dropping what is left drops each by itself: one that panics costs the others nothing, and nobody hears of it.
+    #[test]
+    fn what_is_discarded_is_dropped_one_by_one() {
+        let dropped = std::rc::Rc::default();
+        let mut lanes = Lanes::default();
+        for lane in Lanes::<Rude>::ORDER {
+            lanes.lane_mut(lane).push_plain(Rude(std::rc::Rc::clone(&dropped)));
+            lanes.lane_mut(lane).push(Rude(std::rc::Rc::clone(&dropped)), keyed(1));
+        }
+        lanes.discard();
+        assert_eq!((dropped.get(), lanes.len()), (8, 0));
+        let mut never_used = Lanes::<Rude>::default();
+        never_used.discard();
+        assert_eq!(never_used.buffer_bytes(), 0, "nothing is made in order to be dropped");
+    }
+
+    /// A mailbox that gets one notice in its life pays for little more than the notice.
+    #[test]
+    fn one_notice_takes_the_room_of_one() {
+        let mut l = Lanes::default();
+        for n in 1..4 {
+            l.lane_mut(Lane::Control).push_plain(0_u64);
+            assert_eq!((l.control_len(), l.side_len(), l.len()), (n, n, n));
+            if n == 1 {
+                assert_eq!(l.buffer_bytes(), size_of::<SideLanes<u64>>() + size_of::<u64>());
+            }
+        }
+        let mut one_by_one = Lanes::default();
+        for _ in 0..10 {
+            one_by_one.lane_mut(Lane::Control).push_plain(0_u64);
+            one_by_one.lane_mut(Lane::Control).pop();
+        }
+        assert_eq!(one_by_one.buffer_bytes(), size_of::<SideLanes<u64>>() + size_of::<u64>());
+    }
+
+    /// What is moved under the lock is at most [`QUICK`] messages, and into a buffer that has the room.
+    #[test]
+    fn little_is_moved_under_the_lock_and_much_is_not() {
+        for (limit, queued, room, whole) in [
+            (QUICK, QUICK + 1, 0, false),
+            (QUICK + 1, QUICK + 1, 2 * QUICK, true),
+            (QUICK + 1, QUICK, 2 * QUICK, false),
+            (QUICK + 1, 10, 10, false),
+            (QUICK + 1, 11, 10, true),
+        ] {
+            let mut own = Lanes { normal: Fifo { items: VecDeque::with_capacity(room + 1), metas: None }, side: None };
+            own.normal.push_plain(0);
+            assert_eq!(own.spare(), room);
+            let mut queue = lanes(0, 0, u32::try_from(queued).unwrap(), 0);
+            let much = own.take_quickly(&mut queue, limit);
+            assert_eq!(much.is_some(), whole, "{queued} of at most {limit} into {room}");
+        }
+    }
+
+    /// Clause 1.7: an empty queue gives up all its buffers, to be dropped after the lock; a short one what it does not need;
+    /// in a long one nothing is moved.
+    #[test]
+    fn buffers_are_given_back_under_the_lock_where_that_takes_no_time() {
+        let mut empty = lanes(10, 10, 10, 10);
+        for lane in Lanes::<u32>::ORDER {
+            while empty.lane_mut(lane).pop().is_some() {}
+        }
+        let bytes = empty.buffer_bytes();
+        let spare = empty.slim().expect("its buffers come back");
+        assert_eq!((spare.buffer_bytes(), empty.buffer_bytes()), (bytes, 0));
+        for (n, shrunk) in [(1, true), (QUICK, true), (QUICK + 1, false)] {
+            let mut l = lanes(0, 0, u32::try_from(n).unwrap(), 0);
+            l.normal.items.reserve_exact(5000);
+            assert!(l.slim().is_none());
+            assert_eq!((l.len(), l.buffer_bytes() == n * size_of::<u32>()), (n, shrunk), "{n}");
+        }
+    }
+
+    /// Lanes that were made once and hold nothing are as if they had never been.
+    #[test]
+    fn lanes_that_are_empty_are_not_read() {
+        let mut order = LaneOrder::new(1);
+        let mut l = lanes(1, 0, 0, 0);
+        l.lane_mut(Lane::Control).pop();
+        assert_eq!(order.next(&l), None);
+        l.lane_mut(Lane::High);
+        assert_eq!(order.next(&l), None);
+        l.lane_mut(Lane::Normal).push_plain(1);
+        assert_eq!((order.next(&l), order.next(&l)), (Some(Lane::Normal), Some(Lane::Normal)));
+    }
 }

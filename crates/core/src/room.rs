@@ -226,4 +226,64 @@ mod tests {
         (0..10_000).for_each(|_| r.enter());
         assert!(r.fits(u32::MAX));
     }
+
+    /// Clause 3.10: what has left gives its weight back, whether the reader took it or a sender.
+    #[test]
+    fn what_has_left_weighs_nothing_any_more() {
+        let mut r = Room::new(None, Some(100));
+        for _ in 0..2 {
+            r.enter();
+            r.enter_weight(40);
+        }
+        assert_eq!((r.weight(), r.fits(20), r.fits(21)), (80, true, false));
+        assert!(r.fits_instead(10, 30) && !r.fits_instead(10, 31));
+        r.remove(40);
+        assert_eq!((r.len(), r.weight(), r.fits(60), r.fits(61)), (1, 40, true, false));
+        assert!(r.fits_instead(10, 70) && !r.fits_instead(10, 71));
+        r.see(1, 40);
+        assert_eq!((r.len(), r.weight(), r.fits(100), r.fits(101)), (0, 0, true, false));
+        assert!(r.fits_instead(10, 110) && !r.fits_instead(10, 111));
+    }
+
+    /// What is put back may lie above the limit. One that is no heavier than what it replaces makes that no worse.
+    #[test]
+    fn one_that_is_no_heavier_always_fits_where_another_goes() {
+        let mut r = Room::new(None, Some(10));
+        r.enter();
+        r.enter_weight(25);
+        assert!(!r.fits(1));
+        assert!(r.fits_instead(25, 25) && r.fits_instead(25, 24) && !r.fits_instead(25, 26));
+    }
+
+    #[test]
+    fn where_no_weight_is_limited_none_is_counted() {
+        let mut r = Room::new(Some(2), None);
+        assert_eq!((r.weight(), r.weight_limit(), r.capacity()), (0, None, Some(2)));
+        r.enter();
+        r.enter_weight(7);
+        assert_eq!((r.weight(), r.len()), (0, 1));
+        assert!(r.fits_instead(1, 1000) && !r.is_too_heavy(u32::MAX));
+    }
+
+    /// Clause 3.3: those who wait are given room when the mailbox is half empty. Without a bound nobody waits for that.
+    #[test]
+    fn half_empty_is_when_half_of_the_bound_is_inside() {
+        let mut r = Room::new(Some(10), None);
+        (0..10).for_each(|_| r.enter());
+        assert_eq!(r.half_empty_at(), 5);
+        r.see(5, 0);
+        assert_eq!((r.half_empty_at(), r.seen()), (5, 5));
+        (0..5).for_each(|_| r.enter());
+        assert_eq!(r.half_empty_at(), 10);
+        r.remove(1);
+        assert_eq!((r.half_empty_at(), r.seen()), (9, 5), "what a sender took out is out");
+        let mut few = Room::new(Some(10), None);
+        (0..5).for_each(|_| few.enter());
+        assert_eq!(few.half_empty_at(), 0, "it is half empty now");
+        few.enter();
+        assert_eq!(few.half_empty_at(), 1);
+        let mut unbounded = Room::new(None, None);
+        (0..100).for_each(|_| unbounded.enter());
+        assert_eq!(unbounded.half_empty_at(), 0);
+    }
 }

@@ -176,4 +176,41 @@ mod tests {
         line.leave(ticket);
         assert!(line.slim().is_none() && line.buffer_bytes() == bytes);
     }
+
+    /// Clause 3.3: the line is served in its order. A light message does not overtake a heavy one that waits for its room, and
+    /// a heavy one at the end does not keep the first from its slot.
+    #[test]
+    fn the_line_is_served_from_its_front_only() {
+        let mut line = Waiters::default();
+        let tickets = [8, 1].map(|weight| line.enroll(weight, Waker::noop().clone()));
+        let mut wakers = Vec::new();
+        let mut room = Room::new(None, Some(4));
+        line.grant(&mut room, &mut wakers);
+        assert!(wakers.is_empty() && tickets.iter().all(|t| line.holds(*t)), "the first does not fit");
+        assert!(room.fits(4), "nothing was promised");
+        let mut line = Waiters::default();
+        let tickets = [1, 8].map(|weight| line.enroll(weight, Waker::noop().clone()));
+        line.grant(&mut room, &mut wakers);
+        assert_eq!((wakers.len(), tickets.map(|t| line.holds(t))), (1, [false, true]));
+        assert!(room.fits(3) && !room.fits(4), "one is promised to the first");
+    }
+
+    /// Clause 1.7: three quarters must have gone before the line moves, to a buffer of twice its length; up to [`KEPT`] it stays
+    /// where it is.
+    #[test]
+    fn the_line_moves_when_three_quarters_of_its_buffer_are_free() {
+        let mut line = Waiters { line: VecDeque::with_capacity(400), next: 0 };
+        let tickets: Vec<_> = (0..102).map(|_| line.enroll(1, Waker::noop().clone())).collect();
+        assert_eq!(line.line.capacity(), 400);
+        line.leave(tickets[0]);
+        assert!(line.slim().is_none(), "101 of 400");
+        line.leave(tickets[1]);
+        assert!(line.slim().is_some(), "100 of 400");
+        assert_eq!((line.len(), line.line.capacity()), (100, 200));
+        for (capacity, moves) in [(KEPT, false), (KEPT + 1, true)] {
+            let mut line = Waiters { line: VecDeque::with_capacity(capacity), next: 0 };
+            line.enroll(1, Waker::noop().clone());
+            assert_eq!((line.line.capacity(), line.slim().is_some()), (capacity, moves));
+        }
+    }
 }

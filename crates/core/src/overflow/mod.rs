@@ -91,3 +91,34 @@ impl<M> fmt::Debug for Overflow<M> {
         write!(f, "Overflow({})", self.0.name())
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Clauses 3.5 to 3.8: who waits, and whether queued messages make room. (Of shedding, what it takes is in its own file.)
+    #[test]
+    fn each_policy_answers_as_it_is_described() {
+        let elsewhere = crate::Mailbox::<u32>::new();
+        let to = || elsewhere.address().recipient();
+        for (policy, name, waits, sheds) in [
+            (Overflow::wait(), "wait", true, false),
+            (Overflow::reject(), "reject", false, false),
+            (Overflow::shed_oldest(), "shed_oldest", false, true),
+            (Overflow::fallback(to()), "fallback", false, false),
+        ] {
+            assert_eq!((policy.waits(), policy.policy().sheds()), (waits, sheds), "{name}");
+            assert_eq!(format!("{policy:?}"), format!("Overflow({name})"));
+            // All that waits is an order: nothing that could be shed.
+            let mut lanes = Lanes::default();
+            lanes.lane_mut(Lane::Control).push_plain(0);
+            let verdict = policy.policy().on_full(&mut lanes, Lane::Normal);
+            let as_described = match name {
+                "wait" | "shed_oldest" => matches!(verdict, Verdict::Refuse { wait: true }),
+                "reject" => matches!(verdict, Verdict::Refuse { wait: false }),
+                _ => matches!(verdict, Verdict::Divert(_)),
+            };
+            assert!(as_described && lanes.len() == 1, "{name}");
+        }
+    }
+}

@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+/// How long the tests may take without any change.
+const BASELINE_MAX: Duration = Duration::from_secs(1200);
+
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -65,12 +68,15 @@ impl Tests {
         Ok(ended)
     }
 
-    /// What fails without any change, and how long the rest takes.
-    pub(super) fn baseline(&mut self) -> std::io::Result<Duration> {
+    /// Learns what fails without any change, and how long the rest takes; `None` where that takes longer than `time`.
+    pub(super) fn baseline(&mut self, time: Duration) -> std::io::Result<Option<Duration>> {
+        let until = Instant::now().checked_add(time.min(BASELINE_MAX));
         loop {
             let began = Instant::now();
-            match self.run(0, Duration::from_secs(600))? {
-                Ended::Passed => return Ok(began.elapsed()),
+            let left = until.map_or(BASELINE_MAX, |until| until.saturating_duration_since(began));
+            match self.run(0, left)? {
+                Ended::Passed => return Ok(Some(began.elapsed())),
+                Ended::TooLong if time < BASELINE_MAX => return Ok(None),
                 Ended::Failed(name)
                     if !name.starts_with("the test program") && !self.skip.contains(&name) =>
                 {
