@@ -853,7 +853,8 @@ mod tests {
             (QUICK + 1, 10, 10, false),
             (QUICK + 1, 11, 10, true),
         ] {
-            let mut own = Lanes { normal: Fifo { items: VecDeque::with_capacity(room + 1), metas: None }, side: None };
+            let mut own =
+                Lanes { normal: Fifo { items: VecDeque::with_capacity(room + 1), metas: None }, side: None };
             own.normal.push_plain(0);
             assert_eq!(own.spare(), room);
             let mut queue = lanes(0, 0, u32::try_from(queued).unwrap(), 0);

@@ -16,6 +16,8 @@ mod ends;
 mod fall;
 mod graph;
 mod knot;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
 
 pub use ends::{Ends, Member, is_in_handler, wait_for_ends};
 pub use fall::Fall;

@@ -9,12 +9,13 @@ use crate::tools::root;
 /// File → lines, in the tree as it is now.
 pub(super) type Lines = BTreeMap<String, Vec<Range<usize>>>;
 
-/// The lines that differ from the merge base with `RESTANTE_BASE`, else with `origin/main`; in a clone that stands on it, or
-/// knows none, from the commit before. `None` where there is no history to compare with. With the commit that is meant.
+/// The lines that differ from the merge base with `RESTANTE_BASE`, else with `origin/main`, else with `main`; in a clone that
+/// stands on it, or knows none, from the commit before. `None` where there is no history to compare with (a clone of depth 1).
+/// With the commit that is meant.
 pub(super) fn lines() -> Option<(String, Lines)> {
     let head = git(&["rev-parse", "HEAD"])?;
     let named = std::env::var("RESTANTE_BASE").ok();
-    let bases = named.iter().map(String::as_str).chain(["origin/main", "origin/HEAD"]);
+    let bases = named.iter().map(String::as_str).chain(["origin/main", "origin/HEAD", "main"]);
     let base = bases
         .filter_map(|base| git(&["merge-base", "HEAD", base]))
         .find(|base| *base != head)

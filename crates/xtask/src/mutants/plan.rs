@@ -23,7 +23,7 @@ pub(super) const GROUPS: [Group; 8] = [
     },
     Group {
         of: "supervisor",
-        files: &["rules/", "backoff.rs", "intensity.rs", "restart.rs"],
+        files: &["rules/", "backoff.rs", "intensity.rs", "restart.rs", "tempo.rs"],
         public: &[
             "restarting",
             "strategies",
@@ -37,7 +37,7 @@ pub(super) const GROUPS: [Group; 8] = [
     },
     Group { of: "genserver", files: &["cycle.rs", "cycle/"], public: &["cycles"] },
     Group { of: "genserver", files: &["in_hand.rs"], public: &["in_hand"] },
-    Group { of: "genserver", files: &["timer.rs"], public: &["timers"] },
+    Group { of: "genserver", files: &["timer.rs"], public: &["timers", "rounds"] },
     Group { of: "registry", files: &["admission.rs"], public: &["admission"] },
     Group {
         of: "registry",

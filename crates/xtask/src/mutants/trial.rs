@@ -168,7 +168,10 @@ impl<'a> Crate<'a> {
             let tests = match self.build(program)? {
                 Ok(tests) => tests,
                 Err(Built::NoTime) => return Ok(unnoticed),
-                Err(_) => return Err(Failure::Verdict("what compiled does not build".to_owned())),
+                Err(Built::Well(said) | Built::Badly(said)) => {
+                    println!("{said}");
+                    return Err(Failure::Verdict("what compiled does not build".to_owned()));
+                }
             };
             for number in portion {
                 let Some(asked) = self.asked(program, number, &tests)? else { return Ok(unnoticed) };
