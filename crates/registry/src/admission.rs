@@ -290,4 +290,56 @@ mod tests {
         let settled = (0..200).fold(1600, |old, _| averaged(old, 160_000));
         assert!((150_000..=160_000).contains(&settled), "{settled}");
     }
+
+    /// One part in 16 is new, and an average that there is never falls to nothing.
+    #[test]
+    fn one_part_in_sixteen_of_an_average_is_new() {
+        assert_eq!(averaged(1600, 160_000), 1500 + 10_000);
+        assert_eq!(averaged(160_000, 1600), 150_000 + 100);
+        assert_eq!((averaged(1, 1), averaged(15, 15), averaged(16, 0)), (1, 15, 15));
+        assert_eq!(averaged(u64::MAX, u64::MAX), u64::MAX - u64::MAX / 16 + u64::MAX / 16);
+        let places = Admission::new(1, DEFAULT_RETRY_AFTER);
+        places.leave(Duration::from_nanos(3200), Used::Succeeded);
+        for unused in [Used::No, Used::Begun] {
+            places.leave(Duration::from_secs(9), unused);
+        }
+        assert_eq!(places.capacity(0).average_create_time, Some(Duration::from_nanos(3200)));
+        places.leave(Duration::from_nanos(16), Used::Succeeded);
+        assert_eq!(places.capacity(0).average_create_time, Some(Duration::from_nanos(3001)));
+        let quick = Admission::new(1, DEFAULT_RETRY_AFTER);
+        assert_eq!(quick.capacity(0).average_create_time, None);
+        quick.leave(Duration::ZERO, Used::Succeeded);
+        assert_eq!(quick.capacity(0).average_create_time, Some(Duration::from_nanos(1)));
+    }
+
+    /// Row F3: the load is in percent of the limit, and the steps are in proportion to what is suggested at 100 %.
+    #[test]
+    fn the_load_is_in_percent_and_the_delay_in_proportion() {
+        assert_eq!(
+            [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3)].map(|(a, m)| load_percentage(a, m)),
+            [0, 33, 66, 100, 133]
+        );
+        assert_eq!((load_percentage(0, 0), load_percentage(usize::MAX, 1)), (100, u32::MAX));
+        let full = Duration::from_secs(500);
+        assert_eq!([50, 51, 76, 91, 100].map(|load| suggested(load, full).as_secs()), [0, 10, 50, 200, 500]);
+        let places = Arc::new(Admission::new(4, full));
+        let taken: Vec<_> = (0..3).map(|_| places.admit(unasked).unwrap()).collect();
+        let capacity = places.capacity(9);
+        assert!(capacity.can_accept_more);
+        assert_eq!((capacity.active_creates, capacity.max_concurrent, capacity.queued), (3, 4, 9));
+        assert_eq!((capacity.load_percentage, capacity.retry_after.as_secs()), (75, 10));
+        assert_eq!(capacity.to_string(), "3 of 4 creations (75 %)");
+        let last = places.admit(unasked).unwrap();
+        assert!(!places.capacity(0).can_accept_more);
+        assert_eq!(places.admit(|| 2).unwrap_err().retry_after, full);
+        drop((taken, last));
+        assert_eq!(places.active(), 0);
+    }
+
+    /// The documented numbers.
+    #[test]
+    fn unless_set_a_hundred_creations_are_admitted_and_five_seconds_suggested() {
+        assert_eq!(DEFAULT_MAX_CONCURRENT_CREATES, 100);
+        assert_eq!(DEFAULT_RETRY_AFTER, Duration::from_secs(5));
+    }
 }

@@ -159,4 +159,41 @@ mod tests {
         assert_eq!(retry.jitter(f64::INFINITY).pause(Duration::MAX, 1.0), Duration::MAX);
         assert_eq!(retry.jitter(1e9).pause(Duration::MAX, 1.0), Duration::MAX);
     }
+
+    fn refused(retry_after: Duration) -> Result<(), CreateError<()>> {
+        let places = crate::admission::Admission::new(0, retry_after);
+        Err(crate::error::RegisterError::Overloaded(places.refuse(0, 0)).into())
+    }
+
+    /// Clause 27.6: so many tries, the first included; no other error, and no success, is tried again.
+    #[test]
+    fn only_a_refusal_is_tried_again_and_so_often_as_asked() {
+        let second = Duration::from_secs(1);
+        for (attempts, pauses) in [(0, 0), (1, 0), (2, 1), (3, 2)] {
+            let mut tries = Tries::new(Retry::default().attempts(attempts));
+            let waited = (0..attempts.max(1)).filter_map(|_| tries.pause_after(&refused(second)));
+            let waited: Vec<_> = waited.collect();
+            assert_eq!(waited.len(), pauses, "{attempts} attempts");
+            assert!(waited.iter().all(|pause| (second..=second.mul_f64(1.25)).contains(pause)), "{waited:?}");
+        }
+        let mut tries = Tries::new(Retry::default());
+        assert_eq!(tries.pause_after(&Ok::<(), CreateError<()>>(())), None);
+        assert_eq!(tries.pause_after(&Err::<(), _>(CreateError::Failed(()))), None);
+        assert!(tries.pause_after(&refused(second)).is_some());
+        assert_eq!(Retry::default(), Retry { attempts: 10, jitter: 0.25, seed: None });
+    }
+
+    /// With one seed the pauses are the same, and they differ among themselves.
+    #[test]
+    fn a_seed_gives_the_same_pauses_each_time() {
+        let pauses = |seed| -> Vec<_> {
+            let mut tries = Tries::new(Retry::default().seed(seed));
+            std::iter::from_fn(|| tries.pause_after(&refused(Duration::from_secs(1)))).take(9).collect()
+        };
+        let all = pauses(7);
+        assert_eq!(all.len(), 9);
+        assert_eq!(all, pauses(7));
+        assert_ne!(all, pauses(8));
+        assert!(all.windows(2).all(|two| two[0] != two[1]), "{all:?}");
+    }
 }
