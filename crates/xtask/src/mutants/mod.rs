@@ -39,7 +39,7 @@ use crate::tools::root;
 /// How long building and trying may take together in `ci`.
 pub(crate) const BUDGET: Duration = Duration::from_secs(300);
 
-/// How many of a hundred changes must be noticed.
+/// How many of a hundred changes must be noticed, in each crate.
 const SHARE_MIN: usize = 90;
 
 /// One change, with where it is.
@@ -66,7 +66,7 @@ struct Files {
 }
 
 /// Tries the changes of the files whose path contains one of `names` (none: of all on the list), and fails where fewer than
-/// [`SHARE_MIN`] in a hundred are noticed.
+/// [`SHARE_MIN`] in a hundred of a crate's are noticed.
 pub(crate) fn mutants(report: &mut Report, names: &[String]) -> Result<(), Failure> {
     report.step("mutants", || {
         let files =
@@ -75,11 +75,12 @@ pub(crate) fn mutants(report: &mut Report, names: &[String]) -> Result<(), Failu
             return Err(Failure::Verdict("no file of the list has such a name".to_owned()));
         }
         let outcomes = try_all(files, Until::NEVER)?;
-        let (noticed, tried) = (outcomes.noticed(), outcomes.tried());
-        if noticed * 100 < tried * SHARE_MIN {
+        let weak = outcomes.crates_below(SHARE_MIN);
+        if !weak.is_empty() {
             return Err(Failure::Verdict(format!(
-                "{}; at least {SHARE_MIN} % are to be noticed",
-                outcomes.verdict()
+                "{}; at least {SHARE_MIN} % of each crate's are to be noticed: {}",
+                outcomes.verdict(),
+                weak.join(", ")
             )));
         }
         Ok(outcomes.verdict())

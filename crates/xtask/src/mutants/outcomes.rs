@@ -71,11 +71,27 @@ impl Outcomes {
         self.wanted.iter().filter(|mutant| self.of(mutant).is_some_and(&is)).count()
     }
 
-    pub(super) fn noticed(&self) -> usize {
+    /// The crates of which fewer than `share` in a hundred changes were noticed, with how many.
+    pub(super) fn crates_below(&self, share: usize) -> Vec<String> {
+        let mut crates = BTreeMap::<&str, (usize, usize)>::new();
+        for mutant in &self.wanted {
+            let of = mutant.path.split('/').nth(1).unwrap_or_default();
+            let (noticed, tried) = crates.entry(of).or_default();
+            match self.of(mutant) {
+                Some(Outcome::Noticed(_)) => (*noticed, *tried) = (*noticed + 1, *tried + 1),
+                Some(Outcome::Unnoticed) => *tried += 1,
+                Some(Outcome::Unviable) | None => {}
+            }
+        }
+        let below = crates.iter().filter(|(_, (noticed, tried))| noticed * 100 < tried * share);
+        below.map(|(of, (noticed, tried))| format!("{of} {noticed} of {tried}")).collect()
+    }
+
+    fn noticed(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Noticed(_)))
     }
 
-    pub(super) fn tried(&self) -> usize {
+    fn tried(&self) -> usize {
         self.count(|outcome| *outcome != Outcome::Unviable)
     }
 
@@ -143,7 +159,7 @@ fn parse(line: &str) -> Option<((String, u64), Outcome)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, equivalent, line, parse};
+    use super::{BTreeMap, Mutant, Outcome, Outcomes, equivalent, line, parse};
     use crate::tools::root;
 
     #[test]
@@ -153,6 +169,27 @@ mod tests {
             assert_eq!(parse(&written), Some((("a.rs f: `<` is `<=`".to_owned(), 7), outcome)));
         }
         assert_eq!(parse("nonsense"), None);
+    }
+
+    #[test]
+    fn each_crate_is_measured_by_itself() {
+        let mut outcomes = Outcomes { file: "unused".into(), known: BTreeMap::new(), wanted: Vec::new() };
+        for (n, (of, outcome)) in [
+            ("core", Outcome::Noticed(String::new())),
+            ("core", Outcome::Noticed(String::new())),
+            ("core", Outcome::Unviable),
+            ("registry", Outcome::Noticed(String::new())),
+            ("registry", Outcome::Unnoticed),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (path, key) = (format!("crates/{of}/src/a.rs"), n.to_string());
+            outcomes.known.insert((key.clone(), 0), outcome);
+            outcomes.expect(&Mutant { number: 0, path, line: 0, key, print: 0 });
+        }
+        assert_eq!(outcomes.crates_below(90), ["registry 1 of 2"]);
+        assert!(outcomes.crates_below(50).is_empty());
     }
 
     /// A change that changes nothing is one that exists, and has a reason.
