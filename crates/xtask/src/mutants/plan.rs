@@ -7,7 +7,7 @@ pub(super) struct Group {
     pub(super) of: &'static str,
     /// Below `crates/<of>/src/`; with a `/` at its end, all files in that folder.
     pub(super) files: &'static [&'static str],
-    /// The modules of `tests/main.rs` that are asked after the unit tests, before the others; none: all.
+    /// The modules of `tests/main.rs` that are asked after the unit tests. (Not all: a crate's take minutes, hundreds of times.)
     pub(super) public: &'static [&'static str],
 }
 

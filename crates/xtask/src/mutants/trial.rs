@@ -32,8 +32,8 @@ enum Program {
     Public,
 }
 
-/// The tests that are asked about a group's changes, in order, each with its limit of time.
-type Asked = Vec<(Tests, Duration)>;
+/// The tests that are asked about a group's changes, with their limit of time.
+type Asked = (Tests, Duration);
 
 pub(super) struct Crate<'a> {
     of: &'static str,
@@ -214,12 +214,10 @@ impl<'a> Crate<'a> {
         if let Some(asked) = self.asked.get(&(program, group)) {
             return Ok(Some(asked.clone()));
         }
-        let mut asked = Asked::new();
-        for mut tests in stages(program, &GROUPS[group], tests) {
-            let Some(took) = tests.baseline(self.until.left())? else { return Ok(None) };
-            println!("{program:?} {:?}: {:.1} s without any change", tests.only, took.as_secs_f64());
-            asked.push((tests, took * 4 + Duration::from_secs(15)));
-        }
+        let mut tests = asked_of(program, &GROUPS[group], tests);
+        let Some(took) = tests.baseline(self.until.left())? else { return Ok(None) };
+        println!("{program:?} {:?}: {:.1} s without any change", tests.only, took.as_secs_f64());
+        let asked = (tests, took * 4 + Duration::from_secs(15));
         self.asked.insert((program, group), asked.clone());
         Ok(Some(asked))
     }
@@ -262,28 +260,20 @@ impl<'a> Crate<'a> {
     }
 }
 
-/// What of a program is asked, in order: the fitting public tests before the others.
-fn stages(program: Program, group: &Group, tests: &Tests) -> Vec<Tests> {
-    let modules: Vec<String> = group.public.iter().map(|module| format!("{module}::")).collect();
-    if program == Program::Unit || modules.is_empty() {
-        return vec![tests.clone()];
-    }
-    let mut rest = tests.clone();
-    rest.skip.extend(modules.iter().cloned());
-    vec![Tests { only: modules, ..tests.clone() }, rest]
+/// What of a program is asked: all unit tests, and of the public ones those that fit.
+fn asked_of(program: Program, group: &Group, tests: &Tests) -> Tests {
+    let modules = if program == Program::Unit { &[] } else { group.public };
+    Tests { only: modules.iter().map(|module| format!("{module}::")).collect(), ..tests.clone() }
 }
 
-/// Asks one program after the other; `None` where the time was up before an answer.
-fn notice(asked: &Asked, number: u32, until: Until) -> Result<Option<Outcome>, Failure> {
-    for (tests, limit) in asked {
-        match tests.run(number, (*limit).min(until.left()))? {
-            Ended::Passed => {}
-            Ended::Failed(name) => return Ok(Some(Outcome::Noticed(name))),
-            Ended::TooLong if until.is_over() => return Ok(None),
-            Ended::TooLong => return Ok(Some(Outcome::Noticed("too long".to_owned()))),
-        }
-    }
-    Ok(Some(Outcome::Unnoticed))
+/// Asks the tests about a change; `None` where the time was up before an answer.
+fn notice((tests, limit): &Asked, number: u32, until: Until) -> Result<Option<Outcome>, Failure> {
+    Ok(match tests.run(number, (*limit).min(until.left()))? {
+        Ended::Passed => Some(Outcome::Unnoticed),
+        Ended::Failed(name) => Some(Outcome::Noticed(name)),
+        Ended::TooLong if until.is_over() => None,
+        Ended::TooLong => Some(Outcome::Noticed("too long".to_owned())),
+    })
 }
 
 /// Cuts a list of numbers with sizes into pieces of at most `most` together; one that is larger by itself is a piece.
