@@ -3,7 +3,7 @@
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
 use restante_supervisor::{Backoff, ChildSpec, ChildState, Intensity, Supervise, Supervisor, SupervisorRef};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) struct Log(Arc<Mutex<Notes>>);
 struct Notes {
     lines: Vec<String>,
     /// What the next inits of a server do; then they succeed.
-    inits: HashMap<String, Vec<OnInit>>,
+    inits: HashMap<String, VecDeque<OnInit>>,
 }
 
 /// What an `init` does.
@@ -52,8 +52,8 @@ impl Log {
 
     fn next_init(&self, who: &str) -> OnInit {
         let mut notes = self.0.lock().unwrap();
-        let inits = notes.inits.entry(who.to_owned()).or_default();
-        if inits.is_empty() { OnInit::Succeed } else { inits.remove(0) }
+        let inits = notes.inits.get_mut(who);
+        inits.and_then(VecDeque::pop_front).unwrap_or(OnInit::Succeed)
     }
 }
 
