@@ -486,4 +486,134 @@ mod tests {
         assert!(timers.cancel(never) && !timers.cancel(never) && timers.cancel(rate));
         assert!(timers.due.is_empty() && timers.places.is_empty());
     }
+
+    /// Clause 9.4: a period of zero is taken as a millisecond; one that is longer is taken as it is.
+    #[test]
+    fn a_period_is_a_millisecond_at_least() {
+        let t0 = Instant::now();
+        let us = Duration::from_micros;
+        for (period, due) in [(us(0), us(1000)), (us(999), us(1000)), (us(1500), us(1500))] {
+            for every in [Every::FixedRate(period), Every::FixedDelay(period)] {
+                let mut timers = Timers::default();
+                timers.periodic(t0, every, Box::new(|| ()));
+                assert_eq!(
+                    round(&mut timers, t0 + due.checked_sub(us(1)).expect("it is more")).len(),
+                    0,
+                    "{every:?}"
+                );
+                assert_eq!(round(&mut timers, t0 + due).len(), 1, "{every:?}");
+                assert_eq!(round(&mut timers, t0 + 2 * due).len(), 1, "{every:?}");
+            }
+        }
+    }
+
+    /// How many there are can be read at any time from elsewhere, and none are left of an incarnation that has ended.
+    #[test]
+    fn how_many_there_are_is_told() {
+        let t0 = Instant::now();
+        let count = Arc::new(AtomicUsize::new(7));
+        let there = || count.load(Ordering::Relaxed);
+        let mut timers = Timers::counted(Some(Arc::clone(&count)));
+        let first = timers.once(t0, secs(1), 1);
+        timers.periodic(t0, Every::FixedRate(secs(2)), Box::new(|| 2));
+        assert_eq!(there(), 2);
+        assert_eq!(timers.tick(t0 + secs(1)), Some(1));
+        assert_eq!((there(), timers.cancel(first)), (1, false));
+        timers.once(t0, secs(9), 3);
+        timers.key("k", TimerId { owner: timers.owner, number: timers.next });
+        assert_eq!((there(), timers.cancel_key("k"), there()), (2, true, 1));
+        drop(timers);
+        assert_eq!(there(), 0);
+    }
+
+    /// A key leads to one timer until that has fired or was cancelled, whatever keys others have.
+    #[test]
+    fn keys_go_with_their_own_timers() {
+        let t0 = Instant::now();
+        let mut timers = Timers::default();
+        for (key, after, info) in [("a", 1, 1), ("b", 2, 2), ("c", 3, 3)] {
+            let id = timers.once(t0, secs(after), info);
+            timers.key(key, id);
+        }
+        assert_eq!(round(&mut timers, t0 + secs(1)), [1]);
+        assert_eq!(
+            (timers.cancel_key("a"), timers.cancel_key("b"), timers.cancel_key("b")),
+            (false, true, false)
+        );
+        assert!(timers.cancel_key("c") && !timers.any());
+    }
+
+    /// The grid of a fixed rate: the next multiple after now, one period on where it is just due.
+    #[test]
+    fn the_next_of_a_grid_is_the_first_after_now() {
+        let at = Instant::now();
+        for (period, late, next) in
+            [(10, 0, 10), (10, 9, 10), (10, 10, 20), (10, 11, 20), (1, 5, 6), (7, 700, 707)]
+        {
+            assert_eq!(
+                next_multiple(at, secs(period), at + secs(late)),
+                Some(at + secs(next)),
+                "{period} {late}"
+            );
+        }
+        assert_eq!(next_multiple(at + secs(5), secs(10), at), Some(at + secs(15)), "it is not due yet");
+        assert_eq!(next_multiple(at, Duration::MAX, at), None);
+    }
+
+    /// How long it takes until the next round can begin.
+    async fn until_round(timers: &mut Timers<u8>) -> Duration {
+        let began = Instant::now();
+        std::future::poll_fn(|cx| timers.poll_round(cx)).await;
+        began.elapsed()
+    }
+
+    /// Whether nothing is to be done now.
+    async fn sleeps(timers: &mut Timers<u8>) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(timers.poll_round(cx).is_pending())).await
+    }
+
+    /// Clause 9.2: with nothing else to do the loop sleeps until the first is due, whichever that is by then.
+    #[tokio::test(start_paused = true)]
+    async fn the_next_round_begins_when_the_first_is_due() {
+        let mut timers = Timers::default();
+        assert!(sleeps(&mut timers).await, "there is none");
+        let t0 = Instant::now();
+        timers.once(t0, Duration::ZERO, 1);
+        assert!(!sleeps(&mut timers).await, "one is due at this very moment");
+        assert_eq!(timers.tick(t0), Some(1));
+        timers.once(t0, secs(5), 2);
+        assert!(sleeps(&mut timers).await);
+        let earlier = timers.once(t0, secs(2), 3);
+        assert_eq!(until_round(&mut timers).await, secs(2));
+        assert!(timers.cancel(earlier));
+        assert_eq!(until_round(&mut timers).await, secs(3));
+        assert_eq!(timers.tick(Instant::now()), Some(2));
+        timers.once(t0, Duration::MAX, 4);
+        assert!(sleeps(&mut timers).await && !timers.any());
+        // A sleep begins a new round: what was set meanwhile may tick.
+        timers.once(Instant::now(), Duration::ZERO, 5);
+        assert_eq!(timers.tick(Instant::now()), Some(5));
+        timers.once(Instant::now(), Duration::ZERO, 6);
+        assert_eq!(timers.tick(Instant::now()), None, "it was set in this round");
+        assert_eq!(until_round(&mut timers).await, Duration::ZERO);
+        assert_eq!(timers.tick(Instant::now()), Some(6));
+    }
+
+    /// Clause 9.5: the idle time-out runs from when the server goes idle; zero is at once.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_time_out_runs_from_its_first_look() {
+        let look =
+            async |idle: &mut Idle| std::future::poll_fn(|cx| Poll::Ready(idle.poll(cx).is_ready())).await;
+        assert!(look(&mut Idle::new(Duration::ZERO)).await);
+        let mut idle = Idle::new(secs(3));
+        tokio::time::advance(secs(10)).await;
+        assert!(!look(&mut idle).await, "nobody had looked");
+        tokio::time::advance(secs(2)).await;
+        assert!(!look(&mut idle).await);
+        let began = Instant::now();
+        std::future::poll_fn(|cx| idle.poll(cx)).await;
+        assert_eq!(began.elapsed(), secs(1));
+        let mut never = Idle::new(Duration::MAX);
+        assert!(!look(&mut never).await);
+    }
 }

@@ -240,4 +240,43 @@ mod tests {
             }
         }
     }
+
+    /// Clause 21.23: the numbers of the default, and the longest pause that stays below a bound with its jitter.
+    #[test]
+    fn the_longest_pause_is_a_second_or_just_below_the_bound() {
+        let default = Backoff::default();
+        let least = Duration::from_millis(50);
+        assert_eq!(default.within(|| None), (least, Duration::from_secs(1)));
+        assert_eq!(default.within(|| Some(Duration::MAX)), (least, Duration::from_secs(1)));
+        let within = |bound| default.within(|| Some(bound)).1.as_nanos();
+        assert_eq!(within(Duration::from_secs(1)), 833_333_333);
+        assert_eq!(within(Duration::from_millis(500)), 416_666_666, "10 in 5 s: 416 ms");
+        let narrow =
+            |bound| default.jitter_percent(1).within(|| Some(Duration::from_nanos(bound))).1.as_nanos();
+        assert_eq!((narrow(100), narrow(101), narrow(102)), (99, 99, 100));
+        assert_eq!(default.jitter(Duration::from_secs(1)), Duration::from_millis(200));
+        assert_eq!(Backoff::new(least, least).jitter(Duration::from_secs(1)), Duration::from_millis(200));
+    }
+
+    /// A reset time of one's own takes the place of half of minimum and maximum together.
+    #[test]
+    fn a_child_that_was_up_for_the_reset_time_is_healthy() {
+        let ms = Duration::from_millis;
+        let start = restante_core::clock::now();
+        let backoff = Backoff::new(ms(100), ms(1000)).jitter_percent(0);
+        for (backoff, up, healthy) in [
+            (backoff, 549, false),
+            (backoff, 550, true),
+            (backoff.reset_after(ms(2000)), 1999, false),
+            (backoff.reset_after(ms(2000)), 2000, true),
+        ] {
+            let (mut pauses, mut rng) = (Pauses::default(), fastrand::Rng::with_seed(1));
+            assert_eq!(pauses.up_since(), None);
+            assert_eq!(pauses.next(&backoff, || None, || start, &mut rng), Duration::ZERO);
+            pauses.started(start);
+            assert_eq!(pauses.up_since(), Some(start));
+            let pause = pauses.next(&backoff, || None, || start + ms(up), &mut rng);
+            assert_eq!(pause.is_zero(), healthy, "up for {up} ms");
+        }
+    }
 }

@@ -149,4 +149,50 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn three_in_five_seconds_unless_set() {
+        assert_eq!(Intensity::default(), Intensity::new(3, Duration::from_secs(5)));
+    }
+
+    /// A limit over no time would count nothing, and is refused wherever one is given. Without a limit nothing is to be counted.
+    #[test]
+    fn a_limit_over_no_time_is_void() {
+        assert!(Intensity::new(3, Duration::ZERO).is_void() && Intensity::new(0, Duration::ZERO).is_void());
+        assert!(!Intensity::UNLIMITED.is_void() && !Intensity::new(0, ms(1)).is_void());
+    }
+
+    /// A limit that is higher than what is remembered in any case is exact all the same.
+    #[test]
+    fn a_high_limit_is_exact() {
+        let start = restante_core::clock::now();
+        let limit = Intensity::new(2000, ms(1000));
+        let mut window = Window::default();
+        let mut at = |n: u64| window.note(|| start + ms(n), limit).is_err();
+        assert!((0..1030).all(|_| !at(0)));
+        // Long after those, so many as are allowed, and one.
+        assert!((0..2000).all(|_| !at(10_000)));
+        assert!(at(10_000));
+    }
+
+    /// After a burst under a limit that stands for none, each restart forgets more than it adds.
+    #[test]
+    fn what_a_burst_has_left_is_forgotten() {
+        let start = restante_core::clock::now();
+        let limit = Intensity::new(u32::MAX, ms(1000));
+        let mut window = Window::default();
+        (0..5000).for_each(|_| assert_eq!(window.note(|| start, limit), Ok(())));
+        (1..=4500).for_each(|n| assert_eq!(window.note(|| start + ms(n * 2000), limit), Ok(())));
+        assert!(window.at.len() <= FEW + 2, "{}", window.at.len());
+    }
+
+    /// A period that is made longer counts what lies in it from before.
+    #[test]
+    fn a_longer_period_that_is_set_later_finds_what_it_needs() {
+        let start = restante_core::clock::now();
+        let mut window = Window::default();
+        let mut at =
+            |s: u64, period: u64| window.note(|| start + ms(s * 1000), Intensity::new(3, ms(period)));
+        assert_eq!([at(0, 1000), at(0, 1000), at(5, 1000), at(6, 10_000)], [Ok(()), Ok(()), Ok(()), Err(4)]);
+    }
 }

@@ -66,4 +66,11 @@ mod tests {
             assert_eq!(fates, [Restarts, Restarts, Goes], "{reason}");
         }
     }
+
+    /// Where nobody could restart it by hand, one that would rest goes.
+    #[test]
+    fn where_nothing_rests_it_goes() {
+        use Fate::{Goes, Restarts, Rests};
+        assert_eq!([Restarts, Rests, Goes].map(Fate::without_rest), [Restarts, Goes, Goes]);
+    }
 }

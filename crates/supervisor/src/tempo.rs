@@ -169,4 +169,13 @@ mod tests {
             }
         }
     }
+
+    /// Clause 21.24: one restart in a period that is shorter than a pause is never one too many.
+    #[test]
+    fn one_restart_with_a_pause_beyond_the_period_cannot_trip() {
+        let backoff = Backoff::new(ms(1), ms(2000)).jitter_percent(0);
+        assert!(
+            !can_trip(Intensity::new(1, ms(2000)), backoff) && can_trip(Intensity::new(1, ms(2001)), backoff)
+        );
+    }
 }

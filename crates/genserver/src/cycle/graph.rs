@@ -384,4 +384,46 @@ mod tests {
         graph.remove(new);
         assert_eq!(graph.len(), 0);
     }
+
+    /// Of a burst of waits nothing is kept when they are over, of a few their place is; a key of the burst's takes away no edge
+    /// of those that come later.
+    #[test]
+    fn a_burst_gives_its_memory_back() {
+        for (waits, kept) in [(KEPT, true), (KEPT + 1, false)] {
+            let mut graph = Graph::default();
+            let keys: Vec<_> = (0..waits).map(|n| graph.add(n, n + 1, label())).collect();
+            assert_eq!(graph.len(), waits);
+            keys.iter().for_each(|key| graph.remove(*key));
+            assert_eq!((graph.len(), graph.nodes.len(), graph.edges.len() == waits), (0, 0, kept));
+            (0..waits).for_each(|n| drop(graph.add(n, n + 1, label())));
+            keys.iter().for_each(|key| graph.remove(*key));
+            assert_eq!(graph.len(), waits, "they are others");
+            check(&graph);
+        }
+    }
+
+    /// Many waits for one server, and of one server: each can go first, in the middle and last.
+    #[test]
+    fn edges_go_in_any_order() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut graph = Graph::default();
+            let keys: Vec<_> =
+                (1..4).flat_map(|n| [graph.add(0, n, label()), graph.add(n + 10, 0, label())]).collect();
+            assert_eq!(graph.targets(0).count(), 3);
+            for (gone, at) in order.into_iter().enumerate() {
+                graph.remove(keys[2 * at]);
+                graph.remove(keys[2 * at + 1]);
+                assert_eq!((graph.targets(0).count(), graph.len()), (2 - gone, 2 * (2 - gone)));
+                assert!(graph.targets(0).all(|(to, _)| order[..=gone].iter().all(|n| n + 1 != to)));
+                check(&graph);
+            }
+        }
+        let mut graph = Graph::default();
+        (1..4).for_each(|n| drop(graph.add(0, n, label())));
+        let other = graph.add(9, 3, label());
+        graph.remove_from(0);
+        assert_eq!((graph.len(), graph.way(9, &[3]).map(|way| way.len())), (1, Some(1)));
+        graph.remove(other);
+        assert_eq!(graph.len(), 0);
+    }
 }

@@ -35,6 +35,8 @@ mod groups;
 mod starts;
 mod stops;
 mod table;
+#[cfg(all(test, not(shuttle)))]
+mod table_tests;
 mod tempo;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
