@@ -894,4 +894,53 @@ mod tests {
         l.lane_mut(Lane::Normal).push_plain(1);
         assert_eq!((order.next(&l), order.next(&l)), (Some(Lane::Normal), Some(Lane::Normal)));
     }
+
+    /// Clause 2.3: a lower lane is read once in the bound, from the first message on; only what is passed while something waits
+    /// there counts.
+    #[test]
+    fn a_lane_that_waits_is_due_after_the_bound_and_one_that_was_empty_is_not() {
+        let mut order = LaneOrder::new(4);
+        let mut read = |l: &Lanes<u32>, n: usize| (0..n).map(|_| order.next(l)).collect::<Vec<_>>();
+        let (high, normal, low) = (Some(Lane::High), Some(Lane::Normal), Some(Lane::Low));
+        assert_eq!(read(&lanes(0, 1, 1, 0), 8), [high, high, high, normal, high, high, high, normal]);
+        assert_eq!(read(&lanes(0, 1, 0, 1), 8), [high, high, high, low, high, high, high, low]);
+        // Long without a low one, and without a normal one: neither is due when it comes.
+        assert!(read(&lanes(0, 1, 0, 0), 10).iter().all(|lane| *lane == high));
+        assert_eq!(read(&lanes(0, 1, 1, 1), 2), [high, high]);
+        let mut order = LaneOrder::new(4);
+        assert!((0..10).all(|_| order.next(&lanes(0, 0, 1, 0)) == normal));
+        let _ = order.next(&lanes(1, 0, 1, 0));
+        let after: Vec<_> = (0..4).map(|_| order.next(&lanes(0, 0, 1, 1))).collect();
+        assert_eq!(after, [normal, normal, normal, low]);
+    }
+
+    /// What a look shows: so many from a place on, each with its attempts, and nothing beyond the end.
+    #[test]
+    fn a_range_ends_with_the_lane() {
+        let mut f = Fifo::default();
+        f.push_plain(0);
+        f.push(1, Meta::default().with_attempts(3));
+        f.push_plain(2);
+        let look = |index, most| f.range(index, most).map(|(m, n)| (*m, n)).collect::<Vec<_>>();
+        assert_eq!(look(0, 2), [(0, 0), (1, 3)]);
+        assert_eq!(look(1, 9), [(1, 3), (2, 0)]);
+        assert_eq!(look(1, usize::MAX), [(1, 3), (2, 0)]);
+        assert!(look(3, 1).is_empty() && look(9, 9).is_empty() && look(0, 0).is_empty());
+        assert!(f.iter().copied().eq(0..3));
+    }
+
+    /// What is taken out keeps its order and what it carries, and so does the rest.
+    #[test]
+    fn what_is_extracted_leaves_the_others_in_order() {
+        let mut f = Fifo::default();
+        (0..6).for_each(|i| f.push(i, if i % 2 == 0 { keyed(i) } else { Meta::default() }));
+        assert!(f.extract(|_, _| false).is_empty());
+        assert!(f.iter().copied().eq(0..6));
+        assert_eq!(
+            f.extract(|m, meta| *m == 3 || meta.key() == Some(4)),
+            [(3, Meta::default()), (4, keyed(4))]
+        );
+        let rest: Vec<_> = std::iter::from_fn(|| f.pop()).collect();
+        assert_eq!(rest, [(0, keyed(0)), (1, Meta::default()), (2, keyed(2)), (5, Meta::default())]);
+    }
 }

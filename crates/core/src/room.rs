@@ -286,4 +286,18 @@ mod tests {
         (0..100).for_each(|_| unbounded.enter());
         assert_eq!(unbounded.half_empty_at(), 0);
     }
+
+    /// Clause 3.1: what a sender takes out again gives its place back at once.
+    #[test]
+    fn what_a_sender_takes_out_gives_its_place_back() {
+        let mut r = Room::new(Some(2), None);
+        (0..2).for_each(|_| r.enter());
+        assert!(r.looks_full());
+        r.remove(1);
+        assert!(!r.looks_full());
+        assert_eq!((r.sent(), r.len()), (2, 1));
+        r.enter();
+        assert!(r.looks_full() && r.sent() == 3);
+        assert_eq!(Room::new(None, Some(7)).weight_limit(), Some(7));
+    }
 }
