@@ -223,3 +223,5 @@ impl Books {
 
 #[cfg(all(test, not(shuttle)))]
 mod tests;
+#[cfg(all(test, not(shuttle)))]
+mod write_tests;
