@@ -143,14 +143,19 @@ impl<'a> Crate<'a> {
         Err(Failure::Verdict("what does not compile could not be left out".to_owned()))
     }
 
-    /// These changes, so many at a time as one program may hold.
+    /// These changes, so many at a time as one program may hold, and of one group.
     fn portions(&self, numbers: &BTreeSet<u32>) -> Vec<BTreeSet<u32>> {
         let most = if self.until.left() == Duration::MAX { WOVEN_MAX } else { WOVEN_MAX_IN_A_HURRY };
-        let all = self.paths().into_iter().flat_map(|path| &self.files.all[&path].1);
-        let sizes = all.flat_map(|(place, changes)| {
-            changes.iter().map(|change| (change.number, place.end - place.start))
-        });
-        portions(sizes.filter(|(number, _)| numbers.contains(number)), most)
+        let mut all = Vec::new();
+        for group in GROUPS.iter().filter(|group| group.of == self.of) {
+            let files = self.files.all.iter().filter(|(path, _)| group.holds(path));
+            let places = files.flat_map(|(_, (_, places))| places);
+            let sizes = places.flat_map(|(place, changes)| {
+                changes.iter().map(|change| (change.number, place.end - place.start))
+            });
+            all.extend(portions(sizes.filter(|(number, _)| numbers.contains(number)), most));
+        }
+        all
     }
 
     /// Asks the tests of a program about these changes, and returns those of which they noticed nothing.
@@ -260,9 +265,9 @@ impl<'a> Crate<'a> {
     }
 }
 
-/// What of a program is asked: all unit tests, and of the public ones those that fit.
+/// What of a program is asked.
 fn asked_of(program: Program, group: &Group, tests: &Tests) -> Tests {
-    let modules = if program == Program::Unit { &[] } else { group.public };
+    let modules = if program == Program::Unit { group.unit } else { group.public };
     Tests { only: modules.iter().map(|module| format!("{module}::")).collect(), ..tests.clone() }
 }
 
