@@ -70,8 +70,9 @@ pub(super) const GROUPS: [Group; 9] = [
     },
 ];
 
-/// Modules of `tests/main.rs` that are not asked: they measure memory or time, or take long at random.
-pub(super) const NOT_ASKED: [&str; 3] = ["stress::", "memory::", "attack::"];
+/// Modules that are not asked: they measure memory or time, take long at random, or are others' than the name says (it may stand
+/// anywhere in a test's path).
+pub(super) const NOT_ASKED: [&str; 4] = ["stress::", "memory::", "attack::", "groups::books::"];
 
 impl Group {
     /// Whether a file, `crates/…/src/….rs`, is one of these.
