@@ -50,4 +50,13 @@ mod tests {
         assert!((2..1000).all(|period| again(period * 5002)));
         assert!(!Starts::new(0, Duration::from_secs(5)).again(began));
     }
+
+    /// Only what is older than the period is forgotten.
+    #[test]
+    fn the_oldest_attempts_are_forgotten_first() {
+        let began = restante_core::clock::now();
+        let mut starts = Starts::new(2, Duration::from_secs(5));
+        let again = [0, 4000, 5001, 5002, 9001].map(|ms| starts.again(began + Duration::from_millis(ms)));
+        assert_eq!(again, [true, true, true, false, true]);
+    }
 }

@@ -4,6 +4,7 @@ use super::graves::Graves;
 use super::*;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
+use crate::record::Resource;
 use crate::secondary::Holder;
 use restante_core::{Address, Mailbox};
 use std::future::Future as _;
@@ -415,4 +416,164 @@ async fn compacting_leaves_what_is_read() {
         (Some(kept.id()), Some(kept.id()), (1, 1))
     );
     assert!(books.find_id(kept.id(), |_| ()).is_some());
+}
+
+/// Does this in its drop, as a user's value may.
+struct OnDrop(Option<Box<dyn FnOnce() + Send>>);
+impl OnDrop {
+    fn new(act: impl FnOnce() + Send + 'static) -> Resource {
+        Resource::value(Self(Some(Box::new(act))))
+    }
+}
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.take().expect("it is dropped once")();
+    }
+}
+
+/// Of ends that come in the middle of another's, those that nobody asked for wait until that is through, in their order; what was
+/// asked for is done when it returns. So it is each time.
+#[tokio::test]
+async fn ends_that_come_in_the_middle_of_another_wait_for_it() {
+    let books = books();
+    for _ in 0..2 {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let note = |what: &'static str| {
+            let log = Arc::clone(&log);
+            move || log.lock().unwrap().push(what)
+        };
+        let [first, second, asked] = [(); 3].map(|()| Mailbox::<u8>::new());
+        for (mailbox, what) in
+            [(&first, "the first"), (&second, "the second"), (&asked, "what was asked for")]
+        {
+            let mut its = record(&books, &mailbox.address());
+            books.insert(&mut its, &[], None, None).unwrap();
+            its.own(OnDrop::new(note(what))).ok().expect("it is in");
+        }
+        let (owner, its) = with(&books, &[]);
+        let (own, closed, returned) = (Arc::clone(&books), note("both have closed"), note("it has returned"));
+        its.own(OnDrop::new(move || {
+            first.close();
+            second.close();
+            assert!([first.id(), second.id()].iter().all(|id| own.find_id(*id, |_| ()).is_none()));
+            closed();
+            assert!(own.destroy(asked.id(), ExitReason::Shutdown, None));
+            returned();
+        }))
+        .ok()
+        .expect("it is in");
+        assert!(books.remove(owner.id(), Outcome::Removed, ExitReason::Normal, None));
+        let log = log.lock().unwrap();
+        assert_eq!(
+            *log,
+            ["both have closed", "what was asked for", "it has returned", "the first", "the second"]
+        );
+    }
+}
+
+/// One that is destroyed is in no more when that returns, and one that is not in is not destroyed.
+#[tokio::test]
+async fn what_is_destroyed_is_out() {
+    let books = books();
+    let (at, _) = with(&books, &[]);
+    let removals = books.removals();
+    assert!(
+        books.destroy(at.id(), ExitReason::Killed, None) && !books.destroy(at.id(), ExitReason::Normal, None)
+    );
+    assert_eq!((at.closed_reason(), sizes(&books)), (Some(ExitReason::Killed), (0, 0)));
+    assert!(books.removals() > removals, "one without a name may be kept by its id");
+}
+
+/// Names that are tracked are so as long as they are on their mailbox.
+#[tokio::test]
+async fn a_name_that_is_taken_off_is_tracked_no_more() {
+    let books = books();
+    let (at, _its) = with(&books, &[name("a"), name("b"), name("c")]);
+    let by: By = Some(std::panic::Location::caller());
+    books.track(at.id(), &[name("a"), name("b"), name("z"), key("a")], by);
+    let tracked = || {
+        let mut names: Vec<_> = books.with_tracked(|names| names.keys().map(NameText::to_string).collect());
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(tracked(), ["a", "b"]);
+    assert!(books.remove_name("a", None) && books.remove_name("c", None));
+    assert_eq!(tracked(), ["b"]);
+    assert!(books.destroy(at.id(), ExitReason::Shutdown, None));
+    assert!(tracked().is_empty());
+}
+
+/// An error whose drop asks the books, which hangs under their lock.
+#[derive(Debug)]
+struct Asks(std::sync::Weak<Books>, Arc<AtomicUsize>);
+impl std::fmt::Display for Asks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it asks")
+    }
+}
+impl std::error::Error for Asks {}
+impl Drop for Asks {
+    fn drop(&mut self) {
+        assert!(self.0.upgrade().is_none_or(|books| books.ended().is_none()));
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A reason that falls out of the history is a user's, and is dropped after the lock.
+#[tokio::test]
+async fn a_reason_that_is_forgotten_is_dropped_after_the_lock() {
+    let books = books();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (at, its) = with(&books, &[name("a")]);
+    let reason = ExitReason::Error(Arc::new(Asks(Arc::downgrade(&books), Arc::clone(&dropped))));
+    assert!(books.remove(at.id(), Outcome::Removed, reason, None));
+    drop(its);
+    assert_eq!(dropped.load(Ordering::Relaxed), 0, "the history has it");
+    let _held: Vec<_> = (0..70).map(|_| with(&books, &[])).collect();
+    assert!((0..10_000).any(|_| books.compact() == 0));
+    assert_eq!(dropped.load(Ordering::Relaxed), 1);
+}
+
+/// The numbers of the changes that `tracing` is told of.
+#[derive(Clone, Default)]
+struct Told(Arc<std::sync::Mutex<Vec<u64>>>);
+impl tracing::field::Visit for Told {
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        if field.name() == "seq" {
+            self.0.lock().unwrap().push(value);
+        }
+    }
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+}
+impl tracing::Subscriber for Told {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Row B5: each change is told once and in order, also where one step makes more than the history keeps.
+#[tokio::test]
+async fn tracing_is_told_of_each_change_once() {
+    for keep in [1, 2, 3, 5, 64] {
+        let books =
+            Arc::new(Books::new("traced".into(), keep, Reaper::new(tokio::runtime::Handle::current())));
+        let told = Told::default();
+        tracing::subscriber::with_default(told.clone(), || {
+            let (first, _) = with(&books, &[name("a"), name("b"), key("k"), name("c")]);
+            let (_second, _) = with(&books, &[name("d")]);
+            assert!(!books.remove_name("z", None) && books.remove_name("d", None));
+            assert!(books.destroy(first.id(), ExitReason::Shutdown, None));
+        });
+        assert_eq!(*told.0.lock().unwrap(), (1..next(&books)).collect::<Vec<_>>(), "a history of {keep}");
+    }
 }
