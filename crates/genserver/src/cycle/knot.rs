@@ -107,3 +107,18 @@ impl Drop for Knot {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knots_have_names_of_their_own() {
+        let names: std::collections::HashSet<_> = (0..100).map(|_| Knot::new().id).collect();
+        assert_eq!(names.len(), 100);
+        assert!(
+            names.iter().all(|name| name % 2 == 1),
+            "no cell has such an address, and no other node such a name"
+        );
+    }
+}

@@ -35,6 +35,14 @@ fn ring<T>(waits: Result<T, Path>) -> Vec<String> {
     waits.err().map_or_else(Vec::new, |path| path.servers().to_vec())
 }
 
+/// Whether nobody waits for this server, directly or not.
+fn is_waited_for_by_none(server: usize) -> bool {
+    edges().ways(&[server]).is_empty()
+}
+
+/// Held by tests with falls: whether there are any concerns all.
+static FALLING: Mutex<()> = Mutex::new(());
+
 /// Clause 8.4: what is not a handler waits for nobody's sake.
 #[test]
 fn outside_of_handlers_nothing_is_an_edge() {
@@ -156,7 +164,7 @@ fn a_server_is_waited_for_until_its_last_answer() {
     knot.tie(b, || label("b"));
     assert_eq!(ring(waits_for(b, a, "a")), ["a", "requests", "b"]);
     drop(knot);
-    assert!(waits_for(b, a, "a").is_ok());
+    assert!(waits_for(b, a, "a").is_ok() && is_waited_for_by_none(b));
 }
 
 /// Two collections are two: the end of one is not that of the other.
@@ -186,6 +194,32 @@ fn a_wait_for_several_ends_is_a_wait_for_each() {
     assert_eq!(ring(waits_for(c, a, "a")), ["a", "other", "c"], "each wait has a node of its own");
     drop(other);
     assert!(waits_for(c, a, "a").is_ok());
+    assert!([b, c].iter().all(|server| is_waited_for_by_none(*server)), "nothing is left of the waits");
+}
+
+/// The names that are given to waits for several servers are no server's and no collection's.
+#[test]
+fn nodes_have_names_of_their_own() {
+    let names: std::collections::HashSet<_> = (0..100).map(|_| ends::node()).collect();
+    assert_eq!(names.len(), 100);
+    assert!(names.iter().all(|name| name % 4 == 2), "neither aligned as a cell nor odd as a knot");
+}
+
+/// Of several servers on the stack each may be the one that the ring goes through, whoever waits for the others.
+#[test]
+fn a_ring_is_found_through_any_server_of_the_stack() {
+    for turned in [false, true] {
+        let [a, b, c, other] = [(); 4].map(|()| server());
+        let mut waits = vec![(other, b, "b"), (c, a, "a")];
+        if turned {
+            waits.reverse();
+        }
+        let _waits: Vec<_> = waits.into_iter().map(|(from, to, name)| waiting(from, to, name)).collect();
+        let found = inside(a, "A", || inside(b, "B", || ring(wait_for(c, || label("c")))));
+        assert_eq!(found, ["c", "a", "B"]);
+        let found = inside(a, "A", || inside(b, "B", || ring(wait_for(other, || label("other")))));
+        assert_eq!(found, ["other", "b"]);
+    }
 }
 
 /// Clause 8.2: where one of them waits for the handler, directly or not, nothing is waited for.
@@ -200,11 +234,14 @@ fn a_wait_for_several_ends_that_closes_a_ring_leaves_nothing() {
     assert_eq!(ring(itself), ["tree", "a"]);
     drop(waits);
     assert!(waits_for(b, a, "a").is_ok() && waits_for(c, a, "a").is_ok());
+    assert!([b, c].iter().all(|server| is_waited_for_by_none(*server)), "nothing was added");
 }
 
 /// A server that is being stopped may not wait for one that is down until it has ended; others may.
 #[test]
 fn one_that_is_stopped_may_not_wait_for_one_that_comes_back() {
+    let _alone = FALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    assert!(!fall::are_any());
     let [down, also, stopping, other] = [(); 4].map(|()| server());
     let mut fall = Fall::new("tree");
     fall.down(vec![member(down, "down")]);
@@ -228,7 +265,9 @@ fn one_that_is_stopped_may_not_wait_for_one_that_comes_back() {
     for (to, name) in [(down, "down"), (also, "also")] {
         assert_eq!(ring(waits_for(other, to, name)), [name, "tree", "other"]);
     }
+    assert!(fall::are_any());
     drop(fall);
+    assert!(!fall::are_any());
     assert!(waits_for(other, down, "down").is_ok());
     assert_eq!(ring_now(other, down, "down"), None);
 }
@@ -236,6 +275,7 @@ fn one_that_is_stopped_may_not_wait_for_one_that_comes_back() {
 /// A ring may go over waits and over several falls.
 #[test]
 fn a_ring_goes_over_waits_and_falls() {
+    let _alone = FALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let [a, b, c, d, e] = [(); 5].map(|()| server());
     let (mut one, mut other, unrelated) = (Fall::new("one"), Fall::new("other"), Fall::new("unrelated"));
     one.down(vec![member(b, "b")]);
@@ -254,5 +294,7 @@ fn a_ring_goes_over_waits_and_falls() {
     assert_eq!(begun.refused[&b].servers(), ["b", "one", "c", "d", "other", "a"]);
     assert_eq!(ring(waits_for(e, a, "a")), ["a", "requests", "e"]);
     drop(other);
-    assert!(waits_for(a, b, "b").is_ok());
+    assert!(waits_for(a, b, "b").is_ok() && fall::are_any());
+    drop(one);
+    assert!(!fall::are_any());
 }
