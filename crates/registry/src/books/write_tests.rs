@@ -166,9 +166,12 @@ async fn a_mailbox_goes_out_with_all_its_labels() {
         let (at, its) = with(&books, &[name("a"), key("k")]);
         let (from, removals) = (next(&books), books.removals());
         let mut watcher = its.watch().unwrap();
-        let out = || match destroyed {
-            true => books.destroy_record(&its, ExitReason::Shutdown, None),
-            false => books.remove(at.id(), outcome, ExitReason::Shutdown, None),
+        let out = || {
+            if destroyed {
+                books.destroy_record(&its, ExitReason::Shutdown, None)
+            } else {
+                books.remove(at.id(), outcome, ExitReason::Shutdown, None)
+            }
         };
         assert!(out() && !out() && its.is_gone());
         assert_eq!(watcher.try_recv(), Ok(Ending::new(outcome, ExitReason::Shutdown)));
@@ -421,7 +424,7 @@ async fn compacting_leaves_what_is_read() {
 /// Does this in its drop, as a user's value may.
 struct OnDrop(Option<Box<dyn FnOnce() + Send>>);
 impl OnDrop {
-    fn new(act: impl FnOnce() + Send + 'static) -> Resource {
+    fn resource(act: impl FnOnce() + Send + 'static) -> Resource {
         Resource::value(Self(Some(Box::new(act))))
     }
 }
@@ -448,11 +451,11 @@ async fn ends_that_come_in_the_middle_of_another_wait_for_it() {
         {
             let mut its = record(&books, &mailbox.address());
             books.insert(&mut its, &[], None, None).unwrap();
-            its.own(OnDrop::new(note(what))).ok().expect("it is in");
+            its.own(OnDrop::resource(note(what))).ok().expect("it is in");
         }
         let (owner, its) = with(&books, &[]);
         let (own, closed, returned) = (Arc::clone(&books), note("both have closed"), note("it has returned"));
-        its.own(OnDrop::new(move || {
+        its.own(OnDrop::resource(move || {
             first.close();
             second.close();
             assert!([first.id(), second.id()].iter().all(|id| own.find_id(*id, |_| ()).is_none()));
