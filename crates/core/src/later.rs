@@ -11,6 +11,7 @@
 use crate::quiet;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 type Work = Box<dyn FnOnce()>;
@@ -22,7 +23,11 @@ const LEVELS: u32 = 8;
 thread_local! {
     /// How many are running within one another here.
     static LEVEL: Cell<u32> = const { Cell::new(0) };
-    static WAITING: RefCell<VecDeque<Work>> = const { RefCell::new(VecDeque::new()) };
+    /// What waits for the outermost; empty, and without a buffer, while there is none.
+    ///
+    /// It has no destructor, so that it is there until the thread has gone: what the thread's other locals hold may end then.
+    static WAITING: RefCell<ManuallyDrop<VecDeque<Work>>> =
+        const { RefCell::new(ManuallyDrop::new(VecDeque::new())) };
 }
 
 /// Performs `end` now, or, where too many run on this stack already, when the outermost of them is done; what it is the end of is
@@ -32,8 +37,7 @@ pub fn in_turn<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'st
     if cfg!(any(loom, shuttle)) {
         return end(of);
     }
-    // (Where the thread is going, with all that belongs to it: now.)
-    let level = LEVEL.try_with(Cell::get).unwrap_or(0);
+    let level = LEVEL.get();
     if level < LEVELS {
         let _level = Level::enter(level);
         end(of);
@@ -45,11 +49,8 @@ pub fn in_turn<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'st
 #[cold]
 fn put_off<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'static) {
     let kept = Arc::clone(of);
-    let mut work: Option<Work> = Some(Box::new(move || end(&kept)));
-    let waits = WAITING.try_with(|waiting| waiting.borrow_mut().extend(work.take()));
-    if let (Err(_), Some(work)) = (waits, work) {
-        work();
-    }
+    let work: Work = Box::new(move || end(&kept));
+    WAITING.with_borrow_mut(|waiting| waiting.push_back(work));
 }
 
 /// A level of the stack; the outermost performs what waits when it goes, be it by unwinding.
@@ -57,7 +58,7 @@ struct Level(u32);
 
 impl Level {
     fn enter(below: u32) -> Self {
-        let _ = LEVEL.try_with(|level| level.set(below + 1));
+        LEVEL.set(below + 1);
         Self(below)
     }
 }
@@ -65,12 +66,14 @@ impl Level {
 impl Drop for Level {
     fn drop(&mut self) {
         if self.0 == 0 {
-            // (Still at level 1: what these lead to waits as well, once it is deep.)
-            while let Ok(Some(work)) = WAITING.try_with(|waiting| waiting.borrow_mut().pop_front()) {
+            // LEVEL is 1 still: what these lead to waits as well, once it is deep.
+            while let Some(work) = WAITING.with_borrow_mut(|waiting| waiting.pop_front()) {
                 quiet::run("an end", work);
             }
+            let buffer = WAITING.with_borrow_mut(|waiting| std::mem::take(&mut **waiting));
+            debug_assert!(buffer.is_empty(), "all that waited has been performed");
         }
-        let _ = LEVEL.try_with(|level| level.set(self.0));
+        LEVEL.set(self.0);
     }
 }
 
@@ -115,6 +118,32 @@ mod tests {
         done.sort_unstable();
         assert_eq!(done, (0..=100_000).collect::<Vec<_>>());
         assert_eq!(LEVEL.get(), 0);
+    }
+
+    /// Row H6: what a thread's locals hold ends in the same way, even in the destructors that run last: after those of all that
+    /// was used later.
+    #[test]
+    fn what_goes_with_a_threads_locals_waits_its_turn() {
+        struct Holds(RefCell<Option<Arc<Seen>>>);
+        impl Drop for Holds {
+            fn drop(&mut self) {
+                if let Some(seen) = self.0.take() {
+                    chain(&seen, 100_000, |_| ());
+                }
+            }
+        }
+        thread_local! {
+            static HOLDS: Holds = const { Holds(RefCell::new(None)) };
+        }
+        let seen = Arc::new(Seen::default());
+        let held = Arc::clone(&seen);
+        let thread = std::thread::spawn(move || {
+            let earlier = Arc::new(Seen::default());
+            HOLDS.with(|holds| holds.0.replace(Some(held)));
+            chain(&earlier, 100, |_| ());
+        });
+        thread.join().expect("it only ends what it holds");
+        assert_eq!(seen.take().len(), 100_001);
     }
 
     /// Row H6: an end that panics keeps none of those that wait from coming.

@@ -235,7 +235,8 @@ const SPINS: u32 = 200;
 /// Drives a future on a plain thread until it is done or `until` (`None`: for ever) has come. The future is lent, so
 /// that the caller can take back what is in it.
 pub fn block_on_until<F: Future + Unpin>(future: &mut F, until: Option<Instant>) -> Option<F::Output> {
-    let waits = WAITS.with_borrow(Clone::clone);
+    // A thread's last destructors may wait as well: nothing hears of it then.
+    let waits = WAITS.try_with(|waits| waits.borrow().clone()).ok().flatten();
     let unpark = Arc::new(Unpark(std::thread::current(), std::sync::atomic::AtomicBool::new(false), waits));
     let _over = Over(&unpark);
     let waker = Waker::from(Arc::clone(&unpark));

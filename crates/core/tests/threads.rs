@@ -1,7 +1,8 @@
 //! Plain threads, several runtimes, and the reaper between them.
 
 use crate::{drain, with_room};
-use restante_core::{Closed, Reaper, SendError};
+use restante_core::{Address, Closed, Reaper, SendError};
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -161,4 +162,35 @@ async fn a_drain_has_a_deadline_and_counts_what_is_left() {
     drop(go);
     assert_eq!(for_ever.await.unwrap(), 0);
     assert_eq!(reaper.pending(), 0);
+}
+
+/// Clause 15.2: a thread's last destructors are code on a plain thread like any other: they send, and wait for room.
+#[test]
+fn a_threads_last_destructors_may_wait_for_room() {
+    /// Sends when its thread's locals go, after those that the thread has used later.
+    struct Farewell(RefCell<Option<Address<u8>>>);
+    impl Drop for Farewell {
+        fn drop(&mut self) {
+            if let Some(a) = self.0.take() {
+                a.send_blocking(3, Duration::MAX).expect("it is open");
+            }
+        }
+    }
+    thread_local! {
+        static FAREWELL: Farewell = const { Farewell(RefCell::new(None)) };
+    }
+    let (m, a, mut r) = with_room(1);
+    let thread = std::thread::spawn(move || {
+        FAREWELL.with(|farewell| farewell.0.replace(Some(a.clone())));
+        a.send_blocking(1, Duration::MAX).expect("it has room");
+        a.send_blocking(2, Duration::MAX).expect("it is open");
+    });
+    for taken in [1, 2] {
+        while m.stats().waiting_senders == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(r.try_receive(), Ok(taken));
+    }
+    thread.join().expect("it only sends");
+    assert_eq!(drain(&mut r), [3]);
 }
