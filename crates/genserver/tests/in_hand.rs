@@ -1,6 +1,6 @@
 //! The message in hand at a crash: dropped, delivered again, or dead-lettered, by its server's policy.
 
-use crate::support::{Alive, Counted, Gate, Heard, LONG, Log, is_panic, law, settle};
+use crate::support::{Alive, Counted, Gate, Heard, LONG, Log, is_panic, law, listen, settle};
 use restante_core::{Mailbox, Receiver};
 use restante_genserver::{
     CallError, CallerRuns, Context, DeadCause, DeadLetter, ExitReason, GenServer, InHand, Init, Lane,
@@ -518,7 +518,7 @@ async fn without_a_copy_there_is_no_second_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_copying_is_survived() {
     let heard = Heard::default();
-    let _guard = tracing::subscriber::set_default(heard.clone());
+    let _guard = listen(heard.clone());
     let mut shop = Shop::closed(InHand::redeliver(3));
     shop.open();
     assert_eq!(shop.call(1, What::CopyPanics(false)).await.unwrap(), Ok(1));
@@ -533,7 +533,7 @@ async fn a_panic_in_copying_is_survived() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_may_panic_in_its_drop() {
     let heard = Heard::default();
-    let _guard = tracing::subscriber::set_default(heard.clone());
+    let _guard = listen(heard.clone());
     let mut shop = Shop::closed(InHand::redeliver(3));
     shop.open();
     shop.job(1, What::RudeCopy(Box::new(What::Go)));

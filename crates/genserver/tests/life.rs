@@ -1,7 +1,7 @@
 //! The end: stop, kill, close, terminate; links, monitors, exit reports.
 
 use crate::support::{
-    Ask, Gate, Heard, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, say, settle, tell,
+    Ask, Gate, Heard, LONG, Lab, Log, Note, Plan, Tell, ask, echo, is_panic, law, listen, say, settle, tell,
 };
 use restante_genserver::monitor::Watch;
 use restante_genserver::{
@@ -91,30 +91,29 @@ fn each_end_is_logged_once() {
     let heard = Heard::default();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    tracing::subscriber::with_default(heard.clone(), || {
-        runtime.block_on(async {
-            for (end, said) in [
-                (Tell::Stop(ExitReason::Normal), "DEBUG server ended"),
-                (Tell::Stop(ExitReason::Shutdown), "DEBUG server ended"),
-                (Tell::Stop(ExitReason::shutdown_with("tired")), "DEBUG server ended"),
-                (Tell::Fail, "ERROR server crashed"),
-                (Tell::Boom, "ERROR server crashed"),
-            ] {
-                let (lab, _) = lab().await;
-                lab.cast(end).unwrap();
-                lab.join().await;
-                assert_eq!(heard.0.take(), [said]);
-            }
+    let _listens = listen(heard.clone());
+    runtime.block_on(async {
+        for (end, said) in [
+            (Tell::Stop(ExitReason::Normal), "DEBUG server ended"),
+            (Tell::Stop(ExitReason::Shutdown), "DEBUG server ended"),
+            (Tell::Stop(ExitReason::shutdown_with("tired")), "DEBUG server ended"),
+            (Tell::Fail, "ERROR server crashed"),
+            (Tell::Boom, "ERROR server crashed"),
+        ] {
             let (lab, _) = lab().await;
-            lab.kill();
+            lab.cast(end).unwrap();
             lab.join().await;
-            assert_eq!(heard.0.take(), ["ERROR server crashed"]);
-            let (left, _) = self::lab().await;
-            left.cast(Tell::Add(1)).unwrap();
-            settle().await;
-        });
-        drop(runtime);
+            assert_eq!(heard.0.take(), [said]);
+        }
+        let (lab, _) = lab().await;
+        lab.kill();
+        lab.join().await;
+        assert_eq!(heard.0.take(), ["ERROR server crashed"]);
+        let (left, _) = self::lab().await;
+        left.cast(Tell::Add(1)).unwrap();
+        settle().await;
     });
+    drop(runtime);
     assert_eq!(heard.0.take(), ["WARN the runtime ended under a server"]);
 }
 

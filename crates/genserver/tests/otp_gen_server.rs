@@ -2,7 +2,9 @@
 //! and says where our rule is another. Cases about messages are in `otp_messages`, about requests and multi-calls in
 //! `request` and `requests`.
 
-use crate::support::{Ask, Heard, LONG, Lab, Note, Plan, Tell, ask, echo, is_panic, law, settle, tell};
+use crate::support::{
+    Ask, Heard, LONG, Lab, Note, Plan, Tell, ask, echo, is_panic, law, listen, settle, tell,
+};
 use restante_genserver::monitor::Event;
 use restante_genserver::{
     CallError, ExitReason, Init, Next, Server, ServerRef, StartError, StopError, start, start_link,
@@ -200,36 +202,31 @@ async fn a_stop_reaches_into_another_runtime() {
 
 /// OTP `gen_server_SUITE`: `crash`. Ends by shutdown, whoever causes them, are told to callers and links and make no report; a
 /// crash makes one.
-#[test]
-fn a_shutdown_makes_no_report_and_a_crash_makes_one() {
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_makes_no_report_and_a_crash_makes_one() {
     let heard = Heard::default();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    tracing::subscriber::with_default(heard.clone(), || {
-        runtime.block_on(async {
-            let plan = traps(Plan::default());
-            let parent = start::<Lab>(plan.clone()).await.unwrap();
-            let shutdowns = [ExitReason::shutdown_with("reason"), ExitReason::Shutdown];
-            for (reason, by_error) in shutdowns.into_iter().flat_map(|r| [(r.clone(), true), (r, false)]) {
-                let child = child_of(&parent, Plan::default()).await.unwrap();
-                let end = reason.clone();
-                let ends = ask(move |_, _, reply| {
-                    drop(reply);
-                    Box::pin(async move { if by_error { Err(end) } else { Ok(Next::stop_with(end)) } })
-                });
-                assert_eq!(child.call(ends).await, Err(CallError::Exited(reason.clone())));
-                settle().await;
-                assert_eq!(plan.log.take(), [format!("exit: {reason}")]);
-                assert_eq!(heard.0.take(), ["DEBUG server ended"], "{reason}, {by_error}");
-            }
-            let crashes = lab().await;
-            let Err(CallError::Exited(reason)) = crashes.call(Ask::Boom).await else { panic!("answered") };
-            assert!(is_panic(&reason, "boom"));
-            // (The caller hears before the end is reported.)
-            crashes.join().await;
-            assert_eq!(heard.0.take(), ["ERROR server crashed"], "one, and not two");
+    let _listens = listen(heard.clone());
+    let plan = traps(Plan::default());
+    let parent = start::<Lab>(plan.clone()).await.unwrap();
+    let shutdowns = [ExitReason::shutdown_with("reason"), ExitReason::Shutdown];
+    for (reason, by_error) in shutdowns.into_iter().flat_map(|r| [(r.clone(), true), (r, false)]) {
+        let child = child_of(&parent, Plan::default()).await.unwrap();
+        let end = reason.clone();
+        let ends = ask(move |_, _, reply| {
+            drop(reply);
+            Box::pin(async move { if by_error { Err(end) } else { Ok(Next::stop_with(end)) } })
         });
-    });
+        assert_eq!(child.call(ends).await, Err(CallError::Exited(reason.clone())));
+        settle().await;
+        assert_eq!(plan.log.take(), [format!("exit: {reason}")]);
+        assert_eq!(heard.0.take(), ["DEBUG server ended"], "{reason}, {by_error}");
+    }
+    let crashes = lab().await;
+    let Err(CallError::Exited(reason)) = crashes.call(Ask::Boom).await else { panic!("answered") };
+    assert!(is_panic(&reason, "boom"));
+    // (The caller hears before the end is reported.)
+    crashes.join().await;
+    assert_eq!(heard.0.take(), ["ERROR server crashed"], "one, and not two");
 }
 
 /// OTP `gen_server_SUITE`: `loop_start_fail`. Starts that fail, again and again, each in the same way, however started: linked
@@ -363,27 +360,22 @@ impl restante_genserver::GenServer for Bare {
 /// OTP `gen_server_SUITE`: `undef_handle_info`, `undef_handle_cast`, `undef_handle_continue`. What the server has no handler for
 /// is logged, and it goes on. Differs for a cast and a continue, at which it crashes there; `undef_handle_call` and `undef_init`
 /// are errors of the compiler's.
-#[test]
-fn what_has_no_handler_is_logged() {
+#[tokio::test(start_paused = true)]
+async fn what_has_no_handler_is_logged() {
     let heard = Heard::default();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    tracing::subscriber::with_default(heard.clone(), || {
-        runtime.block_on(async {
-            let bare = start::<Bare>(true).await.unwrap();
-            bare.info(1).unwrap();
-            bare.cast(1).unwrap();
-            assert_eq!(bare.call(|reply| reply).await, Ok(1));
-            assert!(bare.is_alive());
-            assert_eq!(
-                heard.0.take(),
-                [
-                    "WARN an info that the server does not handle (info)",
-                    "WARN a cast that the server does not handle (cast)"
-                ]
-            );
-        });
-    });
+    let _listens = listen(heard.clone());
+    let bare = start::<Bare>(true).await.unwrap();
+    bare.info(1).unwrap();
+    bare.cast(1).unwrap();
+    assert_eq!(bare.call(|reply| reply).await, Ok(1));
+    assert!(bare.is_alive());
+    assert_eq!(
+        heard.0.take(),
+        [
+            "WARN an info that the server does not handle (info)",
+            "WARN a cast that the server does not handle (cast)"
+        ]
+    );
 }
 
 /// OTP `gen_server_SUITE`: `undef_in_handle_info`. What goes wrong inside a handler is a crash, and is not taken for a handler

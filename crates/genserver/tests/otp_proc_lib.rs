@@ -3,7 +3,7 @@
 //! printed reports, of which we have none.)
 
 use crate::otp_gen_server::{child_of, inits, lab, traps};
-use crate::support::{Ask, Gate, Heard, LONG, Lab, Plan, Tell, ask, echo, is_panic, settle, tell};
+use crate::support::{Ask, Gate, Heard, LONG, Lab, Plan, Tell, ask, echo, is_panic, listen, settle, tell};
 use restante_genserver::monitor::Event;
 use restante_genserver::{
     CallError, ExitReason, Init, Next, Phase, Server, StartError, StopError, cycle, multi_call, multi_cast,
@@ -15,30 +15,25 @@ use tokio::time::Instant;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// OTP `proc_lib_SUITE`: `crash`. A report says what crashed, and of what; ends by shutdown make none.
-#[test]
-fn a_report_says_what_crashed() {
+#[tokio::test(start_paused = true)]
+async fn a_report_says_what_crashed() {
     let heard = Heard::default();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    tracing::subscriber::with_default(heard.clone(), || {
-        runtime.block_on(async {
-            for (reason, report) in [
-                (ExitReason::Shutdown, "DEBUG server ended"),
-                (ExitReason::shutdown_with("a, b, c"), "DEBUG server ended"),
-                (ExitReason::error("die"), "ERROR server crashed"),
-            ] {
-                let lab = lab().await;
-                lab.cast(Tell::Stop(reason.clone())).unwrap();
-                assert_eq!(lab.join().await.reason, reason);
-                assert_eq!(heard.0.take(), [report], "{reason}");
-            }
-            let lab = lab().await;
-            assert!(lab.call(Ask::Boom).await.is_err());
-            let exit = lab.join().await;
-            assert!(is_panic(&exit.reason, "boom"));
-            assert_eq!((exit.phase, exit.message, exit.incarnation), (Phase::Call, Some("boom"), 1));
-        });
-    });
+    let _listens = listen(heard.clone());
+    for (reason, report) in [
+        (ExitReason::Shutdown, "DEBUG server ended"),
+        (ExitReason::shutdown_with("a, b, c"), "DEBUG server ended"),
+        (ExitReason::error("die"), "ERROR server crashed"),
+    ] {
+        let lab = lab().await;
+        lab.cast(Tell::Stop(reason.clone())).unwrap();
+        assert_eq!(lab.join().await.reason, reason);
+        assert_eq!(heard.0.take(), [report], "{reason}");
+    }
+    let lab = lab().await;
+    assert!(lab.call(Ask::Boom).await.is_err());
+    let exit = lab.join().await;
+    assert!(is_panic(&exit.reason, "boom"));
+    assert_eq!((exit.phase, exit.message, exit.incarnation), (Phase::Call, Some("boom"), 1));
 }
 
 /// OTP `proc_lib_SUITE`: `stacktrace`. Each way of going wrong has a reason of its own kind, and the link carries it.

@@ -77,6 +77,7 @@ pub(crate) fn listen<S: Subscriber + Send + Sync + 'static>(to: S) -> tracing::s
     static OTHER: std::sync::LazyLock<tracing::Dispatch> =
         std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
     std::sync::LazyLock::force(&OTHER);
+    #[expect(clippy::disallowed_methods, reason = "this is the way")]
     tracing::subscriber::set_default(to)
 }
 

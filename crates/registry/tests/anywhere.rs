@@ -431,7 +431,7 @@ fn a_registry_whose_runtime_has_gone_says_so_at_once() {
         // (A runtime of several threads ends in its own time.)
         ended(block_on(waits));
         created(block_on(creation));
-        while registry.ended().is_none() {
+        while registry.ended().is_none() || entry.ending().is_none() {
             std::thread::yield_now();
         }
         for _ in 0..3 {

@@ -71,7 +71,9 @@ impl Heard {
         static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
         LazyLock::force(&OTHER);
         let heard = Self::default();
-        (heard.clone(), tracing::subscriber::set_default(heard))
+        #[expect(clippy::disallowed_methods, reason = "this is the way")]
+        let guard = tracing::subscriber::set_default(heard.clone());
+        (heard, guard)
     }
 
     /// What came since the last look.

@@ -258,5 +258,6 @@ pub(crate) fn listen<S: tracing::Subscriber + Send + Sync + 'static>(
     static OTHER: std::sync::LazyLock<tracing::Dispatch> =
         std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
     std::sync::LazyLock::force(&OTHER);
+    #[expect(clippy::disallowed_methods, reason = "this is the way")]
     tracing::subscriber::set_default(to)
 }

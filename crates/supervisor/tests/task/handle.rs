@@ -1,6 +1,7 @@
 //! One task and its handle: await, yield, shut down, ignore, drop.
 
 use super::{Alive, Heard, LONG, all_gone, exited, forever, settle, sleep};
+use crate::support::listen;
 use restante_core::ExitReason;
 use restante_supervisor::Shutdown;
 use restante_supervisor::task::{Task, TaskError, TaskSupervisor};
@@ -76,7 +77,7 @@ async fn a_task_that_ends_normally_without_a_result_is_an_error() {
 #[tokio::test]
 async fn a_panic_is_told_to_who_waits() {
     let heard = Heard::default();
-    let _listens = tracing::subscriber::set_default(heard.clone());
+    let _listens = listen(heard.clone());
     let tasks = TaskSupervisor::new();
     let task: Task<u32> = tasks.task().name("oops").async_(async { panic!("boom") }).unwrap();
     let Err(TaskError::Exited(ExitReason::Panic(panic))) = task.await else { panic!("it panicked") };
@@ -309,7 +310,7 @@ async fn a_future_that_panics_in_its_drop_changes_nothing() {
         }
     }
     let heard = Heard::default();
-    let _listens = tracing::subscriber::set_default(heard.clone());
+    let _listens = listen(heard.clone());
     let tasks = TaskSupervisor::new();
     assert_eq!(tasks.async_(Keeps(Rude, true)).unwrap().await, Ok(3));
     assert_eq!(tasks.async_(Keeps(Rude, false)).unwrap().shutdown(GRACE).await, None);

@@ -1,6 +1,7 @@
 //! The supervisor: its bound, its children, how it ends them.
 
 use super::{Alive, Heard, LONG, all_gone, exited, forever, settle, sleep};
+use crate::support::listen;
 use restante_core::ExitReason;
 use restante_supervisor::task::{Task, TaskError, TaskStartError, TaskSupervisor, TerminateError};
 use restante_supervisor::{Restart, Shutdown};
@@ -114,7 +115,7 @@ async fn transient(tasks: &TaskSupervisor, panics: u32, after: Duration) -> u32 
 #[tokio::test(start_paused = true)]
 async fn a_transient_child_starts_again_when_it_fails() {
     let heard = Heard::default();
-    let _listens = tracing::subscriber::set_default(heard.clone());
+    let _listens = listen(heard.clone());
     let tasks = TaskSupervisor::new();
     assert_eq!(transient(&tasks, 0, Duration::ZERO).await, 1);
     assert_eq!(transient(&tasks, 3, Duration::ZERO).await, 4);
@@ -226,7 +227,7 @@ async fn a_supervisor_that_was_shut_down_takes_no_more_tasks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_names_the_tasks_that_do_not_stop() {
     let heard = Heard::default();
-    let _listens = tracing::subscriber::set_default(heard.clone());
+    let _listens = listen(heard.clone());
     let tasks = TaskSupervisor::new();
     let (entered, inside) = oneshot::channel();
     let (let_go, stuck) = std::sync::mpsc::channel::<()>();
@@ -311,7 +312,7 @@ fn a_start_needs_a_runtime() {
 #[tokio::test]
 async fn a_task_runs_in_the_span_of_its_starter() {
     let heard = Heard::default();
-    let _listens = tracing::subscriber::set_default(heard.clone());
+    let _listens = listen(heard.clone());
     let tasks = TaskSupervisor::new();
     let task = tracing::info_span!("request").in_scope(|| {
         tasks.async_(async {
@@ -330,7 +331,7 @@ async fn a_task_runs_in_the_span_of_its_starter() {
 #[tokio::test]
 async fn no_failure_of_a_task_ends_its_supervisor() {
     let heard = Heard::default();
-    let _listens = tracing::subscriber::set_default(heard.clone());
+    let _listens = listen(heard.clone());
     let tasks = TaskSupervisor::new();
     for _ in 0..100 {
         tasks.start_child(async { panic!("boom") }).unwrap();
