@@ -46,8 +46,6 @@ mod options;
 mod outlet;
 mod overflow;
 mod permit;
-#[cfg(all(test, any(sanitize_thread, sanitize_address)))]
-mod planted;
 #[doc(hidden)]
 pub mod quiet;
 mod rate;

@@ -8,6 +8,8 @@ mod leases;
 mod model;
 mod monitors;
 mod outlets;
+#[cfg(any(sanitize_thread, sanitize_address))]
+mod planted;
 mod policies;
 mod receiving;
 mod redelivery;

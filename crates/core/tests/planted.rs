@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "what is planted")]
 
-use crate::sync::{AtomicBool, AtomicU32, Ordering, UnsafeCell, fence};
+use restante_core::sync::{AtomicBool, AtomicU32, Ordering, UnsafeCell, fence};
 use std::sync::Arc;
 
 /// A number that two threads touch, and a flag that lets the second one go on.

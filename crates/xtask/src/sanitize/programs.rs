@@ -1,0 +1,95 @@
+//! The test programs that cargo has built, and the tests in them.
+//!
+//! They are run as cargo would run them, without cargo: it would look through all packages before each slice, and build some anew
+//! for which fewer packages are asked for.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::report::{Failure, announce, succeed};
+
+/// A test program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Program {
+    /// The folder of its package.
+    pub(super) package: String,
+    /// That of `src/`, not of `tests/`.
+    pub(super) unit_tests: bool,
+    file: PathBuf,
+    /// Where its package lies.
+    home: PathBuf,
+}
+
+/// Runs `cargo test --no-run`, and says what it has built.
+pub(super) fn built(cargo: &mut Command) -> Result<Vec<Program>, Failure> {
+    announce(cargo);
+    cargo.arg("--message-format=json-render-diagnostics");
+    let output = cargo.stderr(Stdio::inherit()).output()?;
+    succeed(output.status)?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(Program::read).collect())
+}
+
+impl Program {
+    /// One of cargo's messages: `{"reason":"compiler-artifact","manifest_path":"…",…,"executable":"…"}`.
+    fn read(message: &str) -> Option<Self> {
+        let file = field(message, "executable")?;
+        let (home, _) = field(message, "manifest_path")?.rsplit_once('/')?;
+        let package = home.rsplit('/').next()?;
+        Some(Self {
+            package: package.to_owned(),
+            unit_tests: message.contains(r#""kind":["lib"]"#),
+            file: file.into(),
+            home: home.into(),
+        })
+    }
+
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.file);
+        command.current_dir(&self.home).env("CARGO_MANIFEST_DIR", &self.home);
+        command
+    }
+
+    /// The names of its tests.
+    pub(super) fn tests(&self) -> Result<Vec<String>, Failure> {
+        let output =
+            self.command().args(["--list", "--format", "terse"]).stderr(Stdio::inherit()).output()?;
+        succeed(output.status)?;
+        Ok(listed(&String::from_utf8_lossy(&output.stdout)))
+    }
+}
+
+/// A field with a text that needs no unescaping, as paths here do not.
+fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = message.split_once(&format!("\"{name}\":\""))?;
+    Some(value.split_once('"')?.0)
+}
+
+/// The tests in the harness's list, `module::name: test`.
+fn listed(list: &str) -> Vec<String> {
+    list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Program, listed};
+
+    #[test]
+    fn a_program_is_read_from_cargo_s_message() {
+        let message = r#"{"reason":"compiler-artifact","manifest_path":"/x/crates/core/Cargo.toml","target":{"kind":["test"],"name":"main"},"executable":"/t/main-1"}"#;
+        let program = Program::read(message).expect("it is one");
+        assert_eq!((program.package.as_str(), program.unit_tests), ("core", false));
+        assert_eq!(
+            (program.file.to_str(), program.home.to_str()),
+            (Some("/t/main-1"), Some("/x/crates/core"))
+        );
+        let lib = message.replace(r#"["test"]"#, r#"["lib"]"#);
+        assert!(Program::read(&lib).is_some_and(|program| program.unit_tests));
+        assert_eq!(Program::read(&message.replace(r#""/t/main-1""#, "null")), None, "no program");
+        assert_eq!(Program::read(r#"{"reason":"build-finished","success":true}"#), None);
+    }
+
+    #[test]
+    fn tests_are_read_from_the_harness_s_list() {
+        assert_eq!(listed("a::x: test\nb: test\n\n2 tests, 0 benchmarks\n"), ["a::x", "b"]);
+    }
+}
