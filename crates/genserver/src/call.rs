@@ -335,13 +335,15 @@ where
     }
 }
 
-/// A timer for a wait at a server of that runtime.
+/// A timer for a wait at a server of that runtime. None can be had in a thread's last destructors ([`can_enter`]).
 pub(crate) fn timer(
     at: tokio::time::Instant,
     rt: impl FnOnce() -> Option<Arc<Rt>>,
 ) -> Option<Pin<Box<Sleep>>> {
-    if tokio::runtime::Handle::try_current().is_ok() {
-        return Some(Box::pin(tokio::time::sleep_until(at)));
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => return Some(Box::pin(tokio::time::sleep_until(at))),
+        Err(gone) if gone.is_thread_local_destroyed() => return None,
+        Err(_) => {}
     }
     // On a foreign executor the server's runtime keeps the time.
     let rt = rt()?;
@@ -516,6 +518,11 @@ impl<S: GenServer, T: Send, F> fmt::Debug for Call<'_, S, T, F> {
     }
 }
 
+/// Whether a runtime can be entered here: not in a thread's last destructors, once tokio's own thread-locals have gone.
+fn can_enter() -> bool {
+    !tokio::runtime::Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
+}
+
 /// Calls from a plain thread: on this stack if the server is idle, else through the mailbox, looking and then parking.
 pub(crate) fn call_blocking<S: GenServer, T: Send>(
     server: &ServerRef<S>,
@@ -527,8 +534,8 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
     let (slot, mut wait) = slot::pair::<T>();
     let tag = slot.tag();
     let mut message = Message::Call(CallMessage { call: make(Reply::new(slot)), slot: tag });
-    if let Some(rt) = cell.runner.rt() {
-        // The handler may spawn and sleep, and must do so in its own runtime.
+    // The handler may spawn and sleep, and must do so in its own runtime: one that cannot be entered here is left to its tasks.
+    if let Some(rt) = cell.runner.rt().filter(|_| !may_block || can_enter()) {
         let inside = may_block.then(|| rt.handle.enter());
         // It may take its time there: the thread is nobody's worker.
         let unwatched = (may_block && watchdog::is_on()).then(watchdog::exempt);

@@ -4,6 +4,7 @@ use crate::support::{Ask, Gate, LONG, Lab, Plan, Tell, ask, echo, is_panic, law,
 use restante_genserver::{
     CallError, CallerRuns, ExitReason, Next, SendOptions, Server, ServerRef, late_replies, start,
 };
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -545,6 +546,43 @@ fn a_plain_thread_may_call() {
     assert_eq!(rt.block_on(busy).unwrap(), Ok(1));
     let ledger = rt.block_on(law(&lab));
     assert_eq!(ledger.cancelled, 2);
+}
+
+/// Clause 6.10: so may its last destructors, in which no runtime can be entered any more: the server's own task answers, timers
+/// included.
+#[test]
+fn a_threads_last_destructors_may_call() {
+    /// Calls when its thread's locals go: after tokio's, which the thread has used later.
+    struct Farewell(RefCell<Option<ServerRef<Lab>>>);
+    impl Drop for Farewell {
+        fn drop(&mut self) {
+            let Some(lab) = self.0.take() else { return };
+            let sleeps = ask(|_, _, reply| {
+                Box::pin(async {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    reply.send(3);
+                    Ok(Next::go())
+                })
+            });
+            assert_eq!(lab.call_blocking(sleeps), Ok(3));
+            assert_eq!(lab.send_request(echo(4)).wait_blocking(LONG), Some(Ok(4)));
+            let limited = lab.call(echo(5)).timeout(LONG);
+            assert_eq!(futures::executor::block_on(limited), Ok(5));
+        }
+    }
+    thread_local! {
+        static FAREWELL: Farewell = const { Farewell(RefCell::new(None)) };
+    }
+    let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for lab in rt.block_on(both()) {
+        let theirs = lab.clone();
+        let thread = std::thread::spawn(move || {
+            FAREWELL.with(|farewell| farewell.0.replace(Some(theirs.clone())));
+            theirs.call_blocking(echo(1))
+        });
+        assert_eq!(thread.join().unwrap(), Ok(1));
+        assert_eq!(rt.block_on(law(&lab)).handled, 4);
+    }
 }
 
 /// Clause 6.10: blocking inside a runtime is refused where it would have to wait.
