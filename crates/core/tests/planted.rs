@@ -36,14 +36,14 @@ fn publish(publish: impl FnOnce(&AtomicBool) + Send + 'static, see: impl Fn(&Ato
     seen
 }
 
-/// ThreadSanitizer must report it: the flag orders nothing.
+/// `ThreadSanitizer` must report it: the flag orders nothing.
 #[test]
 #[ignore = "a planted race: `cargo xtask sanitize` runs it and expects a report"]
 fn planted_race() {
     assert_eq!(publish(|flag| flag.store(true, Ordering::Relaxed), |flag| flag.load(Ordering::Relaxed)), 7);
 }
 
-/// ThreadSanitizer must not report it: our fences are such as it understands.
+/// `ThreadSanitizer` must not report it: our fences are such as it understands.
 #[test]
 fn fences_order_what_they_should() {
     let publish_fenced = |flag: &AtomicBool| {
@@ -58,7 +58,7 @@ fn fences_order_what_they_should() {
     assert_eq!(publish(publish_fenced, see_fenced), 7);
 }
 
-/// AddressSanitizer must report it: the box has gone.
+/// `AddressSanitizer` must report it: the box has gone.
 #[test]
 #[ignore = "a planted use after free: `cargo xtask sanitize` runs it and expects a report"]
 fn planted_use_after_free() {
