@@ -564,6 +564,16 @@ impl tracing::Subscriber for Told {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
+/// Has `tracing` tell this listener of what `work` does. There are always two listeners: while there is only one, `tracing`
+/// remembers for all threads what the thread said that first came to an event.
+fn listening(told: &Told, work: impl FnOnce()) {
+    static OTHER: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
+    std::sync::LazyLock::force(&OTHER);
+    #[expect(clippy::disallowed_methods, reason = "this is the way")]
+    tracing::subscriber::with_default(told.clone(), work);
+}
+
 /// Row B5: each change is told once and in order, also where one step makes more than the history keeps.
 #[tokio::test]
 async fn tracing_is_told_of_each_change_once() {
@@ -571,7 +581,7 @@ async fn tracing_is_told_of_each_change_once() {
         let books =
             Arc::new(Books::new("traced".into(), keep, Reaper::new(tokio::runtime::Handle::current())));
         let told = Told::default();
-        tracing::subscriber::with_default(told.clone(), || {
+        listening(&told, || {
             let (first, _) = with(&books, &[name("a"), name("b"), key("k"), name("c")]);
             let (_second, _) = with(&books, &[name("d")]);
             assert!(!books.remove_name("z", None) && books.remove_name("d", None));
