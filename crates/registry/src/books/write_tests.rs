@@ -123,7 +123,7 @@ async fn a_label_that_another_has_is_refused_and_nothing_is_done() {
         assert!(books.find_id(stranger.id(), |_| ()).is_none());
         assert!(by_name(&books, "free").is_none() && by_key(&books, "free").is_none());
         assert!(!books.is_reserved(&text("free")));
-        assert!(books.insert(&mut Arc::clone(&its), &[label.clone()], None, None).is_ok());
+        assert!(books.insert(&mut Arc::clone(&its), std::slice::from_ref(&label), None, None).is_ok());
         assert!(books.add_labels(holder.id(), &[label], None).is_ok());
     }
     assert_eq!((next(&books), sizes(&books)), before);
@@ -346,9 +346,9 @@ async fn who_follows_is_woken_by_changes() {
     assert!(!rings(&change), "nobody follows");
     books.followers.fetch_add(1, Ordering::Relaxed);
     assert!(rings(&change));
-    assert!(!rings(&|| drop(books.remove_name("nobody's", None))));
+    assert!(!rings(&|| _ = books.remove_name("nobody's", None)));
     books.followers.fetch_sub(1, Ordering::Relaxed);
-    assert!(rings(&|| drop(books.end(&ExitReason::Shutdown, || ()))));
+    assert!(rings(&|| _ = books.end(&ExitReason::Shutdown, || ())));
 }
 
 /// The history keeps its length, whatever comes.
@@ -386,8 +386,7 @@ async fn a_record_is_buried_when_nobody_visits_it() {
         }
         graves.push(record);
     }
-    let mut bury =
-        |graves: &mut Graves| graves.bury_some().iter().map(|record| record.id).collect::<Vec<_>>();
+    let bury = |graves: &mut Graves| graves.bury_some().iter().map(|record| record.id).collect::<Vec<_>>();
     let ids: Vec<_> = mailboxes.iter().map(Address::id).collect();
     assert_eq!(bury(&mut graves), [ids[1], ids[3]]);
     assert_eq!(bury(&mut graves), [ids[4], ids[5]]);
