@@ -411,6 +411,31 @@ impl<M> Default for After<M> {
     }
 }
 
+/// What is left to do when a lease has been given back.
+struct GivenBack<M> {
+    after: After<M>,
+    parked: Option<Waker>,
+    links: Vec<Arc<dyn Linked>>,
+    /// Monitors are to be told.
+    watched: bool,
+    /// What the exit has taken the place of. Reasons hold errors of the user's, whose drop is not for under the lock.
+    last_exit: Option<Exit>,
+    doom: Option<ExitReason>,
+}
+
+impl<M> Default for GivenBack<M> {
+    fn default() -> Self {
+        Self {
+            after: After::default(),
+            parked: None,
+            links: Vec::new(),
+            watched: false,
+            last_exit: None,
+            doom: None,
+        }
+    }
+}
+
 /// A refusal, and whether waiting for room may help.
 pub struct Refused<M> {
     /// The refusal.
@@ -1665,31 +1690,80 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Gives the lease back, with RUN, and tells links and monitors how the incarnation ended. Unread messages stay
     /// where they are. With `close` the mailbox closes too.
     pub fn end_lease(self: &Arc<Self>, permit: Permit<Self>, exit: Option<Exit>, close: bool) {
-        self.end_lease_and(permit, exit, close, || ());
+        self.end_lease_and(permit, exit, close, |give_back| give_back());
     }
 
-    /// The same, and does `first` when the lease is back and before anybody is told of the end: who hears of it finds what
-    /// that has done. It must not unwind.
+    /// [`MailCell::end_lease`], where the end is noted somewhere else as well: `note` does that under a lock of its own, and calls
+    /// what it is handed, which gives the lease back, before it lets go of that lock. So the two happen at once for all who look
+    /// at both:
+    ///
+    /// - Who finds the lease given back, in whatever way (a look, a monitor or link that is set late, a start), and then reads
+    ///   the note's table, waits there for the lock and finds the end noted.
+    /// - Who finds the end noted finds the lease given back.
+    ///
+    /// Links and monitors are told after `note`. It must not unwind, and must run no foreign code under its lock. The cell's LOCK
+    /// is taken under that lock, never the other way round.
     pub fn end_lease_and(
         self: &Arc<Self>,
         mut permit: Permit<Self>,
         exit: Option<Exit>,
         close: bool,
-        first: impl FnOnce(),
+        note: impl FnOnce(&mut dyn FnMut()),
     ) {
         let (_, own) = permit.split();
         own.in_hand = false;
         let left = !own.is_empty();
+        let mut permit = Some(permit);
+        let mut given = GivenBack::default();
+        {
+            let mut give_back = || {
+                if let Some(permit) = permit.take() {
+                    given = self.return_lease(permit, exit.as_ref(), close, left);
+                }
+            };
+            note(&mut give_back);
+            // (Where the note has not come to it.)
+            give_back();
+        }
+        self.announce_closing();
+        self.afterwards(given.after);
+        quiet::discard("a waker", given.parked);
+        quiet::discard("an exit reason", given.last_exit);
+        quiet::discard("an exit reason", given.doom);
+        if let Some(exit) = exit {
+            self.tell_links(given.links, &exit.reason);
+            quiet::discard("an exit reason", exit);
+        }
+        let mut watched = given.watched;
+        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
+        // the monitors are told, so that whoever joins finds nothing half done.
+        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
+            // (Whoever settles it in our stead tells them afterwards.)
+            watched &= self.settle();
+        }
+        if watched {
+            self.tell();
+        }
+    }
+
+    /// Gives lease and RUN back, under the lock. `left`: part of a batch has not been read.
+    fn return_lease(
+        &self,
+        permit: Permit<Self>,
+        exit: Option<&Exit>,
+        close: bool,
+        left: bool,
+    ) -> GivenBack<M> {
+        let mut given = GivenBack::default();
         let mut g = self.gate.lock();
-        let mut after = After::default();
         // Together with the lease: nobody is to slip in between.
-        if let Some(exit) = exit.as_ref().filter(|_| close && g.bits() & word::CLOSED == 0) {
-            after.wakers = self.close_locked(&mut g, exit.reason.clone());
+        if let Some(exit) = exit.filter(|_| close && g.bits() & word::CLOSED == 0) {
+            given.after.wakers = self.close_locked(&mut g, exit.reason.clone());
         }
         if g.bits() & word::WAIT != 0 {
             // Rule 5 of `word`: nobody may be there to give room back for a long time.
             self.see(&mut g);
-            self.grant(&mut g, &mut after);
+            self.grant(&mut g, &mut given.after);
         }
         permit.leave_with(&mut g);
         g.clear(
@@ -1705,37 +1779,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if left {
             g.set(word::DATA);
         }
-        let parked = g.take_parked();
-        let mut links = Vec::new();
-        let mut watched = false;
-        // Reasons hold errors of the user's, whose drop is not for under the lock.
-        let mut old = (None, None);
-        if let Some(exit) = &exit {
-            let cold = g.cold();
-            old = (cold.last_exit.replace(exit.clone()), cold.doom.take());
-            links = cold.links.take();
-            watched = g.note_event(|| Event::Down(exit.clone()));
-        }
-        drop(g);
-        first();
-        self.announce_closing();
-        self.afterwards(after);
-        quiet::discard("a waker", parked);
-        quiet::discard("an exit reason", old.0);
-        quiet::discard("an exit reason", old.1);
+        given.parked = g.take_parked();
         if let Some(exit) = exit {
-            self.tell_links(links, &exit.reason);
-            quiet::discard("an exit reason", exit);
+            let cold = g.cold();
+            given.last_exit = cold.last_exit.replace(exit.clone());
+            given.doom = cold.doom.take();
+            given.links = cold.links.take();
+            given.watched = g.note_event(|| Event::Down(exit.clone()));
         }
-        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
-        // the monitors are told, so that whoever joins finds nothing half done.
-        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
-            // (Whoever settles it in our stead tells them afterwards.)
-            watched &= self.settle();
-        }
-        if watched {
-            self.tell();
-        }
+        given
     }
 
     /// Ends an incarnation and begins the next one in the same breath: lease and RUN stay where they are, so nobody can slip in

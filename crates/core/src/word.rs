@@ -41,6 +41,9 @@
 //!    panic would leave a mailbox that takes messages and never reads one; or it would let the future that holds RUN be
 //!    freed before the code that runs in it.)
 //!
+//! LOCK comes last: whoever holds it takes no other lock and waits for nothing, so it may be taken under any other (a supervisor
+//! gives a lease back under its table's lock).
+//!
 //! LOCK and RUN stand for exclusive borrows, so no safe function takes them away from their holder: LOCK goes with its guard,
 //! RUN with its permit, or by an `unsafe` function whose caller answers for it. (Setting RUN without a permit is safe: it only
 //! keeps others out.)

@@ -34,8 +34,8 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     /// Its `init` has returned a state.
     fn started(&self, incarnation: u32);
     /// It has ended. Its lease is still held, and stays held if the verdict is [`Verdict::Again`]; the next incarnation's number
-    /// is then one more. Else what the verdict holds is run once the lease is given back: its [`Note`] before links and monitors
-    /// are told of the end, the [`Settle`] that this returns after them.
+    /// is then one more. Else what the verdict holds is run: its [`Note`], which gives the lease back and comes before links and
+    /// monitors are told of the end; and after them the [`Settle`] that this returns.
     fn ended(&self, end: &End) -> Verdict;
     /// Where the mailbox stands with whoever decides over it.
     fn place(&self) -> Option<Place> {
@@ -112,22 +112,24 @@ impl End {
 pub enum Verdict {
     /// The mailbox's own task begins the next incarnation, at once. (The keeper is not asked again whether it may.)
     Again,
-    /// No incarnation comes, until one is started; and what is to be noted when the lease has been given back.
+    /// No incarnation comes, until one is started; and what is to be noted at the moment at which the lease is given back.
     Leave(Option<Note>),
 }
 
-/// Notes an end in the keeper's table. The lease has been given back, and links and monitors have not been told: who hears
-/// of the end finds it noted. What is left to do when all have been told comes back.
-pub type Note = Box<dyn FnOnce() -> Option<Settle> + Send>;
+/// Notes an end in the keeper's table, and gives the lease back by calling what it is handed. It calls that under the lock of
+/// its table: then whoever finds the lease given back, and so the server ended, finds the end noted as well, and the other way
+/// round; see [`MailCell::end_lease_and`](restante_core::cell::MailCell::end_lease_and). Links and monitors have not been told. What
+/// is left to do when all have been told comes back.
+pub type Note = Box<dyn FnOnce(&mut dyn FnMut()) -> Option<Settle> + Send>;
 
 /// What is left to do when an end has been noted and told.
 pub type Settle = Box<dyn FnOnce() + Send>;
 
 impl Verdict {
-    /// Does all of what is left, for an end of which nobody else is to be told.
+    /// Does all of what is left, for an end without a lease, of which nobody else is to be told.
     pub fn settle(self) {
         if let Self::Leave(Some(note)) = self
-            && let Some(settle) = note()
+            && let Some(settle) = note(&mut || ())
         {
             settle();
         }

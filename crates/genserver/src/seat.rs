@@ -1101,7 +1101,9 @@ impl<S: GenServer> Seat<S> {
             Self::clear(cell);
             // SAFETY: RUN is held and no reference to the reader's half is alive.
             let permit = unsafe { Permit::assume(cell) };
-            cell.end_lease_and(permit, exit, owned, || settled = verdict.and_then(Self::note));
+            cell.end_lease_and(permit, exit, owned, |give_back| {
+                settled = verdict.and_then(|verdict| Self::note(verdict, give_back));
+            });
         }
         if let Some((message, reason)) = brought {
             // It was in hand in all but name: as without a policy, its caller hears why, and it goes nowhere else.
@@ -1144,17 +1146,17 @@ impl<S: GenServer> Seat<S> {
         quiet::run("a keeper", || keeper.ended(end)).unwrap_or(Verdict::Leave(None))
     }
 
-    /// Has a keeper note an end, when the lease is back; what is left to do when all have been told.
-    fn note(verdict: Verdict) -> Option<Settle> {
+    /// Has a keeper note an end and give the lease back in one step; what is left to do when all have been told.
+    fn note(verdict: Verdict, give_back: &mut dyn FnMut()) -> Option<Settle> {
         match verdict {
-            Verdict::Leave(Some(note)) => quiet::run("a keeper", note).flatten(),
+            Verdict::Leave(Some(note)) => quiet::run("a keeper", || note(give_back)).flatten(),
             Verdict::Leave(None) | Verdict::Again => None,
         }
     }
 
-    /// Does what a keeper has left for after the lease.
+    /// Does what a keeper has left to do, for an end without a lease.
     fn settle(verdict: Verdict) {
-        if let Some(settle) = Self::note(verdict) {
+        if let Some(settle) = Self::note(verdict, &mut || ()) {
             quiet::run("a keeper", settle);
         }
     }

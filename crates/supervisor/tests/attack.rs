@@ -760,7 +760,7 @@ async fn a_look_at_a_tree_that_crashes_all_over() {
     done.store(true, Ordering::Relaxed);
     crashing.await.unwrap();
     for worker in &workers {
-        assert!(worker.call(Ask::Get).timeout(Duration::from_secs(20)).await.is_ok());
+        assert!(worker.call(Ask::Get).timeout(AGES).await.is_ok());
     }
     assert!(soon(tree.shutdown(AGES)).await.is_clean());
     assert_conserved!(tree);

@@ -84,6 +84,44 @@ async fn who_hears_of_an_end_can_go_on_from_there() {
     assert!(tree.shutdown(AGES).await.is_clean() && nodes.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
+/// Clause 12.7: on threads of their own too, in whichever way the end is heard of; and a worker that the table shows no more is not
+/// alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_asks_just_when_a_child_ends_hears_the_same_everywhere() {
+    let log = Log::new();
+    let tree = Supervisor::one_for_one().start().await.unwrap();
+    for _ in 0..500 {
+        let (a, spec) = worker("a", &log);
+        let started = tree.start_child(spec.restart(Restart::Temporary)).await;
+        assert_eq!(started, Ok(Started::Running), "the place is free");
+        let watchers = ["join", "is_alive", "table"].map(|way| {
+            let (a, tree) = (a.clone(), tree.clone());
+            tokio::spawn(async move {
+                match way {
+                    "join" => drop(a.join().await),
+                    "is_alive" => {
+                        while a.is_alive() {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    _ => {
+                        while !states(&tree).is_empty() {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                }
+                (way, states(&tree).len(), a.is_alive())
+            })
+        });
+        a.cast(Tell::Stop(ExitReason::Normal)).unwrap();
+        for watcher in watchers {
+            let (way, listed, alive) = watcher.await.unwrap();
+            assert_eq!((listed, alive), (0, false), "heard by {way}");
+        }
+    }
+    assert!(tree.shutdown(AGES).await.is_clean());
+}
+
 /// Clause 12.7: the same of a supervisor below: who joins it finds it in the table of the one above.
 #[tokio::test(start_paused = true)]
 async fn who_joins_a_supervisor_finds_its_end_in_the_table_above() {

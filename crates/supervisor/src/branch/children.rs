@@ -92,12 +92,15 @@ impl Branch {
             }
             Early::Settle(attempted) => {
                 let (branch, end, now) = (Arc::clone(self), end.clone(), *now);
-                Verdict::Leave(Some(Box::new(move || branch.note_end(key, end, now, attempted))))
+                Verdict::Leave(Some(Box::new(move |give_back| {
+                    branch.note_end(key, end, now, attempted, give_back)
+                })))
             }
         }
     }
 
-    /// The lease is given back, and nobody has been told of the end yet: the table shows it from here on. What is left to do
+    /// Nobody has been told of the end yet: the table shows it from here on, and under the same hold of its lock the child's lease
+    /// is given back. So whoever learns from one of them that the child has ended finds the same in the other. What is left to do
     /// comes back: it calls the child and who waits for it, which may take its time.
     fn note_end(
         self: Arc<Self>,
@@ -105,6 +108,7 @@ impl Branch {
         end: End,
         now: Instant,
         attempted: Option<Attempt>,
+        give_back: &mut dyn FnMut(),
     ) -> Option<Settle> {
         let heard = is_heard();
         let noted = {
@@ -123,6 +127,7 @@ impl Branch {
                 Some(Pause { rt: desk.rt.clone()?, length: pause, epoch, told: desk.rules.pauses(key)? })
             });
             let over = desk.closes_for_good(key);
+            give_back();
             Noted { then, down: desk.rules.live == 0, pause, who, over }
         };
         if noted.is_nothing() && !end.orphaned {

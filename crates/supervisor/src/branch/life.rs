@@ -148,7 +148,8 @@ impl Branch {
         });
         let (again, settle) = match verdict {
             Some(Verdict::Again) => (true, None),
-            Some(Verdict::Leave(Some(note))) => (false, note()),
+            // (It has no lease: who asks it goes by `telling`.)
+            Some(Verdict::Leave(Some(note))) => (false, note(&mut || ())),
             Some(Verdict::Leave(None)) | None => (false, None),
         };
         if let Some(waiting) = waiting {

@@ -3,7 +3,26 @@
 //! A child's word (`child_begins`, `child_started`, `child_ended`) comes on the child's own task and is dealt with there: a
 //! restart of one never waits for anything else that the supervisor does. What takes longer, a start or an end of the
 //! whole and a group restart, is done by one task at a time ([`crate::perform`]), which is there only while there is
-//! something to do. Nothing of a child is called under the lock.
+//! something to do. Nothing of a child is called under the lock, but for one thing: the step that gives a server's lease back.
+//!
+//! That step and the change of the table by which an end becomes known are one for all who look at both (clause 12.7):
+//!
+//! ```text
+//!  the child's thread              its mailbox                 the table            monitors, links
+//!  ended: no restart               leased                      running              not told
+//!  note:  lock the table ──┐
+//!         decide           │       leased                      running              not told
+//!         give back        │       given back: late monitors   locked: who looks
+//!                          │       are told at once            waits
+//!         unlock  ─────────┘       given back                  stopped, or gone     not told
+//!  tell, then settle               given back                  stopped, or gone     told
+//! ```
+//!
+//! The supervisor's lock is taken first and the cell's second, here alone; nothing takes a supervisor's lock under a cell's.
+//! With the lease given back before the table's lock, a monitor that is set in between would be told of an end that the table
+//! does not show. With the table changed before the lease, a start by hand would be let begin and find the mailbox taken. A
+//! supervisor among the children has no lease: [`Desk::telling`] keeps it alive for those who ask until the table above shows its
+//! end.
 //!
 //! | room | its one idea |
 //! |---|---|

@@ -52,7 +52,10 @@ impl SupervisorRef {
             branch.forget_closed(id.as_str());
         }
         let child = Arc::clone(&spec.child);
-        let _waits = waits::wait_for(&*child, id.as_str()).map_err(|path| StartError::Cycle { path })?;
+        let _waits = waits::wait_for(&*child, id.as_str()).map_err(|path| {
+            child.refused();
+            StartError::Cycle { path }
+        })?;
         // (The start may be made in the supervisor's runtime: whose it is says this stack.)
         let nursery = Nursery::here();
         let (key, start) = branch.add(spec, true).map_err(|e| {
