@@ -15,10 +15,10 @@
 #[cfg(feature = "signal")]
 mod signals;
 
+use crate::rt::at_most;
 use crate::shutdown::ShutdownReport;
 use crate::supervisor::SupervisorRef;
 use futures::future::{Either, pending, select};
-use restante_core::timeout::at_most;
 use restante_core::{Exit, ExitReason};
 use restante_genserver::StartError;
 use std::fmt;

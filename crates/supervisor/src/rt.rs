@@ -1,5 +1,7 @@
-//! What a supervisor needs of the runtime it lives in: a task now and then, and a pause. Under `--cfg shuttle` that is
-//! shuttle's, where there is no time: a pause is over at once.
+//! What a supervisor needs of the runtime it lives in: a task now and then. Pauses, and limits on its waits, it needs of no
+//! runtime: it has them of its own accord (back-off, the time that a child may take to end), so they are kept where the runtime has
+//! no time driver as well. Under `--cfg shuttle` the tasks are shuttle's, and there is no time: a pause is over at once, and no limit
+//! is ever over but zero.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,6 +10,11 @@ use std::time::Duration;
 pub(crate) use shuttle::sync::MutexGuard;
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
+
+#[cfg(not(shuttle))]
+pub(crate) use restante_core::alarm::at_most;
+#[cfg(shuttle)]
+pub(crate) use restante_core::timeout::at_most;
 
 /// A runtime.
 #[derive(Debug, Clone)]
@@ -41,7 +48,7 @@ impl Runtime {
 
     /// To be polled in a task of this runtime.
     pub(crate) async fn sleep(pause: Duration) {
-        tokio::time::sleep(pause).await;
+        restante_core::alarm::sleep(pause).await;
     }
 
     /// The same.

@@ -31,3 +31,4 @@ mod task;
 mod told;
 mod tree;
 mod unstarted;
+mod untimed;
