@@ -168,6 +168,61 @@ fn the_crates_stand_on_the_parts_that_were_asked_for() {
     assert!(futures.contains("default-features = false"), "{futures}");
 }
 
+/// The public errors that never mean that what was addressed is gone, and why.
+const NEVER_GONE: [(&str, &str); 8] = [
+    ("ChildNotStarted", "lies in the reason of an end, and answers no operation"),
+    ("InvalidName", "is about a text"),
+    ("Missed", "says that a monitor lags"),
+    ("NotFound", "is what `LookupError::NotFound` says more, which has it"),
+    ("Overloaded", "says that there is too much of it"),
+    ("RestartLimit", "lies in the reason of an end, and answers no operation"),
+    ("SettingsError", "is about settings"),
+    ("SpecError", "is about a specification"),
+];
+
+/// The public types of a source that are errors: those that derive it.
+fn errors(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut derived = false;
+    for line in source.lines() {
+        if line.starts_with("#[derive(") {
+            derived = line.contains("thiserror::Error");
+        } else if let Some(rest) = line.strip_prefix("pub enum ").or_else(|| line.strip_prefix("pub struct "))
+            && std::mem::take(&mut derived)
+        {
+            found.push(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
+        } else if let Some(error) = line.strip_prefix("impl std::error::Error for ") {
+            found.push(error.chars().take_while(|c| c.is_alphanumeric()).collect());
+        }
+    }
+    found
+}
+
+/// Clause 6.17: each public error says whether what was addressed is gone, or stands in the list with a reason.
+#[test]
+fn every_error_says_whether_its_target_is_gone() {
+    let libraries = ["core", "genserver", "supervisor", "registry", "testkit"];
+    let mut silent = BTreeSet::new();
+    let mut all = 0;
+    for file in libraries.iter().flat_map(|name| sources(&root().join("crates").join(name).join("src"))) {
+        let source = read(&file);
+        for error in errors(&source) {
+            all += 1;
+            let own = ["", "<T>", "<M>", "<E>"].map(|of| format!(" {error}{of} {{"));
+            let says = source.split("\nimpl").any(|block| {
+                own.iter().any(|own| block.lines().next().is_some_and(|line| line.ends_with(own)))
+                    && block.contains("pub fn is_gone(&self) -> bool")
+            });
+            if !says {
+                silent.insert(error);
+            }
+        }
+    }
+    assert!(all > 35, "only {all} errors were found");
+    let reasons: BTreeSet<_> = NEVER_GONE.iter().map(|(error, _)| (*error).to_owned()).collect();
+    assert_eq!(silent, reasons);
+}
+
 /// The clauses that no test shows, and why.
 const UNCITED: [(&str, &str); 5] = [
     ("5.9", "there is nothing to look at when the process has ended"),

@@ -94,7 +94,7 @@ impl<M> SendError<M> {
         matches!(self, Self::Full(_) | Self::RateLimited { .. } | Self::Timeout(_))
     }
 
-    /// Whether what was addressed is not there, for ever: its mailbox is [`Closed`](Self::Closed).
+    /// Whether what was addressed is gone, for ever: its mailbox is [`Closed`](Self::Closed).
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Closed(_))
     }
@@ -122,6 +122,13 @@ impl<M> fmt::Debug for SendError<M> {
 #[error("the mailbox is closed")]
 pub struct Closed;
 
+impl Closed {
+    /// Whether what was addressed is gone. Always: nothing comes any more, for ever.
+    pub fn is_gone(&self) -> bool {
+        true
+    }
+}
+
 /// Nothing to read just now, or never again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TryReceiveError {
@@ -146,14 +153,14 @@ pub enum LeaseError {
 }
 
 impl TryReceiveError {
-    /// Whether nothing comes any more, for ever: the mailbox is [`Closed`](Self::Closed).
+    /// Whether what was addressed is gone, for ever: the mailbox is [`Closed`](Self::Closed).
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Closed)
     }
 }
 
 impl LeaseError {
-    /// Whether nothing comes any more, for ever: the mailbox is [`Closed`](Self::Closed).
+    /// Whether what was addressed is gone, for ever: the mailbox is [`Closed`](Self::Closed).
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Closed)
     }

@@ -7,7 +7,7 @@ use restante_core::handle::Handle;
 use restante_core::look::Looked;
 use restante_core::monitor::Watch;
 use restante_core::word::Permit;
-use restante_core::{Closed, Lane, SendOptions, TryReceiveError};
+use restante_core::{Closed, Lane, LeaseError, SendError, SendOptions, TryReceiveError};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,4 +222,26 @@ fn a_look_shows_no_more_than_was_asked_for() {
     let looked = cell.cell().look_over(700, |_, m, _| seen.push(*m));
     assert_eq!(looked, Looked { complete: true, queued: 600 });
     assert!(seen.into_iter().eq(1..601));
+}
+
+/// Clause 6.17: nothing comes any more, and nothing can be sent any more: gone. All else is not.
+#[test]
+fn an_error_says_whether_its_mailbox_is_gone() {
+    assert!(Closed.is_gone());
+    assert!(TryReceiveError::Closed.is_gone() && !TryReceiveError::Empty.is_gone());
+    assert!(LeaseError::Closed.is_gone() && !LeaseError::Leased.is_gone());
+    assert!(SendError::Closed(1).is_gone());
+    let retry_after = Duration::ZERO;
+    for there in [
+        SendError::Full(1),
+        SendError::Expired(1),
+        SendError::Shed(1),
+        SendError::RateLimited { message: 1, retry_after },
+        SendError::TooHeavy { message: 1, weight: 2, limit: 1 },
+        SendError::Timeout(1),
+        SendError::Cycle { message: 1, path: String::new() },
+        SendError::WouldBlock(1),
+    ] {
+        assert!(!there.is_gone(), "{there}");
+    }
 }

@@ -76,7 +76,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the server is not there: its mailbox is [`Closed`](Self::Closed), or it ended, with the call in hand or for
+    /// Whether the server is gone: its mailbox is [`Closed`](Self::Closed), or it ended, with the call in hand or for
     /// good ([`Exited`](Self::Exited)). A supervised server may be started again under the same address; one whose mailbox
     /// is closed never is.
     pub fn is_gone(&self) -> bool {

@@ -37,7 +37,7 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// Whether nothing comes any more, for ever: the mailbox is [`Closed`](Self::Closed).
+    /// Whether what was addressed is gone, for ever: the mailbox is [`Closed`](Self::Closed).
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Closed)
     }

@@ -519,7 +519,7 @@ pub enum StopError {
 }
 
 impl StopError {
-    /// Whether the server is not there: none was running, or it ended for another reason. A supervised server may be started
+    /// Whether the server is gone: none was running, or it ended for another reason. A supervised server may be started
     /// again under the same address.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::NotRunning | Self::Other(_))

@@ -106,9 +106,14 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether no server will ever start there: the mailbox is [`Closed`](Self::Closed).
+    /// Whether what was to be started, or to run it, is gone, so that no server will ever start there: the mailbox is
+    /// [`Closed`](Self::Closed), or the thread pool has been shut down ([`ThreadError::is_gone`]).
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Closed)
+        match self {
+            Self::Closed => true,
+            Self::Thread(error) => error.is_gone(),
+            _ => false,
+        }
     }
 }
 

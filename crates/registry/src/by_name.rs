@@ -20,22 +20,11 @@ pub enum SendToError<T> {
 }
 
 impl<T> SendToError<T> {
-    /// Whether nobody is there: nobody was found, or the mailbox is closed. Another may have the name later.
+    /// Whether whom it was for is gone: nobody was found, or the mailbox is closed. Another may have the name later.
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Lookup(error, _) => error.is_gone(),
             Self::Send(error) => error.is_gone(),
-        }
-    }
-}
-
-impl CallToError {
-    /// Whether nobody is there: nobody was found, or the server has gone ([`CallError::is_gone`]). Another may have the name
-    /// later.
-    pub fn is_gone(&self) -> bool {
-        match self {
-            Self::Lookup(error) => error.is_gone(),
-            Self::Call(error) => error.is_gone(),
         }
     }
 }
@@ -52,6 +41,17 @@ pub enum CallToError {
     Call(#[from] CallError),
 }
 
+impl CallToError {
+    /// Whether whom it was for is gone: nobody was found, or the server has gone ([`CallError::is_gone`]). Another may have the name
+    /// later.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Lookup(error) => error.is_gone(),
+            Self::Call(error) => error.is_gone(),
+        }
+    }
+}
+
 /// Why a server did not end as asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +62,17 @@ pub enum StopToError {
     /// It was, and did not end so.
     #[error(transparent)]
     Stop(#[from] StopError),
+}
+
+impl StopToError {
+    /// Whether whom it was for is gone: nobody was found, or the server has gone ([`StopError::is_gone`]). Another may have
+    /// the name later.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Lookup(error) => error.is_gone(),
+            Self::Stop(error) => error.is_gone(),
+        }
+    }
 }
 
 impl Registry {

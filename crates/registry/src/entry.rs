@@ -42,6 +42,13 @@ pub struct EntryEnded<T> {
     pub resource: T,
 }
 
+impl<T> EntryEnded<T> {
+    /// Whether what was addressed is gone. Always: the entry has ended.
+    pub fn is_gone(&self) -> bool {
+        true
+    }
+}
+
 impl Registry {
     /// The entry of this name, id, or text of an id; `None`: there is none whose mailbox is open.
     pub fn entry<'a>(&self, whom: impl Into<Whom<'a>>) -> Option<EntryRef> {

@@ -61,6 +61,17 @@ pub enum RegisterError {
 }
 
 impl RegisterError {
+    /// Whether what was addressed is gone: the mailbox that was to be named ([`MailboxDoesNotExist`](Self::MailboxDoesNotExist)),
+    /// the registry ([`Ended`](Self::Ended)), or its actor with the command in hand ([`ActorDied`](Self::ActorDied), and what
+    /// [`Unanswered`](Self::Unanswered) says; another actor may serve the next command).
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::MailboxDoesNotExist(_) | Self::Ended(_) | Self::ActorDied(_) => true,
+            Self::Unanswered(error) => error.is_gone(),
+            _ => false,
+        }
+    }
+
     /// Who has what was asked for, where somebody else has it.
     pub(crate) fn holder(&self) -> Option<Holder> {
         match self {
@@ -95,6 +106,17 @@ pub enum CreateError<E> {
 }
 
 impl<E> CreateError<E> {
+    /// Whether what the creation was for is gone: what it made ([`Closed`](Self::Closed)), the registry or the runtime
+    /// ([`GivenUp`](Self::GivenUp)), or what the registry said ([`RegisterError::is_gone`]). What the creation itself failed
+    /// with is not asked.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Closed(_) | Self::GivenUp => true,
+            Self::Refused(error) => error.is_gone(),
+            Self::Failed(_) | Self::Panicked(_) | Self::Timeout(_) => false,
+        }
+    }
+
     /// The refusal to be tried again later, if it is one.
     pub fn overloaded(&self) -> Option<&Overloaded> {
         match self {

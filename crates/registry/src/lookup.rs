@@ -76,7 +76,7 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// Whether nobody is there: the name or id is not known, or its mailbox has closed. Another may have the name later.
+    /// Whether whom it was for is gone: the name or id is not known, or its mailbox has closed. Another may have the name later.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Closed { .. })
     }

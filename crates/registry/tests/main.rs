@@ -7,6 +7,7 @@ mod clauses;
 mod ends;
 mod exits;
 mod foreign;
+mod gone;
 mod groups;
 mod heard;
 mod instants;

@@ -282,10 +282,27 @@ pub enum PartitionError {
     Start(#[from] StartError),
 }
 
+impl PartitionError {
+    /// Whether what was to be started, or to run it, is gone ([`StartError::is_gone`]).
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Start(error) => error.is_gone(),
+            Self::NoPartitions | Self::Settings { .. } | Self::Spec(_) => false,
+        }
+    }
+}
+
 /// All partitions are switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are no partitions")]
 pub struct NoPartitions;
+
+impl NoPartitions {
+    /// Whether what was addressed is gone. Always: no partition is there. There may be some again.
+    pub fn is_gone(&self) -> bool {
+        true
+    }
+}
 
 /// Why there are not as many partitions as there should be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -324,6 +341,18 @@ pub enum ResizeError {
         /// The ring.
         path: Path,
     },
+}
+
+impl ResizeError {
+    /// Whether what was addressed is gone: the supervisor ([`Down`](Self::Down)), or a partition, as its start said
+    /// ([`StartError::is_gone`]).
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Down => true,
+            Self::Start { error, .. } => error.is_gone(),
+            Self::Spec { .. } | Self::Abandoned { .. } | Self::Cycle { .. } => false,
+        }
+    }
 }
 
 /// Refers to the partitions of a [`PartitionSupervisor`], over all their incarnations. Cheap to clone.

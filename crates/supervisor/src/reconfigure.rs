@@ -150,6 +150,13 @@ pub enum ReconfigureError {
     Closed,
 }
 
+impl ReconfigureError {
+    /// Whether what was addressed is gone: a child ([`NotFound`](Self::NotFound)), or the supervisor ([`Closed`](Self::Closed)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::Closed)
+    }
+}
+
 impl SupervisorRef {
     /// Changes what is named, all of it or nothing, effective for the next event: for the next end of a child, not for a pause or a
     /// group restart under way. Waits for nothing. What was changed stays over restarts of the supervisor.

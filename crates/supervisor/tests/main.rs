@@ -7,6 +7,7 @@ mod crash_report;
 mod dynamic;
 mod escalation;
 mod given_up;
+mod gone;
 mod groups;
 mod limits;
 mod own_threads;

@@ -39,7 +39,7 @@ pub enum SysError {
 }
 
 impl SysError {
-    /// Whether the server is not there: none runs, or it ended before it came to the question. A supervised server may be
+    /// Whether the server is gone: none runs, or it ended before it came to the question. A supervised server may be
     /// started again under the same address.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::NotRunning | Self::Exited(_))

@@ -55,3 +55,10 @@ pub enum ThreadError {
     #[error("the thread pool has been shut down")]
     ShutDown,
 }
+
+impl ThreadError {
+    /// Whether the pool is gone, for ever ([`ShutDown`](Self::ShutDown)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::ShutDown)
+    }
+}

@@ -52,20 +52,25 @@ impl Picker {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupSendError<T> {
-    /// Nobody is in it.
+    /// Nobody is in it, or only members whose mailboxes have closed, which leave at that moment.
     #[error("the group has no members")]
     NoMembers(T),
     /// All of its members refused it.
     #[error("all {tried} members of the group refused the message, the last one because {last}")]
     Refused {
-        /// How many there are.
+        /// How many there are whose mailboxes are open.
         tried: usize,
-        /// What the last one said, with the message.
+        /// What the last one of them said, with the message.
         last: SendError<T>,
     },
 }
 
 impl<T> GroupSendError<T> {
+    /// Whether the group is gone: it has no member whose mailbox is open ([`NoMembers`](Self::NoMembers)). One may join.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NoMembers(_))
+    }
+
     /// The message.
     pub fn into_message(self) -> T {
         match self {
@@ -133,23 +138,28 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
         let sent = self.in_turn(group, picker, |members| {
             let (mut tried, mut last) = (0, None);
             for member in members {
-                let again = last.map(SendError::into_message);
-                let offered = again.or_else(|| message.take()).expect("a refusal gives it back");
-                tried += 1;
-                match member.try_send(offered) {
+                match member.try_send(message.take().expect("a refusal gives it back")) {
                     Ok(()) => return Ok(member.id()),
-                    Err(refused) => last = Some(refused),
+                    // Its membership ends with its mailbox.
+                    Err(SendError::Closed(back)) => message = Some(back),
+                    Err(refused) => {
+                        tried += 1;
+                        last = Some(refused.map(|back| message = Some(back)));
+                    }
                 }
             }
-            Err(last.map(|last| GroupSendError::Refused { tried, last }))
+            Err(last.map(|last| (tried, last)))
         });
-        match sent {
-            Some(Ok(id)) => Ok(id),
-            Some(Err(Some(refused))) => Err(refused),
-            Some(Err(None)) | None => {
-                Err(GroupSendError::NoMembers(message.expect("nobody has been offered it")))
-            }
-        }
+        let refused = match sent {
+            Some(Ok(id)) => return Ok(id),
+            Some(Err(refused)) => refused,
+            None => None,
+        };
+        let message = message.expect("a refusal gives it back");
+        Err(match refused {
+            Some((tried, last)) => GroupSendError::Refused { tried, last: last.map(|()| message) },
+            None => GroupSendError::NoMembers(message),
+        })
     }
 
     /// Lends the members, beginning with whose turn it is; `None`: there are none.

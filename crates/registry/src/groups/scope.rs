@@ -85,10 +85,24 @@ pub enum JoinError {
     },
 }
 
+impl JoinError {
+    /// Whether the mailbox that was to join is gone, for ever ([`Closed`](Self::Closed)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+}
+
 /// Who would leave was not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it has not joined the group")]
 pub struct NotJoined;
+
+impl NotJoined {
+    /// Whether what was addressed is gone. Always: there is no such membership, or no longer.
+    pub fn is_gone(&self) -> bool {
+        true
+    }
+}
 
 /// Joining and leaving.
 impl<T: Send + 'static, K: GroupName> Groups<T, K> {

@@ -17,10 +17,24 @@ pub enum KeyError {
     HolderClosed,
 }
 
+impl KeyError {
+    /// Whether the mailbox that was to hold the key is gone, for ever ([`HolderClosed`](Self::HolderClosed)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::HolderClosed)
+    }
+}
+
 /// There is no such registration, or no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no such registration, or no longer")]
 pub struct NotRegistered;
+
+impl NotRegistered {
+    /// Whether what was addressed is gone. Always: there is no such registration, or no longer.
+    pub fn is_gone(&self) -> bool {
+        true
+    }
+}
 
 /// Why there is no metadata to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,4 +49,11 @@ pub enum MetaError {
         /// Its type's name.
         stored: &'static str,
     },
+}
+
+impl MetaError {
+    /// Whether what was asked for is gone: there is no metadata of this name, or no longer ([`Absent`](Self::Absent)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
 }

@@ -67,6 +67,17 @@ pub enum TreeError {
     Start(#[from] StartError),
 }
 
+impl TreeError {
+    /// Whether what was to be started, or to run it, is gone ([`StartError::is_gone`] of the supervisor itself; why a child
+    /// did not start lies in a reason).
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Start(error) => error.is_gone(),
+            Self::Spec(_) => false,
+        }
+    }
+}
+
 /// Why a child was not started.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -97,9 +108,14 @@ pub enum StartChildError {
 }
 
 impl StartChildError {
-    /// Whether the supervisor is not there ([`Down`](Self::Down)).
+    /// Whether what was addressed is gone: the supervisor ([`Down`](Self::Down)), or the child, as its start said
+    /// ([`StartError::is_gone`]).
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Down)
+        match self {
+            Self::Down => true,
+            Self::Start(error) => error.is_gone(),
+            _ => false,
+        }
     }
 }
 
@@ -135,9 +151,13 @@ pub enum ChildError {
 }
 
 impl ChildError {
-    /// Whether what was addressed is not there: no such child ([`NotFound`](Self::NotFound)), or the supervisor does not run
-    /// ([`Down`](Self::Down)).
+    /// Whether what was addressed is gone: the child ([`NotFound`](Self::NotFound), or as its start said,
+    /// [`StartError::is_gone`]), or the supervisor ([`Down`](Self::Down)).
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::NotFound | Self::Down)
+        match self {
+            Self::NotFound | Self::Down => true,
+            Self::Start(error) => error.is_gone(),
+            _ => false,
+        }
     }
 }

@@ -30,9 +30,14 @@ pub enum TaskError {
 }
 
 impl TaskError {
-    /// Whether the task is not there: it ended without a result ([`Exited`](Self::Exited)).
+    /// Whether what was addressed is gone: the task ended without a result ([`Exited`](Self::Exited)), or its supervisor took
+    /// no more ([`TaskStartError::is_gone`]).
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Exited(_))
+        match self {
+            Self::Exited(_) => true,
+            Self::Start(error) => error.is_gone(),
+            Self::Timeout => false,
+        }
     }
 }
 

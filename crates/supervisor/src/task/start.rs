@@ -39,6 +39,13 @@ pub enum TaskStartError {
     NoRuntime,
 }
 
+impl TaskStartError {
+    /// Whether the supervisor is gone, for ever ([`Closed`](Self::Closed)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
 /// Starting tasks. None of these waits: the task is first polled by its runtime.
 impl TaskSupervisor {
     /// Starts a task whose result is awaited; it is bonded with its [`Task`]: when that is dropped, the task is aborted.

@@ -263,6 +263,13 @@ pub enum TerminateError {
     Stuck,
 }
 
+impl TerminateError {
+    /// Whether the task is gone ([`NotFound`](Self::NotFound)).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotFound)
+    }
+}
+
 /// All tasks of one supervisor.
 pub(super) struct Table {
     name: Option<String>,
