@@ -3,6 +3,7 @@
 //! A call to an idle server of the same runtime runs its handler on the caller's own stack, and then costs no wake-up at
 //! all (`seat`); otherwise the message goes through the mailbox and the reply straight to the slot.
 
+use crate::about::{Named, Who};
 use crate::cycle::{self, Path, Waiting};
 use crate::frame::Label;
 use crate::message::{CallMessage, Message};
@@ -32,7 +33,7 @@ pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum CallError {
     /// No reply within the limit. The server skips the call if it has not come to it yet; if it has, its late reply is
-    /// discarded. Who did not answer: [`ServerRef::about`].
+    /// discarded. Who did not answer: [`Call::named`], [`ServerRef::about`].
     #[error("no reply within the time allowed")]
     Timeout,
     /// Servers would wait for each other in a ring. Use a cast, or answer later, to break it.
@@ -179,6 +180,22 @@ where
     pub fn options(mut self, options: SendOptions) -> Self {
         self.options = options;
         self
+    }
+
+    /// Has its error name the server: awaited, it gives a `Result<T, About<CallError>>`. The name is looked up when there is an
+    /// error, and not before.
+    ///
+    /// ```ignore
+    /// let left = stock.call(Ask::Left).named().await?;
+    /// // "stock: no reply within the time allowed"
+    /// ```
+    pub fn named(self) -> Named<Self> {
+        Named(self)
+    }
+
+    /// Whom it asks.
+    pub(crate) fn server(&self) -> &'a ServerRef<S> {
+        self.server
     }
 
     #[inline(always)]
@@ -436,6 +453,10 @@ pub(crate) fn refusal<S: GenServer>(cell: &Cell<S>, refused: SendError<Message<S
     };
     restante_core::drop_quietly(refused);
     error
+}
+
+pub(crate) fn who<S: GenServer>(cell: &Cell<S>) -> Who {
+    Who { id: cell.id(), name: cell.name().cloned(), kind: std::any::type_name::<S>() }
 }
 
 pub(crate) fn label<S: GenServer>(cell: &Cell<S>) -> Label {

@@ -59,7 +59,7 @@ mod waits;
 pub mod watchdog;
 mod watches;
 
-pub use about::About;
+pub use about::{About, Named};
 pub use call::{Call, CallError, CallerRuns, DEFAULT_CALL_TIMEOUT};
 pub use context::{Context, ExitSignal};
 pub use in_hand::{InHand, Redeliver};

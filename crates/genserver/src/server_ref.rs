@@ -1,7 +1,7 @@
 //! The reference of a server: identity, messages, lifecycle.
 
 use crate::about::About;
-use crate::call::{Call, CallError, DEFAULT_CALL_TIMEOUT, call_blocking, label};
+use crate::call::{Call, CallError, DEFAULT_CALL_TIMEOUT, call_blocking, label, who};
 use crate::cycle::{self, Waiting};
 use crate::message::{Message, Order, OrderKind};
 use crate::reply::Reply;
@@ -351,17 +351,17 @@ impl<S: GenServer> ServerRef<S> {
         runs
     }
 
-    /// Says of an error that this server is the one that it is about: by its mailbox's name, else by its type.
+    /// Says of an error that this server is the one that it is about: by its mailbox's name, else by its type and id.
     ///
     /// The errors of calls, sends, stops and state verbs are small, and do not carry what their asker knows. Where one is
-    /// passed on, the next reader does not know it any more:
+    /// passed on, the next reader does not know it any more. (Of a call, [`Call::named`] does this.)
     ///
     /// ```ignore
-    /// let left = stock.call(Ask::Left).await.map_err(|e| stock.about(e))?;
-    /// // "stock: no reply within the time allowed"
+    /// stock.stop(ExitReason::Shutdown, LIMIT).await.map_err(|e| stock.about(e))?;
+    /// // "stock: the server did not end within the time allowed"
     /// ```
     pub fn about<E>(&self, error: E) -> About<E> {
-        About::new(label(self.handle.cell()), error)
+        About::new(who(self.handle.cell()), error)
     }
 
     /// Tells an incarnation to stop.

@@ -662,6 +662,8 @@ async fn an_error_can_say_who_and_whether_it_has_gone() {
     let about = lab.about(late.clone());
     assert_eq!(about.to_string(), "stock: no reply within the time allowed");
     assert_eq!((about.server(), about.error(), about.clone().into_error()), ("stock", &late, late.clone()));
+    assert_eq!((about.id(), about.name()), (lab.id(), Some("stock")));
+    assert_eq!(about.server_type(), std::any::type_name::<Lab>());
     lab.kill();
     lab.join().await;
     assert!(lab.stop(ExitReason::Normal, LONG).await.unwrap_err().is_gone());
@@ -674,6 +676,34 @@ async fn an_error_can_say_who_and_whether_it_has_gone() {
         assert!(!still_there.is_gone(), "{still_there}");
     }
     assert!(CallError::Closed.is_gone());
+}
+
+/// Clause 6.17: each road that ends in a time-out can say who did not answer; without a name, two servers of one type are told
+/// apart.
+#[tokio::test(start_paused = true)]
+async fn whatever_ends_in_a_time_out_can_say_who_did_not_answer() {
+    let lab = start::<Lab>(Plan::default()).await.unwrap();
+    let kind = std::any::type_name::<Lab>();
+    let expected = format!("{kind} {}: no reply within the time allowed", lab.id());
+    let second = Duration::from_secs(1);
+    let late = [
+        lab.call(Ask::Never).timeout(second).named().await.unwrap_err(),
+        lab.call(Ask::Never).named().await.unwrap_err(),
+        lab.call(Ask::Never).options(SendOptions::new()).timeout(Duration::ZERO).named().await.unwrap_err(),
+        lab.send_request(Ask::Never).into_future().named().await.unwrap_err(),
+        {
+            let mut request = lab.send_request(Ask::Never);
+            assert_eq!(request.wait(second).await, None);
+            request.about(CallError::Timeout)
+        },
+    ];
+    for late in late {
+        assert_eq!(late.error(), &CallError::Timeout);
+        assert_eq!((late.id(), late.name(), late.server(), late.server_type()), (lab.id(), None, kind, kind));
+        assert_eq!(late.to_string(), expected);
+    }
+    assert_eq!(lab.call(Ask::Total).named().await, Ok(0));
+    assert_eq!(lab.send_request(Ask::Total).into_future().named().await, Ok(0));
 }
 
 /// Two calls of one task at once: `join!` gets both answers.

@@ -4,7 +4,7 @@ use crate::lookup::{LookupError, Whom};
 use crate::registry::Registry;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::{Address, ExitReason, SendError};
-use restante_genserver::{CallError, GenServer, Reply, Request, ServerRef, StopError};
+use restante_genserver::{About, CallError, GenServer, Reply, Request, ServerRef, StopError};
 use std::time::Duration;
 
 /// Why a message did not go to whom it was meant for; the message comes back.
@@ -36,6 +36,9 @@ pub enum CallToError {
     /// Nobody was found.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// The server that was found did not answer in time: which one, it says.
+    #[error(transparent)]
+    Timeout(About<CallError>),
     /// The call failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -47,7 +50,15 @@ impl CallToError {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Lookup(error) => error.is_gone(),
+            Self::Timeout(late) => late.error().is_gone(),
             Self::Call(error) => error.is_gone(),
+        }
+    }
+
+    fn of<S: GenServer>(server: &ServerRef<S>, error: CallError) -> Self {
+        match error {
+            late @ CallError::Timeout => Self::Timeout(server.about(late)),
+            other => Self::Call(other),
         }
     }
 }
@@ -59,7 +70,10 @@ pub enum StopToError {
     /// Nobody was found.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// It was, and did not end so.
+    /// The server that was found did not end in time, and the order stands: which one, it says.
+    #[error(transparent)]
+    Timeout(About<StopError>),
+    /// It was found, and did not end so.
     #[error(transparent)]
     Stop(#[from] StopError),
 }
@@ -70,7 +84,15 @@ impl StopToError {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Lookup(error) => error.is_gone(),
+            Self::Timeout(late) => late.error().is_gone(),
             Self::Stop(error) => error.is_gone(),
+        }
+    }
+
+    fn of<S: GenServer>(server: &ServerRef<S>, error: StopError) -> Self {
+        match error {
+            late @ StopError::Timeout => Self::Timeout(server.about(late)),
+            other => Self::Stop(other),
         }
     }
 }
@@ -129,7 +151,7 @@ impl Registry {
         make: impl FnOnce(Reply<T>) -> S::Call + Send,
     ) -> Result<T, CallToError> {
         let server = self.whereis::<ServerRef<S>>(whom)?;
-        Ok(server.call(make).await?)
+        call(&server, make).await
     }
 
     /// The same from a plain thread, with a limit.
@@ -143,7 +165,7 @@ impl Registry {
         make: impl FnOnce(Reply<T>) -> S::Call,
     ) -> Result<T, CallToError> {
         let server = self.whereis::<ServerRef<S>>(whom)?;
-        Ok(server.call_blocking_timeout(limit, make)?)
+        server.call_blocking_timeout(limit, make).map_err(|error| CallToError::of(&server, error))
     }
 
     /// Sends an info to the server of this name or id, at once or not at all.
@@ -196,7 +218,7 @@ impl Registry {
         limit: Duration,
     ) -> Result<(), StopToError> {
         let server = self.whereis::<ServerRef<S>>(whom)?;
-        Ok(server.stop(reason, limit).await?)
+        stop(&server, reason, limit).await
     }
 
     /// Monitors the server of this name or id: see [`ServerRef::monitor`]. It is the server that is monitored, and not the name:
@@ -214,4 +236,21 @@ impl Registry {
     ) -> Result<MonitorId, LookupError> {
         self.with(whom, |server: &ServerRef<S>| server.monitor(watch, notify))
     }
+}
+
+/// Calls a server that was found.
+pub(crate) async fn call<S: GenServer, T: Send>(
+    server: &ServerRef<S>,
+    make: impl FnOnce(Reply<T>) -> S::Call + Send,
+) -> Result<T, CallToError> {
+    server.call(make).await.map_err(|error| CallToError::of(server, error))
+}
+
+/// Stops a server that was found.
+pub(crate) async fn stop<S: GenServer>(
+    server: &ServerRef<S>,
+    reason: ExitReason,
+    limit: Duration,
+) -> Result<(), StopToError> {
+    server.stop(reason, limit).await.map_err(|error| StopToError::of(server, error))
 }

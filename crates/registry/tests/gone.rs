@@ -2,17 +2,36 @@
 
 use crate::support::{Counter, counts};
 use restante_core::{ExitReason, Mailbox, SendError, SettingsError};
-use restante_genserver::{CallError, ServerRef, StopError, start};
+use restante_genserver::{CallError, Context, GenServer, Init, Reply, ServerRef, Step, StopError, start};
 use restante_registry::keys::{KeyError, MetaError, NotRegistered};
 use restante_registry::{
-    CallToError, CreateError, GroupSendError, Groups, InvalidName, JoinError, LookupError, Member, NotJoined,
-    RegisterError, Registry, SendToError, StopToError,
+    CallToError, CreateError, GroupSendError, Groups, InvalidName, JoinError, LookupError, Member, Name,
+    NotJoined, RegisterError, Registry, SendToError, StopToError,
 };
 use std::convert::Infallible;
 use std::time::Duration;
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(1);
+
+/// Never answers, and never comes to its stop.
+#[derive(Debug)]
+struct Slow;
+
+impl GenServer for Slow {
+    type Args = ();
+    type Call = Reply<()>;
+    type Cast = ();
+    type Info = ();
+
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, _reply: Reply<()>, _: &mut Context<Self>) -> Step {
+        std::future::pending().await
+    }
+}
 
 fn registering() -> Vec<(RegisterError, bool)> {
     vec![
@@ -71,6 +90,37 @@ async fn a_verb_by_name_says_whether_its_target_is_gone() {
     assert!(StopToError::Stop(StopError::NotRunning).is_gone());
     assert!(!StopToError::Stop(StopError::Timeout).is_gone());
     assert_eq!(registry.sizes(), counts(0, 0));
+}
+
+/// Clause 6.17: a verb that takes a name says which server did not answer, or end, in time.
+#[tokio::test(start_paused = true)]
+async fn a_verb_by_name_says_who_was_late() {
+    let registry = Registry::start();
+    let slow = start::<Slow>(()).await.unwrap();
+    registry.register(&slow, "slow").await.unwrap();
+    let name: Name<Slow> = Name::new("slow");
+    let who = std::any::type_name::<Slow>();
+    for late in [
+        registry.call::<Slow, ()>("slow", |reply| reply).await.unwrap_err(),
+        name.of(&registry).call(|reply| reply).await.unwrap_err(),
+        registry.enter(name.call(|reply| reply)).await.unwrap_err(),
+    ] {
+        assert!(!late.is_gone());
+        assert_eq!(late.to_string(), format!("{who} {}: no reply within the time allowed", slow.id()));
+        let CallToError::Timeout(about) = late else { panic!("{late:?}") };
+        assert_eq!((about.id(), about.error()), (slow.id(), &CallError::Timeout));
+    }
+    for late in [
+        registry.stop::<Slow>("slow", ExitReason::Normal, LONG).await.unwrap_err(),
+        name.of(&registry).stop(ExitReason::Normal, LONG).await.unwrap_err(),
+        registry.enter(name.stop(ExitReason::Normal, LONG)).await.unwrap_err(),
+    ] {
+        assert!(!late.is_gone());
+        let StopToError::Timeout(about) = late else { panic!("{late:?}") };
+        assert_eq!((about.id(), about.error()), (slow.id(), &StopError::Timeout));
+    }
+    slow.kill();
+    slow.join().await;
 }
 
 /// Clause 6.17: memberships, keys and what is put beside them.

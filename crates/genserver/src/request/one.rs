@@ -1,6 +1,7 @@
 //! One request.
 
 use super::target::Asked;
+use crate::about::{About, Named};
 use crate::call::{self, CallError};
 use crate::cycle::Waiting;
 use crate::message::{CallMessage, Message};
@@ -195,6 +196,12 @@ impl<T: Send> Request<T> {
         drop(self);
     }
 
+    /// Says of an error that the server that was asked is the one that it is about: see
+    /// [`ServerRef::about`].
+    pub fn about<E>(&self, error: E) -> About<E> {
+        About::new(self.asked.who(), error)
+    }
+
     pub(crate) fn asked(&self) -> &Asked {
         &self.asked
     }
@@ -298,6 +305,18 @@ pub struct Response<T: Send> {
     request: Request<T>,
     waiting: Option<Waiting>,
     begun: bool,
+}
+
+impl<T: Send> Response<T> {
+    /// Has its error name the server: see [`Call::named`](crate::Call::named).
+    pub fn named(self) -> Named<Self> {
+        Named(self)
+    }
+
+    /// See [`Request::about`].
+    pub fn about<E>(&self, error: E) -> About<E> {
+        self.request.about(error)
+    }
 }
 
 impl<T: Send> Future for Response<T> {

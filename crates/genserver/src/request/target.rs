@@ -1,5 +1,6 @@
 //! What a request knows of its server.
 
+use crate::about::Who;
 use crate::call;
 use crate::frame::Label;
 use crate::rt::Rt;
@@ -18,6 +19,8 @@ pub(crate) trait Target: Send + Sync {
     fn rt(&self) -> Option<Arc<Rt>>;
     /// What it is called in errors.
     fn label(&self) -> Label;
+    /// The same, with its id.
+    fn who(&self) -> Who;
 }
 
 impl<S: GenServer> Target for Cell<S> {
@@ -32,6 +35,10 @@ impl<S: GenServer> Target for Cell<S> {
 
     fn label(&self) -> Label {
         call::label(self)
+    }
+
+    fn who(&self) -> Who {
+        call::who(self)
     }
 }
 
@@ -56,6 +63,10 @@ impl Asked {
         self.target.label()
     }
 
+    pub(crate) fn who(&self) -> Who {
+        self.target.who()
+    }
+
     pub(crate) fn rt(&self) -> Option<Arc<Rt>> {
         self.target.rt()
     }
@@ -70,12 +81,12 @@ impl Asked {
         }))
     }
 
-    /// The server whose handler runs here, if one does, begins to wait for this one.
     /// A wait that goes on: the ring that it is part of by now.
     pub(crate) fn has_closed(&self) -> Option<CallError> {
         cycle::has_closed(self.id, || self.label()).map(|path| CallError::Cycle { path })
     }
 
+    /// The server whose handler runs here, if one does, begins to wait for this one.
     pub(crate) fn wait(&self) -> Result<Option<cycle::Waiting>, CallError> {
         cycle::wait_for(self.id, || self.label()).map_err(|path| CallError::Cycle { path })
     }
