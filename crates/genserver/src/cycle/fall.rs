@@ -15,7 +15,7 @@
 use super::graph::Graph;
 use super::{Member, Path, Stack, edges};
 use crate::frame::{self, Label};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,7 @@ struct Ways {
     number: u64,
     /// Names the supervisor in a path.
     label: Label,
-    down: Vec<usize>,
+    down: HashSet<usize>,
     stopping: Vec<Member>,
 }
 
@@ -51,7 +51,7 @@ impl Fall {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let label = Label { kind: "supervisor", name: Some(what.into()) };
         FALLS.fetch_add(1, Ordering::Relaxed);
-        ways().push(Ways { number, label, down: Vec::new(), stopping: Vec::new() });
+        ways().push(Ways { number, label, down: HashSet::new(), stopping: Vec::new() });
         Self(number)
     }
 
@@ -100,6 +100,8 @@ fn search(stack: &Stack, graph: &Graph, to: usize, label: &Label) -> Option<Path
     // Each server that was reached: the one before it, and the names on the way from there.
     let mut reached: HashMap<usize, Option<(usize, Vec<String>)>> = HashMap::from([(to, None)]);
     let mut open = vec![to];
+    // From one that is down a fall leads to all that it stops: once it has, it leads nowhere else.
+    let mut fell = HashSet::new();
     while let Some(at) = open.pop() {
         if stack.ids.contains(&at) {
             let mut names = Vec::new();
@@ -112,19 +114,35 @@ fn search(stack: &Stack, graph: &Graph, to: usize, label: &Label) -> Option<Path
             names.insert(0, label.to_string());
             return stack.path(at, names);
         }
-        let waits = graph.targets(at).map(|(next, label)| (next, vec![label.to_string()]));
-        let falling = falls.iter().filter(|fall| fall.down.contains(&at)).flat_map(|fall| {
-            let name = |member: &Member| vec![fall.label.to_string(), member.label.to_string()];
-            fall.stopping.iter().map(move |member| (member.id, name(member)))
-        });
-        for (next, names) in waits.chain(falling) {
-            reached.entry(next).or_insert_with(|| {
-                open.push(next);
-                Some((at, names))
-            });
+        for (next, label) in graph.targets(at) {
+            reach(&mut reached, &mut open, next, || (at, vec![label.to_string()]));
+        }
+        for fall in falls.iter().filter(|fall| fall.down.contains(&at)) {
+            if !fell.insert(fall.number) {
+                continue;
+            }
+            for member in &fall.stopping {
+                let names = || vec![fall.label.to_string(), member.label.to_string()];
+                reach(&mut reached, &mut open, member.id, || (at, names()));
+            }
         }
     }
     None
+}
+
+/// Notes how a server was reached, the first time, to go on from there.
+fn reach(
+    reached: &mut HashMap<usize, Option<(usize, Vec<String>)>>,
+    open: &mut Vec<usize>,
+    next: usize,
+    from: impl FnOnce() -> (usize, Vec<String>),
+) {
+    #[cfg(test)]
+    tests::LOOKED_AT.set(tests::LOOKED_AT.get() + 1);
+    reached.entry(next).or_insert_with(|| {
+        open.push(next);
+        Some(from())
+    });
 }
 
 /// The ring that the wait of the handler that runs here for `to` is part of by now, though it was not when it began.
@@ -137,4 +155,44 @@ pub(crate) fn has_closed(to: usize, label: impl FnOnce() -> Label) -> Option<Pat
 fn look(to: usize, label: &Label) -> Option<Path> {
     frame::current()?;
     search(&Stack::here(), &edges(), to, label)
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How often a search has come to a server.
+        pub(super) static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn named(name: &str) -> Label {
+        Label { kind: "server", name: Some(name.into()) }
+    }
+
+    /// Clause 21.24: what a search costs is in proportion to those that are down and those that are being stopped, though each
+    /// of the first leads to each of the others.
+    #[test]
+    fn a_search_through_a_large_fall_comes_to_each_member_once() {
+        const MEMBERS: usize = 1000;
+        let mut graph = Graph::default();
+        // Each that is down waits for the next one; those being stopped come after them, the last one's name being that of the
+        // server whose handler runs here.
+        for id in 1..MEMBERS {
+            graph.add(id, id + 1, named("down"));
+        }
+        let member = |id| Member { id, label: named("stopping") };
+        let mut fall = Fall::new("the supervisor");
+        fall.down((1..=MEMBERS).map(member).collect());
+        fall.stops((MEMBERS + 1..=2 * MEMBERS).map(member).collect());
+        let nowhere = Stack { ids: Vec::new(), kinds: Vec::new() };
+        LOOKED_AT.set(0);
+        assert!(search(&nowhere, &graph, 1, &named("first")).is_none());
+        let looked_at = LOOKED_AT.get();
+        assert!((2 * MEMBERS - 1..3 * MEMBERS).contains(&looked_at), "{looked_at}");
+        let here = Stack { ids: vec![2 * MEMBERS], kinds: vec!["here"] };
+        let ring = search(&here, &graph, 1, &named("first")).expect("the fall leads here");
+        assert_eq!(ring.servers().last().map(String::as_str), Some("stopping"));
+    }
 }
