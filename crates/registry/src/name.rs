@@ -1,6 +1,6 @@
 //! Typed names: constants that lead to a mailbox without a cast.
 
-use crate::by_name::{CallToError, SendToError, StopToError};
+use crate::by_name::{self, CallToError, SendToError, StopToError};
 use crate::cached::Cached;
 use crate::error::RegisterError;
 use crate::lookup::LookupError;
@@ -83,102 +83,6 @@ impl<R: Addressable> TypedName<R> {
     pub fn unregister(&self) -> bool {
         Registry::with_current(|registry| registry.unregister(self.text))
     }
-
-    /// The mailbox, for keeps: see [`Registry::whereis`].
-    ///
-    /// # Errors
-    /// [`LookupError`].
-    pub fn whereis(&self) -> Result<R, LookupError> {
-        Registry::with_current(|registry| registry.whereis(self.text))
-    }
-
-    /// Lends the mailbox: see [`Registry::with`].
-    ///
-    /// # Errors
-    /// [`LookupError`].
-    pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
-        Registry::with_current(|registry| registry.with(self.text, f))
-    }
-
-    /// The same where the reason of a failure is not wanted: see [`Registry::find`].
-    pub fn find<T>(&self, f: impl FnOnce(&R) -> T) -> Option<T> {
-        Registry::with_current(|registry| registry.find(self.text, f))
-    }
-
-    /// The name, to be asked for often, in what is the current registry now: see
-    /// [`Registry::cached`].
-    #[must_use]
-    pub fn cached(&self) -> Cached<R> {
-        Registry::with_current(|registry| registry.cached(self.text))
-    }
-}
-
-impl<S: GenServer> TypedName<ServerRef<S>> {
-    /// Calls, and waits for the reply: 5 s at most. See [`Registry::call`].
-    ///
-    /// # Errors
-    /// [`CallToError`].
-    ///
-    /// # Cancel safety
-    /// As [`ServerRef::call`]'s.
-    pub async fn call<T: Send>(
-        &self,
-        make: impl FnOnce(Reply<T>) -> S::Call + Send,
-    ) -> Result<T, CallToError> {
-        let server = self.whereis()?;
-        Ok(server.call(make).await?)
-    }
-
-    /// Sends a cast, at once or not at all: see [`Registry::cast`].
-    ///
-    /// # Errors
-    /// As [`Registry::cast`].
-    pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
-        Registry::with_current(|registry| registry.cast::<S>(self.text, cast))
-    }
-
-    /// Sends an info, at once or not at all: see [`Registry::info`].
-    ///
-    /// # Errors
-    /// As [`Registry::info`].
-    pub fn info(&self, info: S::Info) -> Result<(), SendToError<S::Info>> {
-        Registry::with_current(|registry| registry.info::<S>(self.text, info))
-    }
-
-    /// Sends a request, without waiting for the response: see [`Registry::send_request`].
-    ///
-    /// # Errors
-    /// As [`Registry::send_request`].
-    pub fn send_request<T: Send>(
-        &self,
-        make: impl FnOnce(Reply<T>) -> S::Call,
-    ) -> Result<Request<T>, LookupError> {
-        self.with(|server| server.send_request(make))
-    }
-
-    /// Tells the server to end, and waits for that, at most so long: see [`Registry::stop`].
-    ///
-    /// # Errors
-    /// As [`Registry::stop`].
-    ///
-    /// # Cancel safety
-    /// As [`ServerRef::stop`]'s.
-    pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), StopToError> {
-        let server = self.whereis()?;
-        Ok(server.stop(reason, limit).await?)
-    }
-
-    /// Monitors the server: see [`Registry::monitor`].
-    ///
-    /// # Errors
-    /// As [`Registry::monitor`].
-    pub fn monitor(
-        &self,
-        watch: Watch,
-        notify: impl FnMut(Event) + Send + 'static,
-    ) -> Result<MonitorId, LookupError> {
-        self.with(|server| server.monitor(watch, notify))
-    }
 }
 
 /// A typed name in one registry.
@@ -205,100 +109,122 @@ impl<R: Addressable> NameIn<'_, R> {
     pub fn unregister(&self) -> bool {
         self.registry.unregister(self.name.text)
     }
+}
 
-    /// The mailbox, for keeps: see [`Registry::whereis`].
-    ///
-    /// # Errors
-    /// [`LookupError`].
-    pub fn whereis(&self) -> Result<R, LookupError> {
-        self.registry.whereis(self.name.text)
-    }
+/// What a name does through a registry: the one that it is of, or the current one.
+macro_rules! verbs {
+    ($name:ident<$($registry:lifetime,)? _>) => {
+        impl<R: Addressable> $name<$($registry,)? R> {
+            /// The mailbox, for keeps: see [`Registry::whereis`].
+            ///
+            /// # Errors
+            /// [`LookupError`].
+            pub fn whereis(&self) -> Result<R, LookupError> {
+                self.within(|registry, text| registry.whereis(text))
+            }
 
-    /// Lends the mailbox: see [`Registry::with`].
-    ///
-    /// # Errors
-    /// [`LookupError`].
-    pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
-        self.registry.with(self.name.text, f)
-    }
+            /// Lends the mailbox: see [`Registry::with`].
+            ///
+            /// # Errors
+            /// [`LookupError`].
+            pub fn with<T>(&self, f: impl FnOnce(&R) -> T) -> Result<T, LookupError> {
+                self.within(|registry, text| registry.with(text, f))
+            }
 
-    /// The same where the reason of a failure is not wanted: see [`Registry::find`].
-    pub fn find<T>(&self, f: impl FnOnce(&R) -> T) -> Option<T> {
-        self.registry.find(self.name.text, f)
-    }
+            /// The same where the reason of a failure is not wanted: see [`Registry::find`].
+            pub fn find<T>(&self, f: impl FnOnce(&R) -> T) -> Option<T> {
+                self.within(|registry, text| registry.find(text, f))
+            }
 
-    /// The name, to be asked for often: see [`Registry::cached`].
-    #[must_use]
-    pub fn cached(&self) -> Cached<R> {
-        self.registry.cached(self.name.text)
+            /// The name, to be asked for often, in the registry that is meant now: see [`Registry::cached`].
+            #[must_use]
+            pub fn cached(&self) -> Cached<R> {
+                self.within(|registry, text| registry.cached(text))
+            }
+        }
+
+        impl<S: GenServer> $name<$($registry,)? ServerRef<S>> {
+            /// Calls, and waits for the reply: 5 s at most. See [`Registry::call`].
+            ///
+            /// # Errors
+            /// [`CallToError`].
+            ///
+            /// # Cancel safety
+            /// As [`ServerRef::call`]'s.
+            pub async fn call<T: Send>(
+                &self,
+                make: impl FnOnce(Reply<T>) -> S::Call + Send,
+            ) -> Result<T, CallToError> {
+                by_name::call(&self.whereis()?, make).await
+            }
+
+            /// Sends a cast, at once or not at all: see [`Registry::cast`].
+            ///
+            /// # Errors
+            /// As [`Registry::cast`].
+            pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
+                self.within(|registry, text| registry.cast::<S>(text, cast))
+            }
+
+            /// Sends an info, at once or not at all: see [`Registry::info`].
+            ///
+            /// # Errors
+            /// As [`Registry::info`].
+            pub fn info(&self, info: S::Info) -> Result<(), SendToError<S::Info>> {
+                self.within(|registry, text| registry.info::<S>(text, info))
+            }
+
+            /// Sends a request, without waiting for the response: see [`Registry::send_request`].
+            ///
+            /// # Errors
+            /// As [`Registry::send_request`].
+            pub fn send_request<T: Send>(
+                &self,
+                make: impl FnOnce(Reply<T>) -> S::Call,
+            ) -> Result<Request<T>, LookupError> {
+                self.within(|registry, text| registry.send_request::<S, T>(text, make))
+            }
+
+            /// Tells the server to end, and waits for that, at most so long: see [`Registry::stop`].
+            ///
+            /// # Errors
+            /// As [`Registry::stop`].
+            ///
+            /// # Cancel safety
+            /// As [`ServerRef::stop`]'s.
+            pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), StopToError> {
+                by_name::stop(&self.whereis()?, reason, limit).await
+            }
+
+            /// Monitors the server: see [`Registry::monitor`].
+            ///
+            /// # Errors
+            /// As [`Registry::monitor`].
+            pub fn monitor(
+                &self,
+                watch: Watch,
+                notify: impl FnMut(Event) + Send + 'static,
+            ) -> Result<MonitorId, LookupError> {
+                self.within(|registry, text| registry.monitor::<S>(text, watch, notify))
+            }
+        }
+    };
+}
+
+verbs!(TypedName<_>);
+verbs!(NameIn<'_, _>);
+
+impl<R> TypedName<R> {
+    /// Lends the current registry.
+    fn within<T>(&self, f: impl FnOnce(&Registry, &'static str) -> T) -> T {
+        Registry::with_current(|registry| f(registry, self.text))
     }
 }
 
-impl<S: GenServer> NameIn<'_, ServerRef<S>> {
-    /// Calls, and waits for the reply: 5 s at most. See [`Registry::call`].
-    ///
-    /// # Errors
-    /// [`CallToError`].
-    ///
-    /// # Cancel safety
-    /// As [`ServerRef::call`]'s.
-    pub async fn call<T: Send>(
-        &self,
-        make: impl FnOnce(Reply<T>) -> S::Call + Send,
-    ) -> Result<T, CallToError> {
-        let server = self.whereis()?;
-        Ok(server.call(make).await?)
-    }
-
-    /// Sends a cast, at once or not at all: see [`Registry::cast`].
-    ///
-    /// # Errors
-    /// As [`Registry::cast`].
-    pub fn cast(&self, cast: S::Cast) -> Result<(), SendToError<S::Cast>> {
-        self.registry.cast::<S>(self.name.text, cast)
-    }
-
-    /// Sends an info, at once or not at all: see [`Registry::info`].
-    ///
-    /// # Errors
-    /// As [`Registry::info`].
-    pub fn info(&self, info: S::Info) -> Result<(), SendToError<S::Info>> {
-        self.registry.info::<S>(self.name.text, info)
-    }
-
-    /// Sends a request, without waiting for the response: see [`Registry::send_request`].
-    ///
-    /// # Errors
-    /// As [`Registry::send_request`].
-    pub fn send_request<T: Send>(
-        &self,
-        make: impl FnOnce(Reply<T>) -> S::Call,
-    ) -> Result<Request<T>, LookupError> {
-        self.with(|server| server.send_request(make))
-    }
-
-    /// Tells the server to end, and waits for that, at most so long: see [`Registry::stop`].
-    ///
-    /// # Errors
-    /// As [`Registry::stop`].
-    ///
-    /// # Cancel safety
-    /// As [`ServerRef::stop`]'s.
-    pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), StopToError> {
-        let server = self.whereis()?;
-        Ok(server.stop(reason, limit).await?)
-    }
-
-    /// Monitors the server: see [`Registry::monitor`].
-    ///
-    /// # Errors
-    /// As [`Registry::monitor`].
-    pub fn monitor(
-        &self,
-        watch: Watch,
-        notify: impl FnMut(Event) + Send + 'static,
-    ) -> Result<MonitorId, LookupError> {
-        self.with(|server| server.monitor(watch, notify))
+impl<R> NameIn<'_, R> {
+    /// Lends the registry that it is in.
+    fn within<T>(&self, f: impl FnOnce(&Registry, &'static str) -> T) -> T {
+        f(self.registry, self.name.text)
     }
 }
 
