@@ -5,7 +5,9 @@
 //!      └──────────┴──────────┴──────> ended     whyever it is dropped: each child is ended under its supervisor
 //! ```
 //!
-//! - *growing*: the creation's future runs, and its supervised children are noted ([`Nursery`]).
+//! - *growing*: the creation's future runs, and its supervised children are noted ([`Nursery`]); so are those of tasks that it
+//!   has spawned and taken along ([`InScope`](crate::InScope)), which may outlive it: what these start when the rest has been
+//!   ended is ended at once.
 //! - *grown*: it has returned a mailbox. Where a supervisor has kept that one only since the creation began, it counts as made by
 //!   it, whichever task or server started it; one that was kept before is somebody else's.
 //! - *entered*: the mailbox is in the registry. Should others have been granted its entry by the time the creation is undone, the
@@ -73,6 +75,7 @@ impl<R: Addressable> Drop for Offspring<R> {
     fn drop(&mut self) {
         let is_anothers = self.record.as_ref().is_some_and(|record| !record.is_gone());
         if self.taken || is_anothers {
+            self.nursery.forget();
             return;
         }
         let mut ends = self.nursery.end_all();

@@ -15,6 +15,7 @@
 //! caller's stack, with whatever scope that has.
 
 use crate::registry::{Inner, Registry, RegistryBuilder};
+use restante_supervisor::nursery;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
@@ -108,6 +109,10 @@ impl Drop for EndsWithIt {
 pub trait InScope: Future + Sized {
     /// The future, in the scope that this task is in now: for what is spawned.
     ///
+    /// Where a creation's future spawns it ([`Registry::create`]), it is part of that creation as well: what it starts under
+    /// supervisors is ended with what the creation has started itself, unless the caller takes what was created. Once it has,
+    /// what goes on being started is the task's own; where the caller has gone, it is ended at once.
+    ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// use restante_registry::{InScope, Registry};
@@ -122,7 +127,7 @@ pub trait InScope: Future + Sized {
     /// # });
     /// ```
     fn in_scope(self) -> impl Future<Output = Self::Output> + use<Self> {
-        Registry::current().enter(self)
+        Registry::current().enter(nursery::tend_here(self))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::support::{AGES, nothing_left};
 use futures::poll;
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
-use restante_registry::{CreateError, Registry};
+use restante_registry::{CreateError, InScope, Registry};
 use restante_supervisor::{DynamicRef, DynamicSupervisor, Restart, Supervise, Supervisor, SupervisorRef};
 use std::future::Future;
 use std::pin::Pin;
@@ -118,6 +118,28 @@ fn spawns(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move { tokio::spawn(async move { above.start(server).await }).await.unwrap() })
 }
 
+/// That task is part of the creation, and outlives its future.
+fn spawns_along(above: Above, server: Server<Slow>) -> Making {
+    Box::pin(async move { tokio::spawn(async move { above.start(server).await }.in_scope()).await.unwrap() })
+}
+
+/// The child that it starts is not what it makes.
+fn spawns_along_and_fails(above: Above, server: Server<Slow>) -> Making {
+    Box::pin(async move {
+        tokio::spawn(async move { above.start(server).await }.in_scope()).await.unwrap()?;
+        Err("as told".to_owned())
+    })
+}
+
+/// The task begins with its start when the caller has gone.
+fn spawns_along_and_is_late(above: Above, server: Server<Slow>) -> Making {
+    let late = async move {
+        tokio::time::sleep(SECOND).await;
+        above.start(server).await
+    };
+    Box::pin(async move { tokio::spawn(late.in_scope()).await.unwrap() })
+}
+
 fn crashes(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move {
         let child = above.start(server).await?;
@@ -181,6 +203,13 @@ async fn no_way_out_of_a_creation_leaves_a_child_that_nobody_took() {
     check("the caller goes when all is done", plain, Out::Goes(1500)).await;
     check("the caller goes when the child is up and the rest is not", waits_on, Out::Goes(1500)).await;
     check("the caller goes, the child was started by another task", spawns, Out::Goes(1500)).await;
+    check("the caller goes, a task taken along is in init", spawns_along, Out::Goes(500)).await;
+    check("the caller goes, a task taken along is done", spawns_along, Out::Goes(1500)).await;
+    check("the caller goes before a task taken along starts it", spawns_along_and_is_late, Out::Goes(500))
+        .await;
+    check("the registry ends, a task taken along is in init", spawns_along, Out::Ends(500)).await;
+    check("the limit is over, a task taken along is in init", spawns_along, Out::Itself(500)).await;
+    check("it fails when a task taken along is done", spawns_along_and_fails, Out::Itself(9000)).await;
     check("the caller goes while the child is being restarted", crashes, Out::Goes(1500)).await;
     check("the registry ends in init", plain, Out::Ends(500)).await;
     check("the registry ends when all is done", plain, Out::Ends(1500)).await;
@@ -231,6 +260,43 @@ async fn a_child_that_was_taken_lives_on() {
         assert_eq!((above.children(), registry.sizes().names), (1, 1));
         assert!(registry.shutdown(AGES).await.is_clean());
         assert_eq!(above.children(), 1, "its supervisor has it");
+        assert!(above.as_supervisor().shutdown(AGES).await.is_clean());
+    }
+}
+
+/// A task that a creation has spawned goes on when its caller goes, as tasks do; and what it starts is its own, unless the
+/// creation took it along, and even then once the caller has taken what was created.
+/// Clause 27.7.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_outlives_its_creation_keeps_what_it_starts() {
+    for above in Above::both().await {
+        let registry = Registry::start();
+        let mut create = Box::pin(registry.create("x", spawns(above.clone(), Server::new("detached"))));
+        assert!(poll!(&mut create).is_pending());
+        tokio::time::sleep(SECOND / 2).await;
+        drop(create);
+        tokio::time::sleep(10 * SECOND).await;
+        assert_eq!(
+            (above.children(), registry.sizes().names),
+            (1, 0),
+            "its future has spawned it and let go of it"
+        );
+
+        let (its, second) = (above.clone(), Server::new("second"));
+        let first = registry
+            .create("y", async move {
+                let first = its.start(Server::new("first")).await?;
+                let later = async move {
+                    tokio::time::sleep(SECOND).await;
+                    its.start(second).await
+                };
+                drop(tokio::spawn(later.in_scope()));
+                Ok::<_, String>(first)
+            })
+            .await;
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(first.unwrap().is_alive());
+        assert_eq!(above.children(), 3);
         assert!(above.as_supervisor().shutdown(AGES).await.is_clean());
     }
 }

@@ -6,12 +6,14 @@
 //! ```
 //!
 //! - *noted*: by the poll that adds the child to its supervisor's table, on the stack of the future that is tended. A start by
-//!   another task, or by a server's handler that happens to run on this stack, is that one's.
+//!   a server's handler that happens to run on this stack is that server's. A task that the future spawns may be taken along
+//!   ([`tend_here`]), and then may outlive the future: what it starts after the others were ended is ended at once, and
+//!   what it starts after they were forgotten is its own. Any other task's starts are that task's.
 //! - *ended for good*: ordered to stop within its own limit, by a task in its supervisor's runtime, neither restarted nor
 //!   left in the table; its mailbox closes. A child that has left the table is none.
 //!
-//! The list belongs to one future and is behind a lock, since the future may move between threads; nothing is called under
-//! it. The same end is used for a mailbox of which only a reference is known ([`Keeper::end_for_good`]).
+//! The list belongs to one future and what was taken along with it, and is behind a lock; nothing is called under it. Each
+//! child is taken out of it, or found too late for it, under that lock, so by one of the two that end it. The same end is used for a mailbox of which only a reference is known ([`Keeper::end_for_good`]).
 //!
 //! Not meant for users of supervisors: it may change in any release.
 //!
@@ -43,26 +45,45 @@ thread_local! {
 #[derive(Clone)]
 pub struct Nursery(Arc<Mutex<Children>>);
 
-type Children = Vec<(Weak<Branch>, u64)>;
+enum Children {
+    /// What has been noted.
+    Noted(Vec<(Weak<Branch>, u64)>),
+    Ended,
+    Forgotten,
+}
 
 impl Default for Nursery {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Vec::new())))
+        Self(Arc::new(Mutex::new(Children::Noted(Vec::new()))))
     }
+}
+
+/// The future, tended as that whose code runs here: for what that one spawns.
+pub fn tend_here<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+    Tended { nursery: Nursery::here(), future: Box::pin(future) }
 }
 
 impl Nursery {
     /// The future, whose children are noted here.
     pub fn tend<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        Tended { nursery: self.clone(), future: Box::pin(future) }
+        Tended { nursery: Some(self.clone()), future: Box::pin(future) }
     }
 
     /// What has been noted and is there still is ended for good: ordered when this returns; what is returned waits for
     /// the ends.
     pub fn end_all(&self) -> Vec<GivenUp> {
-        let children = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let Children::Noted(children) = self.put(Children::Ended) else { return Vec::new() };
         let ends = children.into_iter().filter_map(|(branch, key)| branch.upgrade()?.end_for_good(key));
         ends.collect()
+    }
+
+    /// What was made has been taken: the children stay, and belong to nobody here.
+    pub fn forget(&self) {
+        drop(self.put(Children::Forgotten));
+    }
+
+    fn put(&self, children: Children) -> Children {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), children)
     }
 
     /// That of the future whose code runs here.
@@ -78,14 +99,23 @@ impl Nursery {
 
     /// A child that is in this supervisor's table, under this key.
     pub(crate) fn note(&self, branch: &Arc<Branch>, key: u64) {
-        let child = (Arc::downgrade(branch), key);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        let is_late = match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Children::Noted(children) => {
+                children.push((Arc::downgrade(branch), key));
+                false
+            }
+            Children::Ended => true,
+            Children::Forgotten => false,
+        };
+        if is_late {
+            drop(branch.end_for_good(key));
+        }
     }
 }
 
-/// A future that is tended.
+/// A future that is tended; by nobody, where nobody tended the one that it was taken along with.
 struct Tended<F> {
-    nursery: Nursery,
+    nursery: Option<Nursery>,
     future: Pin<Box<F>>,
 }
 
@@ -93,8 +123,8 @@ impl<F: Future> Future for Tended<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<F::Output> {
-        let here = (self.nursery.clone(), keeper::on_whose_stack());
-        let _back = Back(put(Some(here)));
+        let here = self.nursery.clone().map(|nursery| (nursery, keeper::on_whose_stack()));
+        let _back = here.is_some().then(|| Back(put(here)));
         self.future.as_mut().poll(cx)
     }
 }
