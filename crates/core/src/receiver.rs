@@ -30,7 +30,8 @@ impl<M: Send + 'static> Receiver<M> {
         Ok(Self { cell: Arc::clone(cell), incarnation, awake: None })
     }
 
-    /// The next message; waits for one.
+    /// The next message; waits for one. A task that only receives lets others run: each message is charged to tokio's
+    /// cooperative budget, as those of tokio's own channels are.
     ///
     /// # Errors
     /// [`Closed`] once the mailbox is closed and everything in it has been read.
@@ -62,6 +63,14 @@ impl<M: Send + 'static> Receiver<M> {
         limit: Duration,
         otherwise: impl FnOnce() -> M,
     ) -> Result<M, Closed> {
+        if limit.is_zero() {
+            // (Not by a poll: it says Pending also where the budget is used up.)
+            return match self.take() {
+                Ok(message) => Ok(message),
+                Err(true) => Err(Closed),
+                Err(false) => Ok(otherwise()),
+            };
+        }
         let mut receive = poll_fn(|cx| self.poll_receive(cx));
         crate::timeout::at_most(limit, &mut receive).await.unwrap_or_else(|| Ok(otherwise()))
     }
@@ -75,7 +84,10 @@ impl<M: Send + 'static> Receiver<M> {
                     coop.made_progress();
                     return Poll::Ready(Ok(message));
                 }
-                Err(true) => return Poll::Ready(Err(Closed)),
+                Err(true) => {
+                    coop.made_progress();
+                    return Poll::Ready(Err(Closed));
+                }
                 // Cloned before the lock: cloning a waker is user code.
                 Err(false) => {
                     let waker = cx.waker().clone();

@@ -138,3 +138,32 @@ fn a_notice_may_start_the_next_reader() {
     drop(r);
     assert_eq!(told(&heard), ["down 1: normal", "started 2", "down 2: normal"]);
 }
+
+/// Clause 12.6: a monitor's id is its own among all mailboxes and incarnations: elsewhere it takes nothing down, also while
+/// something is told there.
+#[test]
+fn a_monitors_id_is_one_monitors_only() {
+    let (m, a, r) = with_room::<u8>(1);
+    let (_other, b, s) = with_room::<u8>(1);
+    let (heard, other) = (Heard::default(), Heard::default());
+    let (h, o) = (Arc::clone(&heard), Arc::clone(&other));
+    let of_a = a.monitor(Watch::Incarnation, move |event| h.lock().unwrap().push(event));
+    let of_b = b.monitor(Watch::Incarnation, move |event| o.lock().unwrap().push(event));
+    assert_ne!(of_a, of_b);
+    assert!(!a.demonitor(of_b) && !b.demonitor(of_a));
+    // What is told first takes down the other mailbox's id here, and then that of this mailbox's last incarnation.
+    let c = a.clone();
+    a.monitor(Watch::Mailbox, move |_| assert!(!c.demonitor(of_b)));
+    drop(r);
+    assert_eq!(told(&heard), ["down 1: normal"]);
+    let next = m.receiver().unwrap();
+    let second = Heard::default();
+    let h = Arc::clone(&second);
+    let of_next = a.monitor(Watch::Incarnation, move |event| h.lock().unwrap().push(event));
+    assert!(of_next != of_a && of_next != of_b);
+    assert!(!a.demonitor(of_a));
+    drop(next);
+    assert_eq!(told(&second), ["down 2: normal"]);
+    drop(s);
+    assert_eq!(told(&other), ["down 1: normal"]);
+}

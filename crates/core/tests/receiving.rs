@@ -8,8 +8,11 @@ use restante_core::look::Looked;
 use restante_core::monitor::Watch;
 use restante_core::word::Permit;
 use restante_core::{Closed, Lane, LeaseError, SendError, SendOptions, TryReceiveError};
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -244,4 +247,70 @@ fn an_error_says_whether_its_mailbox_is_gone() {
     ] {
         assert!(!there.is_gone(), "{there}");
     }
+}
+
+/// Clause 9.9: a task that only receives from a deep queue, message by message or as a stream, lets others run after at most 128 of
+/// them.
+#[tokio::test]
+async fn a_task_that_only_receives_lets_others_run() {
+    const DEEP: usize = 2000;
+    for as_stream in [false, true] {
+        let (_m, a, mut r) = with_room(DEEP);
+        for n in 0..DEEP {
+            a.try_send(n).unwrap();
+        }
+        let received = AtomicUsize::new(0);
+        let mut reads = pin!(async {
+            for n in 0..DEEP {
+                let message = if as_stream { r.next().await } else { r.receive().await.ok() };
+                assert_eq!(message, Some(n));
+                received.store(n + 1, SeqCst);
+            }
+        });
+        let mut turns = 0;
+        std::future::poll_fn(|cx| {
+            let before = received.load(SeqCst);
+            let polled = reads.as_mut().poll(cx);
+            let now = received.load(SeqCst);
+            assert!(now - before <= 128, "{} messages in one turn", now - before);
+            turns += 1;
+            polled
+        })
+        .await;
+        assert!(turns >= DEEP / 128, "{turns}");
+    }
+}
+
+/// Clauses 9.9, 1.6: a look finds what is there, however much the task has taken in this turn; and outside of tokio nothing is
+/// charged.
+#[test]
+fn a_look_is_not_charged() {
+    const DEEP: usize = 300;
+    let run = |charged: bool| async move {
+        let (_m, a, mut r) = with_room(3 * DEEP);
+        for n in 0..3 * DEEP {
+            a.try_send(n).unwrap();
+        }
+        for n in 0..DEEP {
+            assert_eq!(r.receive_timeout(Duration::ZERO, || unreachable!()).await, Ok(n));
+        }
+        for n in DEEP..2 * DEEP {
+            assert_eq!(r.try_receive(), Ok(n));
+        }
+        let mut pending = 0;
+        for n in 2 * DEEP..3 * DEEP {
+            let mut receive = pin!(r.receive());
+            let polled = std::future::poll_fn(|cx| match receive.as_mut().poll(cx) {
+                Poll::Ready(message) => Poll::Ready(message),
+                Poll::Pending => {
+                    pending += 1;
+                    Poll::Pending
+                }
+            });
+            assert_eq!(polled.await, Ok(n));
+        }
+        assert_eq!(pending > 0, charged);
+    };
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(true));
+    assert!(poll(pin!(run(false)).as_mut()).is_ready());
 }

@@ -123,7 +123,9 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool + Send> Selector<'_, S, W> {
     /// Dropping the future loses nothing, and the selector keeps its place.
     pub async fn next(&mut self, limit: Duration) -> Result<Message<S>, ReceiveError> {
         let cell = self.ctx.cell().again();
-        let mut receive = Receive { cell, which: &mut self.which, place: &mut self.place };
+        // (A look is no wait: it must not say that there is nothing because the budget is used up.)
+        let charged = !limit.is_zero();
+        let mut receive = Receive { cell, which: &mut self.which, place: &mut self.place, charged };
         match restante_core::timeout::at_most(limit, &mut receive).await {
             Some(result) => result,
             None => Err(ReceiveError::Timeout),
@@ -135,6 +137,8 @@ struct Receive<'a, S: GenServer, W> {
     cell: CellRef<S>,
     which: &'a mut W,
     place: &'a mut [u64; 4],
+    /// What it takes is charged to tokio's cooperative budget: a handler that only receives lets others run.
+    charged: bool,
 }
 
 impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Receive<'_, S, W> {
@@ -172,11 +176,15 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Receive<'_, S, W> {
 impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
     type Output = Result<Message<S>, ReceiveError>;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Cx<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
         if !me.cell.is_polled_here() {
             astray::<S>();
         }
+        let charge = match me.charged {
+            true => Some(std::task::ready!(tokio::task::coop::poll_proceed(cx))),
+            false => None,
+        };
         let cell = me.cell.again();
         loop {
             if let Some(message) = cell.both(|_, own| me.look(own)) {
@@ -190,6 +198,9 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
                     }
                     message => {
                         cell.handled();
+                        if let Some(charge) = charge {
+                            charge.made_progress();
+                        }
                         return Poll::Ready(Ok(message));
                     }
                 }
