@@ -5,6 +5,7 @@
 //! slots whose [`Reply`](crate::Reply) was dropped unanswered in this poll, until it is known why.
 
 use crate::slot::SlotPtr;
+use crate::stack;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -145,11 +146,40 @@ pub(crate) fn on_a_stack_of(bytes: usize) {
     SMALL.set(STACK.min(bytes / 4));
 }
 
-/// Whether the handler of another server may be polled on this stack, on top of those that are.
+/// So much of a stack whose bounds are known is left to the handler that is polled there; of a small one half.
+const LEFT: usize = 1 << 20;
+
+std::thread_local! {
+    /// Below this address no caller's poll begins on this thread's stack; above all of them until its bounds have been
+    /// asked for.
+    static LOWEST: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Where the stack ends; 0: that is not known.
+    static END: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether the handler of another server may be polled on this stack, on top of those that are, and of all else that is there.
 #[inline(always)]
 pub(crate) fn has_room() -> bool {
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    if here < LOWEST.get() && is_near_the_end(here) {
+        return false;
+    }
     let top = top();
     top.is_null() || has_room_above()
+}
+
+/// On the first question of a thread, and where too little seems to be left.
+#[cold]
+#[inline(never)]
+fn is_near_the_end(here: usize) -> bool {
+    if LOWEST.get() == usize::MAX {
+        let bounds = stack::bounds();
+        END.set(bounds.as_ref().map_or(0, |stack| stack.start));
+        LOWEST.set(bounds.map_or(0, |stack| stack.start + LEFT.min(stack.len() / 2)));
+    }
+    // (Elsewhere it is another stack, as a coroutine's, of which nothing is known.)
+    (END.get()..LOWEST.get()).contains(&here)
 }
 
 #[inline(never)]

@@ -46,6 +46,7 @@ mod server_ref;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod slot;
+mod stack;
 #[doc(hidden)]
 pub mod stand_in;
 mod start;

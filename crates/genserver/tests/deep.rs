@@ -74,3 +74,56 @@ async fn small_handlers_are_nested_sixteen_deep() {
     let (answer, at) = tower::<64>(12).await;
     assert_eq!((answer, at.len()), (12, 13), "each was polled once, on its caller's stack");
 }
+
+/// Where its handler runs.
+struct Where;
+
+impl GenServer for Where {
+    type Args = ();
+    type Call = Reply<std::thread::ThreadId>;
+    type Cast = ();
+    type Info = ();
+
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, reply: Reply<std::thread::ThreadId>, _: &mut Context<Self>) -> Step {
+        reply.send(std::thread::current().id());
+        Ok(Next::go())
+    }
+}
+
+/// Calls from so many bytes below `top` on the stack: whether the handler ran on this thread.
+#[inline(never)]
+fn runs_here_below(server: &ServerRef<Where>, top: usize, bytes: usize) -> bool {
+    let big = black_box([1_u8; 4 << 10]);
+    let here = if top - (&raw const big).addr() < bytes {
+        runs_here_below(server, top, bytes)
+    } else {
+        server.call_blocking(|reply| reply).unwrap() == std::thread::current().id()
+    };
+    black_box(&big);
+    here
+}
+
+/// Row H6, clause 7.1: a caller who has used most of a small stack by itself, before any code of ours, does not run the handler
+/// there; one that has used little does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_caller_deep_in_a_small_stack_does_not_run_the_handler() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let server = runtime.block_on(start::<Where>(())).unwrap();
+    for (stack, used, runs_here) in
+        [(1024, 0, true), (1024, 640, false), (8192, 640, true), (8192, 7424, false)]
+    {
+        let server = server.clone();
+        let caller = std::thread::Builder::new().stack_size(stack << 10);
+        let caller = caller.spawn(move || {
+            let top = 0_u8;
+            runs_here_below(&server, (&raw const top).addr(), used << 10)
+        });
+        let caller = caller.unwrap();
+        assert_eq!(caller.join().unwrap(), runs_here, "{used} of {stack} KiB");
+    }
+}
