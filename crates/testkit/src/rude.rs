@@ -11,8 +11,11 @@
 //! What is not ours is not tried: an operation whose own limit runs out while it holds a rude waker has that waker called by
 //! tokio's timers, which are not under any net. Give such an operation a limit that the case does not reach.
 //!
-//! A panic that comes out of the operation's own poll or drop is its poller's, and let be. A waker's `clone` runs on that same
-//! stack and is not tried.
+//! A panic that comes out of the operation's own poll or drop is its poller's, and let be; so is one of a waker's `clone`, which
+//! runs on that same stack: it is tried in the first poll, and in a later one, for what is held meanwhile.
+
+#[path = "rude_clone.rs"]
+mod clones;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -32,6 +35,10 @@ pub enum Manner {
     PanicsWithRudePayload,
     /// Its `wake` is well, its drop panics: of the last clone, which is another's by then.
     PanicsInDrop,
+    /// Its `clone` panics, from the first poll on.
+    PanicsInClone,
+    /// Its `clone` panics, of the wakers after the first one, which is well.
+    PanicsInLaterClone,
     /// Its `wake` calls back: sends, looks, closes.
     Reenters,
     /// Its `wake` does its work on another thread, and returns when that has been done.
@@ -75,6 +82,8 @@ impl Rude {
             Manner::PanicsInWake,
             Manner::PanicsWithRudePayload,
             Manner::PanicsInDrop,
+            Manner::PanicsInClone,
+            Manner::PanicsInLaterClone,
             Manner::Reenters,
             Manner::GoesElsewhere,
         ];
@@ -94,12 +103,16 @@ impl Rude {
 
     /// A waker with these manners.
     pub fn waker(&self) -> Waker {
-        Waker::from(Arc::new(RudeWaker {
+        let waker = Arc::new(RudeWaker {
             manner: self.manner,
             reenter: Arc::clone(&self.reenter),
             armed: AtomicBool::new(true),
             over: Arc::clone(&self.over),
-        }))
+        });
+        match self.manner {
+            Manner::PanicsInClone | Manner::PanicsInLaterClone => clones::waker(waker),
+            _ => Waker::from(waker),
+        }
     }
 
     /// Polls the operation with rude wakers, a new one each time; others may run in between. Whether it is ready.
@@ -107,8 +120,9 @@ impl Rude {
     /// # Cancel safety
     /// None is needed: what is dropped midway is a test.
     pub async fn poll<F: Future<Output = ()>>(&self, mut operation: Pin<&mut F>) -> bool {
-        for _ in 0..POLLS {
-            let waker = self.waker();
+        for poll in 0..POLLS {
+            let is_well = poll == 0 && self.manner == Manner::PanicsInLaterClone;
+            let waker = if is_well { Waker::noop().clone() } else { self.waker() };
             let poll =
                 catch_unwind(AssertUnwindSafe(|| operation.as_mut().poll(&mut Context::from_waker(&waker))));
             // The operation's clone is the last one now.
@@ -252,7 +266,7 @@ impl Wake for RudeWaker {
             _ if self.over.load(Ordering::Relaxed) => {}
             Manner::PanicsInWake => panic_any("rude wake"),
             Manner::PanicsWithRudePayload => panic_any(RudeValue::new()),
-            Manner::PanicsInDrop => {}
+            Manner::PanicsInDrop | Manner::PanicsInClone | Manner::PanicsInLaterClone => {}
             Manner::Reenters => {
                 if self.armed.swap(false, Ordering::Relaxed) {
                     (self.reenter)();
@@ -263,6 +277,15 @@ impl Wake for RudeWaker {
                     scope.spawn(|| (self.reenter)());
                 });
             }
+        }
+    }
+}
+
+impl RudeWaker {
+    /// It is about to be cloned, by a table of its own.
+    fn cloned(&self) {
+        if !self.over.load(Ordering::Relaxed) && !std::thread::panicking() {
+            panic_any("rude clone");
         }
     }
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 use crate::report::{Failure, Report};
 use crate::tools::{cargo, env_or, installed, root, sources_contain, target_dir};
 
-/// The crates with `unsafe`, which have models and are run under valgrind: folder and package.
+/// The crates with `unsafe`, which have models and are run under valgrind: folder and package. (But for the testkit, whose one
+/// room shows what the others do with a waker.)
 const UNSAFE: [(&str, &str); 2] = [("core", "restante-core"), ("genserver", "restante-genserver")];
 
 /// The crates with models.
