@@ -4,6 +4,7 @@ use super::whole::{EVER, for_polls, spawn, whole};
 use super::*;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, ServerRef, Step};
 use restante_supervisor::DynamicSupervisor;
+use restante_supervisor::nursery::tend_here;
 use shuttle::future::yield_now;
 
 #[derive(Debug)]
@@ -71,6 +72,48 @@ fn shuttle_a_supervised_child_of_a_creation_whose_caller_goes() {
                     yield_now().await;
                 }
             }
+            None => {
+                while above.count_children().specs > 0 || Arc::strong_count(&is_there) > 1 {
+                    yield_now().await;
+                }
+                assert!(!registry.contains("x"));
+            }
+        }
+        drop(gone);
+        assert!(above.as_supervisor().shutdown(EVER).await.is_clean());
+        drop(above);
+        while Arc::strong_count(&is_there) > 1 {
+            yield_now().await;
+        }
+    });
+}
+
+/// The same of a child that is started by a task which the creation has spawned and taken along: it starts before the caller goes,
+/// while it goes, or later.
+/// Clause 27.7.
+#[test]
+fn shuttle_a_child_of_a_task_that_a_creation_took_along() {
+    whole(|registry| async move {
+        let above = DynamicSupervisor::new().start().await.unwrap();
+        let is_there = Arc::new(());
+        let goes = {
+            let (registry, above, args) = (registry.clone(), above.clone(), Arc::clone(&is_there));
+            let make = async move {
+                let along = tend_here(async move { above.start_new::<Child>(args).await });
+                spawn(along).await.map_err(|error| error.to_string())
+            };
+            spawn(async move { for_polls(20, registry.create("x", make)).await })
+        };
+        let gone = goes.await;
+        while registry.capacity().active_creates > 0 {
+            yield_now().await;
+        }
+        match &gone {
+            Some(Ok(child)) => {
+                assert_eq!(registry.id_of("x"), Some(child.id()));
+                assert_eq!(above.count_children().specs, 1);
+            }
+            Some(Err(error)) => panic!("{error:?}"),
             None => {
                 while above.count_children().specs > 0 || Arc::strong_count(&is_there) > 1 {
                     yield_now().await;
