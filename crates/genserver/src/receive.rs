@@ -181,10 +181,8 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
         if !me.cell.is_polled_here() {
             astray::<S>();
         }
-        let charge = match me.charged {
-            true => Some(std::task::ready!(tokio::task::coop::poll_proceed(cx))),
-            false => None,
-        };
+        let charge =
+            if me.charged { Some(std::task::ready!(tokio::task::coop::poll_proceed(cx))) } else { None };
         let cell = me.cell.again();
         loop {
             if let Some(message) = cell.both(|_, own| me.look(own)) {

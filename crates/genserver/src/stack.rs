@@ -12,8 +12,10 @@ pub(crate) fn bounds() -> Option<Range<usize>> {
     use std::mem::MaybeUninit;
 
     let mut attr = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: the calling thread is named by `pthread_self` and is alive; `attr` is memory for one value, which is written.
-    let failed = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attr.as_mut_ptr()) };
+    // SAFETY: it needs nothing.
+    let this = unsafe { libc::pthread_self() };
+    // SAFETY: `this` names the calling thread, which is alive; `attr` is memory for one value, which is written.
+    let failed = unsafe { libc::pthread_getattr_np(this, attr.as_mut_ptr()) };
     if failed != 0 {
         return None;
     }
