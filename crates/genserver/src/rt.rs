@@ -18,7 +18,7 @@ use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
 use restante_core::{Reaper, alarm, quiet};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool as StdAtomicBool, AtomicU32 as StdAtomicU32};
+use std::sync::atomic::AtomicU32 as StdAtomicU32;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
@@ -60,12 +60,13 @@ static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 ///
 /// The truth is tokio's alone ([`Handle::try_current`]), and asking it costs two locked instructions on a counter that all workers
 /// share. A task begins each of its polls in its own runtime, and leaves it only by code of its own, further up the stack
-/// (`block_on` in `block_in_place`, a future that enters another runtime before it polls the one inside). So the answer is taken
-/// for still true where the same task asks from the very same depth of the stack as before; any other question goes to tokio. Once
-/// a task has been seen in two runtimes ([`STRAYS`]), every question does.
+/// (`block_on` in `block_in_place`, a future that enters another runtime before it polls the one inside). So a call takes the answer
+/// for still true where the same task asks from the very same depth of the stack as before, as long as this program uses the
+/// library in one runtime only ([`LIVE`]): there is no other to be confused with. Any other question goes to tokio, and a
+/// start's always does: what it decides lasts.
 struct Looked {
     task: Cell<Option<tokio::task::Id>>,
-    /// From where on the stack was asked; 0: not to be relied on.
+    /// From where on the stack was asked.
     depth: Cell<usize>,
     rt: Arc<Rt>,
 }
@@ -75,8 +76,9 @@ thread_local! {
     static LAST: RefCell<Option<Looked>> = const { RefCell::new(None) };
 }
 
-/// Tasks of this program enter runtimes that are not their own.
-static STRAYS: StdAtomicBool = StdAtomicBool::new(false);
+/// How many runtimes the library is used in now: how many records there are. Relaxed: who enters a runtime that is used
+/// elsewhere has its handle from there.
+static LIVE: StdAtomicU32 = StdAtomicU32::new(0);
 
 impl Rt {
     /// The record of this runtime.
@@ -90,6 +92,7 @@ impl Rt {
             return rt;
         }
         warn_of_abort();
+        LIVE.fetch_add(1, Ordering::Relaxed);
         let rt = Arc::new(Self {
             handle: handle.clone(),
             id,
@@ -106,7 +109,17 @@ impl Rt {
 
     /// The runtime that this thread is in, if it is in one.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        Self::with_current(Arc::clone)
+        let handle = Handle::try_current().ok()?;
+        let known = LAST.try_with(|last| {
+            let last = last.try_borrow().ok()?;
+            last.as_ref().filter(|last| last.rt.id == handle.id()).map(|last| Arc::clone(&last.rt))
+        });
+        Some(known.ok().flatten().unwrap_or_else(|| Self::of(&handle)))
+    }
+
+    /// Whether this thread is in this runtime, as tokio says.
+    pub(crate) fn is_entered(&self) -> bool {
+        Handle::try_current().is_ok_and(|handle| handle.id() == self.id)
     }
 
     /// The runtime that was asked for.
@@ -125,7 +138,10 @@ impl Rt {
             // Lent, not cloned: a count would cost more than all the rest. (Should `f` come back here, it reads along.)
             let last = last.try_borrow().ok()?;
             let last = last.as_ref()?;
-            let same = last.depth.get() == depth && last.task.get() == task && task.is_some();
+            let same = last.depth.get() == depth
+                && last.task.get() == task
+                && task.is_some()
+                && LIVE.load(Ordering::Relaxed) == 1;
             (same || last.is_still_so(task, depth)).then(|| f.take().map(|f| f(&last.rt))).flatten()
         });
         if let Ok(Some(result)) = known {
@@ -139,17 +155,7 @@ impl Rt {
     fn current_slow(task: Option<tokio::task::Id>, depth: usize) -> Option<Arc<Self>> {
         let rt = Self::of(&Handle::try_current().ok()?);
         let noted = Looked { task: Cell::new(task), depth: Cell::new(depth), rt: Arc::clone(&rt) };
-        let old = LAST.try_with(|last| {
-            let mut last = last.try_borrow_mut().ok()?;
-            if task.is_some() && last.as_ref().is_some_and(|last| last.task.get() == task) {
-                // It was elsewhere when it last asked.
-                STRAYS.store(true, Ordering::Relaxed);
-            }
-            if STRAYS.load(Ordering::Relaxed) {
-                noted.depth.set(0);
-            }
-            last.replace(noted)
-        });
+        let old = LAST.try_with(|last| last.try_borrow_mut().ok()?.replace(noted));
         drop(old);
         Some(rt)
     }
@@ -270,12 +276,18 @@ impl Looked {
     /// Asks tokio, from another task or from elsewhere on the stack: noted in place of the last question.
     #[inline(never)]
     fn is_still_so(&self, task: Option<tokio::task::Id>, depth: usize) -> bool {
-        let still = Handle::try_current().is_ok_and(|handle| handle.id() == self.rt.id);
+        let still = self.rt.is_entered();
         if still {
             self.task.set(task);
-            self.depth.set(if STRAYS.load(Ordering::Relaxed) { 0 } else { depth });
+            self.depth.set(depth);
         }
         still
+    }
+}
+
+impl Drop for Rt {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -72,6 +72,10 @@ impl Rt {
         true
     }
 
+    pub(crate) fn is_entered(&self) -> bool {
+        true
+    }
+
     pub(crate) fn epoch(&self) -> (u32, u32) {
         (1, 0)
     }

@@ -228,7 +228,7 @@ impl<S: GenServer> Opts<S> {
         match &self.runtime {
             Some(handle) => {
                 let rt = Rt::for_handle(handle);
-                let at_home = rt.is_current();
+                let at_home = rt.is_entered();
                 Ok((rt, at_home))
             }
             None => Rt::current().map(|rt| (rt, true)).ok_or(StartError::NoRuntime),

@@ -143,3 +143,49 @@ fn a_caller_that_enters_now_and_then_is_found_out() {
         .unwrap();
     });
 }
+
+/// Row H6, clause 7.1: and, where the library has been used in that runtime before, whichever task did so, already the first
+/// time.
+#[test]
+fn a_caller_that_enters_a_known_runtime_is_found_out_at_once() {
+    let (a, b) = (runtime(), runtime());
+    let (at_a, other) = (number(a.handle().id()), b.handle().clone());
+    let _theirs = b.block_on(start::<Lab>(Plan::default())).unwrap();
+    a.block_on(async move {
+        tokio::spawn(async move {
+            let server = start::<Lab>(Plan::default()).await.unwrap();
+            for inside in [false, false, true, false, true, true] {
+                let mut call = pin!(finds(&server));
+                let found = poll_fn(|cx| {
+                    let _inside = inside.then(|| other.enter());
+                    call.as_mut().poll(cx)
+                });
+                assert_eq!(found.await, at_a);
+            }
+        })
+        .await
+        .unwrap();
+    });
+}
+
+/// Row H6, clause 15.1: a start asks each time, also of a runtime in which the library was never used.
+#[test]
+fn a_start_inside_an_unknown_runtime_is_made_there() {
+    let (a, b) = (runtime(), runtime());
+    let (at_a, at_b, other) = (number(a.handle().id()), number(b.handle().id()), b.handle().clone());
+    a.block_on(async move {
+        tokio::spawn(async move {
+            for (inside, at) in [(false, at_a), (false, at_a), (true, at_b), (false, at_a), (true, at_b)] {
+                let mut starts = pin!(start::<Lab>(Plan::default()));
+                let server = poll_fn(|cx| {
+                    let _inside = inside.then(|| other.enter());
+                    starts.as_mut().poll(cx)
+                });
+                let server = server.await.unwrap();
+                assert_eq!(lives(&server).await, at);
+            }
+        })
+        .await
+        .unwrap();
+    });
+}
