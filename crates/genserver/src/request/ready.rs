@@ -63,19 +63,48 @@ impl Ready {
     pub(crate) fn wait(&self, waker: &Waker) -> bool {
         // Wakers are anybody's code: copied and dropped outside of the lock.
         let fresh = waker.clone();
-        let old = {
+        let (waits, old) = {
             let mut inner = self.lock();
-            if !inner.ids.is_empty() {
-                return false;
-            }
-            inner.waker.replace(fresh)
+            if inner.ids.is_empty() { (true, inner.waker.replace(fresh)) } else { (false, Some(fresh)) }
         };
         quiet::discard("a waker", old);
-        true
+        waits
     }
 
     /// These are asked for no more.
     pub(crate) fn retain(&self, wanted: impl Fn(u64) -> bool) {
         self.lock().ids.retain(|id| wanted(*id));
+    }
+}
+
+/// Its waker is dropped on the stack of whoever drops the collection, with timers that may hold another of its clones.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        quiet::discard("a waker", self.waker.take());
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    struct Rude;
+    impl Wake for Rude {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            panic!("a rude drop")
+        }
+    }
+
+    /// Row H6: the waker of who waits goes under the net with the collection.
+    #[test]
+    fn a_waker_that_panics_in_its_drop_goes_quietly() {
+        let ready = Arc::new(Ready::default());
+        let waker = Waker::from(Arc::new(Rude));
+        assert!(ready.wait(&waker));
+        drop(waker);
+        drop(ready);
     }
 }
