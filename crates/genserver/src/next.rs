@@ -17,7 +17,7 @@ use std::task::{Context as Cx, Poll};
 use tokio::time::Instant;
 
 /// After so many messages a turn looks at the clock, and at timers where there are some.
-const LOOK: u16 = 16;
+pub(crate) const LOOK: u16 = 16;
 
 /// What the loop is to do.
 pub(crate) enum Event<S: GenServer> {

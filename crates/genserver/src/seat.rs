@@ -18,6 +18,7 @@ use crate::hand::Hand;
 use crate::in_hand::{self, Retry, Rule};
 use crate::keeper::{Beginner, End, Keeper, Settle, Verdict};
 use crate::message::Message;
+use crate::next::LOOK;
 use crate::pace::Pace;
 use crate::rt::Rt;
 use crate::server::GenServer;
@@ -183,6 +184,8 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) left: u16,
     /// Messages of the next turn on the runtime's workers.
     turn: u8,
+    /// How often this turn may still be made longer by [`turns::MORE`] messages.
+    longer: u8,
     /// The future is in the middle of something (rather than waiting for the next message).
     pub(crate) mid: bool,
     /// The middle of something is a selective receive, which wants to be woken by data.
@@ -199,6 +202,8 @@ pub(crate) struct Desk<S: GenServer> {
     half: u32,
     /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
     began: u32,
+    /// The same in microseconds (their low bits, which last for longer than a turn).
+    began_us: u16,
     /// How long handlers take, by sample.
     pace: Pace,
     /// The runtime that has been asked for a look at idle buffers, by some bits of its name; 0: none.
@@ -252,7 +257,15 @@ impl<S: GenServer> Desk<S> {
         let now = clock::coarse_ms_u32();
         if self.began == 0 {
             self.began = now;
+            self.began_us = clock::micros_u16();
             return timed;
+        }
+        if self.left == LOOK
+            && self.longer > 0
+            && clock::micros_u16().wrapping_sub(self.began_us) < turns::QUICK_US
+        {
+            self.longer -= 1;
+            self.left += turns::MORE;
         }
         if now.wrapping_sub(self.began) > TURN_MS {
             self.left = 0;
@@ -344,6 +357,7 @@ pub(crate) fn new_cell<S: GenServer>(
             inline: None,
             left: 0,
             turn: TURN,
+            longer: 0,
             mid: true,
             listening: false,
             by_caller: false,
@@ -352,6 +366,7 @@ pub(crate) fn new_cell<S: GenServer>(
             half: 0,
             spans: false,
             began: 0,
+            began_us: 0,
             pace: Pace::default(),
             watched: 0,
             start: None,
@@ -1023,6 +1038,7 @@ impl<S: GenServer> Seat<S> {
             // SAFETY: RUN is held.
             let desk = unsafe { cell.runner.desk() };
             desk.left = turn.unwrap_or(desk.turn.into());
+            desk.longer = if turn.is_none() { turns::LONGER } else { 0 };
             desk.began = 0;
             desk.by_caller = false;
             if desk.pace.tick()

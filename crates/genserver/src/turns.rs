@@ -22,6 +22,9 @@
 //!   is the only one has longer turns.
 //! - In company a server has its share of the 61 polls, whoever else is ready.
 //!
+//! The end of a turn costs as much as dozens of quick messages, most of it the look at the driver. So a turn of quick ones is
+//! made longer, by a clock: the driver waits no longer than for tokio's own tasks, which take more time for fewer messages.
+//!
 //! Threads of our own (`thread`) and callers know nothing of this: there a wake-up is a plain one.
 
 use restante_core::clock;
@@ -37,6 +40,12 @@ pub(crate) const TURN: u8 = 127;
 /// Messages of a turn where no other server has deep queues: the driver waits half as long again as for a task of tokio's that
 /// uses up its budget.
 const LONG_TURN: u8 = if cfg!(shuttle) { 127 } else { 191 };
+/// While a turn is quick it is made longer by so many messages, ...
+pub(crate) const MORE: u16 = 64;
+/// ... so often ...
+pub(crate) const LONGER: u8 = 3;
+/// ... and it is quick for so many microseconds. (A task of tokio's that receives 128 times has taken longer.)
+pub(crate) const QUICK_US: u16 = if cfg!(shuttle) { 0 } else { 10 };
 /// Messages of a turn while it is measured who else is ready.
 const SHORT_TURN: u8 = 3;
 /// A lap is measured after so many laps, so that what is measured is a small part where laps are long ...
