@@ -114,7 +114,17 @@ impl Rt {
             let last = last.try_borrow().ok()?;
             last.as_ref().filter(|last| last.rt.id == handle.id()).map(|last| Arc::clone(&last.rt))
         });
-        Some(known.ok().flatten().unwrap_or_else(|| Self::of(&handle)))
+        Some(known.ok().flatten().unwrap_or_else(|| Self::first_seen(&handle)))
+    }
+
+    /// The record of a runtime that this thread has not asked for last: remembered for the next start, and for no call.
+    #[cold]
+    fn first_seen(handle: &Handle) -> Arc<Self> {
+        let rt = Self::of(handle);
+        let looked = Looked { task: Cell::new(None), depth: Cell::new(0), rt: Arc::clone(&rt) };
+        let old = LAST.try_with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.replace(looked)));
+        drop(old);
+        rt
     }
 
     /// Whether this thread is in this runtime, as tokio says.
