@@ -276,7 +276,7 @@ fn one_that_is_stopped_may_not_wait_for_one_that_comes_back() {
 #[test]
 fn a_ring_goes_over_waits_and_falls() {
     let _alone = FALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let [a, b, c, d, e] = [(); 5].map(|()| server());
+    let [a, b, c, d, beside] = [(); 5].map(|()| server());
     let (mut one, mut other, unrelated) = (Fall::new("one"), Fall::new("other"), Fall::new("unrelated"));
     one.down(vec![member(b, "b")]);
     one.stops(vec![member(c, "c")]);
@@ -286,13 +286,13 @@ fn a_ring_goes_over_waits_and_falls() {
     assert_eq!(ring(waits_for(a, b, "b")), ["b", "one", "c", "d", "other", "a"]);
     drop(unrelated);
     let mut knot = Knot::new();
-    for (to, name) in [(b, "b"), (e, "e")] {
+    for (to, name) in [(b, "b"), (beside, "beside")] {
         knot.tie(to, || label(name));
     }
     let begun = inside(a, "A", || knot.wait());
     assert_eq!(begun.refused.len(), 1);
     assert_eq!(begun.refused[&b].servers(), ["b", "one", "c", "d", "other", "a"]);
-    assert_eq!(ring(waits_for(e, a, "a")), ["a", "requests", "e"]);
+    assert_eq!(ring(waits_for(beside, a, "a")), ["a", "requests", "beside"]);
     drop(other);
     assert!(waits_for(a, b, "b").is_ok() && fall::are_any());
     drop(one);

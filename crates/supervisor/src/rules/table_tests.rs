@@ -34,6 +34,12 @@ fn add(rules: &mut Table, id: Option<&'static str>, added: bool) -> Result<(u64,
     rules.add(id.map(ChildId::from), (), options(Restart::Permanent), added)
 }
 
+fn tell_all(waiting: Vec<tokio::sync::oneshot::Sender<()>>) {
+    for tell in waiting {
+        tell.send(()).expect("somebody waits");
+    }
+}
+
 /// Stops a child that runs, as an order does.
 fn stop(rules: &mut Table, key: u64) {
     assert!(matches!(rules.stops(key, false), Stopping::Tell { .. }));
@@ -360,7 +366,7 @@ fn a_start_that_is_given_up_leaves_nobody() {
             assert_eq!(then.tell.len(), 1);
         } else {
             assert_eq!((entry.state, told.len()), (State::Stopped, 1));
-            told.into_iter().for_each(|tell| tell.send(()).expect("somebody waits"));
+            tell_all(told);
             assert!(waits.try_recv().is_ok());
         }
         // The next incarnation has been killed by nobody.
@@ -442,7 +448,7 @@ fn who_waits_for_an_end_is_told_once() {
     rules.stops(0, false);
     let then = ended(&mut rules, 0, &end(ExitReason::Shutdown, 1), clock::now());
     assert_eq!(then.tell.len(), 2);
-    then.then.tell.into_iter().for_each(|tell| tell.send(()).expect("somebody waits"));
+    tell_all(then.then.tell);
     assert!(waiting.iter_mut().all(|told| told.try_recv().is_ok()));
     assert!(rules.listen(0).is_none() && rules.listen(99).is_none() && rules.rest(0).is_empty());
     // A pause before a restart is over when the child is stopped.
@@ -457,7 +463,7 @@ fn who_waits_for_an_end_is_told_once() {
     assert!(told.try_recv().is_err() && rules.pauses(99).is_none());
     let Stopping::Cancelled(tell) = rules.stops(0, true) else { panic!("nobody was there") };
     assert_eq!(tell.len(), 1);
-    tell.into_iter().for_each(|tell| tell.send(()).expect("somebody waits"));
+    tell_all(tell);
     assert!(told.try_recv().is_ok() && rules.is_due(0, epoch).is_none());
 }
 
@@ -517,7 +523,9 @@ fn what_was_not_started_joins_the_group_that_interrupts() {
     ] {
         let mut rules = fresh(Strategy::RestForOne);
         rules.group = due.and_then(group);
-        wanted.into_iter().for_each(|key| want(&mut rules, key));
+        if let Some(key) = wanted {
+            want(&mut rules, key);
+        }
         rules.put_off(starting);
         assert_eq!(rules.group.map(|group| group.from), from, "{due:?} {wanted:?} {starting:?}");
         assert_eq!(rules.group.map(|group| group.pause.as_secs()), from.map(|_| 1), "its pause stays");
@@ -533,7 +541,9 @@ fn what_was_not_started_joins_the_group_that_interrupts() {
     ] {
         let of = |(from, until, pause)| Group { from, until, pause: Duration::from_secs(pause) };
         let mut rules = fresh(Strategy::RestForOne);
-        wanted.into_iter().for_each(|key| want(&mut rules, key));
+        if let Some(key) = wanted {
+            want(&mut rules, key);
+        }
         rules.group = Some(of(now));
         rules.resume(of(before));
         assert_eq!(rules.group, Some(of(expected)), "{before:?} {now:?}");
@@ -583,16 +593,20 @@ fn only_one_that_has_given_up_escalates() {
 /// What is more than the next incarnation in its place is settled when the lease has been given back.
 #[test]
 fn only_a_plain_restart_goes_on_in_place() {
-    let closed = |end: &mut restante_genserver::keeper::End| end.closed = true;
-    let orphaned = |end: &mut restante_genserver::keeper::End| end.orphaned = true;
-    let nothing = |_: &mut restante_genserver::keeper::End| {};
-    let cases: [(fn(&mut restante_genserver::keeper::End), bool, bool); 4] =
-        [(nothing, false, true), (closed, false, false), (orphaned, false, false), (nothing, true, false)];
-    for (n, (make, escalate, again)) in cases.into_iter().enumerate() {
+    for (closed, orphaned, escalate, again) in [
+        (false, false, false, true),
+        (true, false, false, false),
+        (false, true, false, false),
+        (false, false, true, false),
+    ] {
         let mut rules = unlimited(&[Restart::Permanent]);
         change(&mut rules, 0, |options| options.escalate = escalate);
         let mut end = end(ExitReason::Killed, 1);
-        make(&mut end);
-        assert_eq!(rules.goes_on(0, &end, clock::now) == Early::Again, again, "case {n}");
+        (end.closed, end.orphaned) = (closed, orphaned);
+        assert_eq!(
+            rules.goes_on(0, &end, clock::now) == Early::Again,
+            again,
+            "{closed} {orphaned} {escalate}"
+        );
     }
 }
