@@ -183,7 +183,7 @@ fn try_all(mut files: Files, until: Until) -> Result<Outcomes, Failure> {
     let mut left = open.len();
     for (of, numbers) in open {
         println!("{of}: {} changes to try", numbers.len());
-        Crate::new(of, &tree, &mut files, until.share(left)).try_all(numbers, &mut outcomes)?;
+        Crate::new(of, &tree, &mut files, until.share(left))?.try_all(numbers, &mut outcomes)?;
         left -= 1;
     }
     outcomes.say();

@@ -14,7 +14,6 @@ use super::tests_of::{Ended, Tests};
 use super::tree::{Built, Tree, Until};
 use super::weave::{CHOOSER, Numbered, Woven, changed, weave};
 use crate::report::Failure;
-use crate::tools::root;
 
 /// How often a build is tried again without what does not compile: an error of types hides those of borrows.
 const CHECKS_MAX: usize = 12;
@@ -40,13 +39,25 @@ pub(super) struct Crate<'a> {
     tree: &'a Tree,
     files: &'a mut Files,
     until: Until,
+    /// Its `lib.rs` as the copy has it: the work tree may change meanwhile.
+    own_lib: String,
     /// What was found without any change, by the group's place in the list.
     asked: BTreeMap<(Program, usize), Asked>,
 }
 
 impl<'a> Crate<'a> {
-    pub(super) fn new(of: &'static str, tree: &'a Tree, files: &'a mut Files, until: Until) -> Self {
-        Self { of, tree, files, until, asked: BTreeMap::new() }
+    pub(super) fn new(
+        of: &'static str,
+        tree: &'a Tree,
+        files: &'a mut Files,
+        until: Until,
+    ) -> std::io::Result<Self> {
+        let own_lib = fs::read_to_string(tree.root.join(lib(of)))?;
+        Ok(Self { of, tree, files, until, own_lib, asked: BTreeMap::new() })
+    }
+
+    fn lib(&self) -> String {
+        lib(self.of)
     }
 
     /// Tries these, until the time is up.
@@ -93,10 +104,8 @@ impl<'a> Crate<'a> {
 
     /// Writes all files of the crate with these changes woven in.
     fn write(&self, chosen: &BTreeSet<u32>) -> Result<BTreeMap<String, Woven>, Failure> {
-        let lib = format!("crates/{}/src/lib.rs", self.of);
-        let own = fs::read_to_string(root().join(&lib))?;
         let chooser = if chosen.is_empty() { "" } else { CHOOSER };
-        self.tree.write(&lib, &format!("{own}{chooser}"))?;
+        self.tree.write(&self.lib(), &format!("{}{chooser}", self.own_lib))?;
         let mut all = BTreeMap::new();
         for path in self.paths() {
             let woven = self.woven(&path, chosen);
@@ -263,6 +272,11 @@ impl<'a> Crate<'a> {
         self.write(&BTreeSet::new())?;
         Ok(outcome)
     }
+}
+
+/// The root of a crate.
+fn lib(of: &str) -> String {
+    format!("crates/{of}/src/lib.rs")
 }
 
 /// What of a program is asked.
