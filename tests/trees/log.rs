@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Handles(usize, u32, u64),
     Terminates(usize, u32, String),
     Gone(usize, u32),
+    /// This child was stopped by hand while it was in the `init` of a restart.
+    TakenBack(String),
     /// A supervisor's attempts to restart, so many all in all.
     Attempts(usize, u64),
     /// A supervisor's incarnation ended.
@@ -183,6 +185,10 @@ impl Log {
                 notes.wrong.push(format!("w{who} handles {id} after {before}"));
             }
         }
+    }
+
+    pub(crate) fn was_taken_back(&self, id: &str) -> bool {
+        self.notes().trace.iter().any(|(_, event)| matches!(event, Event::TakenBack(other) if other == id))
     }
 
     pub(crate) fn was_handled(&self, id: u64) -> bool {

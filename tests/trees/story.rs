@@ -1,11 +1,14 @@
 //! What happens to a tree: a start, some thirty steps in which everything may go wrong, and then a time in which nothing does.
 
-use crate::grown::{Child, Leaf, Tree};
+use crate::grown::{Child, Leaf, Node, Tree};
 use crate::laws;
 use crate::log::{Event, Log, Trace};
 use crate::worker::{Ask, OnInit, Tell, What};
 use restante::{ChildState, Restart, Shutdown, Strategy, SupervisorRef};
 use std::fmt::Debug;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -238,8 +241,24 @@ impl Story {
     fn terminate_child(&mut self) {
         let (supervisor, id, child) = self.child();
         self.tree.stopped_by_hand(child);
+        let log = self.log.clone();
         self.begin(&format!("terminate {id}"), async move {
-            supervisor.terminate_child(&id).await.map_err(|e| e.to_string())
+            let asked = Moment::of(&supervisor, &id);
+            let mut stopped = pin!(supervisor.terminate_child(&id));
+            let mut at_once = poll_fn(|cx| Poll::Ready(stopped.as_mut().poll(cx))).await;
+            if at_once.is_pending() {
+                // The stop is made by a task of its own, which has its first turn now.
+                tokio::task::yield_now().await;
+                if asked.falls_into_init(Moment::of(&supervisor, &id)) {
+                    log.note(Event::TakenBack(id.clone()));
+                }
+                at_once = poll_fn(|cx| Poll::Ready(stopped.as_mut().poll(cx))).await;
+            }
+            let stopped = match at_once {
+                Poll::Ready(stopped) => stopped,
+                Poll::Pending => stopped.await,
+            };
+            stopped.map_err(|e| e.to_string())
         });
     }
 
@@ -287,6 +306,37 @@ impl Story {
             let closed = self.tree.leaves[who].server.close(restante::ExitReason::Normal);
             self.note(format!("close w{who}: {closed}"));
         }
+    }
+}
+
+/// Where a child is in its life, as far as a stop by hand asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// It is to be started again, and has not begun.
+    Waits,
+    /// It is being started again, and has not come up.
+    InInit,
+    Stopping,
+    Other,
+}
+
+impl Moment {
+    fn of(supervisor: &SupervisorRef, id: &str) -> Self {
+        let Some(info) = supervisor.which_children().into_iter().find(|info| info.id.as_str() == id) else {
+            return Self::Other;
+        };
+        let ended = info.last_exit.map_or(0, |exit| exit.incarnation);
+        match info.state {
+            ChildState::Restarting if info.incarnation > ended => Self::InInit,
+            ChildState::Restarting => Self::Waits,
+            ChildState::Stopping => Self::Stopping,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether a stop that was asked for at this moment and has been made by the next one fell into the `init` of a restart.
+    fn falls_into_init(self, next: Self) -> bool {
+        self == Self::InInit || self == Self::Waits && next == Self::Stopping
     }
 }
 
@@ -391,15 +441,16 @@ impl Story {
     fn judge_node(&self, node: usize) {
         let up = self.tree.nodes[node].supervisor.is_alive();
         // Clause 21.27: one that was stopped by hand in the `init` of a group's restart leaves those after it stopped.
-        let mut after_one_at_rest = false;
+        let Node { strategy, children, .. } = &self.tree.nodes[node];
+        let after_one_taken_back = |child: Child| {
+            let mut before = children.iter().take_while(|other| **other != child);
+            *strategy == Strategy::RestForOne && before.any(|other| self.log.was_taken_back(&other.id()))
+        };
         for seen in self.seen(node) {
             let may_rest = match seen.child {
                 Child::Worker(who) => self.tree.leaves[who].may_rest,
                 Child::Supervisor(below) => self.tree.nodes[below].may_rest,
-            } || after_one_at_rest;
-            after_one_at_rest |= self.tree.nodes[node].strategy == Strategy::RestForOne
-                && may_rest
-                && seen.state == ChildState::Stopped;
+            } || after_one_taken_back(seen.child);
             let rests = seen.state == ChildState::Stopped;
             let fine = match seen.state {
                 ChildState::Running => up,

@@ -27,6 +27,7 @@ use crate::settings::Settings;
 use crate::word::{self, Entered, Permit};
 use crate::{Address, Mailbox, SendPermit};
 use loom::future::block_on;
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Release, Ordering::SeqCst};
 use loom::thread;
 use std::future::Future;
@@ -1284,6 +1285,38 @@ fn loom_end_lease_and_push() {
         sender.join().expect("sender");
         assert!(poll(&cell, &mut got));
         assert_eq!(got, [1]);
+    });
+}
+
+/// Clause 12.7: an end that is noted in a table under a lock of its own. Who is told of it, by a monitor that is set at any moment,
+/// and who finds the lease given back, finds the note; who finds the note finds the lease given back.
+#[test]
+fn loom_an_end_that_is_noted_and_a_late_monitor() {
+    model(|| {
+        let cell = cell(8);
+        let table = Arc::new(Mutex::new(false));
+        let (c, t) = (Arc::clone(&cell), Arc::clone(&table));
+        let ending = thread::spawn(move || {
+            let permit = Permit::enter(&c).expect("nobody else runs");
+            let exit = Exit::new(ExitReason::Killed, Phase::Cast, None, 1);
+            c.end_lease_and(permit, Some(exit), false, |give_back| {
+                let mut noted = t.lock().expect("nobody panics there");
+                *noted = true;
+                give_back();
+            });
+        });
+        let is_noted = |table: &Mutex<bool>| *table.lock().expect("nobody panics there");
+        let heard = Arc::new(AtomicUsize::new(0));
+        let (h, t) = (Arc::clone(&heard), Arc::clone(&table));
+        // (A panic of its own would go no further than the cell's net.)
+        let told = move |_| {
+            h.fetch_add(if is_noted(&t) { 1 } else { 100 }, SeqCst);
+        };
+        cell.monitor(Watch::Incarnation, Box::new(told));
+        assert!(cell.is_leased() || is_noted(&table), "it has ended, and the table does not show it");
+        assert!(!is_noted(&table) || !cell.is_leased(), "the table shows its end, and it has not ended");
+        ending.join().expect("the end");
+        assert_eq!(heard.load(SeqCst), 1);
     });
 }
 
