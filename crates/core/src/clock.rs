@@ -39,6 +39,13 @@ pub fn coarse_ms_u32() -> u32 {
     u32::try_from(low).unwrap_or(1).max(1)
 }
 
+/// The low bits of [`coarse_ms`], never 0: for differences of less than a minute.
+#[inline]
+pub fn coarse_ms_u16() -> u16 {
+    let low = coarse_ms() & u64::from(u16::MAX);
+    u16::try_from(low).unwrap_or(1).max(1)
+}
+
 /// Microseconds on the precise monotonic clock (about 22 ns a reading), the low bits: for differences of less than
 /// 65 ms.
 #[inline]

@@ -200,9 +200,9 @@ pub(crate) struct Desk<S: GenServer> {
     pub(crate) spans: bool,
     /// Which handler it was that was last seen half done (some bits of what tells it from others).
     half: u32,
-    /// When this turn first looked at the clock (the low bits of coarse ms); 0: not yet.
-    began: u32,
-    /// The same in microseconds (their low bits, which last for longer than a turn).
+    /// When this turn first looked at the clock (the low bits of coarse ms, which last for longer than a turn); 0: not yet.
+    began: u16,
+    /// The same in microseconds (their low bits).
     began_us: u16,
     /// How long handlers take, by sample.
     pace: Pace,
@@ -254,7 +254,7 @@ impl<S: GenServer> Desk<S> {
     /// Whether the turn has lasted long, or timers want to be looked at.
     #[cold]
     pub(crate) fn must_look(&mut self, timed: bool) -> bool {
-        let now = clock::coarse_ms_u32();
+        let now = clock::coarse_ms_u16();
         if self.began == 0 {
             self.began = now;
             self.began_us = clock::micros_u16();
@@ -391,7 +391,7 @@ pub(crate) enum NewCell<S: GenServer> {
 }
 
 /// Milliseconds that a turn lasts at most, once it looks at the clock.
-const TURN_MS: u32 = if cfg!(shuttle) { u32::MAX } else { 8 };
+const TURN_MS: u16 = if cfg!(shuttle) { u16::MAX } else { 8 };
 /// Messages that a fresh server may handle on its starter's stack, after `init`.
 const FIRST_TURN: u16 = 15;
 /// Handlers that take longer than this are not run by callers.
