@@ -51,7 +51,12 @@ pub(super) const GROUPS: [Group; 9] = [
         ],
     },
     Group { of: "genserver", files: &["cycle.rs", "cycle/"], unit: &["cycle"], public: &["cycles"] },
-    Group { of: "genserver", files: &["in_hand.rs"], unit: &["in_hand"], public: &["in_hand"] },
+    Group {
+        of: "genserver",
+        files: &["in_hand.rs"],
+        unit: &["in_hand"],
+        public: &["in_hand", "timers", "trace", "sys", "replies"],
+    },
     Group { of: "genserver", files: &["timer.rs"], unit: &["timer"], public: &["timers", "rounds"] },
     // (The last two stand in files of their own only because they are used twice.)
     Group {
