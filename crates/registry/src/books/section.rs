@@ -140,6 +140,7 @@ impl Section<'_> {
 
     /// Puts a label on a mailbox that is in: one that is free, or that it has already, which counts one addition more.
     pub(super) fn put_on(&mut self, record: &Arc<Record>, label: &Label) {
+        debug_assert!(record.is_in(), "a label would lead to a mailbox that is not in");
         if record.labels.grant(label) {
             return;
         }

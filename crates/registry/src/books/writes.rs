@@ -46,6 +46,10 @@ impl Books {
         self.add(by, |section| {
             let record = section.known(id)?;
             section.make_free_for(id, labels, None)?;
+            // It may have closed since, and have been taken out as the holder of one of these labels.
+            if !record.is_in() {
+                return Err(RegisterError::MailboxDoesNotExist(id));
+            }
             record.grant();
             labels.iter().for_each(|label| section.put_on(&record, label));
             Ok((record, section.ledger.history.next()))

@@ -151,6 +151,24 @@ fn shuttle_close_and_close() {
     });
 }
 
+/// Clause 26.2: a mailbox is given again the name that it has, as it closes: the name goes with it, whichever comes first.
+#[test]
+fn shuttle_a_name_again_and_close() {
+    explore(SCHEDULES, || {
+        let books = books(64);
+        let (_a, at) = mailbox();
+        register(&books, &at, "x").unwrap();
+        let again = {
+            let (books, id) = (Arc::clone(&books), at.id());
+            run(move || drop(books.add_labels(id, &[name("x"), name("y")], None)))
+        };
+        at.close_mailbox(ExitReason::Killed);
+        again.join().unwrap();
+        assert_eq!((leads_to(&books, "x"), leads_to(&books, "y")), (None, None));
+        settled(&books);
+    });
+}
+
 /// Row B2: one name, two mailboxes: one has it.
 #[test]
 fn shuttle_one_name_and_two_mailboxes() {
