@@ -33,6 +33,7 @@ use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::waiters::{Ticket, Waiters};
 use crate::word::{self, Gate, Gated, Locked, Permit};
 use std::collections::{BTreeSet, VecDeque};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -356,6 +357,12 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
     #[cold]
     fn abandoned(permit: Permit<Self>) {
         let cell = Arc::clone(permit.cell());
+        if cfg!(shuttle) && std::thread::panicking() {
+            // At a schedule's end the tasks that are left are unwound where they stand: a lock of theirs is given back by none.
+            return permit.give_up();
+        }
+        // Should anything unwind before RUN is given up, this is not tried again.
+        let permit = ManuallyDrop::new(permit);
         let mut after = After::default();
         let mut g = cell.gate.lock();
         if g.bits() & word::WAIT != 0 {
@@ -364,7 +371,7 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
         }
         // Something may be left of a batch: a reader that looks in vain clears it.
         g.set(word::DATA);
-        after.owes = permit.leave_quietly_with(&mut g);
+        after.owes = ManuallyDrop::into_inner(permit).leave_quietly_with(&mut g);
         if after.owes {
             after.parked = g.take_parked();
         }
