@@ -43,7 +43,7 @@ Commands:
                     AddressSanitizer, with a planted fault for each (nightly)
   mutants [FILE]... Small changes of the rules, or of those whose path contains a FILE: at
                     least 90 % of each crate's must be noticed by the tests. `mutants changed`
-                    is what `ci` does: those of changed lines, five minutes at most
+                    is what `ci` does: those of changed lines, three minutes at most
   lint              Format, clippy for the whole workspace, rustdoc; warnings are errors
   closure           Count the crates that core depends on, itself included: at most 40
   deny [CHECK]...   cargo deny: bans, licenses and sources, or the CHECKs named
@@ -52,7 +52,7 @@ Commands:
                     them (valgrind): no more than the ceilings; then gungraun's benchmark
   chaos [OPTION]... Ten million panics under load, or as many as asked for, and the number of
                     messages lost, in the last line; `chaos --help` lists the options
-  ci                lint, closure, deny, test, and at most five minutes of mutants (of the lines
+  ci                lint, closure, deny, test, and at most three minutes of mutants (of the lines
                     that have changed); with RESTANTE_DEEP_CI set also two of sanitize
 
 Options:
