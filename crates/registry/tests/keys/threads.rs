@@ -77,7 +77,7 @@ fn a_key_passes_from_hand_to_hand() {
             });
         }
     });
-    assert!(held.into_inner() > 0);
+    assert!(held.load(Ordering::Relaxed) > 0);
     assert_eq!(keys.count(), 0);
 }
 
