@@ -1729,7 +1729,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             };
             note(&mut give_back);
-            // (Where the note has not come to it.)
+            // A note that has not come to it leaves it to this.
             give_back();
         }
         self.announce_closing();
@@ -1745,7 +1745,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
         // the monitors are told, so that whoever joins finds nothing half done.
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
-            // (Whoever settles it in our stead tells them afterwards.)
+            // The thread that settles it in our stead tells the monitors afterwards.
             watched &= self.settle();
         }
         if watched {

@@ -114,14 +114,15 @@ impl Rt {
             let last = last.try_borrow().ok()?;
             last.as_ref().filter(|last| last.rt.id == handle.id()).map(|last| Arc::clone(&last.rt))
         });
-        Some(known.ok().flatten().unwrap_or_else(|| Self::first_seen(&handle)))
+        Some(known.ok().flatten().unwrap_or_else(|| Self::note(&handle, None, 0)))
     }
 
-    /// The record of a runtime that this thread has not asked for last: remembered for the next start, and for no call.
+    /// The record of this runtime, noted as what this thread has looked at last: from that task and depth, or, for a start, from
+    /// none, so that a call asks tokio once before it goes by the note.
     #[cold]
-    fn first_seen(handle: &Handle) -> Arc<Self> {
+    fn note(handle: &Handle, task: Option<tokio::task::Id>, depth: usize) -> Arc<Self> {
         let rt = Self::of(handle);
-        let looked = Looked { task: Cell::new(None), depth: Cell::new(0), rt: Arc::clone(&rt) };
+        let looked = Looked { task: Cell::new(task), depth: Cell::new(depth), rt: Arc::clone(&rt) };
         let old = LAST.try_with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.replace(looked)));
         drop(old);
         rt
@@ -163,11 +164,7 @@ impl Rt {
 
     #[cold]
     fn current_slow(task: Option<tokio::task::Id>, depth: usize) -> Option<Arc<Self>> {
-        let rt = Self::of(&Handle::try_current().ok()?);
-        let noted = Looked { task: Cell::new(task), depth: Cell::new(depth), rt: Arc::clone(&rt) };
-        let old = LAST.try_with(|last| last.try_borrow_mut().ok()?.replace(noted));
-        drop(old);
-        Some(rt)
+        Some(Self::note(&Handle::try_current().ok()?, task, depth))
     }
 
     /// Whether this thread is in this runtime.

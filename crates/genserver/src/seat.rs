@@ -202,7 +202,7 @@ pub(crate) struct Desk<S: GenServer> {
     half: u32,
     /// When this turn first looked at the clock (the low bits of coarse ms, which last for longer than a turn); 0: not yet.
     began: u16,
-    /// The same in microseconds (their low bits).
+    /// When this turn first looked at the clock, in microseconds (their low bits).
     began_us: u16,
     /// How long handlers take, by sample.
     pace: Pace,

@@ -44,7 +44,7 @@ const LONG_TURN: u8 = if cfg!(shuttle) { 127 } else { 191 };
 pub(crate) const MORE: u16 = 64;
 /// ... so often ...
 pub(crate) const LONGER: u8 = 3;
-/// ... and it is quick for so many microseconds. (A task of tokio's that receives 128 times has taken longer.)
+/// ... and it is quick for so many microseconds: less than a task of tokio's takes that receives 128 times.
 pub(crate) const QUICK_US: u16 = if cfg!(shuttle) { 0 } else { 10 };
 /// Messages of a turn while it is measured who else is ready.
 const SHORT_TURN: u8 = 3;
@@ -206,7 +206,7 @@ mod tests {
         paced_worker(servers, others, laps, 1)
     }
 
-    /// The same with so many laps in a millisecond.
+    /// A [`worker`] with so many laps in a millisecond.
     fn paced_worker(servers: usize, others: usize, laps: usize, laps_a_ms: usize) -> Vec<Lap> {
         let mut rule = Rule::new();
         let mut queue: VecDeque<Option<u8>> = (0..servers).map(|_| Some(TURN)).collect();

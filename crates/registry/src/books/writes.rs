@@ -175,7 +175,7 @@ impl Books {
         destroyed
     }
 
-    /// The same for the mailbox of this record. False: the record has gone out already.
+    /// Destroys the mailbox of this record. False: the record has gone out already.
     pub(crate) fn destroy_record(&self, record: &Arc<Record>, reason: ExitReason, by: By) -> bool {
         let destroyed = self.write(by, |section| section.take_out(record, Outcome::Destroyed, reason));
         if destroyed {
