@@ -28,6 +28,8 @@ pub(super) struct Outcomes {
     /// What earlier runs have found: key and print of the function → outcome.
     known: BTreeMap<(String, u64), Outcome>,
     wanted: Vec<Mutant>,
+    /// What the unit tests did not notice in this run, and the public tests were not asked about: the time was up.
+    half_asked: BTreeSet<u32>,
 }
 
 /// A text's fingerprint.
@@ -40,11 +42,21 @@ pub(super) fn print(text: &str) -> u64 {
 impl Outcomes {
     pub(super) fn open(file: PathBuf) -> Self {
         let text = fs::read_to_string(&file).unwrap_or_default();
-        Self { file, known: text.lines().filter_map(parse).collect(), wanted: Vec::new() }
+        Self {
+            file,
+            known: text.lines().filter_map(parse).collect(),
+            wanted: Vec::new(),
+            half_asked: BTreeSet::new(),
+        }
     }
 
     pub(super) fn expect(&mut self, mutant: &Mutant) {
         self.wanted.push(mutant.clone());
+    }
+
+    /// Notes a change that the unit tests did not notice. The public tests are asked next, if there is time.
+    pub(super) fn ask_further(&mut self, number: u32) {
+        self.half_asked.insert(number);
     }
 
     fn of(&self, mutant: &Mutant) -> Option<&Outcome> {
@@ -118,13 +130,23 @@ impl Outcomes {
         }
     }
 
+    /// How many were noticed. A share is given only where each change was tried to the end.
     pub(super) fn verdict(&self) -> String {
         let (noticed, tried) = (self.noticed(), self.tried());
-        let unviable = self.count(|outcome| *outcome == Outcome::Unviable);
-        let left = self.wanted.len() - tried - unviable;
-        let share = (noticed * 100).checked_div(tried).unwrap_or(100);
-        let left = if left == 0 { String::new() } else { format!(", {left} not tried for lack of time") };
-        format!("{noticed} of {tried} changes noticed, {share} %{left}")
+        let open = self.wanted.iter().filter(|mutant| self.of(mutant).is_none());
+        let (half, untried): (Vec<_>, Vec<_>) =
+            open.partition(|mutant| self.half_asked.contains(&mutant.number));
+        if half.is_empty() && untried.is_empty() {
+            let share = (noticed * 100).checked_div(tried).unwrap_or(100);
+            return format!("{noticed} of {tried} changes noticed, {share} %");
+        }
+        format!(
+            "{noticed} changes noticed, {} not; the time was up: {} were not noticed by the unit tests and the public \
+             tests were not asked, {} were not tried",
+            tried - noticed,
+            half.len(),
+            untried.len()
+        )
     }
 }
 
@@ -159,7 +181,7 @@ fn parse(line: &str) -> Option<((String, u64), Outcome)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeMap, Mutant, Outcome, Outcomes, equivalent, line, parse};
+    use super::{BTreeMap, BTreeSet, Mutant, Outcome, Outcomes, equivalent, line, parse};
     use crate::tools::root;
 
     #[test]
@@ -173,7 +195,12 @@ mod tests {
 
     #[test]
     fn each_crate_is_measured_by_itself() {
-        let mut outcomes = Outcomes { file: "unused".into(), known: BTreeMap::new(), wanted: Vec::new() };
+        let mut outcomes = Outcomes {
+            file: "unused".into(),
+            known: BTreeMap::new(),
+            wanted: Vec::new(),
+            half_asked: BTreeSet::new(),
+        };
         for (n, (of, outcome)) in [
             ("core", Outcome::Noticed(String::new())),
             ("core", Outcome::Noticed(String::new())),
@@ -190,6 +217,34 @@ mod tests {
         }
         assert_eq!(outcomes.crates_below(90), ["registry 1 of 2"]);
         assert!(outcomes.crates_below(50).is_empty());
+    }
+
+    /// What only the unit tests were asked about is no part of a share.
+    #[test]
+    fn a_run_that_was_cut_short_gives_no_share() {
+        let mut outcomes = Outcomes {
+            file: "unused".into(),
+            known: BTreeMap::new(),
+            wanted: Vec::new(),
+            half_asked: BTreeSet::new(),
+        };
+        for number in 1..=4 {
+            let (path, key) = ("crates/core/src/a.rs".to_owned(), number.to_string());
+            outcomes.expect(&Mutant { number, path, line: 0, key, print: 0 });
+        }
+        outcomes.known.insert(("1".to_owned(), 0), Outcome::Noticed(String::new()));
+        outcomes.known.insert(("2".to_owned(), 0), Outcome::Unnoticed);
+        outcomes.ask_further(3);
+        let said = outcomes.verdict();
+        assert!(said.starts_with("1 changes noticed, 1 not; ") && !said.contains('%'), "{said}");
+        assert!(
+            said.contains("1 were not noticed by the unit tests") && said.ends_with("1 were not tried"),
+            "{said}"
+        );
+        for number in ["3", "4"] {
+            outcomes.known.insert((number.to_owned(), 0), Outcome::Unnoticed);
+        }
+        assert_eq!(outcomes.verdict(), "1 of 4 changes noticed, 25 %");
     }
 
     /// A change that changes nothing is one that exists, and has a reason.

@@ -66,6 +66,9 @@ impl<'a> Crate<'a> {
         open.retain(|number| !singles.contains(number));
         self.leave_out_what_does_not_compile(&mut open, outcomes)?;
         let unnoticed = self.ask(Program::Unit, &open, outcomes)?;
+        for number in &unnoticed {
+            outcomes.ask_further(*number);
+        }
         for number in self.ask(Program::Public, &unnoticed, outcomes)? {
             outcomes.record(self.files.mutant(number), Outcome::Unnoticed)?;
         }

@@ -102,7 +102,14 @@ fn is_library(frame: &str) -> bool {
 
 /// Of one of our files, or a function with one of our types.
 fn is_ours(frame: &str) -> bool {
-    frame.contains("restante") || frame.contains(&*root().to_string_lossy())
+    let code = without_program(frame);
+    code.contains("restante") || code.contains(&*root().to_string_lossy())
+}
+
+/// A frame's function and file, without the program that it lies in: a program of ours holds code of the library as well.
+fn without_program(frame: &str) -> &str {
+    let program = frame.find("+0x").and_then(|offset| frame[..offset].rfind(" ("));
+    program.map_or(frame, |program| &frame[..program])
 }
 
 #[cfg(test)]
@@ -140,6 +147,14 @@ SUMMARY: ThreadSanitizer: data race
         let ours = REPORT.replace("test::Done", "restante_core::Cell");
         let report = Report::read(&ours).next().expect("there is one");
         assert_eq!(report.suppressed(&by("core::ptr::read")), None, "with a type of ours");
+    }
+
+    #[test]
+    fn a_program_may_be_called_as_the_house_is() {
+        let of_unit_tests = REPORT.replace("(main+0x", "(restante_core-1d23+0x");
+        let report = Report::read(&of_unit_tests).next().expect("there is one");
+        assert!(report.suppressed(&by("core::ptr::read::<test::Done>")).is_some());
+        assert_eq!(report.suppressed(&by("restante_core::cell::push")), None);
     }
 
     #[test]
