@@ -3,9 +3,8 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::{Arc, Once, OnceLock};
 
 /// Why a server or a mailbox ended. Cheap to clone.
 ///
@@ -230,12 +229,17 @@ fn location() -> Option<String> {
 /// Makes [`PanicInfo::location`] known: chains a hook that notes where a panic happened before the present hook runs.
 /// Once per process; later calls do nothing. Never called by the library itself.
 pub fn install_panic_hook() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
+    type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+    // In a static, and not in the hook itself: ThreadSanitizer does not see the lock that the library has around hooks.
+    static PREVIOUS: OnceLock<Hook> = OnceLock::new();
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        PREVIOUS.get_or_init(std::panic::take_hook);
+        std::panic::set_hook(Box::new(|info| {
             let _ = LOCATION.try_with(|at| at.set(info.location().map(ToString::to_string)));
-            previous(info);
+            if let Some(previous) = PREVIOUS.get() {
+                previous(info);
+            }
         }));
     });
 }
