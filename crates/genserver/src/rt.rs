@@ -16,7 +16,7 @@ use crate::slot::Wait;
 use crate::waits::Waits;
 use restante_core::sync::{AtomicBool, AtomicU32, Ordering};
 use restante_core::{Reaper, alarm, quiet};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::sync::atomic::AtomicU32 as StdAtomicU32;
 use std::sync::{Arc, Mutex, Weak};
@@ -56,29 +56,12 @@ impl std::fmt::Debug for Rt {
 
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
-/// What was found when a thread last asked which runtime it had entered.
-///
-/// The truth is tokio's alone ([`Handle::try_current`]), and asking it costs two locked instructions on a counter that all workers
-/// share. A task begins each of its polls in its own runtime, and leaves it only by code of its own, further up the stack
-/// (`block_on` in `block_in_place`, a future that enters another runtime before it polls the one inside). So a call takes the answer
-/// for still true where the same task asks from the very same depth of the stack as before, as long as this program uses the
-/// library in one runtime only ([`LIVE`]): there is no other to be confused with. Any other question goes to tokio, and a
-/// start's always does: what it decides lasts.
-struct Looked {
-    task: Cell<Option<tokio::task::Id>>,
-    /// From where on the stack was asked.
-    depth: Cell<usize>,
-    rt: Arc<Rt>,
-}
-
 thread_local! {
-    /// What was last looked at on this thread.
-    static LAST: RefCell<Option<Looked>> = const { RefCell::new(None) };
+    /// The record of the runtime that this thread was in when it was last asked. The truth is tokio's alone
+    /// ([`Handle::try_current`]): a task may enter another runtime at any depth of its stack, for a part of a poll. So tokio is
+    /// asked each time, and this saves the look into the list.
+    static LAST: RefCell<Option<Arc<Rt>>> = const { RefCell::new(None) };
 }
-
-/// How many runtimes the library is used in now: how many records there are. Relaxed: who enters a runtime that is used
-/// elsewhere has its handle from there.
-static LIVE: StdAtomicU32 = StdAtomicU32::new(0);
 
 impl Rt {
     /// The record of this runtime.
@@ -92,7 +75,6 @@ impl Rt {
             return rt;
         }
         warn_of_abort();
-        LIVE.fetch_add(1, Ordering::Relaxed);
         let rt = Arc::new(Self {
             handle: handle.clone(),
             id,
@@ -109,23 +91,7 @@ impl Rt {
 
     /// The runtime that this thread is in, if it is in one.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        let handle = Handle::try_current().ok()?;
-        let known = LAST.try_with(|last| {
-            let last = last.try_borrow().ok()?;
-            last.as_ref().filter(|last| last.rt.id == handle.id()).map(|last| Arc::clone(&last.rt))
-        });
-        Some(known.ok().flatten().unwrap_or_else(|| Self::note(&handle, None, 0)))
-    }
-
-    /// The record of this runtime, noted as what this thread has looked at last: from that task and depth, or, for a start, from
-    /// none, so that a call asks tokio once before it goes by the note.
-    #[cold]
-    fn note(handle: &Handle, task: Option<tokio::task::Id>, depth: usize) -> Arc<Self> {
-        let rt = Self::of(handle);
-        let looked = Looked { task: Cell::new(task), depth: Cell::new(depth), rt: Arc::clone(&rt) };
-        let old = LAST.try_with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.replace(looked)));
-        drop(old);
-        rt
+        Self::with_current(Arc::clone)
     }
 
     /// Whether this thread is in this runtime, as tokio says.
@@ -138,39 +104,31 @@ impl Rt {
         Self::of(handle)
     }
 
-    #[inline(always)]
+    /// Does this with the record of the runtime that this thread is in, if it is in one.
+    #[inline]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Self>) -> R) -> Option<R> {
-        let here = 0_u8;
-        let depth = (&raw const here).addr();
-        // (Outside of tasks, as in the future of `block_on`, there is no task id: then the runtime's own is asked for.)
-        let task = tokio::task::try_id();
+        let handle = Handle::try_current().ok()?;
         let mut f = Some(f);
         let known = LAST.try_with(|last| {
-            // Lent, not cloned: a count would cost more than all the rest. (Should `f` come back here, it reads along.)
+            // Lent, not cloned. (Should `f` come back here, it reads along.)
             let last = last.try_borrow().ok()?;
-            let last = last.as_ref()?;
-            let same = last.depth.get() == depth
-                && last.task.get() == task
-                && task.is_some()
-                && LIVE.load(Ordering::Relaxed) == 1;
-            (same || last.is_still_so(task, depth)).then(|| f.take().map(|f| f(&last.rt))).flatten()
+            let rt = last.as_ref().filter(|rt| rt.id == handle.id())?;
+            f.take().map(|f| f(rt))
         });
-        if let Ok(Some(result)) = known {
-            return Some(result);
+        match (known, f) {
+            (Ok(Some(result)), _) => Some(result),
+            (_, f) => Some(f?(&Self::note(&handle))),
         }
-        let f = f?;
-        Self::current_slow(task, depth).map(|rt| f(&rt))
     }
 
+    /// The record of this runtime, noted as the one that this thread is in.
     #[cold]
-    fn current_slow(task: Option<tokio::task::Id>, depth: usize) -> Option<Arc<Self>> {
-        Some(Self::note(&Handle::try_current().ok()?, task, depth))
-    }
-
-    /// Whether this thread is in this runtime.
-    #[inline(always)]
-    pub(crate) fn is_current(self: &Arc<Self>) -> bool {
-        Self::with_current(|rt| Arc::ptr_eq(rt, self)).unwrap_or(false)
+    fn note(handle: &Handle) -> Arc<Self> {
+        let rt = Self::of(handle);
+        let noted = Arc::clone(&rt);
+        let old = LAST.try_with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.replace(noted)));
+        drop(old);
+        rt
     }
 
     /// Names this runtime (and its sweep) among all there have been.
@@ -277,25 +235,6 @@ fn look_again(mut look: Look) -> Option<Look> {
         return None;
     }
     Some(look)
-}
-
-impl Looked {
-    /// Asks tokio, from another task or from elsewhere on the stack: noted in place of the last question.
-    #[inline(never)]
-    fn is_still_so(&self, task: Option<tokio::task::Id>, depth: usize) -> bool {
-        let still = self.rt.is_entered();
-        if still {
-            self.task.set(task);
-            self.depth.set(depth);
-        }
-        still
-    }
-}
-
-impl Drop for Rt {
-    fn drop(&mut self) {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Waits until the clean-ups that servers of this runtime left behind are done ([`Context::at_exit`]), at most so long;

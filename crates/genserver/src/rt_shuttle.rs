@@ -68,10 +68,6 @@ impl Rt {
         Some(f(RT.get_or_init(|| Arc::new(Self { handle: Handle, reaper: Reaping }))))
     }
 
-    pub(crate) fn is_current(self: &Arc<Self>) -> bool {
-        true
-    }
-
     pub(crate) fn is_entered(&self) -> bool {
         true
     }

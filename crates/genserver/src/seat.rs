@@ -940,7 +940,7 @@ impl<S: GenServer> Seat<S> {
         let home = cell.runner.moved().is_none().then(|| cell.runner.home.get()).flatten();
         // A handler that spawns or sleeps must do so in its own runtime: elsewhere the mailbox is the way.
         let here = match (home, rt) {
-            (Some(home), None) => home.rt.is_current(),
+            (Some(home), None) => home.rt.is_entered(),
             (Some(home), Some(rt)) => Arc::ptr_eq(&home.rt, rt),
             (None, _) => false,
         };

@@ -223,7 +223,7 @@ mod tests {
     use crate::slot::{Wait, pair};
     use std::task::{Context, Waker};
 
-    /// A call that waits under this sweep.
+    /// A call that waits under this sweep. (Slots are used by all tests of the program: each has sweeps of its own.)
     fn waiting(sweep: u32, list: &Waits) -> (Reply<u8>, Wait<u8>) {
         let (slot, wait) = pair();
         let mut call = (Reply::new(slot), wait);
@@ -243,16 +243,16 @@ mod tests {
     #[test]
     fn the_list_follows_what_waits_now() {
         let list = Waits::default();
-        let one = waiting(1, &list);
-        let burst: Vec<_> = (0..1000).map(|_| waiting(1, &list)).collect();
-        list.sweep(1, 1, 20);
+        let one = waiting(1001, &list);
+        let burst: Vec<_> = (0..1000).map(|_| waiting(1001, &list)).collect();
+        list.sweep(1001, 1, 20);
         assert_eq!(list.len(), 1001);
         drop(burst);
-        list.sweep(1, 2, 20);
+        list.sweep(1001, 2, 20);
         assert_eq!(list.len(), 1);
         assert!(list.lock().capacity() < 1001, "nor is its room kept");
         drop(one);
-        list.sweep(1, 3, 20);
+        list.sweep(1001, 3, 20);
         assert!(list.is_empty());
     }
 
@@ -261,16 +261,16 @@ mod tests {
     fn a_slot_has_one_entry() {
         let (one, two) = (Waits::default(), Waits::default());
         for _ in 0..10 {
-            drop(waiting(1, &one));
+            drop(waiting(1002, &one));
         }
         assert_eq!(one.len(), 1);
-        let (_reply, mut wait) = waiting(1, &one);
+        let (_reply, mut wait) = waiting(1002, &one);
         for _ in 0..10 {
-            wait_again(&mut wait, 2, &two);
-            wait_again(&mut wait, 1, &one);
+            wait_again(&mut wait, 1003, &two);
+            wait_again(&mut wait, 1002, &one);
         }
-        one.sweep(1, 1, 20);
-        two.sweep(2, 1, 20);
+        one.sweep(1002, 1, 20);
+        two.sweep(1003, 1, 20);
         assert_eq!((one.len(), two.len()), (1, 0));
     }
 
