@@ -334,7 +334,7 @@ impl<S: GenServer> Context<S> {
     /// Works out anew what the next message may have to wait for.
     pub(crate) fn calm(&mut self) {
         let keeps = self.cell.desk(|desk| desk.retry.is_some());
-        let ticking = self.extra.as_ref().is_some_and(|e| e.timers.ticking());
+        let ticking = self.extra.as_ref().is_some_and(|e| e.timers.ticking() || e.timers.in_round());
         self.quiet =
             !(self.continues || self.hibernates || self.watched || self.suspended || keeps || ticking)
                 && self.idle.is_none();

@@ -117,9 +117,7 @@ impl<S: GenServer> Context<S> {
         });
         match taken {
             Some(Some(message)) => {
-                if let Some(extra) = &mut self.extra {
-                    extra.timers.end_round();
-                }
+                self.end_round();
                 if !self.quiet {
                     self.look_at(&message);
                 }
@@ -131,10 +129,24 @@ impl<S: GenServer> Context<S> {
                 Poll::Pending
             }
             Some(None) if self.heard_operator(bits) => self.poll_next(cx),
-            Some(None) => match self.poll_idle(cx) {
-                Poll::Pending if self.poll_round(cx).is_ready() => self.poll_next(cx),
-                event => event,
-            },
+            Some(None) => {
+                self.end_round();
+                match self.poll_idle(cx) {
+                    Poll::Pending if self.poll_round(cx).is_ready() => self.poll_next(cx),
+                    event => event,
+                }
+            }
+        }
+    }
+
+    /// A message of data has been taken, or there is none.
+    #[inline(always)]
+    fn end_round(&mut self) {
+        if let Some(extra) = &mut self.extra
+            && extra.timers.in_round()
+        {
+            extra.timers.end_round();
+            self.calm();
         }
     }
 

@@ -236,6 +236,11 @@ impl<I> Timers<I> {
         self.insert(number, next.into(), kind);
     }
 
+    /// Whether a round is under way: the next message ends it, and is not to be taken past this.
+    pub(crate) fn in_round(&self) -> bool {
+        self.round.is_some()
+    }
+
     /// A message has been taken, or there is none: who is due by now may tick once more.
     pub(crate) fn end_round(&mut self) {
         self.round = None;

@@ -5,6 +5,7 @@ use restante_genserver::{
     Context, Every, ExitReason, GenServer, InHand, Init, Lane, Next, Redeliver, Reply, SendOptions, Server,
     ServerRef, ServerSettings, Step, ThreadPool, start,
 };
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -500,4 +501,34 @@ async fn a_timers_name_is_one_timers_only() {
     log.take();
     sleep(10 * MS).await;
     assert_eq!(log.take().len(), 2, "of the first incarnation nothing is left");
+}
+
+/// Clause 9.2: no more than sixteen messages come before a tick that is due, also where the last round's ticks came from the
+/// middle of a turn.
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_is_due_waits_for_sixteen_messages_at_most() {
+    let log = Log::default();
+    let clock = start::<Clock>(log.clone()).await.unwrap();
+    let tick = || now(|clock, _| clock.log.push("tick"));
+    clock
+        .cast(now(move |_, ctx| {
+            ctx.send_every(Every::FixedRate(MS), tick);
+        }))
+        .unwrap();
+    settle().await;
+    for _ in 0..500 {
+        clock
+            .cast(now(|clock, _| {
+                // The clock goes on, and the handler does not wait.
+                let goes_on = std::pin::pin!(tokio::time::advance(MS / 5));
+                let _ = goes_on.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+                clock.log.push("cast");
+            }))
+            .unwrap();
+    }
+    assert_eq!(clock.call(Ping).timeout(LONG).await, Ok(1));
+    let log = log.take();
+    let between: Vec<usize> = log.split(|entry| entry == "tick").map(<[String]>::len).collect();
+    assert!(between.len() > 20, "{between:?}");
+    assert!(between.iter().all(|casts| *casts <= 16), "{between:?}");
 }
