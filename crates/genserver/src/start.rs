@@ -19,10 +19,11 @@ use restante_core::{
     Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
 };
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How long `init` may take unless told otherwise.
@@ -644,7 +645,11 @@ pub(crate) async fn start_on<S: GenServer>(
         if cell.is_leased() {
             return Err(StartError::AlreadyStarted);
         }
-        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment.
+        if cell.is_closed() {
+            return Err(StartError::Closed);
+        }
+        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment. Or what lies there is dropped:
+        // then it is perhaps the drop of a message that asks, on the very stack that holds RUN. So others have their turn.
         if let Some(permit) = Permit::enter_quietly(cell) {
             // A keeper comes under RUN as well: one that has come meanwhile is the first.
             if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
@@ -655,6 +660,7 @@ pub(crate) async fn start_on<S: GenServer>(
             break;
         }
         spin.wait();
+        others_turn().await;
     }
     // Before the lease: from then on the task of an older home would end this incarnation with its runtime.
     let settle = || {
@@ -677,6 +683,19 @@ pub(crate) async fn start_on<S: GenServer>(
         }
         Err(NoLease::Taken) => Err(StartError::AlreadyStarted),
     }
+}
+
+/// Pending once, and to be polled again at once.
+async fn others_turn() {
+    let mut over = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.

@@ -5,7 +5,7 @@
 use crate::support::{Ask, Gate, LONG, Lab, Plan, Rude, pass, settle, tell};
 use restante_core::ExitReason;
 use restante_genserver::{
-    CallError, Context as Ctx, GenServer, Init, Next, Reply, Requests, Server, Step, start,
+    CallError, Context as Ctx, GenServer, Init, Next, Reply, Requests, Server, StartError, Step, start,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -182,4 +182,30 @@ async fn a_reply_that_is_not_wanted_may_panic_in_its_drop() {
         assert!(rude.is_alive(), "late: {late}");
     }
     assert_eq!(rude.incarnation(), 1);
+}
+
+/// Starts a server on this mailbox when it is woken, and notes what became of that.
+struct Starts(Arc<Server<Lab>>, std::sync::Mutex<Vec<Poll<Result<(), StartError>>>>);
+
+impl Wake for Starts {
+    fn wake(self: Arc<Self>) {
+        let mut starts = Box::pin(self.0.start(Plan::default()));
+        let polled = starts.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.1.lock().unwrap().push(polled.map(|started| started.map(drop)));
+    }
+}
+
+/// Clauses 13.9, 5.3: a caller that hears that the mailbox was closed may ask at once, on the stack that tells it, for a server
+/// there: it is told that the mailbox is closed.
+#[tokio::test]
+async fn a_start_from_the_waker_of_a_caller_that_is_told_of_the_close_ends() {
+    let mailbox = Arc::new(Server::<Lab>::new("unread"));
+    let address = mailbox.server().clone();
+    let mut call = Box::pin(address.call(|r| Ask::Echo(1, r)));
+    let starts = Arc::new(Starts(Arc::clone(&mailbox), std::sync::Mutex::default()));
+    assert!(call.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&starts)))).is_pending());
+    address.close(ExitReason::Shutdown);
+    let heard = std::mem::take(&mut *starts.1.lock().unwrap());
+    assert_eq!(heard, [Poll::Ready(Err(StartError::Closed))]);
+    assert!(call.await.is_err());
 }
