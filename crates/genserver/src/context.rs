@@ -186,6 +186,7 @@ impl<S: GenServer> Context<S> {
 
     /// Takes a monitor down. A notice that has been sent already still comes.
     pub fn demonitor<T: GenServer>(&mut self, other: &ServerRef<T>, id: MonitorId) -> bool {
+        self.cell();
         other.handle.demonitor(id)
     }
 
@@ -232,14 +233,12 @@ impl<S: GenServer> Context<S> {
     }
 
     /// The cell, for what a callback asks for. It is there for sure, and its RUN is the callback's, where its loop is polled on
-    /// this very thread and this is the context that the loop has lent: one of its own that was kept from an earlier
-    /// incarnation lies elsewhere.
+    /// this very thread and this lies in the place from which the loop has lent its context: what lies there is a context for an
+    /// `S`, and its cell is the one that is polled. One that was kept from an earlier incarnation is refused there as well.
     #[inline]
     pub(crate) fn cell(&self) -> &CellRef<S> {
-        let lent = self.cell.is_polled_here()
-            && self.cell.runner.place.load(Ordering::Relaxed) == self.place()
-            && self.cell.incarnation() == self.incarnation;
-        if !lent {
+        let lent = self.cell.has_lent(std::ptr::from_ref(self).addr());
+        if !lent || self.cell.incarnation() != self.incarnation {
             astray::<S>();
         }
         &self.cell
@@ -285,19 +284,10 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// The loop keeps it here from now on, and lends it from here. (A place that is pinned, since the loop is.)
-    pub(crate) fn settle_here(&self) {
-        self.cell.runner.place.store(self.place(), Ordering::Relaxed);
-    }
-
-    /// Its address, folded: beside cell and incarnation a further look, for a context whose cell has gone and whose memory another
-    /// server's has taken.
-    #[expect(clippy::cast_possible_truncation, reason = "all bits are in the last ones")]
-    fn place(&self) -> u8 {
-        let at = std::ptr::from_ref(self).addr() as u64 >> 3;
-        let at = at ^ at >> 32;
-        let at = at ^ at >> 16;
-        (at ^ at >> 8) as u8
+    /// For a callback that it is lent to, from the place where it lies now and stays: what the callback's poll is to know of it.
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> (CellRef<S>, usize) {
+        (self.cell.again(), std::ptr::from_ref(self).addr())
     }
 
     /// Whether this is the context of the server whose loop is being polled here. To be asked whenever a callback has had it.
@@ -358,10 +348,12 @@ impl<S: GenServer> Context<S> {
 
     /// `init` is done.
     pub(crate) fn started(&mut self) {
-        tracing::debug!(
-            server = std::any::type_name::<S>(), mailbox = %self.cell.label(), incarnation = self.incarnation(),
-            "server started"
-        );
+        quiet::run("a subscriber", || {
+            tracing::debug!(
+                server = std::any::type_name::<S>(), mailbox = %self.cell.label(), incarnation = self.incarnation(),
+                "server started"
+            );
+        });
         self.calm();
         self.put_down();
         // (Told outside of the desk: the starter's waker is foreign code.)
@@ -409,7 +401,9 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn bury<T>(self, state: T, reason: &ExitReason) {
         self.report(reason);
         if let Some(in_drop) = drop_quietly(state) {
-            tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
+            quiet::run("a subscriber", || {
+                tracing::error!(server = std::any::type_name::<S>(), reason = %in_drop, "the state panicked in its drop");
+            });
         }
         // Replies lie in the state, and in what the context keeps (timers): their callers hear the reason.
         drop_quietly(self);
@@ -491,7 +485,9 @@ impl<S: GenServer> Context<S> {
         cell.both(|_, own| own.in_hand = false);
         cell.count(fate, 1);
         if let Some(reason) = drop_quietly(call) {
-            tracing::error!(server = std::any::type_name::<S>(), %reason, "a call panicked in its drop");
+            quiet::run("a subscriber", || {
+                tracing::error!(server = std::any::type_name::<S>(), %reason, "a call panicked in its drop");
+            });
         }
         fail_orphans(None);
     }
@@ -524,19 +520,25 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn unhandled(&self, what: &'static str) {
         let cell = self.cell();
         let in_hand = cell.runner.hand.name();
-        tracing::warn!(
-            server = std::any::type_name::<S>(),
-            mailbox = %cell.label(),
-            in_hand,
-            "{what} that the server does not handle ({in_hand})"
-        );
+        quiet::run("a subscriber", || {
+            tracing::warn!(
+                server = std::any::type_name::<S>(),
+                mailbox = %cell.label(),
+                in_hand,
+                "{what} that the server does not handle ({in_hand})"
+            );
+        });
     }
 
-    /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.)
+    /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.) A subscriber is
+    /// foreign code: its panic does not change how the server ends.
     pub(crate) fn report(&self, reason: &ExitReason) {
-        if self.cell.runner.is_kept() {
-            return;
+        if !self.cell.runner.is_kept() {
+            quiet::run("a subscriber", || self.tell_of_end(reason));
         }
+    }
+
+    fn tell_of_end(&self, reason: &ExitReason) {
         if reason.is_orderly() {
             tracing::debug!(server = std::any::type_name::<S>(), mailbox = %self.cell.label(), %reason, "server ended");
             return;

@@ -38,6 +38,8 @@ pub(crate) struct Frame {
     orphans: RefCell<Vec<SlotPtr>>,
     /// The slot whose caller is this very thread, if any.
     inline: Option<SlotPtr>,
+    /// Where the context lies that the loop lends to its callbacks in this poll; 0: it has lent none yet.
+    lent: Cell<usize>,
     kind: &'static str,
 }
 
@@ -76,7 +78,16 @@ pub(crate) fn enter<R>(
     let below = top();
     let here = 0_u8;
     let (depth, base) = with_top(|f| (f.depth + 1, f.base)).unwrap_or_else(|| (0, (&raw const here).addr()));
-    let frame = Frame { cell, depth, base, below, orphans: RefCell::new(Vec::new()), inline, kind };
+    let frame = Frame {
+        cell,
+        depth,
+        base,
+        below,
+        orphans: RefCell::new(Vec::new()),
+        inline,
+        lent: Cell::new(0),
+        kind,
+    };
     let result = {
         let _pop = Pop(below, PhantomData);
         set_top(&raw const frame);
@@ -128,6 +139,19 @@ pub(crate) fn current() -> Option<usize> {
 #[inline(always)]
 pub(crate) fn cell() -> *const () {
     with_top(|f| f.cell).unwrap_or(std::ptr::null())
+}
+
+/// The loop that is polled here lends the context at this address to a callback.
+#[inline(always)]
+pub(crate) fn lend(context: usize) {
+    with_top(|f| f.lent.set(context));
+}
+
+/// Whether the context at this address is the one that the loop of this cell, which is being polled here, has lent. (Both are
+/// addresses: of a context that has been moved nothing may be read before this.)
+#[inline(always)]
+pub(crate) fn has_lent(cell: *const (), context: usize) -> bool {
+    with_top(|f| std::ptr::eq(f.cell, cell) && f.lent.get() == context).unwrap_or(false)
 }
 
 /// Callers' polls that may be nested on one stack ...

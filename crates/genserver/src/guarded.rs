@@ -15,15 +15,25 @@ pin_project! {
     /// Polls a callback; never touches the state that it borrows.
     pub(crate) struct Guarded<S: GenServer, F> {
         cell: CellRef<S>,
+        // Where the context lies that the callback is lent.
+        context: usize,
         #[pin]
         future: Option<F>,
+    }
+
+    impl<S: GenServer, F> PinnedDrop for Guarded<S, F> {
+        fn drop(this: Pin<&mut Self>) {
+            // What is dropped with the callback's future may use the context.
+            frame::lend(this.context);
+        }
     }
 }
 
 impl<S: GenServer, F> Guarded<S, F> {
+    /// A callback that is lent a context: to be made from [`Context::lend`].
     #[inline(always)]
-    pub(crate) fn new(cell: CellRef<S>, future: F) -> Self {
-        Self { cell, future: Some(future) }
+    pub(crate) fn new((cell, context): (CellRef<S>, usize), future: F) -> Self {
+        Self { cell, context, future: Some(future) }
     }
 }
 
@@ -37,6 +47,7 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        frame::lend(*this.context);
         if this.cell.gate().bits() & KILL != 0 {
             // Dropped here, under the net, and not by the loop.
             let mut future = this.future;

@@ -16,7 +16,7 @@ use crate::next::Event;
 use crate::seat::{Cell, Desk};
 use crate::server::GenServer;
 use restante_core::cell::Own;
-use restante_core::{ExitReason, Fate, Lane, drop_quietly, word};
+use restante_core::{ExitReason, Fate, Lane, drop_quietly, quiet, word};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -274,7 +274,9 @@ impl<S: GenServer> Left<S> {
 
 fn drop_copy<S: GenServer>(copy: Message<S>) {
     if let Some(reason) = drop_quietly(copy) {
-        tracing::error!(server = std::any::type_name::<S>(), %reason, "the copy of a message panicked in its drop");
+        quiet::run("a subscriber", || {
+            tracing::error!(server = std::any::type_name::<S>(), %reason, "the copy of a message panicked in its drop");
+        });
     }
 }
 
@@ -314,12 +316,14 @@ impl<S: GenServer> Context<S> {
             }
             Err(payload) => {
                 let reason = ExitReason::from_panic(payload);
-                tracing::warn!(
-                    server = std::any::type_name::<S>(),
-                    %reason,
-                    in_hand = message.name(),
-                    "no copy was made of a message: it is not delivered again"
-                );
+                quiet::run("a subscriber", || {
+                    tracing::warn!(
+                        server = std::any::type_name::<S>(),
+                        %reason,
+                        in_hand = message.name(),
+                        "no copy was made of a message: it is not delivered again"
+                    );
+                });
             }
         }
     }

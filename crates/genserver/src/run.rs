@@ -21,12 +21,11 @@ pub(crate) fn run<S: GenServer>(
 ) -> impl Future<Output = ()> + Send {
     async move {
         let mut ctx = Context::new(cell, incarnation);
-        ctx.settle_here();
         let Some(mut state) = begin(lent, &mut ctx).await else {
             drop_quietly(ctx);
             return;
         };
-        let served = Guarded::new(ctx.cell.again(), serve(&mut state, &mut ctx)).await;
+        let served = Guarded::new(ctx.lend(), serve(&mut state, &mut ctx)).await;
         let served = ctx.kept(served);
         // Here every way out has come together.
         let reason = ctx.over(served);
@@ -37,9 +36,9 @@ pub(crate) fn run<S: GenServer>(
 
 /// `init`, and what it says.
 async fn begin<S: GenServer>(lent: Lent<S>, ctx: &mut Context<S>) -> Option<S> {
-    let cell = ctx.cell.again();
+    let lent_to = ctx.lend();
     // In a block of its own, so that the call itself, which may panic as well, is made under the net.
-    let init = Guarded::new(cell, async { S::init(lent.get(), ctx).await }).await;
+    let init = Guarded::new(lent_to, async { S::init(lent.get(), ctx).await }).await;
     begun(lent, ctx, init)
 }
 
@@ -85,8 +84,8 @@ fn end<S: GenServer>(
             return reason;
         }
         ctx.take_up(Phase::Terminate, "terminate");
-        let cell = ctx.cell.again();
-        let terminated = Guarded::new(cell, async { state.terminate(&reason, ctx).await }).await;
+        let lent_to = ctx.lend();
+        let terminated = Guarded::new(lent_to, async { state.terminate(&reason, ctx).await }).await;
         match ctx.kept(terminated) {
             Ok(()) => reason,
             Err(worse) => {

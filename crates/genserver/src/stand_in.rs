@@ -96,20 +96,19 @@ pub(crate) async fn perform<S: GenServer>(
     casting: Casting<S>,
 ) {
     let mut ctx = Context::new(cell, incarnation);
-    ctx.settle_here();
     let mut role = None;
     let begun = {
         let (role, ctx) = (&mut role, &mut ctx);
-        let cell = ctx.cell.again();
+        let lent_to = ctx.lend();
         let lent = &lent;
-        Guarded::new(cell, async move { role.insert(casting(incarnation)).init(lent.given(), ctx).await })
+        Guarded::new(lent_to, async move { role.insert(casting(incarnation)).init(lent.given(), ctx).await })
             .await
     };
     let (Some(()), Some(mut role)) = (run::begun(lent, &mut ctx, begun), role) else {
         drop_quietly(ctx);
         return;
     };
-    let served = Guarded::new(ctx.cell.again(), serve(&mut *role, &mut ctx)).await;
+    let served = Guarded::new(ctx.lend(), serve(&mut *role, &mut ctx)).await;
     let served = ctx.kept(served);
     let reason = ctx.over(served);
     let reason = end(&mut *role, &mut ctx, reason).await;
@@ -127,8 +126,8 @@ async fn end<S: GenServer>(
         return reason;
     }
     ctx.take_up(Phase::Terminate, "terminate");
-    let cell = ctx.cell.again();
-    let terminated = Guarded::new(cell, async { role.terminate(&reason, ctx).await }).await;
+    let lent_to = ctx.lend();
+    let terminated = Guarded::new(lent_to, async { role.terminate(&reason, ctx).await }).await;
     match ctx.kept(terminated) {
         Ok(()) => reason,
         Err(worse) => {

@@ -182,7 +182,10 @@ async fn crossing_calls_finish() {
                     let other = servers[1 - me].clone();
                     match servers[me].call(|r| Ask::Along(vec![other], r)).await.unwrap() {
                         Ok(1) => {}
-                        Err(CallError::Cycle { .. }) => refused += 1,
+                        Err(CallError::Cycle { path }) => {
+                            assert_eq!(path.servers().len(), 2, "{path:?}");
+                            refused += 1;
+                        }
                         other => panic!("{other:?}"),
                     }
                 }
@@ -194,8 +197,9 @@ async fn crossing_calls_finish() {
     for caller in callers {
         refused += caller.await.unwrap();
     }
-    // Of two calls that cross, one is refused and the other goes on: half of them have their answer at least.
-    assert!(refused <= 200, "{refused} of 400 were refused");
+    // Of two calls that cross, the later is refused and the earlier goes on. (Meanwhile the later one's server may be asked, and be
+    // refused, again and again: no more than this can be said of how many.)
+    assert!(refused < 400, "one goes on");
     let mut handled = 0;
     for server in &servers {
         let ledger = law(server).await;

@@ -1,8 +1,10 @@
 //! What `tracing` is told of servers, message by message where it is asked to.
 
-use crate::support::{Gate, LONG, Lab, Log, Plan, Tell, ask, echo, listen, pass, settle, tell};
+use crate::support::{
+    Gate, LONG, Lab, Log, Plan, Tell, ask, echo, is_panic, law, listen, pass, settle, tell,
+};
 use restante_genserver::watchdog::Watchdog;
-use restante_genserver::{ExitReason, Next, Server, ServerRef, start};
+use restante_genserver::{ExitReason, Next, Phase, Server, ServerRef, start};
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,13 +94,18 @@ impl Subscriber for Scribe {
             fields.name,
             self.here()
         ));
-        assert!(!fields.all.contains("secret"), "contents are told of: {}", fields.all);
+        // (A panic here would be the subscriber's affair alone.)
+        if fields.all.contains("secret") {
+            self.log.push(format!("contents are told of: {}", fields.all));
+        }
     }
     fn enter(&self, span: &Id) {
         INSIDE.with_borrow_mut(|i| i.push(span.into_u64()));
     }
     fn exit(&self, span: &Id) {
-        INSIDE.with_borrow_mut(|i| assert_eq!(i.pop(), Some(span.into_u64()), "spans nest"));
+        if INSIDE.with_borrow_mut(Vec::pop) != Some(span.into_u64()) {
+            self.log.push("spans do not nest");
+        }
     }
     fn current_span(&self) -> Current {
         INSIDE.with_borrow(|i| match i.last() {
@@ -285,6 +292,69 @@ async fn a_span_belongs_to_its_senders_subscriber() {
     let told = theirs.log.take();
     assert!(told.contains(&"span message ask in caller".to_owned()), "{told:?}");
     INSIDE.with_borrow(|inside| assert!(inside.is_empty()));
+}
+
+/// Panics at whatever it is told of.
+struct Grumbles;
+
+impl Subscriber for Grumbles {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("restante")
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        panic!("no span")
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {
+        panic!("no event")
+    }
+    fn enter(&self, _: &Id) {
+        panic!("no way in")
+    }
+    fn exit(&self, _: &Id) {
+        panic!("no way out")
+    }
+}
+
+/// Panics when it is dropped, also where a panic unwinds already.
+struct Bitter;
+
+impl Drop for Bitter {
+    fn drop(&mut self) {
+        panic!("bitter")
+    }
+}
+
+/// Clause 13.9: a subscriber that panics at each event changes nothing: neither how a server begins, answers, and ends, nor
+/// what is said of it.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_is_not_the_servers_affair() {
+    let _listens = listen(Grumbles);
+    for trace in [false, true] {
+        for keeps_a_bitter_one in [false, true] {
+            let lab = start::<Lab>(Plan::default()).await.unwrap();
+            lab.sys().trace(trace);
+            assert_eq!(lab.call(echo(1)).await, Ok(1));
+            if keeps_a_bitter_one {
+                lab.cast(tell(|lab, _| {
+                    lab.things.push(Box::new(Bitter));
+                    Box::pin(async { Ok(Next::go()) })
+                }))
+                .unwrap();
+            }
+            assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Ok(()));
+            let exit = lab.join().await;
+            assert!(matches!(exit.reason, ExitReason::Normal) && exit.before.is_none(), "{exit:?}");
+
+            let lab = start::<Lab>(Plan::default()).await.unwrap();
+            lab.sys().trace(trace);
+            lab.cast(Tell::Boom).unwrap();
+            let exit = lab.join().await;
+            assert!(is_panic(&exit.reason, "boom") && exit.phase == Phase::Cast, "{exit:?}");
+            law(&lab).await;
+        }
+    }
 }
 
 /// Panics when it is woken.

@@ -126,7 +126,9 @@ fn replacing<S: GenServer>(
     move |state| {
         let new = make(state)?;
         if let Some(reason) = drop_quietly(std::mem::replace(state, new)) {
-            tracing::error!(server = std::any::type_name::<S>(), %reason, "the old state panicked in its drop");
+            quiet::run("a subscriber", || {
+                tracing::error!(server = std::any::type_name::<S>(), %reason, "the old state panicked in its drop");
+            });
         }
         Ok(())
     }

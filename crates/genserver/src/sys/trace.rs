@@ -9,15 +9,18 @@
 
 use super::log::{Moment, Observed};
 use crate::server::GenServer;
-use restante_core::Phase;
+use restante_core::{Phase, quiet};
 use std::sync::Arc;
 use tracing::{Span, dispatcher};
+
+/// Foreign code: what panics in it is not the server's panic.
+const SUBSCRIBER: &str = "a subscriber";
 
 /// One step.
 pub(super) fn event<S: GenServer>(mailbox: &str, step: &Observed<'_, S>) {
     let server = std::any::type_name::<S>();
     let Observed { incarnation, phase, name, .. } = step;
-    match &step.moment {
+    quiet::run(SUBSCRIBER, || match &step.moment {
         Moment::Taken => tracing::info!(server, mailbox, incarnation, %phase, name, "message taken"),
         Moment::Done { took } => {
             tracing::info!(server, mailbox, incarnation, %phase, name, ?took, "message done");
@@ -25,7 +28,7 @@ pub(super) fn event<S: GenServer>(mailbox: &str, step: &Observed<'_, S>) {
         Moment::Failed { took, reason } => {
             tracing::info!(server, mailbox, incarnation, %phase, name, ?took, %reason, "message failed");
         }
-    }
+    });
 }
 
 /// The span that this thread is in, if anybody listens.
@@ -52,13 +55,13 @@ pub(super) fn span<S: GenServer>(
         span
     };
     // Made with the sender's subscriber: an id means nothing to another one, which may panic when it is given it.
-    let span = match from.and_then(|from| from.with_subscriber(|(_, theirs)| theirs.clone())) {
-        Some(theirs) => dispatcher::with_default(&theirs, make),
-        None => make(),
-    };
-    if span.is_none() {
-        return None;
-    }
+    let span = quiet::run(SUBSCRIBER, || {
+        match from.and_then(|from| from.with_subscriber(|(_, theirs)| theirs.clone())) {
+            Some(theirs) => dispatcher::with_default(&theirs, make),
+            None => make(),
+        }
+    });
+    let span = span.filter(|span| !span.is_none())?;
     enter(&span);
     Some(Box::new(span))
 }
@@ -66,11 +69,11 @@ pub(super) fn span<S: GenServer>(
 /// This thread is in the span from now on.
 #[cold]
 pub(crate) fn enter(span: &Span) {
-    span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
+    quiet::run(SUBSCRIBER, || span.with_subscriber(|(id, dispatch)| dispatch.enter(id)));
 }
 
 /// This thread is not in the span any more.
 #[cold]
 pub(crate) fn exit(span: &Span) {
-    span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
+    quiet::run(SUBSCRIBER, || span.with_subscriber(|(id, dispatch)| dispatch.exit(id)));
 }

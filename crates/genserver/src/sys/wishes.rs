@@ -8,7 +8,7 @@
 
 use super::log::{LogEntry, Observed, Ring};
 use crate::server::GenServer;
-use restante_core::{ExitReason, drop_quietly};
+use restante_core::{ExitReason, drop_quietly, quiet};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -267,10 +267,12 @@ impl<S: GenServer> Wishes<S> {
                 Ok(ControlFlow::Break(())) => done.push(at),
                 Err(payload) => {
                     let reason = ExitReason::from_panic(payload);
-                    tracing::warn!(
-                        server = std::any::type_name::<S>(), hook = %hook.name, %reason,
-                        "a hook panicked, and was removed"
-                    );
+                    quiet::run("a subscriber", || {
+                        tracing::warn!(
+                            server = std::any::type_name::<S>(), hook = %hook.name, %reason,
+                            "a hook panicked, and was removed"
+                        );
+                    });
                     done.push(at);
                 }
             }
