@@ -21,7 +21,7 @@ mod tests;
 
 pub use ends::{Ends, Member, is_in_handler, wait_for_ends};
 pub use fall::Fall;
-pub(crate) use fall::has_closed;
+pub(crate) use fall::{has_closed, may_have_closed};
 pub(crate) use knot::Knot;
 
 use crate::frame::{self, Label};

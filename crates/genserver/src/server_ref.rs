@@ -129,9 +129,20 @@ impl<S: GenServer> ServerRef<S> {
         let reserved = match first {
             Poll::Ready(reserved) => reserved,
             Poll::Pending => {
-                let _waiting = cycle::wait_for(cell.link_id(), || label(cell))
-                    .map_err(|path| SendError::Cycle { message: (), path: path.to_string() })?;
-                reserving.await
+                let (to, in_a_ring) = (cell.link_id(), |path: cycle::Path| SendError::Cycle {
+                    message: (),
+                    path: path.to_string(),
+                });
+                let _waiting = cycle::wait_for(to, || label(cell)).map_err(in_a_ring)?;
+                std::future::poll_fn(|cx| match Pin::new(&mut reserving).poll(cx) {
+                    Poll::Ready(reserved) => Poll::Ready(Ok(reserved)),
+                    // A ring may close later than the wait begins.
+                    Poll::Pending => match cycle::has_closed(to, || label(cell)) {
+                        Some(path) => Poll::Ready(Err(in_a_ring(path))),
+                        None => Poll::Pending,
+                    },
+                })
+                .await?
             }
         };
         reserved.map_err(|()| SendError::Closed(()))?;

@@ -4,7 +4,7 @@ use crate::support::AGES;
 use futures::future::BoxFuture;
 use restante_core::ExitReason;
 use restante_genserver::{
-    CallError, Context, GenServer, Init, Next, Reply, Server, ServerRef, StartError, Step,
+    CallError, Context, GenServer, Init, Next, Reply, Requests, Server, ServerRef, StartError, Step,
 };
 use restante_supervisor::{
     ChildError, ChildSpec, ChildState, DynamicSupervisor, PartitionSupervisor, ResizeError, Restart,
@@ -389,7 +389,7 @@ fn is_ring<T: std::fmt::Debug>(heard: &T) -> bool {
 async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_back_later() {
     let sec = Duration::from_secs(1);
     for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
-        for how in 0..5 {
+        for how in 0..7 {
             let ((first, s_first, _), (a, sa, _), (c, sc, _)) = (node("first"), node("a"), node("c"));
             // A request is sent at once or not at all: it needs room beside the call from outside.
             let room = if matches!(how, 1 | 2) { 2 } else { 1 };
@@ -399,7 +399,8 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
             let tree = Supervisor::new(strategy).child(s_first).child(sa).child(sb).child(sc);
             let tree = crate::support::relentless(tree).start().await.unwrap();
             let begun = tokio::time::Instant::now();
-            if how == 4 {
+            // The last three have asked before.
+            if how >= 4 {
                 b.cast(Box::pin(tokio::time::sleep(sec))).unwrap();
                 crate::support::settled().await;
             }
@@ -407,7 +408,7 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
             let (at, asked) = (a.clone(), asked);
             let heard = async move {
                 within(&at, async move {
-                    if how != 4 {
+                    if how < 4 {
                         tokio::time::sleep(sec).await;
                     }
                     match how {
@@ -417,6 +418,15 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
                             asked.send_request(|r| (Box::pin(async {}) as Work, r)).wait(Duration::MAX).await
                         ),
                         2 => format!("{:?}", asked.send_request(|r| (Box::pin(async {}) as Work, r)).await),
+                        5 => {
+                            let mut all = Requests::new();
+                            all.add((), asked.send_request(|r| (Box::pin(async {}) as Work, r)));
+                            format!("{:?}", all.next().await)
+                        }
+                        6 => {
+                            asked.cast(Box::pin(async {})).unwrap();
+                            asked.reserve().await.map(drop).map_err(|e| e.to_string()).unwrap_err()
+                        }
                         _ => {
                             asked.cast(Box::pin(async {})).unwrap();
                             asked.send(Box::pin(async {})).await.map_err(|e| e.to_string()).unwrap_err()
@@ -433,7 +443,7 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
                 first.kill()
             };
             crate::support::settled().await;
-            let outside = (how != 3 && how != 4).then(|| tokio::spawn(ask(b.clone())));
+            let outside = (how < 3).then(|| tokio::spawn(ask(b.clone())));
             let heard = heard.await.unwrap().expect("it hears");
             assert!(is_ring(&heard) || heard.contains("ring"), "{strategy:?} {how} {heard}");
             assert_eq!(begun.elapsed(), sec, "{strategy:?} {how}");

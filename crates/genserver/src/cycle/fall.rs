@@ -145,6 +145,12 @@ fn reach(
     });
 }
 
+/// Whether a wait may be part of a ring by now, though it was not when it began.
+#[inline]
+pub(crate) fn may_have_closed() -> bool {
+    are_any()
+}
+
 /// The ring that the wait of the handler that runs here for `to` is part of by now, though it was not when it began.
 #[inline]
 pub(crate) fn has_closed(to: usize, label: impl FnOnce() -> Label) -> Option<Path> {

@@ -3,10 +3,10 @@
 use super::one::Request;
 use super::ready::Ready;
 use crate::call::{self, CallError};
-use crate::cycle::{Knot, Path, Waiting};
+use crate::cycle::{self, Knot, Path, Waiting};
 use crate::frame;
 use futures::Stream;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -225,7 +225,7 @@ impl<L, T: Send> Requests<L, T> {
             let any = self.waiting.values().next()?;
             call::timer(until, || any.request.asked().rt())
         });
-        poll_fn(|cx| match (self.poll_ready(cx), &mut timer) {
+        poll_fn(|cx| match (self.poll_in_a_handler(cx), &mut timer) {
             (Poll::Ready(response), _) => Poll::Ready(response),
             // (What has come, and had no turn because the task had had many, comes before the end of the time.)
             (Poll::Pending, Some(timer)) => timer.as_mut().poll(cx).map(|()| self.check()),
@@ -249,6 +249,41 @@ impl<L, T: Send> Requests<L, T> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// The same, where a ring may close later than the wait begins.
+    fn poll_in_a_handler(&mut self, cx: &mut Cx<'_>) -> Poll<Option<(L, Result<T, CallError>)>> {
+        let polled = self.poll_ready(cx);
+        if polled.is_ready() || !self.refuse_what_has_closed() {
+            return polled;
+        }
+        self.poll_ready(cx)
+    }
+
+    /// Refuses the requests that have become part of a ring since the wait began: whether there are such.
+    fn refuse_what_has_closed(&mut self) -> bool {
+        if !cycle::may_have_closed() {
+            return false;
+        }
+        let mut looked_at = HashSet::new();
+        let mut closed = HashMap::new();
+        for entry in self.waiting.values() {
+            let asked = entry.request.asked();
+            if looked_at.insert(asked.id())
+                && let Some(path) = cycle::has_closed(asked.id(), || asked.label())
+            {
+                closed.insert(asked.id(), path);
+            }
+        }
+        if let Some(knot) = &mut self.knot {
+            let tied = self.waiting.values().filter(|entry| entry.tied);
+            let ids = tied.map(|entry| entry.request.asked().id()).filter(|id| closed.contains_key(id));
+            for id in ids {
+                knot.untie(id);
+            }
+        }
+        self.refuse(&closed);
+        !closed.is_empty()
     }
 
     /// From here on the handler that runs here, if one does, waits for all that is still to come.
