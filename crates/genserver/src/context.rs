@@ -14,7 +14,9 @@ use crate::timer::{Every, Idle, TimerId, Timers};
 use crate::watches::Watches;
 use restante_core::link::Linked;
 use restante_core::monitor::{Event, MonitorId, Watch};
-use restante_core::{Exit, ExitReason, Fate, Lane, Ledger, Phase, SendOptions, Stats, drop_quietly, quiet};
+use restante_core::{
+    Exit, ExitReason, Fate, Lane, Ledger, Phase, SendOptions, Stats, drop_quietly, quiet, word,
+};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -378,7 +380,7 @@ impl<S: GenServer> Context<S> {
 
     /// The loop is over: this is why the incarnation ends.
     pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) -> ExitReason {
-        let killed = self.lost || self.cell.gate().bits() & restante_core::word::KILL != 0;
+        let killed = self.lost || self.cell.gate().bits() & word::KILL != 0;
         self.cell.desk(|desk| desk.killed = killed);
         if self.watched {
             self.tell_done(served.as_ref().err());
@@ -533,7 +535,8 @@ impl<S: GenServer> Context<S> {
     /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.) A subscriber is
     /// foreign code: its panic does not change how the server ends.
     pub(crate) fn report(&self, reason: &ExitReason) {
-        if !self.cell.runner.is_kept() {
+        // (Of the end of a runtime its task tells.)
+        if !self.cell.runner.is_kept() && self.cell.gate().bits() & word::ORPHAN == 0 {
             quiet::run("a subscriber", || self.tell_of_end(reason));
         }
     }

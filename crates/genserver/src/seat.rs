@@ -1201,9 +1201,15 @@ impl<S: GenServer> Seat<S> {
             unsafe { cell.leave_quietly() };
             return;
         }
-        frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), None, || {
-            Self::break_off(cell, &ExitReason::Killed);
-        });
+        // By a kill: what lies in the loop goes piece by piece, each under a net of its own.
+        cell.kill(ExitReason::Killed);
+        // SAFETY: RUN is held.
+        unsafe { cell.runner.desk() }.by_caller = false;
+        if Self::poll(cell, None).is_pending() {
+            frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), None, || {
+                Self::break_off(cell, &ExitReason::Killed);
+            });
+        }
         quiet::run("a subscriber", || {
             tracing::warn!(server = std::any::type_name::<S>(), "the runtime ended under a server");
         });

@@ -172,3 +172,42 @@ async fn a_guard_may_ask_its_context_while_its_server_is_cleared_away() {
     assert!(!server.is_alive());
     server.monitor(Watch::Mailbox, |_| ());
 }
+
+/// Panics in its drop, also where a panic unwinds already: two of them that are dropped as one end the process.
+struct Bitter;
+
+impl Drop for Bitter {
+    fn drop(&mut self) {
+        panic!("bitter")
+    }
+}
+
+/// Clauses 13.9, 15.3: what lies in a server whose runtime ends goes piece by piece: what its handler has, its state, what is
+/// queued.
+#[test]
+fn the_end_of_a_runtime_drops_each_piece_by_itself() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let lab = runtime.block_on(async {
+        let lab = start::<Lab>(Plan::default()).await.unwrap();
+        lab.cast(tell(|lab, _| {
+            lab.things.push(Box::new(Bitter));
+            Box::pin(async {
+                let _in_hand = Bitter;
+                std::future::pending().await
+            })
+        }))
+        .unwrap();
+        lab.cast(Tell::Carry(Box::new(Bitter))).unwrap();
+        lab
+    });
+    let entered = std::time::Instant::now();
+    while lab.stats().ledger.queued > 1 {
+        assert!(entered.elapsed() < LONG, "the first cast is taken");
+        std::thread::yield_now();
+    }
+    drop(runtime);
+    assert!(!lab.is_alive());
+    let exit = lab.last_exit().unwrap();
+    assert!(matches!(exit.reason, restante_core::ExitReason::Killed), "{exit:?}");
+    futures::executor::block_on(law(&lab));
+}
