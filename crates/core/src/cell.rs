@@ -21,6 +21,7 @@ use crate::error::{LeaseError, SendError, closed_reason};
 use crate::exit::{Exit, ExitReason};
 use crate::hops::hop;
 use crate::lanes::{Lane, LaneOrder, Lanes};
+use crate::later;
 use crate::link::{Linked, Links};
 use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
 use crate::options::{Meta, SendOptions};
@@ -325,7 +326,7 @@ impl Tally {
 // In this order in memory: what senders write, then what the reader does (see `Gate`).
 #[derive(Debug)]
 #[repr(C)]
-pub struct MailCell<M, X: ?Sized> {
+pub struct MailCell<M: 'static, X: ?Sized> {
     /// Addresses, which keep the mailbox open. (The cell's memory is kept by its `Arc`.)
     handles: AtomicUsize,
     settings: Option<Box<Settings<M>>>,
@@ -381,21 +382,53 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
     }
 }
 
-/// The last memory of a mailbox: what is in it goes piece by piece, so that a rude one neither keeps the next from going nor
-/// meets it on an unwinding stack.
-impl<M, X: ?Sized> Drop for MailCell<M, X> {
+/// The last memory of a mailbox: what is in it may be the last of other mailboxes, and goes in its turn.
+impl<M: 'static, X: ?Sized> Drop for MailCell<M, X> {
     fn drop(&mut self) {
         let (shared, own) = self.gate.get_mut();
-        shared.lanes.discard();
-        own.lanes.discard();
-        if let Some(mut waiters) = shared.waiters.take() {
+        let unread = |lanes: &mut Lanes<M>| (!lanes.is_empty()).then(|| std::mem::take(lanes));
+        let left = Remains {
+            lanes: [unread(&mut shared.lanes), unread(&mut own.lanes)],
+            waiters: shared.waiters.take(),
+            cold: shared.cold.take(),
+            hand: own.hand.take(),
+            settings: self.settings.take(),
+        };
+        if !left.is_nothing() {
+            later::let_go(left, Remains::discard);
+        }
+    }
+}
+
+/// What of the users' is left in a mailbox whose memory goes.
+struct Remains<M> {
+    lanes: [Option<Lanes<M>>; 2],
+    waiters: Option<Box<Waiters>>,
+    cold: Option<Box<Cold>>,
+    hand: Option<Box<Meta>>,
+    settings: Option<Box<Settings<M>>>,
+}
+
+impl<M> Remains<M> {
+    fn is_nothing(&self) -> bool {
+        self.lanes.iter().all(Option::is_none)
+            && self.waiters.is_none()
+            && self.cold.is_none()
+            && self.hand.is_none()
+            && self.settings.is_none()
+    }
+
+    /// Drops it piece by piece, so that a rude one neither keeps the next from going nor meets it on an unwinding stack.
+    fn discard(self) {
+        self.lanes.into_iter().flatten().for_each(|mut lanes| lanes.discard());
+        if let Some(mut waiters) = self.waiters {
             waiters.dismiss().into_iter().for_each(|waker| quiet::discard("a waker", waker));
         }
-        if let Some(cold) = shared.cold.take() {
+        if let Some(cold) = self.cold {
             cold.discard();
         }
-        quiet::discard("a span", own.hand.take());
-        if let Some(settings) = self.settings.take() {
+        quiet::discard("a span", self.hand);
+        if let Some(settings) = self.settings {
             settings.let_go();
         }
     }
@@ -443,6 +476,17 @@ impl<M> Default for GivenBack<M> {
     }
 }
 
+/// What is left to do when a mailbox has been closed.
+struct Closing {
+    /// The reader is to be woken, by this waker where it is a parked receiver.
+    owes: bool,
+    parked: Option<Waker>,
+    /// Of those who waited for room.
+    wakers: Vec<Waker>,
+    /// There is a reader, which settles it when it goes.
+    leased: bool,
+}
+
 /// A refusal, and whether waiting for room may help.
 pub struct Refused<M> {
     /// The refusal.
@@ -475,7 +519,7 @@ pub enum Line {
 
 type Guard<'a, M> = Locked<'a, Shared<M>, Own<M>>;
 
-impl<M, X> MailCell<M, X> {
+impl<M: 'static, X> MailCell<M, X> {
     /// A cell that starts with these bits. Its first handle is counted already.
     pub fn new(settings: Settings<M>, bits: u32, runner: X) -> Self {
         let room = Room::new(settings.capacity, settings.weight_limit);
@@ -1696,8 +1740,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Gives the lease back, with RUN, and tells links and monitors how the incarnation ended. Unread messages stay
     /// where they are. With `close` the mailbox closes too.
+    ///
+    /// The lease is back when this returns; the rest has its turn, where this is deep within other ends.
     pub fn end_lease(self: &Arc<Self>, permit: Permit<Self>, exit: Option<Exit>, close: bool) {
-        self.end_lease_and(permit, exit, close, |give_back| give_back());
+        let given = self.return_lease(permit, exit.as_ref(), close);
+        self.announce_closing();
+        later::in_turn(self, |cell| cell.tell_of_end(given, exit));
     }
 
     /// [`MailCell::end_lease`], where the end is noted somewhere else as well: `note` does that under a lock of its own, and calls
@@ -1710,22 +1758,21 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// Links and monitors are told after `note`. It must not unwind, and must run no foreign code under its lock. The cell's LOCK
     /// is taken under that lock, never the other way round.
+    ///
+    /// All is done when this returns: where it may be deep within other ends, the caller has its turn already.
     pub fn end_lease_and(
         self: &Arc<Self>,
-        mut permit: Permit<Self>,
+        permit: Permit<Self>,
         exit: Option<Exit>,
         close: bool,
         note: impl FnOnce(&mut dyn FnMut()),
     ) {
-        let (_, own) = permit.split();
-        own.in_hand = false;
-        let left = !own.is_empty();
         let mut permit = Some(permit);
         let mut given = GivenBack::default();
         {
             let mut give_back = || {
                 if let Some(permit) = permit.take() {
-                    given = self.return_lease(permit, exit.as_ref(), close, left);
+                    given = self.return_lease(permit, exit.as_ref(), close);
                 }
             };
             note(&mut give_back);
@@ -1733,6 +1780,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             give_back();
         }
         self.announce_closing();
+        self.tell_of_end(given, exit);
+    }
+
+    /// What a lease that was given back leads to.
+    fn tell_of_end(self: &Arc<Self>, given: GivenBack<M>, exit: Option<Exit>) {
         self.afterwards(given.after);
         quiet::discard("a waker", given.parked);
         quiet::discard("an exit reason", given.last_exit);
@@ -1753,14 +1805,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
-    /// Gives lease and RUN back, under the lock. `left`: part of a batch has not been read.
-    fn return_lease(
-        &self,
-        permit: Permit<Self>,
-        exit: Option<&Exit>,
-        close: bool,
-        left: bool,
-    ) -> GivenBack<M> {
+    /// Gives lease and RUN back, under the lock.
+    fn return_lease(&self, mut permit: Permit<Self>, exit: Option<&Exit>, close: bool) -> GivenBack<M> {
+        let (_, own) = permit.split();
+        own.in_hand = false;
+        // Part of a batch has not been read.
+        let left = !own.is_empty();
         let mut given = GivenBack::default();
         let mut g = self.gate.lock();
         // Together with the lease: nobody is to slip in between.
@@ -1847,12 +1897,28 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// No more sends; senders who wait are told. What is queued can still be read; where nobody reads, it is
     /// dead-lettered. False when it was closed already.
+    ///
+    /// It takes nothing any more when this returns; the rest has its turn, where this is deep within other ends.
     pub fn close(self: &Arc<Self>, reason: ExitReason) -> bool {
+        let Some(closing) = self.begin_closing(reason) else { return false };
+        later::in_turn(self, |cell| cell.go_on_closing(closing));
+        true
+    }
+
+    /// Closes a mailbox whose last handle has gone, by who has its turn already.
+    pub(crate) fn close_unreachable(self: &Arc<Self>) {
+        if let Some(closing) = self.begin_closing(ExitReason::Normal) {
+            self.go_on_closing(closing);
+        }
+    }
+
+    /// No more sends, and those who asked to be told first are; `None` where that was so already.
+    fn begin_closing(self: &Arc<Self>, reason: ExitReason) -> Option<Closing> {
         let mut g = self.gate.lock();
         if g.bits() & word::CLOSED != 0 {
             drop(g);
             quiet::discard("an exit reason", reason);
-            return false;
+            return None;
         }
         let wakers = self.close_locked(&mut g, reason);
         let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
@@ -1866,6 +1932,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let leased = g.bits() & word::LEASED != 0;
         drop(g);
         self.announce_closing();
+        Some(Closing { owes, parked, wakers, leased })
+    }
+
+    fn go_on_closing(self: &Arc<Self>, closing: Closing) {
+        let Closing { owes, parked, wakers, leased } = closing;
         if owes {
             self.wake(parked);
         }
@@ -1873,7 +1944,6 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if !leased {
             self.settle();
         }
-        true
     }
 
     /// An open mailbox takes nothing any more; the wakers of those who waited for room.
@@ -2131,7 +2201,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let spare = slim(&mut cold.monitors);
             drop(g);
             drop(spare);
-            monitor.end();
+            later::let_go(monitor, Monitor::end);
             return true;
         }
         if cold.telling {
@@ -2247,7 +2317,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Settles a mailbox that was closed while RUN was taken for a look.
     fn settle_if_closed(self: &Arc<Self>) {
         if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
-            self.settle();
+            later::in_turn(self, |cell| _ = cell.settle());
         }
     }
 
@@ -2266,7 +2336,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 }
 
 /// Looking.
-impl<M, X: ?Sized> MailCell<M, X> {
+impl<M: 'static, X: ?Sized> MailCell<M, X> {
     /// The state word and what it guards.
     #[inline(always)]
     pub fn gate(&self) -> &Gate<Shared<M>, Own<M>> {

@@ -3,7 +3,6 @@
 //! One `unsafe` block, for registries: a handle that was made without a count gives up its memory without giving one back.
 
 use crate::cell::{MailCell, Parked, Runner};
-use crate::exit::ExitReason;
 use crate::later;
 use std::fmt;
 use std::ops::Deref;
@@ -77,9 +76,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Drop for Handle<M, X> {
     #[inline]
     fn drop(&mut self) {
         if self.0.remove_handle() {
-            later::in_turn(&self.0, |cell| {
-                cell.close(ExitReason::Normal);
-            });
+            later::in_turn(&self.0, MailCell::close_unreachable);
         }
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! What keeps a mailbox open may lie in another mailbox: in a queued message, in a server's state, in a monitor's closure, as
 //! the place of its dead letters. When the last of a chain goes, each end is within the drop of the one before, and a chain of
-//! thousands would need a stack to match. So the closing of a mailbox by its last handle, and the end of a server whose runtime
-//! has gone, go through [`in_turn`]: a few of them run within one another, as they always did, and what comes deeper waits until
-//! the outermost is done, which then performs it on its own stack. Nothing is left over when that returns.
+//! thousands would need a stack to match. So what ends in the course of a drop goes through [`in_turn`] or [`let_go`]: the
+//! closing of a mailbox, what a reader's end leads to, a monitor that is taken down, the last memory of a mailbox, the end of a
+//! server whose runtime has gone. A few of them run within one another, as they always did, and what comes deeper waits until the
+//! outermost is done, which then performs it on its own stack. Nothing is left over when that returns.
+//!
+//! The rule: no drop of ours reaches a value of a user's, on the stack of that drop, but through one of the two. (What must be
+//! true at once, a lease that is given back or a mailbox that takes nothing any more, is done before.)
 //!
 //! What deliberately does not live here: what an end is.
 
@@ -43,13 +47,27 @@ pub fn in_turn<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'st
         end(of);
         return;
     }
-    put_off(of, end);
+    let kept = Arc::clone(of);
+    put_off(move || end(&kept));
+}
+
+/// As [`in_turn`], for the end of what the caller owns.
+pub fn let_go<T: 'static>(what: T, end: impl FnOnce(T) + 'static) {
+    if cfg!(any(loom, shuttle)) {
+        return end(what);
+    }
+    let level = LEVEL.get();
+    if level < LEVELS {
+        let _level = Level::enter(level);
+        end(what);
+        return;
+    }
+    put_off(move || end(what));
 }
 
 #[cold]
-fn put_off<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'static) {
-    let kept = Arc::clone(of);
-    let work: Work = Box::new(move || end(&kept));
+fn put_off(work: impl FnOnce() + 'static) {
+    let work: Work = Box::new(work);
     WAITING.with_borrow_mut(|waiting| waiting.push_back(work));
 }
 

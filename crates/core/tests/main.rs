@@ -2,6 +2,7 @@
 
 #![allow(clippy::many_single_char_names, reason = "m, a, r: mailbox, address, receiver")]
 
+mod chains;
 mod closing;
 mod foreign;
 mod leases;
