@@ -2007,6 +2007,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// else is just looking: then that one does it when it leaves.
     fn settle(self: &Arc<Self>) -> bool {
         let Some(mut permit) = Permit::enter_quietly(self) else { return false };
+        // Whoever closed it may not have come to it yet; those who sent what is buried are about to hear of the end. (Under RUN, so
+        // that one who looks from in there does not settle it once more.)
+        self.announce_closing();
         let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();
         // A net for our own mistakes: who waits for the end must hear of it.

@@ -14,6 +14,7 @@
 
 use crate::addressable::{Addressable, Lent, OnClose};
 use crate::cell::{Line, MailCell, Parked, Runner};
+use crate::dead_letter::DeadCause;
 use crate::error::{SendError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
 use crate::handle::Handle;
@@ -1080,6 +1081,51 @@ fn loom_told_first_and_an_audit() {
         a.monitor(Watch::Mailbox, order.on_closed());
         let closer = thread::spawn(move || assert!(a.close_mailbox(ExitReason::Killed)));
         mailbox.audit();
+        closer.join().expect("closer");
+        order.assert_heard(1);
+    });
+}
+
+/// Has it noted when a message is buried.
+struct Buries(Arc<Order>);
+
+impl Runner<u32> for Buries {
+    fn schedule(&self, _: &Arc<MailCell<u32, Self>>) {}
+    fn on_dead(&self, _: &u32, _: &DeadCause) {
+        self.0.hear();
+    }
+}
+
+/// Clause 26.1: one closes it while another, who only looks, buries in its stead what is queued: the callers of what is buried hear
+/// of it then.
+#[test]
+fn loom_told_first_and_an_audit_that_buries() {
+    model(|| {
+        let order = Arc::new(Order::default());
+        let cell = Arc::new(MailCell::plain(Some(8), 0, Buries(Arc::clone(&order))));
+        assert!(cell.tell_first(order.is_told_first()) && cell.push(1).is_ok());
+        let closer = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || assert!(cell.close(ExitReason::Killed)))
+        };
+        cell.audit();
+        closer.join().expect("closer");
+        order.assert_heard(1);
+    });
+}
+
+/// Clause 26.1: as by a look, by a look that is dropped half way.
+#[test]
+fn loom_told_first_and_a_dropped_look_that_buries() {
+    model(|| {
+        let order = Arc::new(Order::default());
+        let cell = Arc::new(MailCell::plain(Some(8), 0, Buries(Arc::clone(&order))));
+        assert!(cell.tell_first(order.is_told_first()) && cell.push(1).is_ok());
+        let closer = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || assert!(cell.close(ExitReason::Killed)))
+        };
+        drop(Permit::enter_quietly(&cell));
         closer.join().expect("closer");
         order.assert_heard(1);
     });

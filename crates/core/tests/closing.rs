@@ -1,9 +1,13 @@
 //! The end of a mailbox.
 
 use crate::{drain, opened, with_room};
+use restante_core::addressable::OnClose;
 use restante_core::{
-    Closed, DeadCause, ExitReason, Lane, LeaseError, Mailbox, SendError, SendOptions, TryReceiveError,
+    Accept, Addressable, Closed, DeadCause, DeadLetter, ExitReason, Lane, LeaseError, Mailbox, Recipient,
+    SendError, SendOptions, TryReceiveError, WeakAddress,
 };
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 /// Row B5, clauses 1.3, 1.6: a receiver drains, then gets `Closed`.
 #[tokio::test]
@@ -105,4 +109,45 @@ fn a_full_dead_letter_mailbox_stops_nobody() {
     let mut letter = letters.try_receive().unwrap();
     letter.body.as_mut().unwrap().0 = 0;
     assert!(matches!(letters.try_receive(), Err(TryReceiveError::Empty)));
+}
+
+/// Clause 26.1: who settles a mailbox in the closer's stead, by a mere look, has those told who asked to be told first before what
+/// is queued is buried.
+#[test]
+fn a_look_that_settles_has_those_told_who_asked_to_be_told_first() {
+    /// Asked to be told first, before another one; looks.
+    struct Looks(WeakAddress<u8>);
+    impl OnClose for Looks {
+        fn on_close(&self, _: &ExitReason) {
+            self.0.upgrade().map(|a| a.audit());
+        }
+    }
+    #[derive(Default)]
+    struct Told(AtomicBool);
+    impl OnClose for Told {
+        fn on_close(&self, _: &ExitReason) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    /// Takes dead letters, and notes whether that one had been told.
+    struct Takes(Arc<Told>, Arc<Mutex<Vec<bool>>>);
+    impl Accept<DeadLetter<u8>> for Takes {
+        fn accept(&self, _: DeadLetter<u8>, _: SendOptions) -> Result<(), SendError<DeadLetter<u8>>> {
+            self.1.lock().unwrap().push(self.0.0.load(SeqCst));
+            Ok(())
+        }
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    let (told, letters) = (Arc::<Told>::default(), Arc::default());
+    let taker = Recipient::new(Takes(Arc::clone(&told), Arc::clone(&letters)));
+    let mailbox = Mailbox::with(Mailbox::settings().dead_letters(taker)).unwrap();
+    let a = mailbox.address();
+    let looks: Arc<dyn OnClose> = Arc::new(Looks(a.downgrade()));
+    let also: Arc<dyn OnClose> = told;
+    assert!(a.tell_first(Arc::downgrade(&looks)) && a.tell_first(Arc::downgrade(&also)));
+    a.try_send(1).unwrap();
+    assert!(mailbox.close());
+    assert_eq!(*letters.lock().unwrap(), [true]);
 }
