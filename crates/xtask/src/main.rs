@@ -16,6 +16,7 @@ mod counts;
 mod deny;
 mod lint;
 mod mutants;
+mod programs;
 mod report;
 mod sanitize;
 mod suite;

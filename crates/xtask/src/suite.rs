@@ -2,7 +2,9 @@
 
 use std::env;
 use std::process::Command;
+use std::sync::Arc;
 
+use crate::programs;
 use crate::report::{Failure, Report};
 use crate::tools::{cargo, env_or, installed, root, sources_contain, target_dir};
 
@@ -19,13 +21,28 @@ pub(crate) fn test(report: &mut Report) -> Result<(), Failure> {
     if installed("cargo-nextest") {
         // A young workspace may have no test yet: that is no failure.
         report.run("tests (nextest)", &mut cargo("nextest run --no-tests=pass"))?;
-        report.run_tests("doctests", &mut cargo("test --doc"), |_| Ok(()))?;
     } else {
-        println!("cargo-nextest is not installed: plain cargo test, which runs the doctests as well");
-        report.run_tests("tests and doctests", &mut cargo("test"), |_| Ok(()))?;
+        report.step("tests (without nextest)", each_by_itself)?;
     }
+    report.run_tests("doctests", &mut cargo("test --doc"), |_| Ok(()))?;
     loom(report, &[])?;
     shuttle(report, &[])
+}
+
+/// The tests as nextest runs them, where it is not installed: each in a process of its own.
+fn each_by_itself() -> Result<String, Failure> {
+    let mut tests = Vec::new();
+    for program in programs::built(&mut cargo("test --no-run"))? {
+        let program = Arc::new(program);
+        tests.extend(program.tests()?.into_iter().map(|test| (Arc::clone(&program), test)));
+    }
+    let failed = programs::run_each(&tests, |(program, test)| {
+        (format!("{} {test}", program.package), program.test(test))
+    })?;
+    if failed.is_empty() {
+        return Ok(format!("{} passed", tests.len()));
+    }
+    Err(Failure::Verdict(format!("{} of {} failed: {}", failed.len(), tests.len(), failed.join("; "))))
 }
 
 /// The loom models, each a walk over all schedules up to a number of preemptions.

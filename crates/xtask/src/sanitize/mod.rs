@@ -17,20 +17,16 @@
 //! With a budget, as in `ci`, only the test binaries of `tests/` are built: that is where the threads are, and a build of the
 //! unit tests costs as much again.
 
-mod programs;
 mod reports;
 mod shim;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use self::programs::Program;
 use self::reports::Suppression;
+use crate::programs::{self, Program};
 use crate::report::{Failure, Report, announce};
 use crate::tools::{installed, root, target_dir};
 
@@ -179,9 +175,9 @@ impl Run {
 
     /// A test of a program, in a process of its own.
     fn test(&self, program: &Program, test: &str) -> Command {
-        let mut command = program.command();
+        let mut command = program.test(test);
         // What is captured goes through a lock of the library's that is not seen.
-        command.args(["--quiet", "--no-capture", "--exact", test]);
+        command.arg("--no-capture");
         // Reports are judged afterwards, all of them.
         let log = format!("allow_addr2line=1 log_path={}/report", self.reports().display());
         command
@@ -198,10 +194,8 @@ impl Run {
         root().join(target_dir()).join(format!("sanitize-{}", self.of.name)).join("reports")
     }
 
-    /// Runs these tests, as many at a time as there are processors, and judges what was reported: how many reports come from the
-    /// library. A report of ours is a failure, and a test that fails is one as well.
-    ///
-    /// Each has a process of its own, as in the suite: there are tests of what a process has one of.
+    /// Runs these tests and judges what was reported: how many reports come from the library. A report of ours is a failure, and a
+    /// test that fails is one as well.
     fn judged(
         &self,
         program: &Program,
@@ -210,27 +204,9 @@ impl Run {
     ) -> Result<usize, Failure> {
         self.forget_reports()?;
         println!("{} {}: {} tests", self.of.name, program.package, tests.len());
-        let next = AtomicUsize::new(0);
-        let failed = Mutex::new(Vec::new());
-        let work = || -> std::io::Result<()> {
-            while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let Output { status, stdout, stderr } = self.test(program, test).output()?;
-                if !status.success() {
-                    println!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-                    failed.lock().expect("no worker panics").push(format!("{test}: {status}"));
-                }
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, usize::from))
-                .map(|_| scope.spawn(work))
-                .collect();
-            workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
-        })?;
+        let mut failed = programs::run_each(tests, |test| (test.clone(), self.test(program, test)))?;
         let all = reports::Report::all(&self.reports())?;
         let ours: Vec<_> = all.iter().filter(|report| report.suppressed(suppressions).is_none()).collect();
-        let mut failed = failed.into_inner().expect("no worker panics");
         if let Some(first) = ours.first() {
             println!("{}", first.text());
             failed.push(format!("{} reports, the first is above", ours.len()));

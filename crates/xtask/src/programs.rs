@@ -1,27 +1,32 @@
-//! The test programs that cargo has built, and the tests in them.
+//! The test programs that cargo has built, and the tests in them: each is run in a process of its own, as nextest does. There are
+//! tests of what a process has one of.
 //!
-//! They are run as cargo would run them, without cargo: it would look through all packages before each slice, and build some anew
+//! They are run as cargo would run them, without cargo: it would look through all packages before each run, and build some anew
 //! for which fewer packages are asked for.
 
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::report::{Failure, announce, succeed};
 
 /// A test program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// The folder of its package.
-    pub(super) package: String,
+    pub(crate) package: String,
     /// That of `src/`, not of `tests/`.
-    pub(super) unit_tests: bool,
+    pub(crate) unit_tests: bool,
     file: PathBuf,
     /// Where its package lies.
     home: PathBuf,
 }
 
 /// Runs `cargo test --no-run`, and says what it has built.
-pub(super) fn built(cargo: &mut Command) -> Result<Vec<Program>, Failure> {
+pub(crate) fn built(cargo: &mut Command) -> Result<Vec<Program>, Failure> {
     announce(cargo);
     cargo.arg("--message-format=json-render-diagnostics");
     let output = cargo.stderr(Stdio::inherit()).output()?;
@@ -32,6 +37,11 @@ pub(super) fn built(cargo: &mut Command) -> Result<Vec<Program>, Failure> {
 impl Program {
     /// One of cargo's messages: `{"reason":"compiler-artifact","manifest_path":"…",…,"executable":"…"}`.
     fn read(message: &str) -> Option<Self> {
+        let (_, profile) = message.split_once(r#""profile":{"#)?;
+        // (Examples are built as well.)
+        if !profile.split('}').next()?.contains(r#""test":true"#) {
+            return None;
+        }
         let file = field(message, "executable")?;
         let (home, _) = field(message, "manifest_path")?.rsplit_once('/')?;
         let package = home.rsplit('/').next()?;
@@ -43,19 +53,52 @@ impl Program {
         })
     }
 
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.file);
         command.current_dir(&self.home).env("CARGO_MANIFEST_DIR", &self.home);
         command
     }
 
+    /// One of its tests.
+    pub(crate) fn test(&self, name: &str) -> Command {
+        let mut command = self.command();
+        command.args(["--quiet", "--exact", name]);
+        command
+    }
+
     /// The names of its tests.
-    pub(super) fn tests(&self) -> Result<Vec<String>, Failure> {
+    pub(crate) fn tests(&self) -> Result<Vec<String>, Failure> {
         let output =
             self.command().args(["--list", "--format", "terse"]).stderr(Stdio::inherit()).output()?;
         succeed(output.status)?;
         Ok(listed(&String::from_utf8_lossy(&output.stdout)))
     }
+}
+
+/// Runs these, as many at a time as there are processors. Prints what those that failed have said, and returns their names.
+pub(crate) fn run_each<T: Sync>(
+    tests: &[T],
+    command: impl Fn(&T) -> (String, Command) + Sync,
+) -> io::Result<Vec<String>> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let work = || -> io::Result<()> {
+        while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, mut command) = command(test);
+            let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output()?;
+            if !status.success() {
+                println!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+                failed.lock().expect("no worker panics").push(format!("{name}: {status}"));
+            }
+        }
+        Ok(())
+    };
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
+    })?;
+    Ok(failed.into_inner().expect("no worker panics"))
 }
 
 /// A field with a text that needs no unescaping, as paths here do not.
@@ -75,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_program_is_read_from_cargo_s_message() {
-        let message = r#"{"reason":"compiler-artifact","manifest_path":"/x/crates/core/Cargo.toml","target":{"kind":["test"],"name":"main"},"executable":"/t/main-1"}"#;
+        let message = r#"{"reason":"compiler-artifact","manifest_path":"/x/crates/core/Cargo.toml","target":{"kind":["test"],"name":"main","test":true},"profile":{"opt_level":"0","test":true},"executable":"/t/main-1"}"#;
         let program = Program::read(message).expect("it is one");
         assert_eq!((program.package.as_str(), program.unit_tests), ("core", false));
         assert_eq!(
@@ -85,6 +128,11 @@ mod tests {
         let lib = message.replace(r#"["test"]"#, r#"["lib"]"#);
         assert!(Program::read(&lib).is_some_and(|program| program.unit_tests));
         assert_eq!(Program::read(&message.replace(r#""/t/main-1""#, "null")), None, "no program");
+        assert_eq!(
+            Program::read(&message.replace(r#""0","test":true"#, r#""0","test":false"#)),
+            None,
+            "an example"
+        );
         assert_eq!(Program::read(r#"{"reason":"build-finished","success":true}"#), None);
     }
 
