@@ -390,6 +390,12 @@ pub(crate) fn watch_by_sweep<T: Send>(
     rt: impl FnOnce() -> Option<Arc<Rt>>,
     cx: &mut Cx<'_>,
 ) -> Poll<Outcome<T>> {
+    if wait.is_watched() {
+        let polled = wait.poll(cx);
+        if polled.is_ready() {
+            return polled;
+        }
+    }
     let mut watched = |rt: &Arc<Rt>| {
         let (sweep, epoch) = rt.epoch();
         wait.watch_once(sweep, epoch);
@@ -499,8 +505,13 @@ where
     fn poll_on(&mut self, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         match &mut self.state {
             State::Wait(wait, _) => {
-                if let Poll::Ready(outcome) = wait.poll(cx) {
-                    let result = settle(self.server.handle.cell(), outcome);
+                let cell = self.server.handle.cell();
+                let polled = match self.limit {
+                    Limit::Default => watch_by_sweep(wait, || cell.runner.rt(), cx),
+                    _ => wait.poll(cx),
+                };
+                if let Poll::Ready(outcome) = polled {
+                    let result = settle(cell, outcome);
                     self.state = State::Done;
                     return Poll::Ready(result);
                 }

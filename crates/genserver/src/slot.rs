@@ -580,13 +580,20 @@ impl<T: Send> Wait<T> {
         self.slot.0.watched.begin(sweep, epoch);
     }
 
-    /// The same, unless it is watched already: what has waited for room goes on waiting from when it began.
+    /// The same, unless this sweep watches it already: what has waited for room goes on waiting from when it began. A caller that
+    /// has moved to another runtime is watched over there, from now on: the first one's may have gone with its runtime.
     #[inline]
     pub(crate) fn watch_once(&mut self, sweep: u32, epoch: u32) {
-        if !self.watched {
+        if !self.watched || !self.slot.0.watched.is_of(sweep) {
             self.watched = true;
             self.watch(sweep, epoch);
         }
+    }
+
+    /// Whether it has been said which sweep watches over it.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// No sweep watches over this wait. It is counted for the runtime of this name ([`held`]; 0: for none).

@@ -31,6 +31,21 @@ async fn a_call_waits_five_seconds() {
     }
 }
 
+/// Clause 6.1: a caller that goes on in another runtime keeps a limit, also where the first one has gone meanwhile.
+#[test]
+fn a_caller_that_moves_to_another_runtime_has_a_limit() {
+    let runtime = |paused| {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap()
+    };
+    let (first, second) = (runtime(false), runtime(true));
+    let lab = second.block_on(start::<Lab>(Plan::default())).unwrap();
+    let mut call = Box::pin(lab.call(Ask::Keep));
+    first.block_on(async { assert!(futures::poll!(&mut call).is_pending()) });
+    drop(first);
+    let answer = second.block_on(async { tokio::time::timeout(LONG, call).await });
+    assert_eq!(answer, Ok(Err(CallError::Timeout)));
+}
+
 /// Clauses 6.1, 6.2, 6.6: the default limit holds for a busy server and for one that nobody serves.
 #[tokio::test(start_paused = true)]
 async fn the_default_limit_covers_the_queue() {
