@@ -4,14 +4,17 @@
 //! They are run as cargo would run them, without cargo: it would look through all packages before each run, and build some anew
 //! for which fewer packages are asked for.
 
+use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::report::{Failure, announce, succeed};
+use crate::tools::target_dir;
 
 /// A test program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,30 +78,64 @@ impl Program {
     }
 }
 
-/// Runs these, as many at a time as there are processors. Prints what those that failed have said, and returns their names.
+/// What became of tests that were run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) passed: usize,
+    /// Each with how it ended.
+    pub(crate) failed: Vec<String>,
+}
+
+/// Runs these, as many at a time as there are processors, and prints what those that failed have said. Those that have not ended
+/// `until` then are ended, or not begun, and do not count.
 pub(crate) fn run_each<T: Sync>(
     tests: &[T],
     command: impl Fn(&T) -> (String, Command) + Sync,
-) -> io::Result<Vec<String>> {
+    until: Option<Instant>,
+) -> io::Result<Ran> {
+    let folder = target_dir().join("said");
+    fs::create_dir_all(&folder)?;
     let next = AtomicUsize::new(0);
-    let failed = Mutex::new(Vec::new());
-    let work = || -> io::Result<()> {
+    let ran = Mutex::new(Ran::default());
+    let work = |worker: usize| -> io::Result<()> {
+        let said = folder.join(worker.to_string());
         while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (name, mut command) = command(test);
-            let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output()?;
-            if !status.success() {
-                println!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-                failed.lock().expect("no worker panics").push(format!("{name}: {status}"));
+            let file = File::create(&said)?;
+            let child = command.stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file).spawn()?;
+            let Some(status) = ended(child, until)? else { return Ok(()) };
+            let mut ran = ran.lock().expect("no worker panics");
+            if status.success() {
+                ran.passed += 1;
+            } else {
+                println!("{}", String::from_utf8_lossy(&fs::read(&said)?));
+                ran.failed.push(format!("{name}: {status}"));
             }
         }
         Ok(())
     };
     let at_once = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..at_once).map(|worker| scope.spawn(move || work(worker))).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
     })?;
-    Ok(failed.into_inner().expect("no worker panics"))
+    Ok(ran.into_inner().expect("no worker panics"))
+}
+
+/// How a process ends; `None`: it was ended, as the time was up.
+fn ended(mut child: Child, until: Option<Instant>) -> io::Result<Option<ExitStatus>> {
+    let Some(until) = until else { return child.wait().map(Some) };
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= until {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A field with a text that needs no unescaping, as paths here do not.
@@ -114,7 +151,9 @@ fn listed(list: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Program, listed};
+    use super::{Program, Ran, listed, run_each};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn a_program_is_read_from_cargo_s_message() {
@@ -134,6 +173,23 @@ mod tests {
             "an example"
         );
         assert_eq!(Program::read(r#"{"reason":"build-finished","success":true}"#), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn tests_are_run_until_the_time_is_up() {
+        let command = |line: &&str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", line]);
+            ((*line).to_owned(), command)
+        };
+        let all = ["exit 0", "exit 3"];
+        let failed = vec!["exit 3: exit status: 3".to_owned()];
+        let ran = run_each(&all, command, None).expect("they can be run");
+        assert_eq!(ran, Ran { passed: 1, failed });
+        let endless = ["exec sleep 600"; 9];
+        let until = Some(Instant::now() + Duration::from_millis(50));
+        assert_eq!(run_each(&endless, command, until).expect("they can be run"), Ran::default());
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::report::{Failure, Report};
 use crate::tools::root;
 
 /// How long building and trying may take together in `ci`.
-pub(crate) const BUDGET: Duration = Duration::from_secs(180);
+pub(crate) const BUDGET: Duration = Duration::from_secs(120);
 
 /// How many of a hundred changes must be noticed, in each crate.
 const SHARE_MIN: usize = 90;

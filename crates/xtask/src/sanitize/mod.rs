@@ -26,7 +26,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use self::reports::Suppression;
-use crate::programs::{self, Program};
+use crate::programs::{self, Program, Ran};
 use crate::report::{Failure, Report, announce};
 use crate::tools::{installed, root, target_dir};
 
@@ -55,7 +55,7 @@ const LEFT_OUT: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// How many tests one slice runs: the budget is looked at between two slices.
+/// How many tests are run before what was reported is judged.
 const SLICE: usize = 24;
 
 /// How long the run in `ci` may take, building apart: both sanitizers together.
@@ -143,6 +143,13 @@ impl Sanitizer {
     }
 }
 
+/// What became of some tests, none of which failed.
+struct Judged {
+    passed: usize,
+    /// Reports of the library's own.
+    of_library: usize,
+}
+
 /// A sanitizer and the flags that only it needs.
 struct Run {
     of: &'static Sanitizer,
@@ -194,24 +201,29 @@ impl Run {
         root().join(target_dir()).join(format!("sanitize-{}", self.of.name)).join("reports")
     }
 
-    /// Runs these tests and judges what was reported: how many reports come from the library. A report of ours is a failure, and a
-    /// test that fails is one as well.
+    /// Runs these tests, until then, and judges what was reported. A report of ours is a failure, and a test that fails is one as
+    /// well.
     fn judged(
         &self,
         program: &Program,
         tests: &[String],
         suppressions: &[Suppression],
-    ) -> Result<usize, Failure> {
+        until: Option<Instant>,
+    ) -> Result<Judged, Failure> {
         self.forget_reports()?;
         println!("{} {}: {} tests", self.of.name, program.package, tests.len());
-        let mut failed = programs::run_each(tests, |test| (test.clone(), self.test(program, test)))?;
+        let Ran { passed, mut failed } =
+            programs::run_each(tests, |test| (test.clone(), self.test(program, test)), until)?;
         let all = reports::Report::all(&self.reports())?;
         let ours: Vec<_> = all.iter().filter(|report| report.suppressed(suppressions).is_none()).collect();
         if let Some(first) = ours.first() {
             println!("{}", first.text());
             failed.push(format!("{} reports, the first is above", ours.len()));
         }
-        if failed.is_empty() { Ok(all.len()) } else { Err(Failure::Verdict(failed.join("; "))) }
+        if failed.is_empty() {
+            return Ok(Judged { passed, of_library: all.len() });
+        }
+        Err(Failure::Verdict(failed.join("; ")))
     }
 
     fn forget_reports(&self) -> Result<(), Failure> {
@@ -253,7 +265,7 @@ impl Run {
         names: &[String],
         budget: Option<Duration>,
     ) -> Result<String, Failure> {
-        let began = Instant::now();
+        let until = budget.map(|budget| Instant::now() + budget);
         let mut slices = Vec::new();
         for program in programs {
             let all = program.tests()?;
@@ -271,15 +283,16 @@ impl Run {
         let (mut ran, mut suppressed, mut failed) = (0, 0, Vec::new());
         let suppressions = Suppression::all()?;
         for (_, program, tests) in slices {
-            if budget.is_some_and(|budget| began.elapsed() >= budget) {
+            if until.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
-            match self.judged(program, &tests, &suppressions) {
-                Ok(of_library) => suppressed += of_library,
+            match self.judged(program, &tests, &suppressions, until) {
+                Ok(Judged { passed, of_library }) => {
+                    (ran, suppressed) = (ran + passed, suppressed + of_library);
+                }
                 Err(Failure::Io(error)) => return Err(error.into()),
                 Err(failure) => failed.push(failure.to_string()),
             }
-            ran += tests.len();
         }
         if !failed.is_empty() {
             return Err(Failure::Verdict(failed.join("; ")));
