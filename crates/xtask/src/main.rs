@@ -40,8 +40,8 @@ Commands:
   valgrind [NAME]...
                     The unit tests of core and genserver under valgrind's memcheck
   sanitize [NAME]...
-                    The tests of core, genserver and registry under ThreadSanitizer and
-                    AddressSanitizer, with a planted fault for each (nightly)
+                    The tests of core, genserver, registry and testkit under
+                    ThreadSanitizer and AddressSanitizer, a planted fault for each (nightly)
   mutants [FILE]... Small changes of the rules, or of those whose path contains a FILE: at
                     least 90 % of each crate's must be noticed by the tests. `mutants changed`
                     is what `ci` does: those of changed lines, two minutes at most
