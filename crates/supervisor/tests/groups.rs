@@ -435,3 +435,26 @@ async fn a_group_waits_out_the_back_off_of_the_one_that_fell() {
     let waited = begun.elapsed();
     assert!(waited > secs(9) && waited <= secs(10), "{waited:?}");
 }
+
+/// Clause 21.27: what a member takes back is the restart that it was part of. Where its group has fallen anew meanwhile, that goes its
+/// way, and takes the member along (21.4).
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_taken_back_does_not_take_a_later_fall_with_it() {
+    quiet();
+    for strategy in GROUPS {
+        let log = Log::new();
+        let workers = ["a", "b", "c"].map(|id| worker(id, &log));
+        let [(a, sa), (b, sb), (c, sc)] = workers;
+        let tree = relentless(Supervisor::new(strategy)).child(sa).child(sb).child(sc).start().await.unwrap();
+        log.on_init("b", [OnInit::Hang]);
+        crash(&b).await;
+        c.cast(Tell::Note(1)).unwrap();
+        // Both are heard of by the time that the restart goes on.
+        tree.request_stop_child("b").unwrap();
+        a.kill();
+        settled().await;
+        assert_eq!(counts(&tree), [3, 3, 0, 3], "{strategy:?}");
+        assert_eq!((noted(&c).await, a.incarnation()), (vec![1], if strategy == GROUPS[0] { 3 } else { 2 }));
+        assert!(tree.shutdown(AGES).await.is_clean());
+    }
+}

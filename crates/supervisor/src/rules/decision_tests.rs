@@ -251,6 +251,23 @@ fn a_stop_by_hand_takes_back_what_comes_after_it_under_rest_for_one() {
     }
 }
 
+/// Clause 21.27: what a group wants that has fallen since the restart began is not taken back with it, whether it takes in the child that
+/// was stopped or only those that came after it.
+#[test]
+fn a_stop_by_hand_takes_back_nothing_of_a_later_fall() {
+    for (falls, left) in [(0, vec![0, 1, 2, 3]), (3, vec![3])] {
+        let mut rules = up(Strategy::RestForOne, Intensity::UNLIMITED, &[Restart::Permanent; 4]);
+        ended(&mut rules, 1, &end(ExitReason::Killed, 1), clock::now());
+        fall(&mut rules);
+        assert!(rules.next_wanted(1).is_some() && begins(&mut rules, 1, 2));
+        drop(rules.stops(1, true));
+        rules.fall_together(falls, Duration::ZERO);
+        ended(&mut rules, 1, &end(ExitReason::Shutdown, 2), clock::now());
+        rules.taken_back(1);
+        assert_eq!(wanted(&rules), left, "{falls}");
+    }
+}
+
 /// A partition that is switched off does not start with its supervisor, until it is started by hand.
 #[test]
 fn what_is_switched_off_stays_off_until_it_is_started() {

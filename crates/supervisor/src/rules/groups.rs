@@ -67,11 +67,14 @@ impl<C: Clone> Rules<C> {
     }
 
     /// A child that was being started again with its group has been stopped by hand before it was up. Under *rest for one* those
-    /// after it rest as well, as they may rely on it; those of other groups do without.
+    /// after it rest as well, as they may rely on it; those of other groups do without. What is wanted by a group that has fallen since
+    /// is that one's.
     pub(crate) fn taken_back(&mut self, key: u64) {
         let stopped = self.get(key).is_none_or(|entry| entry.halted && entry.state == State::Stopped);
         if stopped && self.settings.strategy == Strategy::RestForOne && self.life == Life::Up {
-            for (_, entry) in self.children.range_mut(key..) {
+            let due = self.group;
+            let others = |key| !due.is_some_and(|group| group.takes_in(key));
+            for (_, entry) in self.children.range_mut(key..).filter(|(key, _)| others(**key)) {
                 entry.wanted = false;
             }
         }
