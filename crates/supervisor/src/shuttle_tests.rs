@@ -855,36 +855,44 @@ fn shuttle_who_hears_of_a_stop_can_start_it_again() {
 
 /// Clauses 21.10 and 21.30: a shutdown × handlers that ask a sibling: none waits for one that has gone, and whoever hears that the
 /// tree is down finds all mailboxes closed. (There is no time here: who waits for what never comes hangs.)
+async fn shutdown_and_a_handler_that_asks(supervisor: Supervisor, crashes: usize) {
+    let lab = Lab::default();
+    let (tree, [a, b]) = tree(&lab, supervisor, false).await;
+    (0..crashes).for_each(|_| crash(&b));
+    let asked = b.clone();
+    a.cast(Tell::Do(Box::pin(async move {
+        for _ in 0..2 {
+            let answer = asked.call(|reply| reply).timeout(EVER).await;
+            assert!(matches!(answer, Ok(()) | Err(CallError::Exited(_) | CallError::Closed)), "{answer:?}");
+        }
+    })))
+    .unwrap();
+    let watcher = {
+        let (tree, all) = (tree.clone(), [a, b]);
+        spawn(async move {
+            while tree.is_alive() {
+                yield_now().await;
+            }
+            assert!(all.iter().all(ServerRef::is_closed));
+            assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
+        })
+    };
+    tree.shutdown(EVER).await;
+    watcher.await;
+    lab.over(tree).await;
+}
+
 #[test]
 fn shuttle_shutdown_and_a_handler_that_asks_a_sibling() {
-    explore(|| async {
-        let lab = Lab::default();
-        let (tree, [a, b]) = tree(&lab, relentless(Strategy::OneForOne), false).await;
-        let asked = b.clone();
-        a.cast(Tell::Do(Box::pin(async move {
-            for _ in 0..2 {
-                let answer = asked.call(|reply| reply).timeout(EVER).await;
-                assert!(
-                    matches!(answer, Ok(()) | Err(CallError::Exited(_) | CallError::Closed)),
-                    "{answer:?}"
-                );
-            }
-        })))
-        .unwrap();
-        let watcher = {
-            let (tree, all) = (tree.clone(), [a, b]);
-            spawn(async move {
-                while tree.is_alive() {
-                    yield_now().await;
-                }
-                assert!(all.iter().all(ServerRef::is_closed));
-                assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
-            })
-        };
-        tree.shutdown(EVER).await;
-        watcher.await;
-        lab.over(tree).await;
-    });
+    explore(|| shutdown_and_a_handler_that_asks(relentless(Strategy::OneForOne), 0));
+}
+
+/// Clause 21.30: the sibling has crashed, and may wait out the pause before its restart when the end begins, or be about to begin.
+#[test]
+fn shuttle_shutdown_and_a_handler_that_asks_a_sibling_in_its_pause() {
+    let pause = Duration::from_millis(1);
+    let backoff = Backoff::new(pause, pause).jitter_percent(0);
+    explore(move || shutdown_and_a_handler_that_asks(relentless(Strategy::OneForOne).backoff(backoff), 2));
 }
 
 /// Clause 8.2: two handlers that would end each other: one of them, or both, hear of the ring; nobody hangs.

@@ -7,7 +7,8 @@ use restante_core::ExitReason;
 use restante_core::monitor::{Event, Watch};
 use restante_genserver::{CallError, ServerRef};
 use restante_supervisor::{
-    Backoff, ChildState, DynamicSupervisor, Restart, Started, Strategy, Supervisor, SupervisorRef,
+    AutoShutdown, Backoff, ChildState, DynamicSupervisor, Restart, Started, Strategy, Supervisor,
+    SupervisorRef,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -265,4 +266,130 @@ async fn an_end_that_is_not_for_good_leaves_the_mailboxes_open() {
     tree.terminate_child("gone").await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [true]);
     assert!(tree.shutdown(AGES).await.is_clean());
+}
+
+/// Clause 21.30: one that waits out the pause before its restart is down as well: its mailbox closes when the end begins, and its
+/// restart is taken back, however soon it was due.
+#[tokio::test(start_paused = true)]
+async fn in_an_end_for_good_nobody_waits_for_a_sibling_that_waits_for_its_restart() {
+    quiet();
+    let sec = Duration::from_secs(1);
+    for nested in [false, true] {
+        for pause in [AGES, sec] {
+            let log = Log::new();
+            let ((a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
+            let (_c, sc) = slow_worker("c", &log, 2 * sec);
+            let pauses = relentless(Supervisor::one_for_one()).backoff(Backoff::new(pause, pause));
+            let inner = pauses.child(sa).child(sb).child(sc).build().unwrap();
+            let tree = if nested {
+                Supervisor::one_for_one().child(inner.child("inner")).start().await.unwrap()
+            } else {
+                inner.start().await.unwrap();
+                inner.clone()
+            };
+            for incarnation in 1..=2 {
+                // The first restart has no pause.
+                until(|| b.incarnation() == incarnation && b.is_alive()).await;
+                crash(&b).await;
+            }
+            assert!(states(&inner).contains(&("b".to_owned(), ChildState::Restarting)));
+            log.take();
+            a.cast(Tell::Ask(b.clone())).unwrap();
+            settled().await;
+            let begun = Instant::now();
+            let seen = at_its_closing(&b, move || begun.elapsed());
+            let report = tree.shutdown(AGES).await;
+            assert!(report.is_clean(), "{report}");
+            assert_eq!(*seen.lock().unwrap(), Some(Duration::ZERO), "{pause:?}");
+            assert_eq!(begun.elapsed(), 2 * sec, "{pause:?}");
+            assert_eq!(log.take(), ["a was not answered", "-c", "-a"], "{pause:?}");
+            assert_eq!(b.incarnation(), 2, "{pause:?}");
+        }
+    }
+}
+
+/// What is to be seen in the moment in which this mailbox closes.
+fn at_its_closing<T: Send + 'static>(
+    at: &At,
+    look: impl Fn() -> T + Send + 'static,
+) -> Arc<Mutex<Option<T>>> {
+    let seen = Arc::new(Mutex::new(None));
+    let note = Arc::clone(&seen);
+    at.monitor(Watch::Mailbox, move |event| {
+        if let Event::Closed(_) = event {
+            *note.lock().unwrap() = Some(look());
+        }
+    });
+    seen
+}
+
+/// Clause 21.30: a transient supervisor that ends in order under a dynamic one leaves its table by that: its children's mailboxes close
+/// one by one as they end, and all before it is down.
+#[tokio::test(start_paused = true)]
+async fn a_transient_supervisor_under_a_dynamic_one_ends_for_good() {
+    let log = Log::new();
+    let ((a, sa), (b, sb), (c, sc)) = (worker("a", &log), worker("b", &log), worker("c", &log));
+    let inner = Supervisor::one_for_one().auto_shutdown(AutoShutdown::AnySignificant);
+    let significant = sc.restart(Restart::Transient).significant(true);
+    let inner = inner.child(sa).child(sb).child(significant).build().unwrap();
+    let nodes = DynamicSupervisor::new().start().await.unwrap();
+    nodes.start_child(inner.child("inner").restart(Restart::Transient)).await.unwrap();
+    log.take();
+    let seen = alive_at_each_closing(&inner, &[a.clone(), b.clone(), c.clone()]);
+    let begun = Instant::now();
+    a.cast(Tell::Sleep(Duration::from_secs(1))).unwrap();
+    settled().await;
+    a.cast_with(Tell::Ask(b.clone()), control()).unwrap();
+    c.cast(Tell::Stop(ExitReason::Normal)).unwrap();
+    assert_eq!(inner.join().await.reason, ExitReason::Shutdown);
+    assert!([&a, &b, &c].iter().all(|at| at.is_closed()));
+    assert_eq!(*seen.lock().unwrap(), [true; 3]);
+    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    assert_eq!(log.take(), ["-c", "-b", "a was not answered", "-a"]);
+    assert_eq!(nodes.count_children().specs, 0);
+    assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
+}
+
+/// Clause 21.10: a supervisor by whose end the one above gives up, or ends with it, has ended for good: all mailboxes are closed by the
+/// time that anybody is told.
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_whose_end_is_that_of_the_one_above_closes_first() {
+    quiet();
+    for how in 0..3 {
+        let log = Log::new();
+        let ((a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
+        let inner = Supervisor::one_for_one().intensity(0, AGES);
+        let inner = inner.auto_shutdown(AutoShutdown::AnySignificant).child(sa);
+        let inner = inner.child(sb.restart(Restart::Transient).significant(true)).build().unwrap();
+        let spec = inner.child("inner");
+        let above = match how {
+            0 => Supervisor::one_for_one().intensity(0, AGES).child(spec),
+            1 => Supervisor::one_for_one().child(spec.escalate(true)),
+            _ => {
+                let significant = spec.restart(Restart::Transient).significant(true);
+                Supervisor::one_for_one().auto_shutdown(AutoShutdown::AnySignificant).child(significant)
+            }
+        };
+        let tree = above.start().await.unwrap();
+        let all = [a, b];
+        let seen = alive_at_each_closing(&inner, &all);
+        let closed = at_its_end_of(&inner, &all);
+        if how == 2 {
+            all[1].cast(Tell::Stop(ExitReason::Normal)).unwrap();
+        } else {
+            all[0].cast(Tell::Panic).unwrap();
+        }
+        assert!(closed.await.unwrap(), "{how}");
+        assert_eq!(*seen.lock().unwrap(), [true; 2], "{how}");
+        tree.join().await;
+    }
+}
+
+/// Whether all of these were closed when those who join this supervisor were told.
+fn at_its_end_of(tree: &SupervisorRef, all: &[At]) -> tokio::task::JoinHandle<bool> {
+    let (tree, all) = (tree.clone(), all.to_vec());
+    tokio::spawn(async move {
+        tree.join().await;
+        all.iter().all(ServerRef::is_closed)
+    })
 }

@@ -1,8 +1,8 @@
 //! What children tell their supervisor, on their own tasks, and what is done about it there and then; who comes into the
 //! table and what is kept of who leaves it. What an end means is decided in [`crate::rules`].
 
-use super::Branch;
 use super::crash_report::{Who, is_heard};
+use super::{Branch, Over};
 use crate::child::Child;
 use crate::child_spec::{ChildKind, ChildSpec};
 use crate::path::step;
@@ -139,10 +139,7 @@ impl Branch {
     /// All have been told of the end: does what follows from it.
     fn settle(self: &Arc<Self>, key: u64, end: &End, noted: Noted) {
         let Noted { then, down, pause, who, over } = noted;
-        if let Some((child, reason)) = over {
-            child.close(reason);
-            self.has_left();
-        }
+        self.close_over(over);
         if let (Some(outcome), Some(who)) = (then.report, who) {
             let after = self.desk().who(key);
             self.report_on(&after.unwrap_or(who), end, outcome);
@@ -270,7 +267,7 @@ struct Noted {
     pause: Option<Pause>,
     who: Option<Who>,
     /// The supervisor ends for good, and with it this mailbox, for that reason.
-    over: Option<(Arc<dyn Child>, ExitReason)>,
+    over: Option<Over>,
 }
 
 impl Noted {

@@ -1,15 +1,16 @@
 //! A supervisor's own life: it begins, is up, is told to end, is down; who waits for that, and who performs it. What is
 //! performed lies in [`crate::perform`].
 
-use super::{Branch, Desk, Doomed, tell};
+use super::{Branch, Desk, Doomed, Over, tell};
 use crate::child::Child;
 use crate::perform::Performer;
 use crate::rt::Runtime;
-use crate::rules::{Life, Origin};
+use crate::rules::{Entry, Life, Origin, Settings};
 use restante_core::clock::{self, Instant};
 use restante_core::{Exit, ExitReason, Phase, quiet};
 use restante_genserver::StartError;
 use restante_genserver::keeper::{Beginner, End, Verdict};
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -110,14 +111,16 @@ impl Branch {
 
     /// All children are down (or abandoned): the incarnation is over. True: the supervisor above wants the next at once.
     ///
-    /// In this order: the mailboxes of what is gone for good close; then it is down; the supervisor above notes that; then
-    /// those who wait for the end are told. So whoever finds it ended finds all of that done.
+    /// In this order: the mailboxes of what is gone for good close; then it is down; the supervisor above notes that; what is gone for
+    /// good by that closes as well; then those who wait for the end are told. So whoever finds it ended finds all of that done.
     pub(crate) fn down(self: &Arc<Self>) -> bool {
-        let for_good = self.ends_for_good();
-        let (gone, reason) = {
+        let known = self.ends_for_good();
+        let (gone, reason, for_good) = {
             let mut desk = self.desk();
             let Life::Ending(reason) = desk.rules.life.clone() else { return false };
-            (desk.take_gone(for_good), reason)
+            // (What was noted stands: mailboxes have been closed by it.)
+            let for_good = known || desk.for_good;
+            (desk.take_gone(for_good), reason, for_good)
         };
         for child in gone {
             self.retire(&child, &reason);
@@ -130,8 +133,9 @@ impl Branch {
             }
             let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
             let exit = Exit::new(reason, phase, None, desk.incarnation);
-            // What those above are told is that it was closed by others; for good or not they know themselves.
-            let closed = desk.closed;
+            // What those above are told is that it was closed by others; for good or not they know themselves, unless they have
+            // come to think otherwise since.
+            let closed = desk.closed || for_good && !known;
             desk.closed |= for_good;
             desk.rules.life = Life::Down;
             desk.telling = Some(exit.incarnation);
@@ -152,6 +156,17 @@ impl Branch {
             Some(Verdict::Leave(Some(note))) => (false, note(&mut || ())),
             Some(Verdict::Leave(None)) | None => (false, None),
         };
+        // The supervisor above may give up by this very end, or end with it, or let it go.
+        if !for_good && !again && self.ends_for_good() {
+            let gone = {
+                let mut desk = self.desk();
+                desk.closed = true;
+                desk.take_gone(true)
+            };
+            for child in gone {
+                self.retire(&child, &exit.reason);
+            }
+        }
         if let Some(waiting) = waiting {
             tell(waiting, Err(StartError::Failed(exit.reason.clone())));
         }
@@ -173,6 +188,13 @@ impl Branch {
     /// Whether nobody above will begin it again after the end that is under way. What is not known yet counts as no.
     pub(crate) fn ends_for_good(&self) -> bool {
         let Some((parent, key)) = self.parent() else { return true };
+        let reason = match &self.desk().rules.life {
+            Life::Ending(reason) => Some(reason.clone()),
+            _ => None,
+        };
+        let goes = |entry: &Entry<_>, settings: &Settings| {
+            reason.as_ref().is_some_and(|reason| entry.goes_with_its_end(settings, reason))
+        };
         let alone = {
             let desk = parent.desk();
             match (&desk.rules.life, desk.rules.get(key)) {
@@ -180,7 +202,7 @@ impl Branch {
                 (_, None) => Some(true),
                 // (Left behind by that one's last end.)
                 (Life::Down, Some(_)) => Some(desk.closed),
-                (Life::Up, Some(entry)) => Some(entry.goes_with_its_end(&desk.rules.settings)),
+                (Life::Up, Some(entry)) => Some(goes(entry, &desk.rules.settings)),
                 (Life::Starting, Some(_)) => Some(false),
             }
         };
@@ -198,10 +220,29 @@ impl Branch {
             let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
             keys.into_iter().filter_map(|key| desk.closes_for_good(key)).collect()
         };
+        self.close_over(over);
+    }
+
+    /// Closes the mailboxes of what has come down in an end for good ([`Desk::closes_for_good`]).
+    pub(crate) fn close_over(&self, over: impl IntoIterator<Item = Over>) {
         for (child, reason) in over {
             child.close(reason);
             self.has_left();
         }
+    }
+
+    /// Those of these children that wait out the pause before their restart are down from here on: they are stopped, with others
+    /// or with all.
+    pub(crate) fn take_back(&self, keys: Range<u64>) {
+        let mut tell = Vec::new();
+        let over: Vec<_> = {
+            let mut desk = self.desk();
+            let keys = desk.rules.in_pause(keys);
+            tell.extend(keys.iter().flat_map(|key| desk.rules.rest(*key)));
+            keys.into_iter().filter_map(|key| desk.closes_for_good(key)).collect()
+        };
+        self.close_over(over);
+        self.tell(tell);
     }
 
     /// Begins the incarnation that the supervisor above has been promised; if it cannot, that one is told.

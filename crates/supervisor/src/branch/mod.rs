@@ -119,6 +119,9 @@ pub(crate) struct Desk {
     unsettled: Vec<Arc<dyn Child>>,
 }
 
+/// A child whose mailbox is to be closed, and why: see [`Branch::close_over`].
+pub(crate) type Over = (Arc<dyn Child>, ExitReason);
+
 /// See [`Desk`].
 struct Doomed {
     incarnation: u32,
@@ -175,8 +178,9 @@ impl Desk {
         self.rules.life != Life::Down || self.telling.is_some()
     }
 
-    /// A child that is down, and whose supervisor ends for good: its mailbox is to be closed, for this reason.
-    fn closes_for_good(&mut self, key: u64) -> Option<(Arc<dyn Child>, ExitReason)> {
+    /// A child that is down, and whose supervisor ends for good: its mailbox is to be closed, for this reason. To be asked
+    /// wherever a child has come down.
+    pub(crate) fn closes_for_good(&mut self, key: u64) -> Option<Over> {
         let Life::Ending(reason) = &self.rules.life else { return None };
         let entry = self.rules.get(key).filter(|entry| self.for_good && entry.state == State::Stopped)?;
         let over = (Arc::clone(&entry.child), reason.clone());

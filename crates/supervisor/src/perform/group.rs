@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// Stops the group in reverse order, waits, starts it in order.
 pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
     let members = group.from..group.until;
+    branch.take_back(members.clone());
     let (members, rests) = {
         let desk = branch.desk();
         let all: Vec<(u64, Arc<dyn Child>)> =

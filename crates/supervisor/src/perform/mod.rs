@@ -134,7 +134,7 @@ impl Branch {
             let stopping = self.desk().rules.stops(key, false);
             match stopping {
                 Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
-                Stopping::Cancelled(tell) => self.tell(tell),
+                Stopping::Cancelled(tell) => self.cancelled(key, tell),
                 Stopping::Tell { child, incarnation, .. } => child.kill(incarnation, ExitReason::Killed),
             }
         }

@@ -134,7 +134,7 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start:
         None => None,
     };
     let moot = {
-        branch.start_failed(key, start);
+        branch.start_failed(key, start, None);
         branch.desk().rules.is_moot(key, start)
     };
     // Noted first: an end that came before the note would be taken for a crash.
@@ -160,7 +160,7 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start:
 
 /// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
 pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
-    branch.start_failed(key, start);
+    branch.start_failed(key, start, None);
     let gone = {
         let mut desk = branch.desk();
         if desk.rules.goes_when_stopped(key) {
@@ -176,18 +176,30 @@ pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
 }
 
 impl Branch {
-    /// The start of a child has come to nothing: who waited for its end is told.
-    pub(crate) fn start_failed(self: &Arc<Self>, key: u64, epoch: u32) {
-        let (tell, down) = {
+    /// The start of a child has come to nothing: who waited for its end is told. `discards`: the specification goes with it, for that
+    /// reason, in the same moment, so that no one else closes a mailbox that is to be given back. What has left the table comes back, with
+    /// whether an incarnation of it has begun.
+    pub(crate) fn start_failed(
+        self: &Arc<Self>,
+        key: u64,
+        epoch: u32,
+        discards: Option<&ExitReason>,
+    ) -> Option<(Arc<dyn Child>, bool)> {
+        let (tell, gone, over, down) = {
             let mut desk = self.desk();
             let tell = desk.rules.start_failed(key, epoch);
-            (tell, desk.is_ending() && desk.rules.live == 0)
+            let begun = desk.rules.get(key).is_none_or(|entry| entry.incarnation > 0);
+            let gone = discards.and_then(|why| desk.rules.discard_failed(key, epoch, why));
+            let over = desk.closes_for_good(key);
+            (tell, gone.map(|gone| (gone, begun)), over, desk.is_ending() && desk.rules.live == 0)
         };
+        self.close_over(over);
         self.tell(tell);
         if down {
             // (Who waits by hand may get here by being dropped. Whoever notes an end sees to a performer: mostly it is only
             // woken. One that has gone with its runtime is spawned there once more, which drops it at once and ends the rest.)
             self.ensure_performer();
         }
+        gone
     }
 }

@@ -10,6 +10,7 @@ use crate::rules::{Kill, Stopping};
 use restante_core::{ExitReason, quiet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Stops one child, within its own limit, and waits until it is down. False: it is not, and was abandoned. `by_hand`: a
 /// group restart under way will not start it again, and the end of the whole does not count it.
@@ -22,7 +23,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
         Stopping::Down => return true,
         Stopping::Abandoned => return false,
         Stopping::Cancelled(tell) => {
-            branch.tell(tell);
+            branch.cancelled(key, tell);
             return true;
         }
         Stopping::Unbegun => {
@@ -108,6 +109,13 @@ pub(super) fn abandon(branch: &Arc<Branch>, key: u64) {
 }
 
 impl Branch {
+    /// A child will not be restarted after the pause that it waits out: it is down.
+    pub(super) fn cancelled(&self, key: u64, tell: Vec<oneshot::Sender<()>>) {
+        let over = self.desk().closes_for_good(key);
+        self.close_over(over);
+        self.tell(tell);
+    }
+
     /// How long a killed child may take to be down.
     pub(super) fn patience_with(&self, child: &Arc<dyn Child>) -> Duration {
         match Arc::clone(child).as_branch() {

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// Stops everything: one after the other in reverse order, or, where there is no order among them, together.
 pub(super) async fn stop_all(branch: &Arc<Branch>) {
+    // Who waits for a restart is down: none of the others waits for it, neither here nor there.
+    branch.take_back(0..u64::MAX);
     branch.note_for_good();
     let (dynamic, brutal) = {
         let mut desk = branch.desk();
@@ -196,7 +198,7 @@ async fn order_all(branch: &Arc<Branch>) -> Vec<Told> {
         let stopping = stops(&mut branch.desk(), key, false);
         match stopping {
             Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
-            Stopping::Cancelled(tell) => branch.tell(tell),
+            Stopping::Cancelled(tell) => branch.cancelled(key, tell),
             Stopping::Tell { child, incarnation, in_init, shutdown } => {
                 order(&*child, incarnation, shutdown, in_init);
                 told.push(Told { key, child, incarnation, limit: limit(shutdown) });

@@ -4,7 +4,7 @@ use super::Settings;
 use crate::backoff::Pauses;
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
-use crate::restart::Restart;
+use crate::restart::{Fate, Restart, fate};
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason};
 use std::sync::Arc;
@@ -137,11 +137,15 @@ impl<C> Entry<C> {
         self.epoch == start || self.epoch == start.wrapping_add(1) && self.state == State::Stopped
     }
 
-    /// Whether a child that ends now leaves the table with that end, while its supervisor goes on.
-    pub(crate) fn goes_with_its_end(&self, settings: &Settings) -> bool {
-        let stops = self.state == State::Stopping;
-        let goes = self.options.restart == Restart::Temporary || settings.dynamic && self.halted && stops;
-        self.discarded || goes && matches!(self.state, State::Running | State::Stopping)
+    /// Whether a child that ends now, for this reason, leaves the table with that end, while its supervisor goes on.
+    pub(crate) fn goes_with_its_end(&self, settings: &Settings, reason: &ExitReason) -> bool {
+        let goes = match self.state {
+            State::Running | State::Stopping if self.options.restart == Restart::Temporary => true,
+            State::Running => settings.dynamic && fate(self.options.restart, reason) != Fate::Restarts,
+            State::Stopping => settings.dynamic && self.halted,
+            _ => false,
+        };
+        self.discarded || goes
     }
 
     /// Whether it is down, and comes back with its group.

@@ -115,8 +115,11 @@ impl<C: Clone> Rules<C> {
     }
 
     /// An incarnation is about to begin: whether it may. A child's own task, told to begin before somebody stopped the
-    /// child and a third one started it, must not take that one's place.
+    /// child and a third one started it, must not take that one's place. Nothing begins in a supervisor that ends.
     pub(crate) fn begins(&mut self, key: u64, incarnation: u32, by: Beginner) -> bool {
+        if matches!(self.life, Life::Ending(_)) {
+            return false;
+        }
         let Some(entry) = self.children.get_mut(&key) else { return false };
         let due = match by {
             Beginner::Starter => matches!(entry.state, State::Starting | State::Rejoining),

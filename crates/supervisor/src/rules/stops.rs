@@ -1,10 +1,11 @@
 //! Stops: of one child, by hand or with others, and of the whole; who is down, who is killed, who is left behind. How long
 //! anybody is waited for is [`crate::perform`]'s.
 
-use super::entry::{Kill, State};
+use super::entry::{Entry, Kill, State};
 use super::{Life, Rules};
 use crate::child_spec::Shutdown;
 use restante_core::ExitReason;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -53,6 +54,13 @@ impl<C: Clone> Rules<C> {
         let waiting = entry.rests();
         self.count(from, State::Stopped);
         waiting
+    }
+
+    /// Those of these children that wait out the pause before their restart: nothing of them is there, and each is down as soon as
+    /// its restart is taken back ([`Rules::rest`]).
+    pub(crate) fn in_pause(&self, keys: Range<u64>) -> Vec<u64> {
+        let waits = |entry: &Entry<C>| entry.state == State::Restarting && !entry.begun;
+        self.children.range(keys).filter(|(_, entry)| waits(entry)).map(|(key, _)| *key).collect()
     }
 
     /// A child is to be stopped.

@@ -383,7 +383,11 @@ fn a_specification_goes_when_its_child_is_down() {
     stop(&mut rules, 0);
     assert_eq!((rules.discard(0), rules.get(0).is_none(), rules.discard(0)), (Some(()), true, None));
     assert_eq!(rules.discard(1), None);
-    assert!(rules.get(1).is_some_and(|e| e.discarded && e.goes_with_its_end(&rules.settings)));
+    assert!(
+        rules
+            .get(1)
+            .is_some_and(|e| e.discarded && e.goes_with_its_end(&rules.settings, &ExitReason::Killed))
+    );
     rules.stops(1, false);
     let then = ended(&mut rules, 1, &end(ExitReason::Shutdown, 1), clock::now());
     assert!(then.gone.is_some() && then.why.is_none() && rules.get(1).is_none());
@@ -415,20 +419,23 @@ fn who_leaves_the_table_with_its_end() {
                     rules.settings.dynamic = dynamic;
                     let entry = rules.children.get_mut(&0).expect("it is there");
                     (entry.state, entry.halted) = (state, halted);
-                    let goes = match state {
-                        State::Running => restart == Restart::Temporary,
-                        State::Stopping => restart == Restart::Temporary || dynamic && halted,
-                        _ => false,
-                    };
-                    assert_eq!(
-                        entry.goes_with_its_end(&rules.settings),
-                        goes,
-                        "{state:?} {restart:?} {dynamic} {halted}"
-                    );
+                    for reason in [ExitReason::Shutdown, ExitReason::Killed] {
+                        let rests = restart == Restart::Transient && reason == ExitReason::Shutdown;
+                        let goes = match state {
+                            State::Running => restart == Restart::Temporary || dynamic && rests,
+                            State::Stopping => restart == Restart::Temporary || dynamic && halted,
+                            _ => false,
+                        };
+                        assert_eq!(
+                            entry.goes_with_its_end(&rules.settings, &reason),
+                            goes,
+                            "{state:?} {restart:?} {dynamic} {halted} {reason}"
+                        );
+                    }
                     assert_eq!(rules.goes_when_stopped(0), dynamic || restart == Restart::Temporary);
                     let entry = rules.children.get_mut(&0).expect("it is there");
                     entry.discarded = true;
-                    assert!(entry.goes_with_its_end(&rules.settings));
+                    assert!(entry.goes_with_its_end(&rules.settings, &ExitReason::Killed));
                     for wanted in [false, true] {
                         entry.wanted = wanted;
                         assert_eq!(entry.rests_meanwhile(), wanted && state == State::Stopped, "{state:?}");

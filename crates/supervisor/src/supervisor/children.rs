@@ -367,17 +367,11 @@ impl Drop for StartGuard {
         if self.done {
             return;
         }
-        let (gone, begun) = {
-            self.branch.start_failed(self.key, self.start);
-            let mut desk = self.branch.desk();
-            let begun = desk.rules.get(self.key).is_none_or(|entry| entry.incarnation > 0);
-            let gone = self.discards.then(|| desk.rules.discard_failed(self.key, self.start, &self.why));
-            (gone.flatten(), begun)
-        };
-        match gone {
-            Some(gone) if begun => self.branch.retire(&gone, &self.why),
+        let discards = self.discards.then_some(&self.why);
+        match self.branch.start_failed(self.key, self.start, discards) {
+            Some((gone, true)) => self.branch.retire(&gone, &self.why),
             // Nothing of it has begun: it is as it was before.
-            Some(gone) => self.branch.give_back(&gone),
+            Some((gone, false)) => self.branch.give_back(&gone),
             None => {}
         }
     }
