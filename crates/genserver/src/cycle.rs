@@ -18,11 +18,13 @@ mod graph;
 mod knot;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
+mod turn;
 
 pub use ends::{Ends, Member, is_in_handler, wait_for_ends};
 pub use fall::Fall;
 pub(crate) use fall::{has_closed, may_have_closed};
 pub(crate) use knot::Knot;
+pub use turn::{Taken, Turn};
 
 use crate::frame::{self, Label};
 use graph::{Graph, Key, Way};

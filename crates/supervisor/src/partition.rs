@@ -9,21 +9,24 @@
 //! ```
 //!
 //! The table only grows, so a reader needs no lock and no guard: it reads how many are switched on, and is lent what lies at
-//! the place. Who resizes waits for whoever else does.
+//! the place. Who resizes waits for whoever else does, and with that one for the partitions whose end or start that one waits for: a
+//! handler of one of these hears of the ring ([`Turn`]).
 //!
 //! What deliberately does not live here: starting, restarting, stopping. That is a `one_for_one` supervisor's, of which each
 //! partition is a permanent child.
 
 use crate::backoff::Backoff;
+use crate::child::Child;
 use crate::child_spec::{ChildId, ChildSpec, Shutdown, Supervise};
 use crate::dynamic::{DynamicRef, DynamicSupervisor};
 use crate::intensity::Intensity;
 use crate::route::partition_of;
 use crate::rows::Rows;
 use crate::supervisor::{ChildError, SpecError, StartChildError, Supervisor, SupervisorRef};
+use crate::waits::Resizing;
 use futures::future::join_all;
 use restante_core::SettingsError;
-use restante_genserver::cycle::{Ends, Path, is_in_handler};
+use restante_genserver::cycle::{Ends, Path, Turn, is_in_handler};
 use restante_genserver::{GenServer, Server, ServerRef, ServerSettings, StartError};
 use std::fmt;
 use std::hash::Hash;
@@ -214,7 +217,8 @@ impl<P: Partition> PartitionSupervisor<P> {
         let supervisor = supervisor.build()?;
         let on = AtomicUsize::new(partitions);
         let made = tokio::sync::Mutex::new(Made { count: partitions, unfinished: false });
-        let shared = Shared { supervisor, table, on, make: self.make, shutdown: self.shutdown, made };
+        let turn = Turn::new("resize");
+        let shared = Shared { supervisor, table, on, make: self.make, shutdown: self.shutdown, made, turn };
         Ok(PartitionRef { shared: Arc::new(shared) })
     }
 
@@ -335,7 +339,8 @@ pub enum ResizeError {
     /// The supervisor is not running, or is about to end.
     #[error("the supervisor is not running")]
     Down,
-    /// A handler would wait for the end, or the start, of its own partition or of one that waits for it. Nothing was ordered.
+    /// A handler would wait for the end, or the start, of its own partition or of one that waits for it, be it this call's doing or
+    /// that of a resize that is under way. Nothing was ordered.
     #[error("the wait would close a ring of waiting servers: {path}")]
     Cycle {
         /// The ring.
@@ -370,6 +375,8 @@ struct Shared<R> {
     shutdown: Option<Shutdown>,
     /// Held by who resizes.
     made: tokio::sync::Mutex<Made>,
+    /// What a handler that waits for that lock waits for.
+    turn: Turn,
 }
 
 struct Made {
@@ -436,19 +443,23 @@ impl<P: Partition> PartitionRef<P> {
     /// further call, with any number, puts that right.
     pub async fn resize(&self, partitions: usize) -> Result<usize, ResizeError> {
         let shared = &*self.shared;
-        let mut made = shared.made.lock().await;
+        let cycle = |path| ResizeError::Cycle { path };
+        let mut made = shared.turn.wait(shared.made.lock()).await.map_err(cycle)?;
         if !shared.supervisor.is_alive() {
             return Err(ResizeError::Down);
         }
         let before = self.len();
-        let _waits = shared.waits(before.min(partitions)..made.count + 1)?;
+        let concerned = before.min(partitions)..made.count + 1;
+        let mut resizing = Resizing::new(&shared.supervisor.branch, &shared.turn);
+        resizing.waits_for(&shared.children(concerned.clone()));
+        let _waits = shared.waits(concerned)?;
         if std::mem::replace(&mut made.unfinished, true) {
             // One that is still being stopped would pass for one that runs; and there may be one more, whose start was given
             // up before it counted.
             shared.switch_off(before..made.count + 1).await?;
         }
         for partition in before..partitions {
-            if let Err(error) = shared.switch_on(partition, &mut made).await {
+            if let Err(error) = shared.switch_on(partition, &mut made, &mut resizing).await {
                 shared.switch_off(before..made.count).await?;
                 made.unfinished = false;
                 return Err(error);
@@ -474,7 +485,12 @@ impl<R> Shared<R> {
     }
 
     /// Has a partition running.
-    async fn switch_on(&self, partition: usize, made: &mut Made) -> Result<(), ResizeError> {
+    async fn switch_on(
+        &self,
+        partition: usize,
+        made: &mut Made,
+        resizing: &mut Resizing,
+    ) -> Result<(), ResizeError> {
         let failed = |error| ResizeError::Start { partition, error };
         if partition < made.count {
             return match self.supervisor.restart_child(id(partition).as_str()).await {
@@ -488,6 +504,7 @@ impl<R> Shared<R> {
             };
         }
         let (reference, spec) = (self.make)(partition).map_err(|error| failed(error.into()))?;
+        resizing.waits_for(std::slice::from_ref(&spec.child));
         match self.supervisor.start_child(ended_by(spec, self.shutdown)).await {
             Ok(_) => {}
             Err(StartChildError::Start(error)) => return Err(failed(error)),
@@ -498,6 +515,13 @@ impl<R> Shared<R> {
         self.table.put(partition, reference);
         made.count += 1;
         Ok(())
+    }
+
+    /// These partitions, as far as they are there.
+    fn children(&self, partitions: std::ops::Range<usize>) -> Vec<Arc<dyn Child>> {
+        let desk = self.supervisor.branch.desk();
+        let keys = partitions.filter_map(|partition| desk.rules.key_of(id(partition).as_str()));
+        keys.filter_map(|key| desk.rules.get(key)).map(|entry| Arc::clone(&entry.child)).collect()
     }
 
     /// The handler that runs here, if one does, begins to wait for these partitions, those that run and those that do not.

@@ -9,11 +9,13 @@
 //! when those that are being stopped have ended. So a handler, or `terminate`, of one of these that asks one that is down hears
 //! of the ring, and need not be killed.
 //!
+//! So it is with those who wait to resize partitions: they wait for what the resize that has its turn waits for ([`Resizing`]).
+//!
 //! What deliberately does not live here: the graph of waits itself (genserver's `cycle`).
 
 use crate::branch::Branch;
 use crate::child::Child;
-use restante_genserver::cycle::{Ends, Fall, Member, Path, is_in_handler, wait_for_ends};
+use restante_genserver::cycle::{Ends, Fall, Member, Path, Taken, Turn, is_in_handler, wait_for_ends};
 use std::sync::Arc;
 
 impl Branch {
@@ -71,6 +73,26 @@ impl Falling {
     pub(crate) fn stops<'a>(&mut self, children: impl Iterator<Item = &'a Arc<dyn Child>> + Clone) {
         self.fall.stops(children.clone().flat_map(members).collect());
         children.for_each(|child| child.nudge());
+    }
+}
+
+/// A resize that has its turn: who waits for the next one waits for the partitions that this one waits for.
+pub(crate) struct Resizing {
+    taken: Taken,
+    /// Held, as [`Falling`] holds them.
+    waited_for: Vec<Arc<dyn Child>>,
+}
+
+impl Resizing {
+    pub(crate) fn new(branch: &Branch, turn: &Turn) -> Self {
+        Self { taken: turn.taken(branch.label()), waited_for: Vec::new() }
+    }
+
+    /// These, and those before, are waited for. Whoever is in a handler there, and waits for its own turn, is to look.
+    pub(crate) fn waits_for(&mut self, children: &[Arc<dyn Child>]) {
+        self.taken.waits_for(children.iter().flat_map(members));
+        self.waited_for.extend(children.iter().map(Arc::clone));
+        children.iter().for_each(|child| child.nudge());
     }
 }
 

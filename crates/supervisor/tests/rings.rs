@@ -7,8 +7,9 @@ use restante_genserver::{
     CallError, Context, GenServer, Init, Next, Reply, Requests, Server, ServerRef, StartError, Step,
 };
 use restante_supervisor::{
-    ChildError, ChildSpec, ChildState, DynamicSupervisor, PartitionSupervisor, ResizeError, Restart,
-    RunOptions, RunOutcome, Shutdown, Started, Strategy, Supervise, Supervisor, SupervisorRef,
+    Backoff, ChildError, ChildSpec, ChildState, DynamicSupervisor, PartitionRef, PartitionSupervisor,
+    Reconfigure, ResizeError, Restart, RunOptions, RunOutcome, Shutdown, Started, Strategy, Supervise,
+    Supervisor, SupervisorRef,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -491,4 +492,129 @@ async fn a_terminate_does_not_wait_for_a_sibling_that_comes_back_later() {
         assert_eq!((waits.await.unwrap(), a.incarnation()), (Ok(()), 2));
         assert!(inner.shutdown(AGES).await.is_clean());
     }
+}
+
+/// Clause 21.32: one that waits out the pause before its restart is down as well, where its supervisor may be started again, and where
+/// a group falls that it has come into meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_terminate_does_not_wait_for_a_sibling_that_waits_for_its_restart() {
+    for falls in [false, true] {
+        let ((first, s_first, _), (b, sb, _), (_a, sa, ready)) = (node("first"), node("b"), node("a"));
+        let heard = Arc::new(Mutex::new(None));
+        let (note, asked) = (Arc::clone(&heard), b.clone());
+        *ready.terminate.lock().unwrap() = Some(Box::pin(async move {
+            *note.lock().unwrap() = Some(ask(asked).await);
+        }));
+        let inner = crate::support::relentless(Supervisor::one_for_one()).backoff(Backoff::new(AGES, AGES));
+        let inner = inner.child(s_first).child(sb).child(sa).build().unwrap();
+        let tree = Supervisor::one_for_one().child(inner.child("inner")).start().await.unwrap();
+        for incarnation in 1..=2 {
+            crate::support::until(|| b.incarnation() == incarnation && b.is_alive()).await;
+            b.kill();
+            b.join().await;
+        }
+        crate::support::settled().await;
+        let begun = tokio::time::Instant::now();
+        if falls {
+            inner.reconfigure(Reconfigure::new().strategy(Strategy::OneForAll)).unwrap();
+            first.kill();
+            crate::support::until(|| heard.lock().unwrap().is_some()).await;
+        } else {
+            let ended = tokio::time::timeout(AGES / 2, tree.terminate_child("inner")).await;
+            assert_eq!(ended, Ok(Ok(())));
+        }
+        assert!(is_ring(&heard.lock().unwrap().take()));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        if !falls {
+            assert_eq!(tree.restart_child("inner").await, Ok(Started::Running));
+        }
+        assert_eq!(ask(b.clone()).await, Ok(()));
+        assert!(tree.shutdown(AGES).await.is_clean());
+    }
+}
+
+/// Partitions that take as long as they like to end.
+async fn partitions(count: usize) -> (Arc<PartitionRef<Node>>, Vec<At>) {
+    let nodes = PartitionSupervisor::<Node>::new(|_| Ready::default()).shutdown(Shutdown::Infinity);
+    let nodes = Arc::new(nodes.partitions(count).start().await.unwrap());
+    let all = nodes.partitions().cloned().collect();
+    (nodes, all)
+}
+
+/// Clause 8.1: who resizes waits for the one who does so already, and so for the partitions whose end that one waits for: one of these
+/// that would resize hears of the ring, whoever has it stopped, and nothing hangs.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_being_switched_off_does_not_wait_to_resize() {
+    let sec = Duration::from_secs(1);
+    for by_handler in [true, false] {
+        let (nodes, all) = partitions(3).await;
+        let begun = tokio::time::Instant::now();
+        let (at, asked) = (all[1].clone(), Arc::clone(&nodes));
+        let second = tokio::spawn(async move {
+            within(&at, async move {
+                tokio::time::sleep(sec).await;
+                asked.resize(3).await
+            })
+            .await
+        });
+        crate::support::settled().await;
+        let (at, asked) = (all[0].clone(), Arc::clone(&nodes));
+        let work = async move { asked.resize(1).await };
+        let first = if by_handler { within(&at, work).await } else { Some(work.await) };
+        assert_eq!((first, nodes.len()), (Some(Ok(3)), 1), "{by_handler}");
+        let heard = second.await.unwrap();
+        assert!(matches!(heard, Some(Err(ResizeError::Cycle { .. }))), "{by_handler} {heard:?}");
+        assert_eq!(begun.elapsed(), sec, "{by_handler}");
+        assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
+    }
+}
+
+/// Clause 8.1: one that waits in line to resize when another, which was in line before it, comes to have it stopped, hears of the ring
+/// as well; and so does one whose `init` a resize waits for. Who would only have to wait does.
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_line_to_resize_hears_of_a_ring_that_comes_later() {
+    let sec = Duration::from_secs(1);
+    // The third partition takes a second to start; in the `init` of the fourth it is tried to resize.
+    let seen: Arc<Mutex<Vec<Result<usize, ResizeError>>>> = Arc::default();
+    let here: Arc<Mutex<Option<Arc<PartitionRef<Node>>>>> = Arc::default();
+    let (note, place) = (Arc::clone(&seen), Arc::clone(&here));
+    let make = move |partition| {
+        let ready = Ready::default();
+        let (note, place) = (Arc::clone(&note), Arc::clone(&place));
+        let work: Option<Work> = match partition {
+            2 => Some(Box::pin(tokio::time::sleep(sec))),
+            3 => Some(Box::pin(async move {
+                let nodes = place.lock().unwrap().take().expect("it is there");
+                let resized = nodes.resize(1).await;
+                note.lock().unwrap().push(resized);
+            })),
+            _ => None,
+        };
+        *ready.init.lock().unwrap() = work;
+        ready
+    };
+    let nodes = PartitionSupervisor::<Node>::new(make).shutdown(Shutdown::Infinity).partitions(2);
+    let nodes = Arc::new(nodes.start().await.unwrap());
+    let all: Vec<At> = nodes.partitions().cloned().collect();
+    *here.lock().unwrap() = Some(Arc::clone(&nodes));
+    let resize = |at: &At, partitions: usize| {
+        let (at, asked) = (at.clone(), Arc::clone(&nodes));
+        tokio::spawn(async move { within(&at, async move { asked.resize(partitions).await }).await })
+    };
+    let begun = tokio::time::Instant::now();
+    let outside = Arc::clone(&nodes);
+    let first = tokio::spawn(async move { outside.resize(3).await });
+    crate::support::settled().await;
+    let second = resize(&all[0], 1);
+    crate::support::settled().await;
+    let third = resize(&all[1], 2);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok(2), Some(Ok(3))));
+    let heard = third.await.unwrap();
+    assert!(matches!(heard, Some(Err(ResizeError::Cycle { .. }))), "{heard:?}");
+    assert_eq!((begun.elapsed(), nodes.len()), (sec, 1));
+    assert_eq!(nodes.resize(4).await, Ok(1));
+    let heard = seen.lock().unwrap().pop();
+    assert!(matches!(heard, Some(Err(ResizeError::Cycle { .. }))), "{heard:?}");
+    assert_eq!(nodes.len(), 4);
+    assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
 }
