@@ -2040,13 +2040,15 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         left
     }
 
-    /// Dead-letters what senders have queued in a closed mailbox whose reader was killed and does not end: it will take none
-    /// of that any more. How many. (What lies in its batch is out of reach until it ends.)
+    /// Dead-letters what senders have queued in a mailbox whose reader was killed and does not end: it will take none
+    /// of that any more. How many. (What lies in its batch is out of reach until it ends.) An open mailbox has room again then, for
+    /// those who wait for it.
     pub fn bury_unread(self: &Arc<Self>, reason: &ExitReason) -> u64 {
         let mut dead = Vec::new();
+        let mut after = After::default();
         {
             let mut g = self.gate.lock();
-            let hopeless = word::CLOSED | word::LEASED | word::KILL;
+            let hopeless = word::LEASED | word::KILL;
             if g.bits() & hopeless != hopeless {
                 return 0;
             }
@@ -2059,7 +2061,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
             g.ledger().count(Fate::DeadLettered, dead.len() as u64);
+            if g.bits() & word::CLOSED == 0 {
+                self.see(&mut g);
+                self.grant(&mut g, &mut after);
+            }
         }
+        self.afterwards(after);
         let buried = dead.len() as u64;
         for (message, meta) in dead {
             self.bury(message, meta, DeadCause::Closed(reason.clone()));
@@ -2248,6 +2255,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Why the present incarnation is to be killed.
     pub fn doom(&self) -> ExitReason {
         self.gate.lock().cold.as_ref().and_then(|c| c.doom.clone()).unwrap_or(ExitReason::Killed)
+    }
+
+    /// The same; `None`: nobody reads, or it is not to be killed.
+    pub fn doomed(&self) -> Option<ExitReason> {
+        let g = self.gate.lock();
+        let doomed = word::LEASED | word::KILL;
+        (g.bits() & doomed == doomed).then(|| g.cold.as_ref().and_then(|c| c.doom.clone()))?
     }
 
     /// Remembers a link.

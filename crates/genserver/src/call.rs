@@ -435,7 +435,8 @@ fn unanswered<S: GenServer, T>(cell: &Cell<S>, outcome: Outcome<T>) -> Result<T,
         Outcome::Late | Outcome::Dead(Dead::Expired) => Err(CallError::Timeout),
         Outcome::Dead(Dead::Shed) => Err(CallError::Shed),
         Outcome::Dead(Dead::Ended) => {
-            Err(cell.closed_reason().map_or_else(|| closed(cell), CallError::Exited))
+            let why = cell.closed_reason().or_else(|| cell.doomed());
+            Err(why.map_or_else(|| closed(cell), CallError::Exited))
         }
     }
 }

@@ -237,6 +237,12 @@ pub fn give_up<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) {
     cell(server).bury_unread(reason);
 }
 
+/// Dead-letters what is queued at a server that was killed and does not end: its callers hear the reason. The mailbox stays as it is. Of
+/// no effect on any other.
+pub fn bury_unread<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u64 {
+    cell(server).bury_unread(reason)
+}
+
 /// The server as the graph of waits knows it: for [`wait_for_ends`](crate::cycle::wait_for_ends).
 pub fn member<S: GenServer>(server: &ServerRef<S>) -> Member {
     let cell = cell(server);

@@ -34,9 +34,10 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn kill(&self, incarnation: u32, reason: ExitReason);
     /// There will be no other incarnation.
     fn close(&self, reason: ExitReason);
-    /// Dead-letters what is queued while nobody reads.
+    /// Dead-letters what is queued while nobody reads, or while the present incarnation was killed and does not end. The mailbox
+    /// stays open.
     fn clear_out(&self, reason: &ExitReason);
-    /// There will be no other incarnation, and the present one was killed and does not end: who waits in the queue is told.
+    /// There will be no other incarnation. Where the present one was killed and does not end, those who wait in the queue are told.
     fn give_up(&self, reason: &ExitReason);
     /// Whether there can be no other incarnation.
     fn is_closed(&self) -> bool;
@@ -169,6 +170,7 @@ impl<S: GenServer> Child for ServerChild<S> {
 
     fn clear_out(&self, reason: &ExitReason) {
         keeper::clear_out(self.server.server(), reason);
+        keeper::bury_unread(self.server.server(), reason);
     }
 
     fn give_up(&self, reason: &ExitReason) {

@@ -165,10 +165,7 @@ impl Branch {
         rt?.spawn(async move {
             perform::stop_one(&branch, key, true).await;
             // (One that waited for its next incarnation had none that could end.)
-            let gone = branch.desk().rules.discard(key);
-            if let Some(gone) = gone {
-                branch.retire(&gone, &ExitReason::Shutdown);
-            }
+            branch.dismiss(key);
             let _ = tell.send(());
         });
         Some(Box::pin(async move { drop(told.await) }))

@@ -1,12 +1,14 @@
 //! What is left when something is given up: an abandoned child's callers, and a pause that nobody waits for any more.
 
 use crate::support::{
-    AGES, Ask, Log, OnInit, block, counts, crash, quiet, relentless, states, until, worker,
+    AGES, Args, Ask, Log, OnInit, Tell, Worker, block, counts, crash, noted, quiet, relentless, states,
+    until, worker,
 };
 use restante_core::ExitReason;
-use restante_genserver::{CallError, ServerRef};
+use restante_genserver::{CallError, Server, ServerRef};
+use restante_supervisor::nursery::Nursery;
 use restante_supervisor::{
-    Backoff, ChildError, ChildState, DynamicSupervisor, Restart, Shutdown, Strategy, Supervisor,
+    Backoff, ChildError, ChildState, DynamicSupervisor, Restart, Shutdown, Strategy, Supervise, Supervisor,
 };
 use restante_testkit::Universe;
 use std::time::Duration;
@@ -131,4 +133,81 @@ async fn a_child_in_the_init_of_a_group_restart_is_restarting() {
         assert!(states(&tree).contains(&("a".to_owned(), ChildState::Stopped)));
         assert!(tree.shutdown(AGES).await.is_clean());
     }
+}
+
+/// Clause 21.31: so it is on every road on which a child leaves the table that has not ended: that of a creation that came to nothing,
+/// that of a group in which it is temporary, and that of a supervisor that forgets what was added by hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn callers_behind_an_abandoned_child_that_leaves_the_table_are_told() {
+    quiet();
+    for road in 0..4 {
+        let log = Log::new();
+        let ((a, sa), (b, sb)) = (worker("a", &log), worker("b", &log));
+        let sa = sa.shutdown(Shutdown::BrutalKill);
+        let strategy = if road == 2 { Strategy::OneForAll } else { Strategy::OneForOne };
+        let inner = relentless(Supervisor::new(strategy)).abandon_after(Duration::from_millis(1));
+        let inner = inner.child(sb).build().unwrap();
+        let tree = Supervisor::one_for_one().child(inner.child("inner")).start().await.unwrap();
+        let nursery = Nursery::default();
+        let sa = if road == 2 { sa.restart(Restart::Temporary) } else { sa };
+        nursery.tend(inner.start_child(sa)).await.unwrap();
+        let (blocks, gate) = block(&a);
+        blocks.await.unwrap();
+        let caller = asks(&a);
+        until(|| a.stats().depth == 1).await;
+        match road {
+            0 => {}
+            1 => assert_eq!(inner.terminate_child("a").await, Err(ChildError::Abandoned)),
+            2 => crash(&b).await,
+            _ => tree.terminate_child("inner").await.unwrap(),
+        }
+        if road < 2 {
+            for end in nursery.end_all() {
+                end.await;
+            }
+        }
+        assert!(matches!(caller.await.unwrap(), Err(CallError::Exited(_))), "{road}");
+        assert!(a.is_alive() && a.is_closed(), "{road}");
+        drop(gate);
+        a.join().await;
+        until(|| !states(&inner).iter().any(|(id, _)| id == "a")).await;
+        until(|| a.audit().is_some_and(|ledger| ledger.queued == 0 && ledger.lost() == 0)).await;
+        let _ = tree.shutdown(AGES).await;
+    }
+}
+
+/// Clause 21.9: where the mailbox is not kept over a stop, what is queued behind a child that is abandoned is dead-lettered at once, and
+/// what has come since when it has ended at last; the mailbox stays open, and who waits for room in it gets it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_is_queued_behind_an_abandoned_child_is_not_kept() {
+    let log = Log::new();
+    let server = Server::<Worker>::settings().name("a").capacity(2).build().unwrap();
+    let a = server.address();
+    let spec = server.child(Args { name: "a", log: log.clone(), terminate: Duration::ZERO });
+    let spec = spec.shutdown(Shutdown::BrutalKill).keep_mailbox(false);
+    let tree = Supervisor::one_for_one().abandon_after(Duration::from_millis(1)).child(spec);
+    let tree = tree.start().await.unwrap();
+    let (blocks, gate) = block(&a);
+    blocks.await.unwrap();
+    let caller = asks(&a);
+    until(|| a.stats().depth == 1).await;
+    while a.cast(Tell::Note(1)).is_ok() {}
+    let full = a.stats().depth;
+    let waits = tokio::spawn({
+        let a = a.clone();
+        async move { a.send(Tell::Note(2)).await }
+    });
+    until(|| a.stats().waiting_senders == 1).await;
+    assert_eq!(tree.terminate_child("a").await, Err(ChildError::Abandoned));
+    assert_eq!(caller.await.unwrap(), Err(CallError::Exited(ExitReason::Killed)));
+    waits.await.unwrap().unwrap();
+    assert!(a.is_alive() && !a.is_closed());
+    assert_eq!(a.stats().ledger.dead_lettered, full);
+    drop(gate);
+    until(|| a.stats().ledger.dead_lettered == full + 1).await;
+    until(|| states(&tree).contains(&("a".to_owned(), ChildState::Stopped))).await;
+    a.cast(Tell::Note(3)).unwrap();
+    tree.restart_child("a").await.unwrap();
+    assert_eq!(noted(&a).await, [3]);
+    assert!(tree.shutdown(AGES).await.is_clean());
 }

@@ -8,7 +8,7 @@ use crate::child_spec::{ChildKind, ChildSpec};
 use crate::path::step;
 use crate::post::{NotAdopted, Post};
 use crate::rt::Runtime;
-use crate::rules::{AddError, Attempt, Early, Outcome, Then};
+use crate::rules::{AddError, Attempt, Early, Outcome, State, Then};
 use futures::future::{Either, select};
 use restante_core::clock::{self, Instant};
 use restante_core::{ExitReason, Ledger};
@@ -211,9 +211,27 @@ impl Branch {
         }
     }
 
-    /// A child has left the table: its mailbox closes, and what it counted is kept. The supervisor is not down before that.
+    /// A child that was stopped leaves the table, and its mailbox closes: now, or, where it does not end, the mailbox now, so that those
+    /// hear who wait in its queue, and the child when it has ended.
+    pub(crate) fn dismiss(&self, key: u64) {
+        let (gone, left) = {
+            let mut desk = self.desk();
+            let left = desk.rules.get(key).filter(|entry| entry.state == State::Abandoned);
+            let left = left.map(|entry| Arc::clone(&entry.child));
+            (desk.rules.discard(key), left)
+        };
+        if let Some(left) = left {
+            left.give_up(&ExitReason::Killed);
+        }
+        if let Some(gone) = gone {
+            self.retire(&gone, &ExitReason::Shutdown);
+        }
+    }
+
+    /// A child has left the table: its mailbox closes, and what it counted is kept. The supervisor is not down before that. (It may
+    /// have been killed and not have ended, and so may one below it: those who wait in such a queue hear as well.)
     pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
-        child.close(reason.clone());
+        child.give_up(reason);
         self.has_left();
         match at_rest(&**child) {
             Some(ledger) => self.desk().retired += ledger,

@@ -10,7 +10,6 @@ use crate::rt::Runtime;
 use crate::rules::{Group, Life};
 use crate::waits::Falling;
 use futures::future::{Either, select};
-use restante_core::ExitReason;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -44,16 +43,14 @@ pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
                 return;
             }
         }
-        let gone = {
-            let mut desk = branch.desk();
-            let rules = &mut desk.rules;
-            let temporary = rules.get(*key).is_some_and(|e| e.options.restart == Restart::Temporary);
-            if temporary { rules.discard(*key) } else { None }
+        let temporary = {
+            let desk = branch.desk();
+            desk.rules.get(*key).is_some_and(|e| e.options.restart == Restart::Temporary)
         };
-        match gone {
-            Some(gone) => branch.retire(&gone, &ExitReason::Shutdown),
-            None if !rests.contains(key) => falling.down(child),
-            None => {}
+        if temporary {
+            branch.dismiss(*key);
+        } else if !rests.contains(key) {
+            falling.down(child);
         }
     }
     drop(falling);

@@ -274,23 +274,10 @@ impl Branch {
 
     /// A child was stopped by hand: what goes with that.
     fn stopped_by_hand(&self, key: u64) {
-        let (gone, rests, left) = {
-            let mut desk = self.desk();
-            if desk.rules.goes_when_stopped(key) {
-                let left = desk.rules.get(key).filter(|e| e.state == State::Abandoned);
-                let left = left.map(|entry| Arc::clone(&entry.child));
-                (desk.rules.discard(key), None, left)
-            } else {
-                let rests =
-                    desk.rules.get(key).filter(|e| e.state == State::Stopped && !e.options.keep_mailbox);
-                (None, rests.map(|entry| Arc::clone(&entry.child)), None)
-            }
-        };
-        if let Some(left) = left {
-            left.give_up(&ExitReason::Killed);
-        }
-        if let Some(gone) = gone {
-            self.retire(&gone, &ExitReason::Shutdown);
+        let goes = self.desk().rules.goes_when_stopped(key);
+        if goes {
+            self.dismiss(key);
+            return;
         }
         if let Some(child) = rests {
             child.clear_out(&ExitReason::Shutdown);
