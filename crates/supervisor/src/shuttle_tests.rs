@@ -448,6 +448,14 @@ fn shuttle_rest_for_one_and_a_temporary_child() {
     explore(|| group_and_start(Strategy::RestForOne, Restart::Temporary));
 }
 
+/// Clause 21.25: what was refused by a supervisor that ends is as it was before, unless it has begun: its offerer closes it.
+fn closes_what_is_given_back(started: &Result<Started, StartChildError>, at: &At) {
+    if *started == Err(StartChildError::Down) && !at.is_closed() {
+        assert_eq!(at.incarnation(), 0);
+        at.close(ExitReason::Shutdown);
+    }
+}
+
 /// Row G3: shutdown × start: the child is up for a while, or was never; nobody hangs.
 async fn shutdown_and_start(supervisor: Supervisor) {
     let lab = Lab::default();
@@ -473,6 +481,7 @@ async fn shutdown_and_start(supervisor: Supervisor) {
         "{started:?}"
     );
     other.join().unwrap();
+    closes_what_is_given_back(&started, &b);
     drop((a, b));
     lab.over(tree).await;
 }
@@ -769,6 +778,7 @@ fn shuttle_giving_up_and_a_start() {
             ),
             "{started:?}"
         );
+        closes_what_is_given_back(&started, &c);
         drop(c);
         lab.over(tree).await;
     });

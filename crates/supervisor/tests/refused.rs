@@ -191,6 +191,32 @@ async fn a_specification_that_was_refused_is_dropped_without_harm() {
     assert!(a.is_closed() && b.is_closed());
 }
 
+/// Clause 21.25: a supervisor that is down, is about to end, or whose runtime has gone, refuses as any other does: what was offered to
+/// it is as it was before.
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_to_a_supervisor_that_is_down_is_given_back() {
+    let log = Log::new();
+    let ended = Supervisor::one_for_one().start().await.unwrap();
+    ended.shutdown(AGES).await;
+    let unstarted = Supervisor::one_for_one().build().unwrap();
+    let (_slow, spec) = crate::support::slow_worker("slow", &log, Duration::from_secs(1));
+    let ending = Supervisor::one_for_one().child(spec).start().await.unwrap();
+    assert!(ending.request_stop());
+    let rooms = DynamicSupervisor::new().build();
+    for road in 0..4 {
+        let (a, spec) = queued("a", &log);
+        let refused = match road {
+            0 => ended.start_child(spec).await.map(drop),
+            1 => unstarted.start_child(spec).await.map(drop),
+            2 => ending.start_child(spec).await.map(drop),
+            _ => rooms.start_child(spec).await.map(drop),
+        };
+        assert_eq!(refused, Err(StartChildError::Down), "{road}");
+        start_again(&a, args("a", &log)).await.unwrap();
+        assert_eq!(noted(&a).await, [7], "{road}");
+    }
+}
+
 /// Clause 21.26: an id, a reference and a key lead to each other, in a static tree too.
 #[tokio::test(start_paused = true)]
 async fn a_child_is_found_by_its_reference_and_its_reference_by_the_child() {

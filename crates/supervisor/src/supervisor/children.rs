@@ -59,9 +59,7 @@ impl SupervisorRef {
         // (The start may be made in the supervisor's runtime: whose it is says this stack.)
         let nursery = Nursery::here();
         let (key, start) = branch.add(spec, true).map_err(|e| {
-            if e != AddError::Down {
-                child.refused();
-            }
+            child.refused();
             match e {
                 AddError::Taken { key } => {
                     let stopped =
@@ -83,11 +81,21 @@ impl SupervisorRef {
         }
         match start_by_hand(branch, key, start, child, true).await {
             Ok(started) => Ok((key, started)),
-            // It was not let begin, for that reason.
-            Err(StartError::Supervised) if branch.is_over() => Err(StartChildError::Down),
-            // Its runtime has shut down.
-            Err(StartError::NoRuntime) => Err(StartChildError::Down),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let down = match error {
+                    // Its runtime has shut down.
+                    StartError::NoRuntime => true,
+                    // It was not let begin, for that reason.
+                    StartError::Supervised => branch.is_over(),
+                    _ => false,
+                };
+                if !down {
+                    return Err(error.into());
+                }
+                // (Where it has begun all the same, its mailbox is closed.)
+                child.refused();
+                Err(StartChildError::Down)
+            }
         }
     }
 
