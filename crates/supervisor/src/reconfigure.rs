@@ -11,7 +11,7 @@ use crate::intensity::Intensity;
 use crate::post::{NotAdopted, Post};
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
-use crate::supervisor::{SpecError, SupervisorRef, check_options, check_settings};
+use crate::supervisor::{SpecError, SupervisorRef, check_options, check_settings, too_slow, warn_of};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -214,17 +214,22 @@ impl SupervisorRef {
             newcomers
         };
         let newcomers = Newcomers::adopt(newcomers, branch)?;
+        let slow;
         loop {
             {
                 let rules = &mut open(branch)?.rules;
                 if changed.values().all(|changed| changed.still_holds(rules)) {
                     let settings = change.settings(&rules.settings);
                     rules.may_become(&settings, &changed, &newcomers.0)?;
+                    slow = rules.too_slow(&settings, &changed, &newcomers.0);
                     rules.become_so(settings, changed, newcomers.stay());
                     break;
                 }
             }
             changed = changed_options(branch, &change.changes)?;
+        }
+        for (child, pause) in slow {
+            warn_of(branch.label(), child.as_ref(), pause);
         }
         branch.pass_tempo();
         Ok(())
@@ -348,13 +353,29 @@ impl Rules<Arc<dyn Child>> {
             check_options(&self.id_of(*key), after, settings)?;
         }
         let old = &self.settings;
-        if when != old.auto_shutdown || settings.intensity != old.intensity || settings.backoff != old.backoff
-        {
+        let limit = |settings: &Settings| (settings.intensity, settings.limit_given);
+        if when != old.auto_shutdown || limit(settings) != limit(old) || settings.backoff != old.backoff {
             for (key, entry) in self.children.iter().filter(|(key, _)| !changed.contains_key(key)) {
                 check_options(&self.id_of(*key), &entry.options, settings)?;
             }
         }
         Ok(())
+    }
+
+    /// What is new of it, and too slow for the default limit: of which child, if of one; and how long the pause.
+    fn too_slow(
+        &self,
+        settings: &Settings,
+        changed: &BTreeMap<u64, Changed>,
+        newcomers: &[Newcomer],
+    ) -> Vec<(Option<ChildId>, Duration)> {
+        let whole = (settings.backoff != self.settings.backoff).then_some((None, settings.backoff));
+        let children = changed.iter().filter(|(_, child)| child.before.backoff != child.after.backoff);
+        let children =
+            children.filter_map(|(key, child)| Some((Some(self.id_of(*key)), child.after.backoff?)));
+        let added = newcomers.iter().filter_map(|new| Some((Some(new.id.clone()), new.options.backoff?)));
+        let all = whole.into_iter().chain(children).chain(added);
+        all.filter_map(|(child, backoff)| Some((child, too_slow(settings, backoff)?))).collect()
     }
 
     /// Makes what has been looked at.

@@ -6,7 +6,7 @@
 //!
 //! A supervisor above counts how often the one below gives up. What lies between two of these is the time that the lower
 //! one takes to give up, and the pause before it is started again: each is given half of the upper one's period by n
-//! ([`Tempo::below`]).
+//! ([`Tempo::below`]). Where that pause was set, the lower one is given half of what it leaves.
 //!
 //! ```text
 //!  upper:   |<───────────────── period ─────────────────>|     n = 3
@@ -43,14 +43,17 @@ impl Tempo {
     }
 
     /// What this child, which is a supervisor, may take from its start to its giving up; `None`: as long as it likes.
-    /// `escalates`: its supervisor gives up with it, at once.
-    pub(crate) fn below(&self, escalates: bool) -> Option<Duration> {
+    /// `escalates`: its supervisor gives up with it, at once. `set`: the longest pause before it is started again, where that was set.
+    pub(crate) fn below(&self, escalates: bool, set: Option<Duration>) -> Option<Duration> {
         if escalates {
             return self.above;
         }
         // (It gives up once more often than it is started again.)
         let times = self.fewest()?.saturating_add(1);
-        self.shortest(self.above.map(|above| above / times)).map(|bound| bound / 2)
+        let bound = self.shortest(self.above.map(|above| above / times))?;
+        // (A pause that leaves nothing keeps the limit from being reached in any case.)
+        let left = set.and_then(|pause| bound.checked_sub(pause)).filter(|left| !left.is_zero());
+        Some(left.unwrap_or(bound) / 2)
     }
 
     /// How many restarts the limit that is reached first allows; `None`: there is no limit.
@@ -111,13 +114,17 @@ mod tests {
     #[test]
     fn a_supervisor_below_has_half_of_the_time_for_one_restart() {
         let (three, none) = (Intensity::new(3, ms(6000)), Intensity::UNLIMITED);
-        assert_eq!(tempo(three, None, None).below(false), Some(ms(1000)));
-        assert_eq!(tempo(three, Some(Intensity::new(6, ms(6000))), None).below(false), Some(ms(500)));
-        assert_eq!(tempo(three, None, Some(800)).below(false), Some(ms(100)));
-        assert_eq!(tempo(Intensity::new(0, ms(1)), None, Some(800)).below(false), Some(ms(400)));
-        assert_eq!(tempo(Intensity::new(0, ms(1)), None, None).below(false), None);
-        assert_eq!(tempo(none, None, Some(800)).below(false), None, "it never gives up");
-        assert_eq!(tempo(none, None, Some(800)).below(true), Some(ms(800)), "it gives up with it");
+        assert_eq!(tempo(three, None, None).below(false, None), Some(ms(1000)));
+        assert_eq!(tempo(three, Some(Intensity::new(6, ms(6000))), None).below(false, None), Some(ms(500)));
+        assert_eq!(tempo(three, None, Some(800)).below(false, None), Some(ms(100)));
+        assert_eq!(tempo(Intensity::new(0, ms(1)), None, Some(800)).below(false, None), Some(ms(400)));
+        assert_eq!(tempo(Intensity::new(0, ms(1)), None, None).below(false, None), None);
+        assert_eq!(tempo(none, None, Some(800)).below(false, None), None, "it never gives up");
+        assert_eq!(tempo(none, None, Some(800)).below(true, None), Some(ms(800)), "it gives up with it");
+        for (pause, left) in [(0, 1000), (500, 750), (1900, 50), (2000, 1000), (9000, 1000)] {
+            assert_eq!(tempo(three, None, None).below(false, Some(ms(pause))), Some(ms(left)), "{pause}");
+        }
+        assert_eq!(tempo(three, None, Some(800)).below(false, Some(ms(150))), Some(ms(25)));
     }
 
     /// Clause 21.24: exactly the period is too long, jitter counts, and no limit can always be reached.
@@ -144,9 +151,17 @@ mod tests {
         /// with the pauses below, those above are reached as well.
         #[test]
         fn what_is_derived_trips_each_limit(
-            limits in prop::collection::vec((1_u32..20, 1_u64..100_000), 1..4), jitter in 0_u32..200, seed: u64,
+            limits in prop::collection::vec((1_u32..20, 1_u64..100_000), 1..4), set: Option<u32>, jitter in 0_u32..200, seed: u64,
         ) {
             let backoff = Backoff::default().jitter_percent(jitter);
+            // The pause of a supervisor below the top, where it is set: some part of what the top's limit can be reached with.
+            let set = set.and_then(|part| {
+                let (n, period) = limits[0];
+                let pause = ms(period).as_nanos() * 99 / 100 * u128::from(part) / u128::from(u32::MAX) / u128::from(n);
+                let pause = Duration::from_nanos(u64::try_from(pause).ok()?);
+                let set = Backoff::new(pause, pause).jitter_percent(0);
+                can_trip(Intensity::new(n, ms(period)), set).then_some(set)
+            });
             let mut rng = fastrand::Rng::with_seed(seed);
             let now = restante_core::clock::now();
             // From the top down; how long each takes to give up, from the bottom up.
@@ -155,12 +170,15 @@ mod tests {
             for (n, period) in &limits {
                 let tempo = Tempo::new(Intensity::new(*n, ms(*period)), None, above);
                 tempi.push((tempo, *n, ms(*period)));
-                above = tempo.below(false);
+                let set = set.filter(|_| tempi.len() == 1);
+                above = tempo.below(false, set.and_then(|set| set.longest()));
             }
             let mut below = Duration::ZERO;
             for (level, (tempo, n, period)) in tempi.iter().rev().enumerate() {
                 let mut pauses = crate::backoff::Pauses::default();
                 let mut taken = Duration::ZERO;
+                let set = set.filter(|_| level + 1 == limits.len() && level > 0);
+                let backoff = set.unwrap_or(backoff);
                 for _ in 0..*n {
                     taken += pauses.next(&backoff, || tempo.pause(level > 0), || now, &mut rng) + below;
                 }

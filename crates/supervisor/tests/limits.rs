@@ -1,7 +1,7 @@
 //! Limits of restarts and the pauses between them: which go together, and that a child that fails again and again reaches
 //! each limit that counts it.
 
-use crate::support::{Args, Ask, Log, OnInit, Tell, Worker, again, quiet, worker};
+use crate::support::{Args, Ask, Log, OnInit, Tell, Worker, again, listen, quiet, worker};
 use restante_core::ExitReason;
 use restante_genserver::{ServerRef, StartError};
 use restante_supervisor::{
@@ -9,8 +9,13 @@ use restante_supervisor::{
     Reconfigure, ReconfigureError, RestartLimit, SpecError, StartChildError, Strategy, Supervisor,
     SupervisorRef, TreeError,
 };
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -308,4 +313,111 @@ async fn a_default_pause_is_at_most_a_second() {
     assert!(pauses.iter().all(|pause| *pause <= ms(1201)), "{pauses:?}");
     assert!(pauses[10..].iter().all(|pause| *pause >= secs(1)), "{pauses:?}");
     assert_eq!(a.call(Ask::Get).await, Ok(Vec::new()), "within the 5 s that a caller waits");
+}
+
+/// Clause 21.24: a limit that is set later was set, though it has the value of the default: what it does not go together with is
+/// refused.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_set_to_the_default_counts_as_set() {
+    let log = Log::new();
+    let slow = again("a", &log).backoff(Backoff::new(secs(5), secs(5)));
+    let tree = Supervisor::one_for_one().child(slow).start().await.unwrap();
+    let refused = tree.reconfigure(Reconfigure::new().with_intensity(Intensity::default()));
+    let why = SpecError::CannotTrip { child: Some("a".into()), max: 3, period: secs(5), pause: secs(6) };
+    assert_eq!(refused, Err(ReconfigureError::Spec(why)));
+}
+
+/// Clause 21.23: a pause that was set for a supervisor leaves those below less time to give up in, and the limit above is reached all the
+/// same.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_was_set_for_a_supervisor_lets_the_limit_above_trip() {
+    quiet();
+    for (set, whole) in [(true, false), (false, true)] {
+        let log = Log::new();
+        let (a, sa) = worker("a", &log);
+        let pause = Backoff::new(ms(1380), ms(1380));
+        let sub = Supervisor::one_for_one().intensity(50, secs(5)).child(sa).into_child("sub").unwrap();
+        let sub = if set { sub.backoff(pause) } else { sub };
+        let tree = Supervisor::one_for_one().intensity(3, secs(5)).child(sub);
+        let tree = if whole { tree.backoff(pause) } else { tree };
+        let tree = tree.start().await.unwrap();
+        tokio::select! {
+            took = gives_up(&tree) => assert!(took < secs(10), "{took:?}"),
+            () = crashing(&a) => {}
+        }
+    }
+}
+
+/// What is warned of on this thread, which is the only one of its runtime: of which child, if of one.
+#[derive(Debug, Clone, Default)]
+struct Warned(Arc<Mutex<Vec<String>>>);
+
+/// The child that an event names.
+struct Named(Option<String>);
+
+impl Visit for Named {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "child" {
+            self.0 = Some(format!("{value:?}"));
+        }
+    }
+}
+
+impl Subscriber for Warned {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.target().starts_with("restante_supervisor")
+    }
+    fn event(&self, event: &Event<'_>) {
+        let mut named = Named(None);
+        event.record(&mut named);
+        self.0.lock().unwrap().push(named.0.unwrap_or_else(|| "(all)".to_owned()));
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// Clause 21.24: of a back-off that is too slow for the default limit a warning tells, wherever it comes in, whosever it is; of one that
+/// was refused, or that goes together with the limit, none does.
+#[tokio::test(start_paused = true)]
+async fn a_back_off_that_is_too_slow_for_the_default_limit_is_warned_of() {
+    let log = Log::new();
+    let warned = Warned::default();
+    let _listens = listen(warned.clone());
+    let slow = Backoff::new(ms(50), secs(5));
+    let said = |expected: &[&str]| assert_eq!(std::mem::take(&mut *warned.0.lock().unwrap()), expected);
+
+    let tree = Supervisor::one_for_one().child(again("a", &log).backoff(slow)).start().await.unwrap();
+    said(&["a"]);
+    tree.start_child(again("b", &log).backoff(slow)).await.unwrap();
+    said(&["b"]);
+    assert!(tree.start_child(again("b", &log).backoff(slow)).await.is_err());
+    tree.reconfigure(Reconfigure::new().add_child(again("c", &log).backoff(slow))).unwrap();
+    said(&["c"]);
+    tree.start_child(again("d", &log)).await.unwrap();
+    tree.reconfigure(Reconfigure::new().child("d", move |options| options.backoff = Some(slow))).unwrap();
+    said(&["d"]);
+    tree.reconfigure(Reconfigure::new().backoff(slow)).unwrap();
+    said(&["(all)"]);
+    // Nothing new is said with another change.
+    tree.reconfigure(Reconfigure::new().strategy(Strategy::OneForAll)).unwrap();
+    said(&[]);
+    assert!(tree.reconfigure(Reconfigure::new().backoff(slow).child("x", |_| {})).is_err());
+    said(&[]);
+    drop(Supervisor::one_for_one().backoff(slow).child(again("a", &log)).build().unwrap());
+    said(&["(all)"]);
+    let rooms = DynamicSupervisor::new().default_options(|options| options.backoff = Some(slow));
+    drop(rooms.build());
+    said(&["default"]);
+
+    // What goes together, and what the limit is not asked of.
+    let quick = Backoff::new(ms(50), ms(400));
+    drop(Supervisor::one_for_one().backoff(quick).child(again("a", &log).backoff(quick)).build().unwrap());
+    let none = Supervisor::one_for_one().with_intensity(Intensity::UNLIMITED).backoff(slow);
+    drop(none.child(again("a", &log).backoff(slow)).build().unwrap());
+    said(&[]);
 }

@@ -133,6 +133,11 @@ impl<C: Clone> Rules<C> {
         }
     }
 
+    /// Whether the last child that came had other options.
+    pub(crate) fn is_news(&self, options: &ChildOptions) -> bool {
+        self.last_options.as_deref() != Some(options)
+    }
+
     /// A child that has just been added is a supervisor.
     pub(crate) fn note_supervisor(&mut self, key: u64) {
         if let Some(entry) = self.children.get_mut(&key).filter(|entry| !entry.supervisor) {

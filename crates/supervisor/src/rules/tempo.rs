@@ -10,7 +10,8 @@ impl<C: Clone> Rules<C> {
     pub(crate) fn tempo_below(&self, key: u64) -> (Option<Duration>, u64) {
         let below = self.get(key).and_then(|entry| {
             let options = &entry.options;
-            Tempo::new(self.settings.intensity, options.intensity, self.above).below(options.escalate)
+            let set = options.backoff.unwrap_or(self.settings.backoff).longest();
+            Tempo::new(self.settings.intensity, options.intensity, self.above).below(options.escalate, set)
         });
         (below, self.changes)
     }

@@ -1,14 +1,13 @@
 //! What one writes to have a supervisor: its settings, and the children that it starts with. What these mean is told by
 //! their own types.
 
-use super::{SpecError, SupervisorRef, TreeError, check, check_options, check_settings};
+use super::{SpecError, SupervisorRef, TreeError, check, check_options, check_settings, too_slow, warn_of};
 use crate::backoff::Backoff;
 use crate::branch::Branch;
 use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
 use crate::rules::{AddError, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
-use crate::tempo::can_trip;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,8 +143,11 @@ impl Supervisor {
         let settings = self.settings.clone();
         let (children, branch) = self.make(None);
         let all: Vec<_> = children.iter().map(|spec| Arc::clone(&spec.child)).collect();
+        let mut slow = Vec::new();
         for spec in children {
             let id = spec.id.clone();
+            let pause = spec.options.backoff.and_then(|backoff| too_slow(&settings, backoff));
+            slow.extend(pause.map(|pause| (id.clone(), pause)));
             let added = check(&spec, &settings).and_then(|()| {
                 branch.add(spec, false).map_err(|why| match why {
                     AddError::Taken { .. } => SpecError::DuplicateId(id),
@@ -161,20 +163,15 @@ impl Supervisor {
                 return Err(error);
             }
         }
+        warn_of_all(&branch, &settings);
+        for (child, pause) in slow {
+            warn_of(branch.label(), Some(&child), pause);
+        }
         Ok(SupervisorRef { branch })
     }
 
     /// The supervisor, and the children that it is to have. `unsound`: why it must not start.
     fn make(self, unsound: Option<SpecError>) -> (Vec<ChildSpec>, Arc<Branch>) {
-        let Settings { intensity, limit_given, backoff, .. } = self.settings;
-        if !limit_given && !can_trip(intensity, backoff) {
-            let (supervisor, pause) = (self.name.as_deref().unwrap_or_default(), backoff.longest());
-            tracing::warn!(
-                supervisor,
-                ?pause,
-                "with such pauses the default limit of restarts is never exceeded"
-            );
-        }
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let branch = Branch::new(self.name, self.settings, seed, self.grace, unsound);
         (self.children, branch)
@@ -182,10 +179,18 @@ impl Supervisor {
 
     /// Makes a supervisor without children. One that makes no sense is made as well, and does not start.
     pub(crate) fn make_empty(self, defaults: &ChildOptions) -> SupervisorRef {
-        let settings = &self.settings;
-        let unsound = check_settings(settings)
-            .and_then(|()| check_options(&ChildId::from("default"), defaults, settings));
-        SupervisorRef { branch: self.make(unsound.err()).1 }
+        let (settings, default) = (self.settings.clone(), ChildId::from("default"));
+        let unsound =
+            check_settings(&settings).and_then(|()| check_options(&default, defaults, &settings)).err();
+        let is_sound = unsound.is_none();
+        let (_, branch) = self.make(unsound);
+        if is_sound {
+            warn_of_all(&branch, &settings);
+            if let Some(pause) = defaults.backoff.and_then(|backoff| too_slow(&settings, backoff)) {
+                warn_of(branch.label(), Some(&default), pause);
+            }
+        }
+        SupervisorRef { branch }
     }
 
     /// Makes the supervisor a child to be.
@@ -209,5 +214,12 @@ impl Supervisor {
         let supervisor = self.build()?;
         supervisor.start().await?;
         Ok(supervisor)
+    }
+}
+
+/// Tells of the back-off of all children, where it is too slow.
+fn warn_of_all(branch: &Branch, settings: &Settings) {
+    if let Some(pause) = too_slow(settings, settings.backoff) {
+        warn_of(branch.label(), None, pause);
     }
 }

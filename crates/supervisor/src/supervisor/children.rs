@@ -1,7 +1,8 @@
 //! What can be done to single children by hand: added, stopped, started again, taken away, looked at. Each start here is its
 //! caller's own; what a supervisor starts by itself is [`crate::perform`]'s.
 
-use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, SupervisorRef, check};
+use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, SupervisorRef};
+use super::{check, too_slow, warn_of};
 use crate::branch::Branch;
 use crate::child::Child;
 use crate::child_spec::{ChildOptions, ChildSpec};
@@ -41,13 +42,19 @@ impl SupervisorRef {
 
     pub(crate) async fn insert_and_start(&self, spec: ChildSpec) -> Result<(u64, Started), StartChildError> {
         let branch = &self.branch;
-        let settings = branch.desk().rules.settings.clone();
+        let (settings, is_news) = {
+            let desk = branch.desk();
+            (desk.rules.settings.clone(), desk.rules.is_news(&spec.options))
+        };
         let (dynamic, max) = (settings.dynamic, settings.max_children);
         if let Err(error) = check(&spec, &settings) {
             spec.child.refused();
             return Err(error.into());
         }
         let id = spec.id.clone();
+        // (Of a million children that are started with the same options it is said once.)
+        let slow = spec.options.backoff.filter(|_| !dynamic || is_news);
+        let slow = slow.and_then(|backoff| too_slow(&settings, backoff));
         if !dynamic {
             branch.forget_closed(id.as_str());
         }
@@ -58,6 +65,7 @@ impl SupervisorRef {
         })?;
         // (The start may be made in the supervisor's runtime: whose it is says this stack.)
         let nursery = Nursery::here();
+        let named = id.clone();
         let (key, start) = branch.add(spec, true).map_err(|e| {
             child.refused();
             match e {
@@ -76,10 +84,13 @@ impl SupervisorRef {
                 AddError::Down => StartChildError::Down,
             }
         })?;
+        if let Some(pause) = slow {
+            warn_of(branch.label(), Some(&named), pause);
+        }
         if let Some(nursery) = nursery {
             nursery.note(branch, key);
         }
-        match start_by_hand(branch, key, start, child, true).await {
+        match start_by_hand(branch, key, start, Arc::clone(&child), true).await {
             Ok(started) => Ok((key, started)),
             Err(error) => {
                 let down = match error {
@@ -287,6 +298,12 @@ impl Branch {
             self.dismiss(key);
             return;
         }
+        let rests = {
+            let desk = self.desk();
+            let is_over = |state| matches!(state, State::Stopped | State::Abandoned);
+            let rests = desk.rules.get(key).filter(|e| is_over(e.state) && !e.options.keep_mailbox);
+            rests.map(|entry| Arc::clone(&entry.child))
+        };
         if let Some(child) = rests {
             child.clear_out(&ExitReason::Shutdown);
         }

@@ -25,4 +25,4 @@ pub use error::{ChildError, SpecError, StartChildError, TreeError};
 pub(crate) use info::child_state;
 pub use info::{ChildCounts, ChildInfo, ChildState};
 pub use reference::SupervisorRef;
-pub(crate) use sound::{check, check_options, check_settings};
+pub(crate) use sound::{check, check_options, check_settings, too_slow, warn_of};

@@ -8,6 +8,8 @@ use crate::restart::Restart;
 use crate::rules::Settings;
 use crate::strategy::AutoShutdown;
 use crate::tempo::can_trip;
+use restante_core::quiet;
+use std::time::Duration;
 
 /// Whether a supervisor can be like this.
 pub(crate) fn check_settings(settings: &Settings) -> Result<(), SpecError> {
@@ -47,6 +49,25 @@ pub(crate) fn check_options(
         check_pair(settings.intensity, backoff, Some(id))?;
     }
     Ok(())
+}
+
+/// The longest pause of a back-off that was set, where nothing but the default limit counts, which is never exceeded so. That is no
+/// reason to refuse it: a warning tells of it ([`warn_of`]).
+pub(crate) fn too_slow(settings: &Settings, backoff: Backoff) -> Option<Duration> {
+    let slow = !settings.limit_given && !can_trip(settings.intensity, backoff);
+    if slow { backoff.longest() } else { None }
+}
+
+/// Tells of a back-off that is too slow: that of a child, or of all. (Not to be called under a lock: who listens is not ours.)
+pub(crate) fn warn_of(supervisor: &str, child: Option<&ChildId>, pause: Duration) {
+    quiet::run("a tracing subscriber", || {
+        tracing::warn!(
+            supervisor,
+            child = child.map(tracing::field::display),
+            ?pause,
+            "with such pauses the default limit of restarts is never exceeded"
+        );
+    });
 }
 
 /// A limit has a period in which it counts.
