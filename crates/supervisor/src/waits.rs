@@ -92,7 +92,9 @@ impl Resizing {
     pub(crate) fn waits_for(&mut self, children: &[Arc<dyn Child>]) {
         self.taken.waits_for(children.iter().flat_map(members));
         self.waited_for.extend(children.iter().map(Arc::clone));
-        children.iter().for_each(|child| child.nudge());
+        for child in children {
+            child.nudge();
+        }
     }
 }
 
