@@ -509,7 +509,7 @@ where
                 let cell = self.server.handle.cell();
                 let polled = match self.limit {
                     Limit::Default => watch_by_sweep(wait, || cell.runner.rt(), cx),
-                    _ => wait.poll(cx),
+                    Limit::After(_) => wait.poll(cx),
                 };
                 if let Poll::Ready(outcome) = polled {
                     let result = settle(cell, outcome);
