@@ -5,7 +5,10 @@ use futures::poll;
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Reply, Server, ServerRef, Step};
 use restante_registry::{CreateError, InScope, Registry};
-use restante_supervisor::{DynamicRef, DynamicSupervisor, Restart, Supervise, Supervisor, SupervisorRef};
+use restante_supervisor::{
+    DynamicRef, DynamicSupervisor, PartitionSupervisor, Reconfigure, Restart, Supervise, Supervisor,
+    SupervisorRef,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -140,6 +143,37 @@ fn spawns_along_and_is_late(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move { tokio::spawn(late.in_scope()).await.unwrap() })
 }
 
+/// It is added without a start, and started by hand. (Of a dynamic supervisor's children none stops without going.)
+fn adds_and_starts(above: Above, server: Server<Slow>) -> Making {
+    Box::pin(async move {
+        let Above::Static(above) = above else { return above.start(server).await };
+        let at = server.address();
+        above
+            .reconfigure(Reconfigure::new().add_child(server.child(())))
+            .map_err(|error| error.to_string())?;
+        above.restart_child("child").await.map_err(|error| error.to_string())?;
+        Ok(at)
+    })
+}
+
+fn adds_and_starts_and_fails(above: Above, server: Server<Slow>) -> Making {
+    Box::pin(async move {
+        adds_and_starts(above, server).await?;
+        Err("as told".to_owned())
+    })
+}
+
+/// It is added, and never started.
+fn adds_and_fails(above: Above, server: Server<Slow>) -> Making {
+    Box::pin(async move {
+        let Above::Static(above) = above else { return fails(above, server).await };
+        above
+            .reconfigure(Reconfigure::new().add_child(server.child(())))
+            .map_err(|error| error.to_string())?;
+        Err("as told".to_owned())
+    })
+}
+
 fn crashes(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move {
         let child = above.start(server).await?;
@@ -218,6 +252,143 @@ async fn no_way_out_of_a_creation_leaves_a_child_that_nobody_took() {
     check("the limit is over when the child is up", waits_on, Out::Itself(1500)).await;
     check("it fails when the child is up", fails, Out::Itself(9000)).await;
     check("it panics when the child is up", panics, Out::Itself(9000)).await;
+    check("the caller goes, the child was added before it was started", adds_and_starts, Out::Goes(500))
+        .await;
+    check("the caller goes, the child that was added is up", adds_and_starts, Out::Goes(1500)).await;
+    check("it fails when a child that was added is up", adds_and_starts_and_fails, Out::Itself(9000)).await;
+    check("it fails when a child has been added", adds_and_fails, Out::Itself(9000)).await;
+}
+
+/// A tree of its own that a creation starts, with one server that it gives its caller.
+struct Tree {
+    supervisor: SupervisorRef,
+    server: ServerRef<Slow>,
+    make: Making,
+}
+
+/// One of each kind; those whose creation `fails` start all the same.
+fn trees(fails: bool) -> [(&'static str, Tree); 3] {
+    fn tree(
+        fails: bool,
+        supervisor: &SupervisorRef,
+        server: ServerRef<Slow>,
+        make: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) -> Tree {
+        let (supervisor, its) = (supervisor.clone(), server.clone());
+        let make = Box::pin(async move {
+            make.await?;
+            if fails { Err("as told".to_owned()) } else { Ok(its) }
+        });
+        Tree { supervisor, server, make }
+    }
+    async fn start(supervisor: SupervisorRef) -> Result<(), String> {
+        supervisor.start().await.map_err(|error| error.to_string())
+    }
+
+    let server = Server::<Slow>::new("child");
+    let at = server.address();
+    let plain = Supervisor::one_for_one().child(server.child(())).build().unwrap();
+    let plain = tree(fails, &plain, at, start(plain.clone()));
+
+    let server = Server::<Slow>::new("child");
+    let at = server.address();
+    let dynamic = DynamicSupervisor::new().build();
+    let its = dynamic.clone();
+    let dynamic = tree(fails, dynamic.as_supervisor(), at, async move {
+        start(its.as_supervisor().clone()).await?;
+        its.start(server, ()).await.map(drop).map_err(|error| error.to_string())
+    });
+
+    let partitions = PartitionSupervisor::<Slow>::new(|_| ()).partitions(1).build().unwrap();
+    let (at, supervisor) = (partitions.of(0).unwrap(), partitions.as_supervisor());
+    let partitions = tree(fails, supervisor, at, start(supervisor.clone()));
+    [("a supervisor", plain), ("a dynamic supervisor", dynamic), ("partitions", partitions)]
+}
+
+async fn check_trees(way: &str, fails: bool, out: &Out) {
+    for (kind, Tree { supervisor, server, make }) in trees(fails) {
+        let registry = Registry::start();
+        let ms = Duration::from_millis;
+        let creation = registry.creation().name("x");
+        match out {
+            Out::Itself(limit) => {
+                let ended = creation.timeout(ms(*limit)).run(make).await;
+                assert!(ended.is_err(), "{way}: {ended:?}");
+            }
+            Out::Goes(after) | Out::Ends(after) => {
+                let mut create = Box::pin(creation.run(make));
+                assert!(poll!(&mut create).is_pending());
+                tokio::time::sleep(ms(*after)).await;
+                if let Out::Ends(_) = out {
+                    registry.shutdown(AGES).await;
+                    assert!(!supervisor.is_alive(), "{kind}, {way}: a shutdown waits for its end");
+                }
+                drop(create);
+            }
+        }
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(!supervisor.is_alive(), "{kind}, {way}");
+        assert!(server.is_closed() && !server.is_alive(), "{kind}, {way}");
+        nothing_left(&registry).await;
+    }
+}
+
+/// A tree that a creation starts is its own as a child is: whatever becomes of a creation that nobody takes, the tree ends with
+/// all that is in it.
+/// Clause 27.7.
+#[tokio::test(start_paused = true)]
+async fn no_way_out_of_a_creation_leaves_a_tree_that_nobody_took() {
+    check_trees("the caller goes in init", false, &Out::Goes(500)).await;
+    check_trees("the caller goes when all is done", false, &Out::Goes(1500)).await;
+    check_trees("the registry ends in init", false, &Out::Ends(500)).await;
+    check_trees("the registry ends when all is done", false, &Out::Ends(1500)).await;
+    check_trees("the limit is over in init", false, &Out::Itself(500)).await;
+    check_trees("it fails when the tree is up", true, &Out::Itself(9000)).await;
+}
+
+/// A tree that was taken lives on; so does one that was up before the creation, and one whose incarnation is another's by the
+/// time the creation is undone.
+/// Clause 27.7.
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_is_anothers_outlives_a_creation_that_nobody_takes() {
+    for (kind, Tree { supervisor, server, make }) in trees(false) {
+        let registry = Registry::start();
+        let taken = registry.create("x", make).await.unwrap();
+        let its = supervisor.clone();
+        let failed = registry
+            .create("y", async move {
+                let refused = its.start().await.unwrap_err();
+                Err::<ServerRef<Slow>, _>(refused)
+            })
+            .await;
+        assert!(matches!(failed, Err(CreateError::Failed(_))), "{failed:?}");
+        drop(taken);
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(supervisor.is_alive() && server.is_alive(), "{kind}");
+        assert!(supervisor.shutdown(AGES).await.is_clean());
+    }
+}
+
+/// Partitions belong to all who use them: those that a creation has added stay, whatever becomes of it.
+/// Clause 27.7.
+#[tokio::test(start_paused = true)]
+async fn partitions_that_a_creation_has_added_stay() {
+    let partitions = PartitionSupervisor::<Slow>::new(|_| ()).partitions(1).start().await.unwrap();
+    let registry = Registry::start();
+    let its = partitions.clone();
+    let failed = registry
+        .create("x", async move {
+            its.resize(2).await.map_err(|error| error.to_string())?;
+            Err::<ServerRef<Slow>, _>("as told".to_owned())
+        })
+        .await;
+    assert!(matches!(failed, Err(CreateError::Failed(_))), "{failed:?}");
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!((partitions.len(), partitions.as_supervisor().count_children().active), (2, 2));
+    for partition in partitions.partitions() {
+        partition.call(|reply| reply).await.unwrap();
+    }
+    assert!(partitions.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
 /// A child that was there before the creation is another's, and so is one whose entry another was granted meanwhile.

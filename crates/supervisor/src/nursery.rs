@@ -1,16 +1,20 @@
-//! Children that a future starts belong to it until what it makes is taken: the ground for creations under a name.
+//! Children and trees that a future starts belong to it until what it makes is taken: the ground for creations under a name.
 //!
 //! ```text
-//!   start_child, polled by the future ──> noted ──> forgotten    the maker has given what it made to its caller
-//!                                           └─────> ended        it has not, whyever: each is ended for good
+//!   start, start_child, reconfigure,
+//!   polled by the future ──> noted ──> forgotten    the maker has given what it made to its caller
+//!                              └─────> ended        it has not, whyever: each is ended for good
 //! ```
 //!
-//! - *noted*: by the poll that adds the child to its supervisor's table, on the stack of the future that is tended. A start by
+//! - *noted*: by the poll that adds the child to its supervisor's table, or begins the incarnation of a supervisor with nobody
+//!   above it, on the stack of the future that is tended. A start by
 //!   a server's handler that happens to run on this stack is that server's. A task that the future spawns may be taken along
 //!   ([`tend_here`]), and then may outlive the future: what it starts after the others were ended is ended at once, and
-//!   what it starts after they were forgotten is its own. Any other task's starts are that task's.
-//! - *ended for good*: ordered to stop within its own limit, by a task in its supervisor's runtime, neither restarted nor
-//!   left in the table; its mailbox closes. A child that has left the table is none.
+//!   what it starts after they were forgotten is its own. Any other task's starts are that task's. What one of this crate's
+//!   own parts starts for itself, as partitions are for all who use them, is that one's ([`apart`]).
+//! - *ended for good*: a child is ordered to stop within its own limit, by a task in its supervisor's runtime, neither restarted
+//!   nor left in the table; its mailbox closes. A child that has left the table is none. A supervisor with nobody above it ends
+//!   as by a shutdown without a limit; one whose incarnation is over has ended.
 //!
 //! The list belongs to one future and what was taken along with it, and is behind a lock; nothing is called under it. Each
 //! child is taken out of it, or found too late for it, under that lock, so by one of the two that end it. The same end is used for a mailbox of which only a reference is known ([`Keeper::end_for_good`]).
@@ -41,15 +45,32 @@ thread_local! {
     static HERE: RefCell<Option<(Nursery, Option<usize>)>> = const { RefCell::new(None) };
 }
 
-/// The children that one future has started.
+/// The children and trees that one future has started.
 #[derive(Clone)]
 pub struct Nursery(Arc<Mutex<Children>>);
 
 enum Children {
     /// What has been noted.
-    Noted(Vec<(Weak<Branch>, u64)>),
+    Noted(Vec<Started>),
     Ended,
     Forgotten,
+}
+
+/// One thing that was started.
+enum Started {
+    /// The child of this key.
+    Child(Weak<Branch>, u64),
+    /// This incarnation of a supervisor that has nobody above it.
+    Root(Weak<Branch>, u32),
+}
+
+impl Started {
+    fn end_for_good(self) -> Option<GivenUp> {
+        match self {
+            Self::Child(branch, key) => branch.upgrade()?.end_for_good(key),
+            Self::Root(branch, incarnation) => branch.upgrade()?.end_root_for_good(incarnation),
+        }
+    }
 }
 
 impl Default for Nursery {
@@ -73,8 +94,7 @@ impl Nursery {
     /// the ends.
     pub fn end_all(&self) -> Vec<GivenUp> {
         let Children::Noted(children) = self.put(Children::Ended) else { return Vec::new() };
-        let ends = children.into_iter().filter_map(|(branch, key)| branch.upgrade()?.end_for_good(key));
-        ends.collect()
+        children.into_iter().filter_map(Started::end_for_good).collect()
     }
 
     /// What was made has been taken: the children stay, and belong to nobody here.
@@ -99,17 +119,40 @@ impl Nursery {
 
     /// A child that is in this supervisor's table, under this key.
     pub(crate) fn note(&self, branch: &Arc<Branch>, key: u64) {
-        let is_late = match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        self.note_one(Started::Child(Arc::downgrade(branch), key));
+    }
+
+    /// An incarnation of this supervisor, which has nobody above it, has begun.
+    pub(crate) fn note_root(&self, branch: &Arc<Branch>, incarnation: u32) {
+        self.note_one(Started::Root(Arc::downgrade(branch), incarnation));
+    }
+
+    fn note_one(&self, started: Started) {
+        let late = match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Children::Noted(children) => {
-                children.push((Arc::downgrade(branch), key));
-                false
+                children.push(started);
+                None
             }
-            Children::Ended => true,
-            Children::Forgotten => false,
+            Children::Ended => Some(started),
+            Children::Forgotten => None,
         };
-        if is_late {
-            drop(branch.end_for_good(key));
-        }
+        drop(late.and_then(Started::end_for_good));
+    }
+}
+
+/// The future, which starts nothing for the one whose code runs here: what it starts is noted nowhere.
+pub(crate) fn apart<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    Apart(Box::pin(future))
+}
+
+struct Apart<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Apart<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<F::Output> {
+        let _back = Back(put(None));
+        self.0.as_mut().poll(cx)
     }
 }
 
@@ -168,6 +211,14 @@ impl Branch {
             branch.dismiss(key);
             let _ = tell.send(());
         });
+        Some(Box::pin(async move { drop(told.await) }))
+    }
+
+    /// Nobody wants this incarnation of a supervisor that has nobody above it: it ends, with all that is below it. `None`: it
+    /// has ended.
+    fn end_root_for_good(self: &Arc<Self>, incarnation: u32) -> Option<GivenUp> {
+        let told = self.join_incarnation(incarnation)?;
+        self.end_incarnation(incarnation, ExitReason::Shutdown, false);
         Some(Box::pin(async move { drop(told.await) }))
     }
 }

@@ -20,6 +20,7 @@ use crate::child::Child;
 use crate::child_spec::{ChildId, ChildSpec, Shutdown, Supervise};
 use crate::dynamic::{DynamicRef, DynamicSupervisor};
 use crate::intensity::Intensity;
+use crate::nursery::apart;
 use crate::route::partition_of;
 use crate::rows::Rows;
 use crate::supervisor::{ChildError, SpecError, StartChildError, Supervisor, SupervisorRef};
@@ -505,7 +506,8 @@ impl<R> Shared<R> {
         }
         let (reference, spec) = (self.make)(partition).map_err(|error| failed(error.into()))?;
         resizing.waits_for(std::slice::from_ref(&spec.child));
-        match self.supervisor.start_child(ended_by(spec, self.shutdown)).await {
+        // (For all who use the partitions: a creation that grows them and comes to nothing takes none away.)
+        match apart(self.supervisor.start_child(ended_by(spec, self.shutdown))).await {
             Ok(_) => {}
             Err(StartChildError::Start(error)) => return Err(failed(error)),
             Err(StartChildError::Spec(error)) => return Err(ResizeError::Spec { partition, error }),

@@ -8,6 +8,7 @@ use crate::branch::{Branch, DeskGuard};
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
+use crate::nursery::Nursery;
 use crate::post::{NotAdopted, Post};
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
@@ -215,6 +216,7 @@ impl SupervisorRef {
         };
         let newcomers = Newcomers::adopt(newcomers, branch)?;
         let slow;
+        let mut added = Vec::new();
         loop {
             {
                 let rules = &mut open(branch)?.rules;
@@ -222,7 +224,9 @@ impl SupervisorRef {
                     let settings = change.settings(&rules.settings);
                     rules.may_become(&settings, &changed, &newcomers.0)?;
                     slow = rules.too_slow(&settings, &changed, &newcomers.0);
-                    rules.become_so(settings, changed, newcomers.stay());
+                    let newcomers = newcomers.stay();
+                    added.extend(newcomers.iter().map(|newcomer| newcomer.key));
+                    rules.become_so(settings, changed, newcomers);
                     break;
                 }
             }
@@ -230,6 +234,9 @@ impl SupervisorRef {
         }
         for (child, pause) in slow {
             warn_of(branch.label(), child.as_ref(), pause);
+        }
+        if let Some(nursery) = Nursery::here() {
+            added.into_iter().for_each(|key| nursery.note(branch, key));
         }
         branch.pass_tempo();
         Ok(())

@@ -4,6 +4,7 @@
 use super::Branch;
 use crate::child::Child;
 use crate::child_spec::ChildKind;
+use crate::nursery::Nursery;
 use crate::post::{NotAdopted, Post};
 use crate::rules::Life;
 use crate::supervisor::SpecError;
@@ -34,15 +35,7 @@ impl Child for Branch {
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>> {
-        Box::pin(async move {
-            let (tell, told) = oneshot::channel();
-            let incarnation = self.begin(Some(tell), false)?;
-            self.ensure_performer();
-            let mut guard = StartGuard { branch: &self, incarnation, done: false };
-            let started = told.await;
-            guard.done = true;
-            started.unwrap_or(Err(StartError::Failed(ExitReason::Killed)))
-        })
+        self.start_noted(None)
     }
 
     fn again(self: Arc<Self>) {
@@ -147,6 +140,25 @@ impl Child for Branch {
 }
 
 impl Branch {
+    /// Begins an incarnation, noted there as one with nobody above it, and waits until it is up.
+    pub(crate) fn start_noted(
+        self: Arc<Self>,
+        nursery: Option<Nursery>,
+    ) -> BoxFuture<'static, Result<(), StartError>> {
+        Box::pin(async move {
+            let (tell, told) = oneshot::channel();
+            let incarnation = self.begin(Some(tell), false)?;
+            self.ensure_performer();
+            let mut guard = StartGuard { branch: &self, incarnation, done: false };
+            if let Some(nursery) = nursery {
+                nursery.note_root(&self, incarnation);
+            }
+            let started = told.await;
+            guard.done = true;
+            started.unwrap_or(Err(StartError::Failed(ExitReason::Killed)))
+        })
+    }
+
     /// Whether this place lies somewhere below it.
     fn is_above(&self, post: &Post) -> bool {
         let mut at = post.branch.upgrade();

@@ -309,7 +309,7 @@ impl Branch {
         self.bell.notify_waiters();
     }
 
-    pub(super) fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
+    pub(crate) fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
         let me = {
             let mut desk = self.desk();
             if desk.incarnation + 1 == incarnation {
@@ -341,6 +341,17 @@ impl Branch {
         let which = which.unwrap_or(desk.incarnation);
         desk.joiners.push((which, teller));
         Ok(told)
+    }
+
+    /// Tells when this incarnation has ended. `None`: it has.
+    pub(crate) fn join_incarnation(&self, incarnation: u32) -> Option<oneshot::Receiver<Exit>> {
+        let mut desk = self.desk();
+        if desk.incarnation != incarnation || desk.rules.life == Life::Down {
+            return None;
+        }
+        let (teller, told) = oneshot::channel();
+        desk.joiners.push((incarnation, teller));
+        Some(told)
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::branch::Branch;
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildSpec};
+use crate::nursery::Nursery;
 use crate::shutdown::ShutdownReport;
 use restante_core::{Exit, ExitReason, Ledger};
 use restante_genserver::StartError;
@@ -32,7 +33,7 @@ impl SupervisorRef {
             return Err(StartError::Supervised);
         }
         let _waits = self.branch.wait_for_all().map_err(|path| StartError::Cycle { path })?;
-        Arc::clone(&self.branch).start().await
+        Arc::clone(&self.branch).start_noted(Nursery::here()).await
     }
 
     /// Makes it a child to be.
