@@ -71,6 +71,12 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn tell_no_more_at(&self, whom: usize) -> bool;
 
+    /// Whether the code that runs on this stack is that of the mailbox's own server.
+    #[doc(hidden)]
+    fn is_served_here(&self) -> bool {
+        false
+    }
+
     /// The creation that made it is not taken. Where a supervisor keeps it served, and has not done so before this moment
     /// (a number that servers' keepers give), that one ends its server for good: ordered at once, and what is returned
     /// waits for the end. `None`: there is nothing to end.

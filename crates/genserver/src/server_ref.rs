@@ -491,6 +491,9 @@ impl<S: GenServer> Addressable for ServerRef<S> {
     fn tell_no_more_at(&self, whom: usize) -> bool {
         self.handle.cell().tell_no_more(whom)
     }
+    fn is_served_here(&self) -> bool {
+        crate::frame::current() == Some(self.handle.cell().link_id())
+    }
     fn give_up(&self, since: u64) -> Option<GivenUp> {
         self.handle.cell().runner.keeper()?.end_for_good(since)
     }

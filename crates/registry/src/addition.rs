@@ -4,6 +4,7 @@
 
 use crate::books::{Books, By};
 use crate::error::RegisterError;
+use crate::family::Asker;
 use crate::record::Record;
 use crate::secondary::FewLabels;
 use restante_genserver::tracker;
@@ -18,6 +19,7 @@ struct Body {
     to: Target,
     labels: FewLabels,
     by: By,
+    asker: Asker,
     stage: Stage,
 }
 
@@ -40,42 +42,44 @@ enum Stage {
 pub(crate) type Answer = Result<Addition, Box<RegisterError>>;
 
 impl Addition {
-    fn new(to: Target, labels: FewLabels, by: By, stage: Stage) -> Self {
-        Self(Box::new(Body { to, labels, by, stage }))
+    fn new(to: Target, labels: FewLabels, by: By, asker: Asker, stage: Stage) -> Self {
+        Self(Box::new(Body { to, labels, by, asker, stage }))
     }
 
-    /// This mailbox is to come in, under these labels.
+    /// This mailbox is to come in, under these labels. Made by the code that asks, on its stack.
     pub(crate) fn of(record: Arc<Record>, labels: FewLabels, by: By) -> Self {
-        Self::new(Target::Record(record), labels, by, Stage::Asked)
+        let asker = Asker::here(Some(&record));
+        Self::new(Target::Record(record), labels, by, asker, Stage::Asked)
     }
 
-    /// The mailbox of this id is to have these labels.
-    pub(crate) fn to_id(id: Uuid, labels: FewLabels, by: By) -> Self {
-        Self::new(Target::Id(id), labels, by, Stage::Asked)
+    /// The mailbox of this id is to have these labels. Made likewise.
+    pub(crate) fn to_id(books: &Books, id: Uuid, labels: FewLabels, by: By) -> Self {
+        let asker = Asker::here(books.find_id(id, Arc::clone).as_deref());
+        Self::new(Target::Id(id), labels, by, asker, Stage::Asked)
     }
 
-    /// It is in effect, since before the change of this number, and the record has counted it.
+    /// A creation's, which is in effect, since before the change of this number; and the record has counted it.
     pub(crate) fn granted(record: Arc<Record>, labels: FewLabels, number: u64, by: By) -> Self {
-        Self::new(Target::Record(record), labels, by, Stage::Granted(number))
+        Self::new(Target::Record(record), labels, by, Asker::another(), Stage::Granted(number))
     }
 
     /// Puts it into effect: all or nothing.
     pub(crate) fn perform(mut self, books: &Arc<Books>) -> Answer {
-        let Body { to, labels, by, stage } = &mut *self.0;
+        let Body { to, labels, by, asker, stage } = &mut *self.0;
         let number = match to {
             Target::Record(record) => {
-                let mut inserted = books.insert(record, labels, None, *by);
+                let mut inserted = books.insert_for(asker, record, labels, None, *by);
                 if let Err(RegisterError::MailboxDoesNotExist(_)) = inserted
                     // The record was in when the command was given, and has been taken out since; the mailbox may be open.
                     && let Some(again) = record.again(books)
                 {
                     *record = again;
-                    inserted = books.insert(record, labels, None, *by);
+                    inserted = books.insert_for(asker, record, labels, None, *by);
                 }
                 inserted?
             }
             Target::Id(id) => {
-                let (record, number) = books.add_labels(*id, labels, *by)?;
+                let (record, number) = books.add_labels(asker, *id, labels, *by)?;
                 *to = Target::Record(record);
                 number
             }
@@ -86,7 +90,7 @@ impl Addition {
 
     /// It has come to whoever asked.
     pub(crate) fn accept(mut self) {
-        let Body { to, labels, by, stage } = &mut *self.0;
+        let Body { to, labels, by, stage, .. } = &mut *self.0;
         *stage = Stage::Accepted;
         if tracker::is_on()
             && let Target::Record(record) = to
@@ -99,11 +103,11 @@ impl Addition {
 
 impl Drop for Addition {
     fn drop(&mut self) {
-        let Body { to, labels, stage, .. } = &*self.0;
+        let Body { to, labels, asker, stage, .. } = &*self.0;
         if let (Stage::Granted(number), Target::Record(record)) = (stage, to)
             && let Some(books) = record.books()
         {
-            books.take_back(record, labels, *number);
+            books.take_back(asker, record, labels, *number);
         }
     }
 }

@@ -34,7 +34,12 @@ impl Registry {
     #[track_caller]
     pub fn register_id_blocking(&self, id: Uuid, name: impl AsRef<str>) -> Result<(), RegisterError> {
         let label = Label::Name(NameText::new(name)?);
-        self.add_blocking(Addition::to_id(id, FewLabels::from([label]), Some(Location::caller())))
+        self.add_blocking(Addition::to_id(
+            &self.0.books,
+            id,
+            FewLabels::from([label]),
+            Some(Location::caller()),
+        ))
     }
 
     /// [`Registry::insert`] from a plain thread.
@@ -89,6 +94,11 @@ impl Registry {
         key: impl Into<Arc<str>>,
     ) -> Result<(), RegisterError> {
         let label = Label::Key(SecondaryKey::new(kind, key));
-        self.add_blocking(Addition::to_id(id, FewLabels::from([label]), Some(Location::caller())))
+        self.add_blocking(Addition::to_id(
+            &self.0.books,
+            id,
+            FewLabels::from([label]),
+            Some(Location::caller()),
+        ))
     }
 }

@@ -209,8 +209,7 @@ impl<R: Addressable> Created<R> {
         if let Some(dowry) = self.dowry.dowry.take() {
             dowry.give_to(&self.dowry.record, &self.dowry.books);
         }
-        self.granted.accept();
-        self.offspring.take().expect("it is in since before it was created")
+        self.offspring.take(self.granted).expect("it is in since before it was created")
     }
 }
 

@@ -21,6 +21,7 @@ mod creation;
 mod ending;
 mod entry;
 mod error;
+mod family;
 mod groups;
 mod history;
 mod index;

@@ -11,12 +11,16 @@
 //! - *grown*: it has returned a mailbox. Where a supervisor has kept that one only since the creation began, it counts as made by
 //!   it, whichever task or server started it; one that was kept before is somebody else's.
 //! - *entered*: the mailbox is in the registry. Should others have been granted its entry by the time the creation is undone, the
-//!   entry stays, and with it what was made.
+//!   entry stays, and with it what was made. Neither the creation's own code nor the server itself is one of these others
+//!   ([`crate::family`]).
+//! - *taken*: where the caller is the code of another creation, what was made is that one's, to be taken or undone with it.
 //!
 //! One owner at a time: the creation's task, the channel to the caller, the caller. What ends is ordered by the drop, wherever
 //! that runs, and waited for by the registry's reaper.
 
+use crate::addition::Addition;
 use crate::books::Books;
+use crate::family::{Family, Made, Taken};
 use crate::record::Record;
 use crate::rt;
 use restante_core::Addressable;
@@ -27,6 +31,8 @@ use std::sync::Arc;
 /// Dropped before it is taken, it ends what was made.
 pub(crate) struct Offspring<R: Addressable> {
     nursery: Nursery,
+    /// The nursery's owner.
+    family: Arc<Family>,
     /// When the creation began, as keepers count.
     since: u64,
     books: Arc<Books>,
@@ -39,8 +45,10 @@ pub(crate) struct Offspring<R: Addressable> {
 impl<R: Addressable> Offspring<R> {
     /// The creation begins.
     pub(crate) fn new(books: &Arc<Books>) -> Self {
+        let family = Family::new();
         Self {
-            nursery: Nursery::default(),
+            nursery: Nursery::owned_by(Arc::clone(&family) as _),
+            family,
             since: keeper::kept_so_far(),
             books: Arc::clone(books),
             mailbox: None,
@@ -64,18 +72,37 @@ impl<R: Addressable> Offspring<R> {
         self.record = Some(Arc::clone(record));
     }
 
-    /// The caller has it.
-    pub(crate) fn take(mut self) -> Option<R> {
+    /// The caller, whose code runs here, has it, by this grant.
+    pub(crate) fn take(mut self, granted: Addition) -> Option<R> {
         self.taken = true;
+        match (Family::here(), self.record.take()) {
+            (Some(outer), Some(record)) => {
+                let (nursery, books) = (self.nursery.clone(), Arc::clone(&self.books));
+                let made = Made { nursery, since: self.since, record, books };
+                self.family.joins(&outer, Taken { granted, made });
+            }
+            _ => {
+                granted.accept();
+                self.nursery.forget();
+                self.family.taken();
+            }
+        }
         self.mailbox.take()
     }
 }
 
 impl<R: Addressable> Drop for Offspring<R> {
     fn drop(&mut self) {
-        let is_anothers = self.record.as_ref().is_some_and(|record| !record.is_gone());
-        if self.taken || is_anothers {
+        if self.taken {
+            return;
+        }
+        let is_anothers = self
+            .record
+            .as_ref()
+            .is_some_and(|record| self.books.is_anothers(record, |record| self.family.grants_on(record)));
+        if is_anothers {
             self.nursery.forget();
+            self.family.taken();
             return;
         }
         let mut ends = self.nursery.end_all();
@@ -83,5 +110,6 @@ impl<R: Addressable> Drop for Offspring<R> {
         for end in ends {
             rt::hand_over(&self.books.reaper, end);
         }
+        self.family.undone();
     }
 }

@@ -1,6 +1,6 @@
 //! What a registry keeps of one mailbox.
 //!
-//! Who may touch what: `labels`, `state` and `grants` are written under the registry's writers' lock only, and read by anybody at any
+//! Who may touch what: `labels`, `state`, `grants` and `own` are written under the registry's writers' lock only, and read by anybody at any
 //! time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours. The record keeps
 //! the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
@@ -9,7 +9,7 @@ use crate::ending::{Ending, Outcome};
 use crate::labels::LabelsCell;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use futures::future::BoxFuture;
-use restante_core::addressable::{AnyLent, Lent, OnClose};
+use restante_core::addressable::{AnyLent, GivenUp, Lent, OnClose};
 use restante_core::{Addressable, ExitReason, Reaper, quiet};
 use std::any::{Any, type_name};
 use std::fmt;
@@ -32,6 +32,10 @@ pub(crate) trait Held: Any + Send + Sync {
     fn lent(&self) -> AnyLent;
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
     fn tell_no_more_at(&self, whom: usize);
+    /// Whether the code that runs here is that of its own server.
+    fn is_served_here(&self) -> bool;
+    /// See [`Addressable::give_up`].
+    fn give_up(&self, since: u64) -> Option<GivenUp>;
     /// A record of it that is in no index. `None`: it has closed.
     fn record(&self, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>>;
 }
@@ -65,6 +69,12 @@ impl<R: Addressable> Held for Lent<R> {
     fn tell_no_more_at(&self, whom: usize) {
         R::tell_no_more_at(self, whom);
     }
+    fn is_served_here(&self) -> bool {
+        R::is_served_here(self)
+    }
+    fn give_up(&self, since: u64) -> Option<GivenUp> {
+        R::give_up(self, since)
+    }
     fn record(&self, id: Uuid, books: &Arc<Books>) -> Option<Arc<Record>> {
         Record::new(&**self, id, books)
     }
@@ -77,6 +87,9 @@ pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     books: Weak<Books>,
     /// See [`state`].
     state: AtomicU32,
+    /// Those of its grants that its own server has asked for; once there were as many as can be counted it stays so, and further
+    /// ones count as others'.
+    own: AtomicU32,
     /// Additions that brought it in or labels to it, and were not taken back.
     grants: AtomicUsize,
     pub(crate) labels: LabelsCell,
@@ -132,6 +145,7 @@ impl<R: Addressable> Record<Lent<R>> {
             id,
             books: Arc::downgrade(books),
             state: AtomicU32::new(state::FRESH),
+            own: AtomicU32::new(0),
             grants: AtomicUsize::new(0),
             labels: LabelsCell::new(),
             hold: Mutex::new(Hold::Empty),
@@ -173,14 +187,28 @@ impl Record {
         self.state.swap(state::GONE, Ordering::AcqRel) != state::GONE
     }
 
-    /// Under the writers' lock: one addition more.
-    pub(crate) fn grant(&self) {
+    /// Under the writers' lock: one addition more, which its own server has asked for or not.
+    pub(crate) fn grant(&self, by_itself: bool) {
         self.grants.fetch_add(1, Ordering::Relaxed);
+        let own = self.own.load(Ordering::Relaxed);
+        if by_itself && own < u32::MAX {
+            self.own.store(own + 1, Ordering::Relaxed);
+        }
     }
 
     /// Under the writers' lock: one less; true for the last.
-    pub(crate) fn take_back(&self) -> bool {
+    pub(crate) fn take_back(&self, by_itself: bool) -> bool {
+        let own = self.own.load(Ordering::Relaxed);
+        if by_itself && own < u32::MAX {
+            self.own.store(own.saturating_sub(1), Ordering::Relaxed);
+        }
         self.grants.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    /// Under the writers' lock: how many there are that its own server has not asked for.
+    pub(crate) fn grants_of_others(&self) -> usize {
+        let own = usize::try_from(self.own.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        self.grants.load(Ordering::Relaxed).saturating_sub(own)
     }
 
     /// A new record of the same mailbox, to come in where this one has gone out. `None`: the mailbox has closed.
@@ -338,7 +366,9 @@ impl<H: Held> OnClose for Record<H> {
         if let Err(payload) = closed {
             // On a thread whose thread-locals are going the maps' epochs may have gone: somebody else has to do it, a little later.
             let (id, reason, why) = (self.id, reason.clone(), ExitReason::from_panic(payload));
-            tracing::warn!(mailbox = %id, %why, "a mailbox closed where its registry could not be told");
+            quiet::run("a subscriber", || {
+                tracing::warn!(mailbox = %id, %why, "a mailbox closed where its registry could not be told");
+            });
             let later = Arc::clone(&books);
             books.reaper.hand_over(async move { later.mailbox_closed(id, &reason) });
         }

@@ -9,7 +9,7 @@ use crate::name_text::NameText;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::secondary::{FewLabels, Label, SecondaryKey};
-use restante_core::{Addressable, ExitReason, Mailbox, Settings};
+use restante_core::{Addressable, ExitReason, Mailbox, Settings, quiet};
 use restante_genserver::{CallError, DEFAULT_CALL_TIMEOUT, Reply};
 use std::future::Future;
 use std::panic::Location;
@@ -61,7 +61,10 @@ impl Registry {
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
         let name = NameText::new(name);
-        async move { self.add(Addition::to_id(id, FewLabels::from([Label::Name(name?)]), Some(by))).await }
+        async move {
+            self.add(Addition::to_id(&self.0.books, id, FewLabels::from([Label::Name(name?)]), Some(by)))
+                .await
+        }
     }
 
     /// Has a mailbox in the registry, without a name: to be found by its id, or by keys. One that is in stays as it is.
@@ -147,7 +150,7 @@ impl Registry {
     ) -> impl Future<Output = Result<(), RegisterError>> + Send {
         let by = Location::caller();
         let label = Label::Key(SecondaryKey::new(kind, key));
-        async move { self.add(Addition::to_id(id, FewLabels::from([label]), Some(by))).await }
+        async move { self.add(Addition::to_id(&self.0.books, id, FewLabels::from([label]), Some(by))).await }
     }
 }
 
@@ -266,7 +269,10 @@ impl Registry {
     }
 
     fn overloaded(&self, overloaded: Overloaded) -> RegisterError {
-        tracing::warn!(registry = self.name(), %overloaded, "a registry refused");
+        quiet::run(
+            "a subscriber",
+            || tracing::warn!(registry = self.name(), %overloaded, "a registry refused"),
+        );
         RegisterError::Overloaded(overloaded)
     }
 

@@ -24,3 +24,4 @@ mod support;
 mod topics;
 mod universe;
 mod verbs;
+mod whose;

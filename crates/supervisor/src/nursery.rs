@@ -29,6 +29,7 @@ use crate::rt::Mutex;
 use restante_core::ExitReason;
 use restante_core::addressable::GivenUp;
 use restante_genserver::keeper;
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
@@ -47,7 +48,15 @@ thread_local! {
 
 /// The children and trees that one future has started.
 #[derive(Clone)]
-pub struct Nursery(Arc<Mutex<Children>>);
+pub struct Nursery(Arc<Inner>);
+
+struct Inner {
+    children: Mutex<Children>,
+    owner: Option<Owner>,
+}
+
+/// What a nursery belongs to.
+pub type Owner = Arc<dyn Any + Send + Sync>;
 
 enum Children {
     /// What has been noted.
@@ -75,7 +84,7 @@ impl Started {
 
 impl Default for Nursery {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Children::Noted(Vec::new()))))
+        Self::of(None)
     }
 }
 
@@ -84,7 +93,21 @@ pub fn tend_here<F: Future>(future: F) -> impl Future<Output = F::Output> + use<
     Tended { nursery: Nursery::here(), future: Box::pin(future) }
 }
 
+/// The owner of the nursery of the future whose code runs here.
+pub fn owner_here() -> Option<Owner> {
+    Nursery::here()?.0.owner.clone()
+}
+
 impl Nursery {
+    /// A nursery of this owner, which code that is tended finds ([`owner_here`]).
+    pub fn owned_by(owner: Owner) -> Self {
+        Self::of(Some(owner))
+    }
+
+    fn of(owner: Option<Owner>) -> Self {
+        Self(Arc::new(Inner { children: Mutex::new(Children::Noted(Vec::new())), owner }))
+    }
+
     /// The future, whose children are noted here.
     pub fn tend<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         Tended { nursery: Some(self.clone()), future: Box::pin(future) }
@@ -103,7 +126,7 @@ impl Nursery {
     }
 
     fn put(&self, children: Children) -> Children {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), children)
+        std::mem::replace(&mut *self.0.children.lock().unwrap_or_else(PoisonError::into_inner), children)
     }
 
     /// That of the future whose code runs here.
@@ -128,7 +151,7 @@ impl Nursery {
     }
 
     fn note_one(&self, started: Started) {
-        let late = match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        let late = match &mut *self.0.children.lock().unwrap_or_else(PoisonError::into_inner) {
             Children::Noted(children) => {
                 children.push(started);
                 None

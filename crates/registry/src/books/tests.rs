@@ -5,6 +5,7 @@ use crate::addition::Addition;
 use crate::change::{Change, What};
 use crate::consistency::Repaired;
 use crate::ending::Outcome;
+use crate::family::Asker;
 use crate::registry::Registry;
 use crate::secondary::FewLabels;
 use crate::snapshot::Snapshot;
@@ -71,7 +72,7 @@ fn key(key: &str) -> SecondaryKey {
 fn keyed(books: &Arc<Books>, keys: &[&str]) -> (Address<u8>, Arc<Record>) {
     let (at, record) = named(books, &[]);
     for k in keys {
-        books.add_labels(at.id(), &[Label::Key(key(k))], None).unwrap();
+        books.add_labels(&Asker::another(), at.id(), &[Label::Key(key(k))], None).unwrap();
     }
     (at, record)
 }
@@ -263,7 +264,7 @@ async fn an_undo_leaves_alone_what_another_has_put_on_since() {
     for label in [Label::Name(text("x")), Label::Key(key("x"))] {
         let add = || {
             let labels = FewLabels::from([label.clone()]);
-            Addition::to_id(at.id(), labels, None).perform(&books).map_err(|error| *error).unwrap()
+            Addition::to_id(&books, at.id(), labels, None).perform(&books).map_err(|error| *error).unwrap()
         };
         let is_on = || books.holder(&label).is_some();
         let mine = add();

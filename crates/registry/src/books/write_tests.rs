@@ -4,6 +4,7 @@ use super::graves::Graves;
 use super::*;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
+use crate::family::Asker;
 use crate::record::Resource;
 use crate::secondary::Holder;
 use restante_core::{Address, Mailbox};
@@ -94,7 +95,7 @@ async fn a_mailbox_comes_in_under_its_labels() {
     let mut another = record(&books, &at);
     assert_eq!(books.insert(&mut another, &[name("a"), name("c")], None, None).unwrap(), 6);
     assert!(Arc::ptr_eq(&another, &its));
-    let (found, number) = books.add_labels(at.id(), &[name("d"), key("l")], None).unwrap();
+    let (found, number) = books.add_labels(&Asker::another(), at.id(), &[name("d"), key("l")], None).unwrap();
     assert_eq!((Arc::ptr_eq(&found, &its), number, sizes(&books)), (true, 8, (1, 4)));
     assert_eq!((by_name(&books, "d"), by_key(&books, "l")), (Some(at.id()), Some(at.id())));
     let names: Vec<_> = its.labels.read(|labels| labels.names().map(NameText::to_string).collect()).unwrap();
@@ -114,7 +115,10 @@ async fn a_label_that_another_has_is_refused_and_nothing_is_done() {
             books
                 .insert(&mut record(&books, &stranger), &[name("free"), label.clone()], None, None)
                 .unwrap_err(),
-            books.add_labels(other.id(), &[key("free"), label.clone()], None).map(drop).unwrap_err(),
+            books
+                .add_labels(&Asker::another(), other.id(), &[key("free"), label.clone()], None)
+                .map(drop)
+                .unwrap_err(),
             books.reserve(&[name("free"), label.clone()], 1, None).unwrap_err(),
         ];
         for refused in refused {
@@ -124,7 +128,7 @@ async fn a_label_that_another_has_is_refused_and_nothing_is_done() {
         assert!(by_name(&books, "free").is_none() && by_key(&books, "free").is_none());
         assert!(!books.is_reserved(&text("free")));
         assert!(books.insert(&mut Arc::clone(&its), std::slice::from_ref(&label), None, None).is_ok());
-        assert!(books.add_labels(holder.id(), &[label], None).is_ok());
+        assert!(books.add_labels(&Asker::another(), holder.id(), &[label], None).is_ok());
     }
     assert_eq!((next(&books), sizes(&books)), before);
 }
@@ -204,7 +208,7 @@ async fn a_mailbox_that_has_closed_is_not_in() {
     let gone = |result: Result<(), RegisterError>| matches!(result, Err(RegisterError::MailboxDoesNotExist(id)) if id == at.id());
     assert!(gone(books.insert(&mut late, &[name("a")], None, None).map(drop)));
     assert!(gone(books.insert(&mut Arc::clone(&its), &[], None, None).map(drop)));
-    assert!(gone(books.add_labels(at.id(), &[name("a")], None).map(drop)));
+    assert!(gone(books.add_labels(&Asker::another(), at.id(), &[name("a")], None).map(drop)));
     assert!(gone(books.set_metadata(&its, "k".into(), Some("v".into()))));
     assert!(gone(books.set_metadata(&late, "k".into(), Some("v".into()))));
     assert_eq!((next(&books), sizes(&books)), (from, (0, 0)));
@@ -236,7 +240,7 @@ async fn what_a_creation_holds_is_its_own() {
         let label = std::slice::from_ref(label);
         let refused = [
             books.reserve(label, 2, None),
-            books.add_labels(other.id(), label, None).map(drop),
+            books.add_labels(&Asker::another(), other.id(), label, None).map(drop),
             books.insert(&mut Arc::clone(&its), label, Some(2), None).map(drop),
         ];
         for refused in refused {
@@ -247,7 +251,7 @@ async fn what_a_creation_holds_is_its_own() {
     books.release(&both, 2);
     assert!(books.is_reserved(&text("held")), "it is not the other's to let go");
     books.release(&both[1..], 1);
-    assert!(books.add_labels(other.id(), &both[1..], None).is_ok());
+    assert!(books.add_labels(&Asker::another(), other.id(), &both[1..], None).is_ok());
     assert_eq!(next(&books), 3, "holding is no change");
     let mine = Mailbox::<u8>::new().address();
     books.insert(&mut record(&books, &mine), &both[..1], Some(1), None).unwrap();
@@ -266,26 +270,27 @@ async fn what_nobody_took_is_taken_back() {
     let at = Mailbox::<u8>::new().address();
     let mut its = record(&books, &at);
     let first = books.insert(&mut its, &[name("a")], None, None).unwrap();
-    let (_, second) = books.add_labels(at.id(), &[name("a"), name("b"), key("k")], None).unwrap();
-    books.take_back(&its, &[name("a"), name("b"), key("k")], second);
+    let (_, second) =
+        books.add_labels(&Asker::another(), at.id(), &[name("a"), name("b"), key("k")], None).unwrap();
+    books.take_back(&Asker::another(), &its, &[name("a"), name("b"), key("k")], second);
     assert_eq!(
         (by_name(&books, "a"), by_name(&books, "b"), by_key(&books, "k")),
         (Some(at.id()), None, None)
     );
     assert!(its.is_in());
     // One that was taken off and put on again meanwhile is another's.
-    let (_, third) = books.add_labels(at.id(), &[name("c")], None).unwrap();
+    let (_, third) = books.add_labels(&Asker::another(), at.id(), &[name("c")], None).unwrap();
     assert!(books.remove_name("c", None));
-    books.add_labels(at.id(), &[name("c")], None).unwrap();
-    books.take_back(&its, &[name("c")], third);
+    books.add_labels(&Asker::another(), at.id(), &[name("c")], None).unwrap();
+    books.take_back(&Asker::another(), &its, &[name("c")], third);
     assert_eq!(by_name(&books, "c"), Some(at.id()));
-    books.take_back(&its, &[name("c")], u64::MAX);
+    books.take_back(&Asker::another(), &its, &[name("c")], u64::MAX);
     assert_eq!((by_name(&books, "c"), its.is_in()), (None, true));
-    books.take_back(&its, &[name("a")], first);
+    books.take_back(&Asker::another(), &its, &[name("a")], first);
     assert!(its.is_gone() && sizes(&books) == (0, 0) && at.closed_reason().is_none());
     assert_eq!(its.ending(), Some(Ending::new(Outcome::Abandoned, ExitReason::Normal)));
     let from = next(&books);
-    books.take_back(&its, &[name("a")], first);
+    books.take_back(&Asker::another(), &its, &[name("a")], first);
     assert_eq!(next(&books), from);
 }
 
@@ -302,7 +307,7 @@ async fn what_has_ended_takes_nothing_in() {
     assert!(books.end(&ExitReason::Shutdown, || {
         between = books.sizes().mailboxes;
         assert!(matches!(
-            books.add_labels(at.id(), &[name("b")], None),
+            books.add_labels(&Asker::another(), at.id(), &[name("b")], None),
             Err(RegisterError::Ended(ExitReason::Shutdown))
         ));
         assert!(matches!(books.set_metadata(&its, "k".into(), None), Err(RegisterError::Ended(_))));
@@ -318,7 +323,7 @@ async fn what_has_ended_takes_nothing_in() {
     let refused = [
         books.insert(&mut record(&books, &late), &[], None, None).map(drop),
         books.reserve(&[name("b")], 1, None),
-        books.add_labels(other.id(), &[], None).map(drop),
+        books.add_labels(&Asker::another(), other.id(), &[], None).map(drop),
     ];
     assert!(refused.iter().all(|refused| matches!(refused, Err(RegisterError::Ended(ExitReason::Shutdown)))));
     let mut read = 0;
@@ -342,7 +347,13 @@ async fn who_follows_is_woken_by_changes() {
         act();
         bell.poll(&mut cx).is_ready()
     };
-    let change = || drop(books.add_labels(at.id(), &[name("b")], None).map(|_| books.remove_name("b", None)));
+    let change = || {
+        drop(
+            books
+                .add_labels(&Asker::another(), at.id(), &[name("b")], None)
+                .map(|_| books.remove_name("b", None)),
+        )
+    };
     assert!(!rings(&change), "nobody follows");
     books.followers.fetch_add(1, Ordering::Relaxed);
     assert!(rings(&change));

@@ -3,6 +3,7 @@
 use super::{Books, By};
 use crate::ending::Outcome;
 use crate::error::RegisterError;
+use crate::family::Asker;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::Label;
@@ -20,11 +21,23 @@ impl Books {
         creation: Option<u64>,
         by: By,
     ) -> Result<u64, RegisterError> {
+        self.insert_for(&Asker::another(), record, labels, creation, by)
+    }
+
+    /// The same for one of whom more is known.
+    pub(crate) fn insert_for(
+        &self,
+        asker: &Asker,
+        record: &mut Arc<Record>,
+        labels: &[Label],
+        creation: Option<u64>,
+        by: By,
+    ) -> Result<u64, RegisterError> {
         self.add(by, |section| {
             section.check_open()?;
             section.make_free_for(record.id, labels, creation)?;
             section.bring_in(record)?;
-            record.grant();
+            asker.granted(record);
             for label in labels {
                 if creation.is_some() {
                     section.ledger.reserved.remove(label);
@@ -39,6 +52,7 @@ impl Books {
     /// change after it.
     pub(crate) fn add_labels(
         &self,
+        asker: &Asker,
         id: Uuid,
         labels: &[Label],
         by: By,
@@ -50,7 +64,7 @@ impl Books {
             if !record.is_in() {
                 return Err(RegisterError::MailboxDoesNotExist(id));
             }
-            record.grant();
+            asker.granted(&record);
             labels.iter().for_each(|label| section.put_on(&record, label));
             Ok((record, section.ledger.history.next()))
         })
@@ -58,12 +72,12 @@ impl Books {
 
     /// Takes back a grant that nobody took, and that was in before the change of this number: of its labels those that no other
     /// addition was granted; and with the last grant the mailbox.
-    pub(crate) fn take_back(&self, record: &Arc<Record>, labels: &[Label], number: u64) {
+    pub(crate) fn take_back(&self, asker: &Asker, record: &Arc<Record>, labels: &[Label], number: u64) {
         self.write(None, |section| {
             if record.is_gone() {
                 return;
             }
-            if record.take_back() {
+            if asker.takes_back(record) {
                 section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
                 return;
             }
@@ -78,6 +92,16 @@ impl Books {
                 }
             }
         });
+    }
+
+    /// Whether a mailbox is in, and others have been granted it than its own server and those to whom so many grants on it belong.
+    pub(crate) fn is_anothers(
+        &self,
+        record: &Arc<Record>,
+        known: impl FnOnce(&Arc<Record>) -> usize,
+    ) -> bool {
+        let _alone = self.writers.lock();
+        !record.is_gone() && record.grants_of_others() > known(record)
     }
 
     /// Takes a name off. False: nobody has it.

@@ -4,6 +4,7 @@ use super::*;
 use crate::admission::{Admission, DEFAULT_RETRY_AFTER};
 use crate::changes::{Changes, Followed};
 use crate::creation::Reservation;
+use crate::family::Asker;
 use crate::record::Resource;
 use crate::secondary::{FewLabels, Holder};
 use crate::snapshot::Snapshot;
@@ -160,7 +161,7 @@ fn shuttle_a_name_again_and_close() {
         register(&books, &at, "x").unwrap();
         let again = {
             let (books, id) = (Arc::clone(&books), at.id());
-            run(move || drop(books.add_labels(id, &[name("x"), name("y")], None)))
+            run(move || drop(books.add_labels(&Asker::another(), id, &[name("x"), name("y")], None)))
         };
         at.close_mailbox(ExitReason::Killed);
         again.join().unwrap();
@@ -210,7 +211,7 @@ fn shuttle_two_names_of_one_mailbox_and_a_caller_who_goes() {
         let keyed = run({
             let books = Arc::clone(&books);
             let label = Label::Key(SecondaryKey::new("k", "1"));
-            move || match Addition::to_id(id, FewLabels::from([label]), None).perform(&books) {
+            move || match Addition::to_id(&books, id, FewLabels::from([label]), None).perform(&books) {
                 Ok(granted) => granted.accept(),
                 Err(error) => assert_eq!(*error, RegisterError::MailboxDoesNotExist(id)),
             }

@@ -129,3 +129,65 @@ fn shuttle_a_child_of_a_task_that_a_creation_took_along() {
         }
     });
 }
+
+/// The same of a creation within another one, which gives its caller what it took: whenever that one goes, the child is there
+/// under both names, or under neither; unless another has had the inner entry granted.
+/// Clause 27.7.
+#[test]
+fn shuttle_a_creation_within_another_whose_caller_goes() {
+    whole(|registry| async move {
+        let above = DynamicSupervisor::new().start().await.unwrap();
+        let is_there = Arc::new(());
+        let goes = {
+            let (within, registry) = (registry.clone(), registry.clone());
+            let (above, args) = (above.clone(), Arc::clone(&is_there));
+            let inner =
+                async move { above.start_new::<Child>(args).await.map_err(|error| error.to_string()) };
+            let make = async move {
+                let child = within.create("inner", inner).await.map_err(|error| error.to_string())?;
+                yield_now().await;
+                Ok::<_, String>(child)
+            };
+            spawn(async move { for_polls(30, registry.create("x", make)).await })
+        };
+        let another = {
+            let registry = registry.clone();
+            spawn(async move {
+                let found = registry.whereis::<ServerRef<Child>>("inner").ok()?;
+                registry.register(&found, "y").await.ok()
+            })
+        };
+        let (gone, granted) = (goes.await, another.await);
+        while registry.capacity().active_creates > 0 {
+            yield_now().await;
+        }
+        match &gone {
+            Some(Ok(child)) => {
+                let id = Some(child.id());
+                assert_eq!((registry.id_of("x"), registry.id_of("inner")), (id, id));
+                assert_eq!(above.count_children().specs, 1);
+            }
+            Some(Err(error)) => panic!("{error:?}"),
+            None if granted.is_some() => {
+                while registry.contains("x") || registry.contains("inner") {
+                    yield_now().await;
+                }
+                while registry.contains("y") != (above.count_children().specs > 0) {
+                    yield_now().await;
+                }
+            }
+            None => {
+                while above.count_children().specs > 0 || Arc::strong_count(&is_there) > 1 {
+                    yield_now().await;
+                }
+                assert!(!registry.contains("x") && !registry.contains("inner"));
+            }
+        }
+        drop(gone);
+        assert!(above.as_supervisor().shutdown(EVER).await.is_clean());
+        drop(above);
+        while Arc::strong_count(&is_there) > 1 {
+            yield_now().await;
+        }
+    });
+}
