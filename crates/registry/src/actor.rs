@@ -10,6 +10,7 @@ use crate::creation::{Queued, Running};
 use crate::error::RegisterError;
 use crate::rt;
 use crate::sync::Ordering;
+use restante_core::quiet;
 use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Step};
 use std::fmt;
 use std::panic::Location;
@@ -48,7 +49,9 @@ impl GenServer for RegistryActor {
         let incarnation = ctx.incarnation();
         if incarnation > 1 {
             let sizes = books.sizes();
-            tracing::error!(registry = &*books.name, incarnation, %sizes, "a registry's actor died: it goes on over its books");
+            quiet::run("a subscriber", || {
+                tracing::error!(registry = &*books.name, incarnation, %sizes, "a registry's actor died: it goes on over its books");
+            });
             look_through(&books);
         }
         Ok(Init::ok(Self { books }))
@@ -88,7 +91,9 @@ fn validate_and_repair(books: &Books) {
     let found = books.validate();
     if !found.is_consistent() {
         let repaired = books.repair();
-        tracing::error!(registry = &*books.name, ?found, ?repaired, "the books were inconsistent");
+        quiet::run("a subscriber", || {
+            tracing::error!(registry = &*books.name, ?found, ?repaired, "the books were inconsistent");
+        });
     }
 }
 
@@ -124,7 +129,9 @@ impl Drop for Looks {
         }
         self.books.looks.store(0, Ordering::Release);
         if std::thread::panicking() {
-            tracing::error!(registry = &*self.books.name, "the look through a registry's books panicked");
+            quiet::run("a subscriber", || {
+                tracing::error!(registry = &*self.books.name, "the look through a registry's books panicked");
+            });
         }
     }
 }

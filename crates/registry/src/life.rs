@@ -5,7 +5,7 @@ use crate::books::Books;
 use crate::rt;
 use crate::starts::Starts;
 use crate::sync::{AtomicU32, Ordering};
-use restante_core::{ExitReason, clock};
+use restante_core::{ExitReason, clock, quiet};
 use restante_genserver::{ServerRef, StartError};
 use restante_supervisor::{ChildError, ChildSpec, Reconfigure, SupervisorRef};
 use std::fmt;
@@ -127,7 +127,9 @@ impl EndsBooks {
             self.actor.close(reason.clone());
         });
         if first && !reason.is_orderly() {
-            tracing::error!(registry = &*self.books.name, %reason, critical = true, "a registry has ended: it answers no more");
+            quiet::run("a subscriber", || {
+                tracing::error!(registry = &*self.books.name, %reason, critical = true, "a registry has ended: it answers no more");
+            });
         }
     }
 }

@@ -2,6 +2,7 @@
 //! operations that are dropped, forgotten, moved or finished.
 
 use crate::support::{AGES, Ask, Counter, made, mailbox};
+use restante_core::addressable::Addressable as _;
 use restante_core::{Address, ExitReason, Mailbox};
 use restante_genserver::{ServerRef, start};
 use restante_registry::Registry;
@@ -73,4 +74,48 @@ async fn rude_users_of_a_registry_harm_nobody_else() {
         "stop": |office| office.registry.stop::<Counter>("server", ExitReason::Normal, LIMIT);
         "shutdown": |office| office.registry.shutdown(LIMIT);
     }
+}
+
+/// Panics when it is asked whether it listens.
+struct Deaf;
+
+impl tracing::Subscriber for Deaf {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        panic!("as told")
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Row H6: a subscriber that panics when a registry asks whether it listens takes nothing from anybody: not from the actor, not
+/// from who closes a mailbox, destroys one or gives an addition up.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_when_it_is_asked_harms_no_registry() {
+    let _quiet = quiet_panics("as told");
+    // (While there is only one listener, `tracing` remembers for all threads what the first of them said.)
+    let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let registry = Registry::start();
+    #[expect(clippy::disallowed_methods, reason = "this is the way")]
+    let listens = tracing::subscriber::set_default(Deaf);
+    let (one, two) = (mailbox(), mailbox());
+    registry.register(&one, "one").await.unwrap();
+    registry.register(&two, "two").await.unwrap();
+    assert!(registry.unregister("one") && registry.destroy(one.id(), ExitReason::Shutdown));
+    assert!(one.is_closed());
+    two.clone().close_mailbox(ExitReason::Shutdown);
+    assert!(!registry.contains("two"), "it is free before the closing is told of");
+    let mut given_up = Box::pin(registry.register(&mailbox(), "three"));
+    let _ = futures::poll!(&mut given_up);
+    drop(given_up);
+    assert!(registry.shutdown(AGES).await.is_clean());
+    drop(listens);
 }

@@ -27,6 +27,7 @@ use crate::supervisor::{ChildError, SpecError, StartChildError, Supervisor, Supe
 use crate::waits::Resizing;
 use futures::future::join_all;
 use restante_core::SettingsError;
+use restante_core::shield::shield;
 use restante_genserver::cycle::{Ends, Path, Turn, is_in_handler};
 use restante_genserver::{GenServer, Server, ServerRef, ServerSettings, StartError};
 use std::fmt;
@@ -445,7 +446,8 @@ impl<P: Partition> PartitionRef<P> {
     pub async fn resize(&self, partitions: usize) -> Result<usize, ResizeError> {
         let shared = &*self.shared;
         let cycle = |path| ResizeError::Cycle { path };
-        let mut made = shared.turn.wait(shared.made.lock()).await.map_err(cycle)?;
+        // (The guard's drop wakes the next who waits, whose waker is not ours.)
+        let mut made = shared.turn.wait(shield(shared.made.lock())).await.map_err(cycle)?;
         if !shared.supervisor.is_alive() {
             return Err(ResizeError::Down);
         }

@@ -3,6 +3,7 @@
 mod handle;
 mod links;
 mod many;
+mod rude;
 mod stream;
 mod supervisor;
 

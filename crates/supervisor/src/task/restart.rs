@@ -6,7 +6,7 @@ use super::supervisor::Table;
 use crate::intensity::{Intensity, Window};
 use crate::restart::{Fate, Restart, fate};
 use futures::FutureExt as _;
-use restante_core::{ExitReason, clock};
+use restante_core::{ExitReason, clock, quiet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -39,11 +39,15 @@ where
         let (supervisor, task) = (table.label(), &*record.name);
         if window.note(clock::now, intensity).is_err() {
             // (The failure itself is reported with the end.)
-            tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
+            quiet::run("a tracing subscriber", || {
+                tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
+            });
             return outcome;
         }
         record.restarts.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(supervisor, task, id = %record.id, %reason, "task starts again");
+        quiet::run("a tracing subscriber", || {
+            tracing::warn!(supervisor, task, id = %record.id, %reason, "task starts again");
+        });
         // A task that fails at once is not to keep its thread for itself.
         tokio::task::yield_now().await;
     }

@@ -230,13 +230,14 @@ impl TaskBuilder<'_> {
         let runtime = self.supervisor.runtime()?;
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let record = Record::new(name, self.shutdown);
+        // (Asked before anything is noted: it may panic here, into who starts the task.)
+        let span = tracing::Span::current();
         let table = Arc::clone(self.supervisor.table());
         let token = table.enter(&record)?;
         if let Some(owner) = owner {
             record.link(owner);
         }
-        let ending =
-            Ending { record: Arc::clone(&record), table, span: tracing::Span::current(), _token: token };
+        let ending = Ending::new(Arc::clone(&record), table, span, token);
         let join = runtime.spawn(Supervised::new(make(&record), ending));
         record.started(&join.abort_handle());
         Ok(Task::running(record, join))

@@ -4,6 +4,7 @@ use super::record::Record;
 use super::supervisor::Table;
 use pin_project_lite::pin_project;
 use restante_core::{ExitReason, drop_quietly, quiet};
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -24,12 +25,13 @@ pin_project! {
     impl<F> PinnedDrop for Supervised<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.future.is_none() {
+            if this.ending.settled.get() {
                 return;
             }
-            let span = this.ending.span.clone();
-            let _in = span.enter();
-            this.ending.drop_future(|| this.future.set(None));
+            let _in = Entered::new(&this.ending.span);
+            if this.future.is_some() {
+                this.ending.drop_future(|| this.future.set(None));
+            }
             this.ending.settle(Ended::Aborted);
         }
     }
@@ -49,7 +51,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let _in = this.ending.span.enter();
+        let _in = Entered::new(&this.ending.span);
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
         let outcome = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -76,23 +78,55 @@ enum Ended<'a> {
 
 /// What a task does at its end.
 pub(super) struct Ending {
-    pub(super) record: Arc<Record>,
-    pub(super) table: Arc<Table>,
-    pub(super) span: Span,
+    record: Arc<Record>,
+    table: Arc<Table>,
+    span: ItsSpan,
+    settled: Cell<bool>,
     /// The last to go: whoever waits for it finds everything done.
-    pub(super) _token: TaskTrackerToken,
+    _token: TaskTrackerToken,
+}
+
+/// The span of who started it. Its subscriber is not ours, here and in [`Entered`].
+struct ItsSpan(Span);
+
+impl Drop for ItsSpan {
+    fn drop(&mut self) {
+        quiet::discard("a span", std::mem::replace(&mut self.0, Span::none()));
+    }
+}
+
+/// In that span, until this is dropped.
+struct Entered<'a>(Option<tracing::span::Entered<'a>>);
+
+impl<'a> Entered<'a> {
+    fn new(span: &'a ItsSpan) -> Self {
+        Self(quiet::run("a tracing subscriber", || span.0.enter()))
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        quiet::discard("a tracing subscriber", self.0.take());
+    }
 }
 
 impl Ending {
+    pub(super) fn new(record: Arc<Record>, table: Arc<Table>, span: Span, token: TaskTrackerToken) -> Self {
+        Self { record, table, span: ItsSpan(span), settled: Cell::new(false), _token: token }
+    }
+
     fn drop_future(&self, drop_it: impl FnMut()) {
         if let Some(reason) = drop_quietly(OnDrop(drop_it)) {
             let (supervisor, task) = (self.table.label(), &*self.record.name);
-            tracing::error!(supervisor, task, id = %self.record.id, %reason, "a task's future panicked in its drop");
+            quiet::run("a tracing subscriber", || {
+                tracing::error!(supervisor, task, id = %self.record.id, %reason, "a task's future panicked in its drop");
+            });
         }
     }
 
     /// Out of the table, then the event, then whoever is told.
     fn settle(&self, ended: Ended<'_>) {
+        self.settled.set(true);
         let (record, supervisor) = (&self.record, self.table.label());
         self.table.leave(record.id);
         let (id, task) = (record.id, &*record.name);

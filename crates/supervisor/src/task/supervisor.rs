@@ -4,6 +4,7 @@ use super::record::{Record, TaskId};
 use super::shutdown;
 use super::start::{TaskBuilder, TaskStartError};
 use crate::child_spec::Shutdown;
+use restante_core::quiet;
 use restante_core::timeout::at_most;
 use std::collections::HashMap;
 use std::fmt;
@@ -103,7 +104,9 @@ impl TaskSupervisor {
         let left = table.children();
         if !left.is_empty() {
             let names: Vec<&str> = left.iter().map(|task| &*task.name).collect();
-            tracing::warn!(supervisor = table.label(), left = ?names, "tasks that did not stop");
+            quiet::run("a tracing subscriber", || {
+                tracing::warn!(supervisor = table.label(), left = ?names, "tasks that did not stop");
+            });
         }
         TasksLeft { left }
     }
