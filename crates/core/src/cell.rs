@@ -2423,6 +2423,11 @@ impl<M: 'static, X: ?Sized> MailCell<M, X> {
         self.gate.bits() & word::CLOSED != 0
     }
 
+    /// Whether it is closed, and nobody reads it: nobody will.
+    pub fn is_closed_unread(&self) -> bool {
+        self.gate.bits() & (word::CLOSED | word::LEASED) == word::CLOSED
+    }
+
     /// From which message on waiting senders are to be woken, for models.
     #[cfg(all(loom, test))]
     pub(crate) fn wake_at(&self) -> u64 {

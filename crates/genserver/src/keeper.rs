@@ -155,7 +155,8 @@ pub enum NotKept {
 }
 
 /// Gives the mailbox a keeper. Whoever starts a server there without one comes before this or is refused after it: a starter
-/// and this both hold RUN.
+/// and this both hold RUN. In front of a closed mailbox that no server reads none will start, so that needs no RUN, which the
+/// thread that settles the mailbox may hold for as long as drops of its messages take. This may be called by such a drop.
 ///
 /// # Errors
 /// [`NotKept`].
@@ -163,8 +164,15 @@ pub fn keep<S: GenServer>(server: &Server<S>, keeper: Weak<dyn Keeper<S>>) -> Re
     let cell = cell(server.server());
     let mut spin = restante_core::sync::Spin::default();
     while !cell.is_leased() {
-        // Without a lease RUN is held only for a look or by a starter: for a moment.
+        // Without a lease RUN is held only for a look or by a starter: for a moment. Or to clear out a mailbox that has a
+        // keeper, or to settle a closed one: while users' drops run, this one among them perhaps.
         let Some(permit) = Permit::enter_quietly(cell) else {
+            if cell.runner.is_kept() {
+                return Err(NotKept::Kept);
+            }
+            if cell.is_closed_unread() {
+                return if cell.runner.keep(keeper) { Ok(()) } else { Err(NotKept::Kept) };
+            }
             spin.wait();
             continue;
         };

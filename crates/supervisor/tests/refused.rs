@@ -3,11 +3,12 @@
 
 use crate::support::{AGES, Args, Log, Tell, Worker, again, counts, noted, quiet, settled, worker};
 use restante_core::ExitReason;
-use restante_genserver::{Server, ServerRef, StartError, start_again};
+use restante_genserver::{Context, GenServer, Init, Next, Server, ServerRef, StartError, Step, start_again};
 use restante_supervisor::{
     ChildSpec, DynamicSupervisor, Reconfigure, ReconfigureError, Restart, SpecError, StartChildError,
     Started, Supervise, Supervisor,
 };
+use std::future::Future as _;
 use std::time::Duration;
 
 fn args(name: &'static str, log: &Log) -> Args {
@@ -259,4 +260,58 @@ async fn an_init_with_nothing_to_serve_is_told_of_in_two_ways() {
     let (a, spec) = worker("a", &log);
     assert_eq!(rooms.start_child(spec).await, Err(StartChildError::Start(StartError::Ignored)));
     assert!(a.is_closed() && rooms.count_children().specs == 0);
+}
+
+/// Its mailbox may hold what comes back to it in its drop.
+#[derive(Debug)]
+struct Holder;
+
+/// How a message comes back to the mailbox that it lies in.
+type Back = fn(Server<Holder>) -> bool;
+
+#[derive(Debug)]
+struct ComesBack(Option<(Server<Holder>, Back, std::sync::mpsc::Sender<bool>)>);
+
+impl Drop for ComesBack {
+    fn drop(&mut self) {
+        if let Some((server, back, tell)) = self.0.take() {
+            let _ = tell.send(back(server));
+        }
+    }
+}
+
+impl GenServer for Holder {
+    type Args = ();
+    type Call = ();
+    type Cast = ComesBack;
+    type Info = ();
+
+    async fn init((): &(), _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, (): (), _: &mut Context<Self>) -> Step {
+        Ok(Next::go())
+    }
+}
+
+/// Row H6: a message that is dropped as its mailbox is closed may offer that mailbox to a supervisor, or start a server there:
+/// neither waits for the close to be through, which waits for the drop.
+#[tokio::test]
+async fn a_message_may_come_back_to_its_mailbox_as_that_closes() {
+    let builds: Back = |server| Supervisor::one_for_one().child(server.child(())).build().is_ok();
+    let starts: Back = |server| {
+        let start = std::pin::pin!(server.start(()));
+        let polled = start.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        matches!(polled, std::task::Poll::Ready(Err(StartError::Closed)))
+    };
+    for back in [builds, starts] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let server = Server::<Holder>::new("holder");
+        let at = server.address();
+        at.cast(ComesBack(Some((server, back, tell)))).unwrap();
+        assert!(at.close(ExitReason::Shutdown));
+        assert_eq!(told.recv(), Ok(true));
+        assert_eq!(at.stats().ledger.lost(), 0);
+    }
 }
