@@ -9,6 +9,7 @@ use crate::path::step;
 use crate::post::{NotAdopted, Post};
 use crate::rt::Runtime;
 use crate::rules::{AddError, Attempt, Early, Outcome, State, Then};
+use crate::supervisor::check_options;
 use futures::future::{Either, select};
 use restante_core::clock::{self, Instant};
 use restante_core::{ExitReason, Ledger};
@@ -25,6 +26,8 @@ impl Branch {
         let supervisor = spec.child.kind() == ChildKind::Supervisor;
         let (key, start) = {
             let mut desk = self.desk();
+            // (Its supervisor may have been reconfigured since it was looked at.)
+            check_options(&spec.id, &spec.options, &desk.rules.settings).map_err(AddError::Spec)?;
             let id = spec.table_id(desk.rules.settings.dynamic);
             let options = desk.rules.shared(spec.options);
             let (key, start) = desk.rules.add(id, Arc::clone(&spec.child), options, added)?;

@@ -335,11 +335,12 @@ impl Branch {
             let never = || Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0);
             return Err(desk.last_exit.clone().unwrap_or_else(never));
         }
-        let (teller, told) = oneshot::channel();
         // (One that is just being told of: who asks is told with the others.)
         let which = if desk.rules.life == Life::Down { desk.telling } else { None };
         let which = which.unwrap_or(desk.incarnation);
-        desk.joiners.push((which, teller));
+        let (gone, told) = desk.join(which);
+        drop(desk);
+        gone.forget();
         Ok(told)
     }
 
@@ -349,13 +350,36 @@ impl Branch {
         if desk.incarnation != incarnation || desk.rules.life == Life::Down {
             return None;
         }
-        let (teller, told) = oneshot::channel();
-        desk.joiners.push((incarnation, teller));
+        let (gone, told) = desk.join(incarnation);
+        drop(desk);
+        gone.forget();
         Some(told)
     }
 }
 
+/// Those who do not wait for an end any more. For after the lock: each has the last waker that waited for it.
+#[must_use]
+struct GoneJoiners(Vec<(u32, oneshot::Sender<Exit>)>);
+
+impl GoneJoiners {
+    fn forget(self) {
+        self.0.into_iter().for_each(|joiner| quiet::discard("a waker", joiner));
+    }
+}
+
 impl Desk {
+    /// One more who waits for the end of this incarnation.
+    fn join(&mut self, incarnation: u32) -> (GoneJoiners, oneshot::Receiver<Exit>) {
+        let (teller, told) = oneshot::channel();
+        let mut gone = Vec::new();
+        // Those who do not wait any more make room; amortised, since the list doubles before it is looked through.
+        if self.joiners.len() == self.joiners.capacity() {
+            gone.extend(self.joiners.extract_if(.., |(_, joiner)| joiner.is_closed()));
+        }
+        self.joiners.push((incarnation, teller));
+        (GoneJoiners(gone), told)
+    }
+
     /// Takes those out of the table that do not outlive this end: all, or those that were added by hand.
     fn take_gone(&mut self, for_good: bool) -> Vec<Arc<dyn Child>> {
         let all = self.closed || for_good;

@@ -39,6 +39,8 @@ mod children;
 mod crash_report;
 mod life;
 mod tempo;
+#[cfg(all(test, not(shuttle)))]
+mod tests;
 
 use crate::child::Child;
 use crate::post::Standing;

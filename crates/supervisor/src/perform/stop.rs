@@ -17,7 +17,11 @@ use tokio::sync::oneshot;
 pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> bool {
     let (stopping, told) = {
         let mut desk = branch.desk();
-        (stops(&mut desk, key, by_hand), desk.rules.listen(key))
+        let stopping = stops(&mut desk, key, by_hand);
+        // (Who has no hope of its end does not wait for it: each would stay in the list of those who do.)
+        let listens = !matches!(stopping, Stopping::Abandoned);
+        let told = listens.then(|| desk.rules.listen(key)).flatten();
+        (stopping, told)
     };
     let (child, incarnation, limit) = match stopping {
         Stopping::Down => return true,

@@ -5,6 +5,7 @@ use super::entry::{Entry, Kill, Origin, Rare, State};
 use super::{Life, Rules, Settings, Trash};
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
+use crate::supervisor::SpecError;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(crate) enum AddError {
     Supervised,
     /// It runs, and no supervisor has started it.
     Running,
+    /// It makes no sense beside the settings.
+    Spec(SpecError),
 }
 
 impl<C: Clone> Rules<C> {

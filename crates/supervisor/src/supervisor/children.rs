@@ -46,7 +46,7 @@ impl SupervisorRef {
             let desk = branch.desk();
             (desk.rules.settings.clone(), desk.rules.is_news(&spec.options))
         };
-        let (dynamic, max) = (settings.dynamic, settings.max_children);
+        let dynamic = settings.dynamic;
         if let Err(error) = check(&spec, &settings) {
             spec.child.refused();
             return Err(error.into());
@@ -78,7 +78,11 @@ impl SupervisorRef {
                         StartChildError::AlreadyStarted(id)
                     }
                 }
-                AddError::Full { active } => StartChildError::MaxChildren { active, max },
+                AddError::Full { active } => {
+                    let max = branch.desk().rules.settings.max_children;
+                    StartChildError::MaxChildren { active, max }
+                }
+                AddError::Spec(error) => error.into(),
                 AddError::Supervised => SpecError::Supervised(id).into(),
                 AddError::Running => StartError::AlreadyStarted.into(),
                 AddError::Down => StartChildError::Down,
