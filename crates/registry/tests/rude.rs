@@ -106,14 +106,14 @@ async fn a_subscriber_that_panics_when_it_is_asked_harms_no_registry() {
     let registry = Registry::start();
     #[expect(clippy::disallowed_methods, reason = "this is the way")]
     let listens = tracing::subscriber::set_default(Deaf);
-    let (one, two) = (mailbox(), mailbox());
+    let (one, two, three) = (mailbox(), mailbox(), mailbox());
     registry.register(&one, "one").await.unwrap();
     registry.register(&two, "two").await.unwrap();
     assert!(registry.unregister("one") && registry.destroy(one.id(), ExitReason::Shutdown));
     assert!(one.is_closed());
     two.clone().close_mailbox(ExitReason::Shutdown);
     assert!(!registry.contains("two"), "it is free before the closing is told of");
-    let mut given_up = Box::pin(registry.register(&mailbox(), "three"));
+    let mut given_up = Box::pin(registry.register(&three, "three"));
     let _ = futures::poll!(&mut given_up);
     drop(given_up);
     assert!(registry.shutdown(AGES).await.is_clean());

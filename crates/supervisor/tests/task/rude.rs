@@ -5,10 +5,11 @@ use crate::support::listen;
 use restante_core::ExitReason;
 use restante_supervisor::Restart;
 use restante_supervisor::task::{TaskError, TaskStartError, TaskSupervisor};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+use tracing_core::span::Current;
 
 /// What a subscriber panics at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ enum At {
 
 /// Panics at that, once it has been told to.
 #[derive(Debug, Clone)]
-struct Rude(Arc<std::sync::Mutex<At>>);
+struct Rude(Arc<Mutex<At>>);
 
 impl Rude {
     fn come(&self, at: At) {
@@ -62,12 +63,20 @@ impl Subscriber for Rude {
         self.come(At::Close);
         true
     }
-    fn current_span(&self) -> tracing_core::span::Current {
-        static SPAN: std::sync::OnceLock<&'static Metadata<'static>> = std::sync::OnceLock::new();
-        let of =
-            SPAN.get_or_init(|| tracing::info_span!("of the starter").metadata().expect("it is enabled"));
-        tracing_core::span::Current::new(Id::from_u64(1), of)
+    fn current_span(&self) -> Current {
+        SPAN.get().map_or_else(Current::none, |of| Current::new(Id::from_u64(1), of))
     }
+}
+
+/// What the span is of that is current wherever a rude subscriber listens.
+static SPAN: OnceLock<&'static Metadata<'static>> = OnceLock::new();
+
+/// Listens on this thread, and has panicked at nothing yet.
+fn rude() -> (Rude, tracing::subscriber::DefaultGuard) {
+    let rude = Rude(Arc::new(Mutex::new(At::Nothing)));
+    let listens = listen(rude.clone());
+    SPAN.get_or_init(|| tracing::info_span!("of the starter").metadata().expect("it is enabled"));
+    (rude, listens)
 }
 
 /// Row H6: whatever the subscriber does while a task is polled or ends, the task has its outcome, leaves the table and gives its
@@ -75,8 +84,7 @@ impl Subscriber for Rude {
 #[tokio::test(start_paused = true)]
 async fn a_rude_subscriber_costs_a_task_nothing() {
     let _quiet = restante_testkit::quiet_panics("as told");
-    let rude = Rude(Arc::new(std::sync::Mutex::new(At::Nothing)));
-    let _listens = listen(rude.clone());
+    let (rude, _listens) = rude();
     for at in [At::Event, At::Enter, At::Exit, At::Clone, At::Close] {
         let tasks = TaskSupervisor::builder().max_children(1).build();
         let outcomes: [fn() -> Result<u32, ExitReason>; 3] =
@@ -113,8 +121,7 @@ async fn a_rude_subscriber_costs_a_task_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_task_starts_again_under_a_rude_subscriber() {
     let _quiet = restante_testkit::quiet_panics("as told");
-    let rude = Rude(Arc::new(std::sync::Mutex::new(At::Nothing)));
-    let _listens = listen(rude.clone());
+    let (rude, _listens) = rude();
     let tasks = TaskSupervisor::new();
     let runs = Arc::new(AtomicUsize::new(0));
     let its = Arc::clone(&runs);
@@ -134,8 +141,7 @@ async fn a_task_starts_again_under_a_rude_subscriber() {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_its_subscriber_breaks_off_takes_no_place() {
     let _quiet = restante_testkit::quiet_panics("as told");
-    let rude = Rude(Arc::new(std::sync::Mutex::new(At::Nothing)));
-    let _listens = listen(rude.clone());
+    let (rude, _listens) = rude();
     let tasks = TaskSupervisor::builder().max_children(1).build();
     rude.panics_at(At::Clone);
     let broken = std::panic::AssertUnwindSafe(|| tasks.start_child(async { Ok(()) }));
