@@ -7,7 +7,7 @@ use crate::post::{NotAdopted, Post, Standing};
 use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::addressable::GivenUp;
-use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly, quiet};
+use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly, later, quiet};
 use restante_genserver::cycle::Member;
 use restante_genserver::keeper::{self, Beginner, End, Keeper, NotKept, Place, Verdict};
 use restante_genserver::sys::InHandNow;
@@ -105,11 +105,14 @@ impl<S: GenServer> Drop for ServerChild<S> {
         }
         // They are somebody else's, and may panic in their drop: in the middle of a supervisor's work that would leave those
         // above it waiting for ever.
-        if let Some(reason) = self.args.take().and_then(drop_quietly) {
+        let Some(args) = self.args.take() else { return };
+        // (They may own the next one of a long chain.)
+        later::let_go(args, |args| {
+            let Some(reason) = drop_quietly(args) else { return };
             quiet::run("a tracing subscriber", || {
                 tracing::error!(server = std::any::type_name::<S>(), %reason, "the arguments of a server panicked in their drop");
             });
-        }
+        });
     }
 }
 

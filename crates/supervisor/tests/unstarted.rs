@@ -2,12 +2,14 @@
 
 use crate::support::{AGES, Args, Ask, Log, OnInit, Worker, quiet, settle};
 use restante_core::ExitReason;
-use restante_genserver::{CallError, Server, ServerSettings, StartError};
+use restante_genserver::{
+    CallError, Context, GenServer, Init, Next, Reply, Server, ServerSettings, StartError, Step,
+};
 use restante_supervisor::{
     ChildNotStarted, ChildSpec, DynamicSupervisor, Restart, StartChildError, Started, Supervise, Supervisor,
     TreeError,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How a child is started.
@@ -152,4 +154,37 @@ async fn who_waits_for_a_child_whose_start_was_given_up_hears_of_a_shutdown() {
     let heard = waiting.await.unwrap().unwrap_err();
     assert_eq!(heard, CallError::Exited(ExitReason::Shutdown));
     assert!(above.as_supervisor().shutdown(AGES).await.is_clean());
+}
+
+/// A server that is never started.
+struct Keeps;
+
+impl GenServer for Keeps {
+    type Args = Mutex<Option<ChildSpec>>;
+    type Call = Reply<()>;
+    type Cast = ();
+    type Info = ();
+
+    async fn init(_: &Self::Args, _: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        Ok(Init::ok(Self))
+    }
+
+    async fn handle_call(&mut self, reply: Reply<()>, _: &mut Context<Self>) -> Step {
+        reply.send(());
+        Ok(Next::go())
+    }
+}
+
+/// Clause 13.8: the arguments of a child may keep another one.
+#[test]
+fn a_long_chain_of_children_in_arguments_goes_on_a_small_stack() {
+    let on_a_small_stack = std::thread::Builder::new().stack_size(1 << 20);
+    let goes = || {
+        let mut last = None;
+        for _ in 0..30_000 {
+            last = Some(Server::<Keeps>::new("keeps").child(Mutex::new(last)));
+        }
+        drop(last);
+    };
+    on_a_small_stack.spawn(goes).unwrap().join().expect("it does not overflow");
 }
