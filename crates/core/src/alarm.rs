@@ -52,7 +52,7 @@ pub fn is_clock_paused() -> bool {
 pub async fn sleep(pause: Duration) {
     let Some(at) = Instant::now().checked_add(pause) else { return std::future::pending().await };
     if is_clock_paused() {
-        tokio::time::sleep(pause).await;
+        crate::shield::shield(tokio::time::sleep(pause)).await;
     } else {
         Alarm { at, number: None }.await;
     }

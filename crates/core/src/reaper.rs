@@ -52,7 +52,7 @@ impl Reaper {
     /// # Cancel safety
     /// Dropping the future stops the waiting, not the clean-up.
     pub async fn drain(&self, limit: Duration) -> usize {
-        let mut wait = Box::pin(self.tracker.wait());
+        let mut wait = crate::shield::shield(self.tracker.wait());
         crate::timeout::at_most(limit, &mut wait).await;
         self.tracker.len()
     }

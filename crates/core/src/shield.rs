@@ -36,32 +36,47 @@ impl Drop for Shield {
     }
 }
 
+/// The shield of the waker that came last. What polls several futures hands all of them the same one: had each a clone of the
+/// user's waker, the drop of the second could panic while that of the first unwinds, which ends the process.
+#[derive(Default)]
+pub struct LastShield(Option<Arc<Shield>>);
+
+impl LastShield {
+    /// A waker of ours in the place of this one.
+    pub fn waker(&mut self, theirs: &Waker) -> Waker {
+        let is_known = |shield: &Arc<Shield>| shield.0.as_ref().is_some_and(|waker| waker.will_wake(theirs));
+        let shield = match self.0.take().filter(is_known) {
+            Some(shield) => shield,
+            None => Arc::new(Shield(Some(theirs.clone()))),
+        };
+        Waker::from(Arc::clone(self.0.insert(shield)))
+    }
+}
+
+impl fmt::Debug for LastShield {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastShield")
+    }
+}
+
 /// See the module.
 #[must_use = "futures do nothing unless polled"]
 pub struct Shielded<F> {
     future: Pin<Box<F>>,
-    /// The shield of the waker that came last.
-    shield: Option<Arc<Shield>>,
+    shield: LastShield,
 }
 
 /// The future behind a shield.
 pub fn shield<F: Future>(future: F) -> Shielded<F> {
-    Shielded { future: Box::pin(future), shield: None }
+    Shielded { future: Box::pin(future), shield: LastShield::default() }
 }
 
 impl<F: Future> Future for Shielded<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        let is_known =
-            |shield: &Arc<Shield>| shield.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        let shield = match this.shield.take().filter(is_known) {
-            Some(shield) => shield,
-            None => Arc::new(Shield(Some(cx.waker().clone()))),
-        };
-        let waker = Waker::from(Arc::clone(this.shield.insert(shield)));
-        this.future.as_mut().poll(&mut Context::from_waker(&waker))
+        let waker = self.shield.waker(cx.waker());
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }
 

@@ -8,7 +8,8 @@ use restante_core::link::Linked;
 use restante_core::monitor::{Event, Watch};
 use restante_core::word::{self, Permit};
 use restante_core::{
-    Address, Exit, ExitReason, Lane, Mailbox, Phase, Recipient, SendError, SendOptions, TryReceiveError,
+    Address, Exit, ExitReason, Lane, Mailbox, Phase, Reaper, Recipient, SendError, SendOptions,
+    TryReceiveError,
 };
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 /// A waker that panics when it is woken.
 struct Wakes;
@@ -389,4 +391,50 @@ fn an_address_among_a_threads_locals_goes_quietly() {
     .join()
     .unwrap();
     assert_eq!(was_done.recv(), Ok(Event::Closed(ExitReason::Normal)));
+}
+
+/// Row H6: of those who wait until the clean-ups are done one has a waker that panics; the others are woken.
+#[tokio::test]
+async fn a_waker_that_panics_keeps_nobody_from_hearing_that_the_clean_ups_are_done() {
+    let reaper = Reaper::new(tokio::runtime::Handle::current());
+    let (done, told) = tokio::sync::oneshot::channel::<()>();
+    reaper.hand_over(async { drop(told.await) });
+    let (mut rude, mut calm) = (Box::pin(reaper.drain(Duration::MAX)), Box::pin(reaper.drain(Duration::MAX)));
+    let counts = Arc::<Counts>::default();
+    assert!(polled(rude.as_mut(), Arc::new(Wakes)).is_pending());
+    assert!(polled(calm.as_mut(), Arc::clone(&counts)).is_pending());
+    drop(done);
+    while reaper.pending() > 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(counts.0.load(SeqCst), 1);
+    assert_eq!((calm.await, rude.await), (0, 0));
+}
+
+/// Keeps the next mailbox open.
+#[derive(Debug)]
+struct Keeps(Option<Address<()>>);
+impl std::fmt::Display for Keeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "keeps {}", self.0.is_some())
+    }
+}
+impl std::error::Error for Keeps {}
+
+/// Clause 13.8: a closed mailbox has the reason until its memory goes, and that may be an error that keeps another one.
+#[test]
+fn a_long_chain_of_mailboxes_in_reasons_goes_on_a_small_stack() {
+    let on_a_small_stack = std::thread::Builder::new().stack_size(1 << 20);
+    let goes = || {
+        let mut last = None;
+        for _ in 0..30_000 {
+            let mailbox = Mailbox::<()>::new();
+            let address = mailbox.address();
+            mailbox.destroy(ExitReason::from(Keeps(last)));
+            last = Some(address);
+        }
+        drop(last);
+    };
+    on_a_small_stack.spawn(goes).unwrap().join().expect("it does not overflow");
 }

@@ -16,7 +16,8 @@ use crate::slot::{self, Dead, Outcome, Wait};
 use crate::tracker;
 use crate::watchdog;
 use restante_core::send::{Sending, block_on_until, may_block};
-use restante_core::{ExitReason, SendError, SendOptions};
+use restante_core::shield::Shielded;
+use restante_core::{ExitReason, SendError, SendOptions, timeout};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -130,7 +131,7 @@ enum State<'a, S: GenServer, T: Send, F> {
 /// What few waits have.
 struct Extras {
     _waiting: Option<Waiting>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<Shielded<Sleep>>,
 }
 
 /// No room yet.
@@ -296,7 +297,7 @@ where
             _ => return Poll::Pending,
         };
         let Some(sleep) = extras.as_mut().and_then(|e| e.sleep.as_mut()) else { return Poll::Pending };
-        std::task::ready!(sleep.as_mut().poll(cx));
+        std::task::ready!(Pin::new(sleep).poll(cx));
         self.state = State::Done;
         Poll::Ready(Err(CallError::Timeout))
     }
@@ -356,16 +357,16 @@ where
 pub(crate) fn timer(
     at: tokio::time::Instant,
     rt: impl FnOnce() -> Option<Arc<Rt>>,
-) -> Option<Pin<Box<Sleep>>> {
+) -> Option<Shielded<Sleep>> {
     match tokio::runtime::Handle::try_current() {
-        Ok(_) => return Some(Box::pin(tokio::time::sleep_until(at))),
+        Ok(_) => return Some(timeout::sleep_until(at)),
         Err(gone) if gone.is_thread_local_destroyed() => return None,
         Err(_) => {}
     }
     // On a foreign executor the server's runtime keeps the time.
     let rt = rt()?;
     let _inside = rt.handle.enter();
-    Some(Box::pin(tokio::time::sleep_until(at)))
+    Some(timeout::sleep_until(at))
 }
 
 /// Waits at the slot, under the sweep's eyes where the limit is the default.

@@ -8,8 +8,7 @@
 //!     setup ─> polls with a rude waker ─> meanwhile (what wakes it) ─> ending: dropped, forgotten, moved or finished ─> after
 //! ```
 //!
-//! What is not ours is not tried: an operation whose own limit runs out while it holds a rude waker has that waker called by
-//! tokio's timers, which are not under any net. Give such an operation a limit that the case does not reach.
+//! A limit of the operation's own may run out while it holds a rude waker: what tokio's timers call then is a shield of ours.
 //!
 //! A panic that comes out of the operation's own poll or drop is its poller's, and let be; so is one of a waker's `clone`, which
 //! runs on that same stack: it is tried in the first poll, and in a later one, for what is held meanwhile.

@@ -4,6 +4,7 @@ use crate::support::{Ask, Counter, SECOND, Tell, counter};
 use restante_core::monitor::{Event, Watch};
 use restante_core::{Address, ExitReason, Mailbox, drop_quietly};
 use restante_genserver::{Requests, Server, ServerRef, multi_call, start};
+use restante_supervisor::task::TaskSupervisor;
 use restante_supervisor::{Supervise, Supervisor, SupervisorRef};
 use restante_testkit::{
     Ending, MonitorProbe, Rude, RudeValue, assert_conserved, quiet_panics, rudely, settled,
@@ -28,7 +29,7 @@ impl Events {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Of an operation: longer than a case takes, so that tokio's timers call no rude waker.
+/// Of an operation: longer than a case takes.
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// A full mailbox that a monitor watches, with a well-behaved sender who waits for room in it.
@@ -189,6 +190,52 @@ async fn rude_callers_harm_nobody_else() {
             shop.server.join().await
         };
         "a start beside it": |_shop| start::<Counter>(1);
+    }
+}
+
+/// How long an operation may take whose limit runs out within the case, and before what it waits for.
+const BRIEF: Duration = Duration::from_millis(100);
+
+/// Row H6, clause 17.6: what ends an operation's own limit goes on after a waker that panics, and with it the timers of everything
+/// else in that runtime.
+#[tokio::test(start_paused = true)]
+async fn limits_that_run_out_under_rude_wakers_harm_nobody_else() {
+    let _quiet = quiet_panics("rude");
+    rudely! {
+        setup: Shop::busy().await;
+        reenter: |shop| shop.calls_back();
+        meanwhile: |shop| { let _ = &shop; tokio::time::sleep(2 * BRIEF).await };
+        after: |shop, rude| shop.suffers_nothing(rude).await;
+        "call": |shop| shop.server.call(Ask::Total).timeout(BRIEF);
+        "a request": |shop| async { shop.server.send_request(Ask::Total).wait(BRIEF).await };
+        "a collection": |shop| async {
+            let mut requests = Requests::new();
+            requests.add(1, shop.server.send_request(Ask::Total));
+            requests.next_within(BRIEF).await.is_none()
+        };
+        "multi_call": |shop| multi_call(std::slice::from_ref(&shop.server), BRIEF, Ask::Total);
+        "stop": |shop| shop.server.stop(ExitReason::Normal, BRIEF);
+        "sys": |shop| async { shop.server.sys().timeout(BRIEF).get_state(|_| ()).await };
+        "a task": |_shop| async {
+            let tasks = TaskSupervisor::new();
+            tasks.async_::<()>(std::future::pending()).expect("it takes tasks").await_(BRIEF).await
+        };
+    }
+    rudely! {
+        setup: Post::full();
+        reenter: |post| { let a = post.address.clone(); move || { let _ = (a.try_send(3), a.stats()); } };
+        meanwhile: |post| { let _ = &post; tokio::time::sleep(2 * BRIEF).await };
+        after: |post, rude| post.suffers_nothing(rude).await;
+        "send_timeout": |post| post.address.send_timeout(1, BRIEF);
+    }
+    rudely! {
+        setup: Post::empty();
+        reenter: |post| { let a = post.address.clone(); move || { let _ = (a.try_send(3), a.stats()); } };
+        meanwhile: |post| { let _ = &post; tokio::time::sleep(2 * BRIEF).await };
+        after: |post, rude| post.suffers_nothing(rude).await;
+        "receive_timeout": |post| async {
+            post.mailbox.receiver().expect("the only reader").receive_timeout(BRIEF, || 1).await
+        };
     }
 }
 

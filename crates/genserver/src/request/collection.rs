@@ -228,7 +228,7 @@ impl<L, T: Send> Requests<L, T> {
         poll_fn(|cx| match (self.poll_in_a_handler(cx), &mut timer) {
             (Poll::Ready(response), _) => Poll::Ready(response),
             // (What has come, and had no turn because the task had had many, comes before the end of the time.)
-            (Poll::Pending, Some(timer)) => timer.as_mut().poll(cx).map(|()| self.check()),
+            (Poll::Pending, Some(timer)) => Pin::new(timer).poll(cx).map(|()| self.check()),
             (Poll::Pending, None) => Poll::Pending,
         })
         .await

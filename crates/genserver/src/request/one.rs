@@ -147,7 +147,7 @@ impl<T: Send> Request<T> {
         let mut timer = until.and_then(|until| call::timer(until, || self.asked.rt()));
         poll_fn(|cx| match (self.poll_in_a_handler(cx), &mut timer) {
             (Poll::Ready(response), _) => Poll::Ready(Some(response)),
-            (Poll::Pending, Some(timer)) => timer.as_mut().poll(cx).map(|()| None),
+            (Poll::Pending, Some(timer)) => Pin::new(timer).poll(cx).map(|()| None),
             (Poll::Pending, None) => Poll::Pending,
         })
         .await

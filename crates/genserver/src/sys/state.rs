@@ -11,6 +11,7 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{block_on_until, may_block};
+use restante_core::shield::LastShield;
 use restante_core::{ExitReason, drop_quietly, quiet, word};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,6 +143,8 @@ struct Asked<'a, S: GenServer, T> {
     answer: oneshot::Receiver<Result<T, ExitReason>>,
     /// The end of the incarnation.
     down: oneshot::Receiver<ExitReason>,
+    /// Of both.
+    shield: LastShield,
     monitor: MonitorId,
     began: Instant,
     /// What was in hand then.
@@ -168,7 +171,8 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         };
         let number = cell.runner.wishes_or_new().ask(incarnation, Box::new(question));
         let hand = (cell.runner.hand.bits(), cell.handled_so_far());
-        let asked = Self { server, number, incarnation, answer, down, monitor, began: Instant::now(), hand };
+        let (shield, began) = (LastShield::default(), Instant::now());
+        let asked = Self { server, number, incarnation, answer, down, shield, monitor, began, hand };
         server.sys().call_for();
         Ok(asked)
     }
@@ -207,7 +211,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         let mut sleep = until.and_then(|until| call::timer(until, || self.server.handle.cell().runner.rt()));
         poll_fn(|cx| match (Pin::new(&mut *self).poll(cx), &mut sleep) {
             (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
-            (Poll::Pending, Some(sleep)) => sleep.as_mut().poll(cx).map(|()| None),
+            (Poll::Pending, Some(sleep)) => Pin::new(sleep).poll(cx).map(|()| None),
             (Poll::Pending, None) => Poll::Pending,
         })
         .await
@@ -240,6 +244,8 @@ impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
     type Output = Result<T, SysError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        let waker = self.shield.waker(cx.waker());
+        let cx = &mut Cx::from_waker(&waker);
         if let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(cx) {
             let answer = answer.unwrap_or_else(|_| {
                 Err(ExitReason::error("there is no state: somebody stands in for the server"))

@@ -3,6 +3,7 @@
 use super::shutdown;
 use crate::child_spec::Shutdown;
 use restante_core::link::Linked;
+use restante_core::shield::shield;
 use restante_core::{ExitReason, quiet};
 use std::borrow::Cow;
 use std::fmt;
@@ -150,7 +151,7 @@ impl Record {
         // Listen first, then look: or the end could come in between.
         notified.as_mut().enable();
         if !self.state().ended {
-            notified.await;
+            shield(notified).await;
         }
     }
 }

@@ -5,6 +5,7 @@ use super::shutdown;
 use super::start::{TaskBuilder, TaskStartError};
 use crate::child_spec::Shutdown;
 use restante_core::quiet;
+use restante_core::shield::shield;
 use restante_core::timeout::at_most;
 use std::collections::HashMap;
 use std::fmt;
@@ -99,7 +100,7 @@ impl TaskSupervisor {
     pub async fn shutdown(&self, limit: Duration) -> TasksLeft {
         let table = &self.inner.table;
         let longest = table.shut_down_all();
-        let mut wait = Box::pin(table.tracker.wait());
+        let mut wait = shield(table.tracker.wait());
         at_most(longest.min(limit), &mut wait).await;
         let left = table.children();
         if !left.is_empty() {

@@ -7,8 +7,10 @@ use restante_supervisor::task::{Task, TaskError, TaskStartError, TaskSupervisor,
 use restante_supervisor::{Restart, Shutdown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// A child that takes a while.
 async fn pause() -> Result<(), ExitReason> {
@@ -369,4 +371,36 @@ async fn a_thousand_tasks_leave_nothing_behind() {
     }
     assert!(tasks.shutdown(LONG).await.is_empty());
     assert_eq!((tasks.count(), alive.count()), (0, 0));
+}
+
+/// Panics when it is woken.
+struct Rude;
+impl Wake for Rude {
+    fn wake(self: Arc<Self>) {
+        panic!("as told: a rude waker")
+    }
+}
+
+/// Row H6: of those who wait for the end of a task, or of all, one has a waker that panics; the others hear of it at once.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_nobody_from_hearing_of_a_tasks_end() {
+    let waker = Waker::from(Arc::new(Rude));
+    let mut rudely = Context::from_waker(&waker);
+    let tasks = TaskSupervisor::new();
+    let began = Instant::now();
+
+    let id = tasks.start_child(async { forever().await.map(drop) }).unwrap();
+    settle().await;
+    let mut rude = Box::pin(tasks.terminate_child(id));
+    assert!(rude.as_mut().poll(&mut rudely).is_pending());
+    assert_eq!(tasks.terminate_child(id).await, Ok(()));
+    assert_eq!(rude.await, Ok(()));
+
+    tasks.start_child(async { forever().await.map(drop) }).unwrap();
+    settle().await;
+    let mut rude = Box::pin(tasks.shutdown(LONG));
+    assert!(rude.as_mut().poll(&mut rudely).is_pending());
+    assert!(tasks.shutdown(LONG).await.is_empty());
+    assert!(rude.await.is_empty());
+    assert_eq!(began.elapsed(), Duration::ZERO, "the clock stands still while nobody waits for it");
 }
