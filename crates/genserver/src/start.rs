@@ -12,8 +12,13 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::thread::{ThreadError, ThreadPool, Threads};
 use crate::tracker;
+#[cfg(not(any(loom, shuttle)))]
+use restante_core::alarm::at_most;
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
+// (Models have no time.)
+#[cfg(any(loom, shuttle))]
+use restante_core::timeout::at_most;
 use restante_core::word::{LEASED, Permit, RUN};
 use restante_core::{
     Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
@@ -294,11 +299,11 @@ async fn begin<S: GenServer>(
             let mut guard = StartGuard { cell, incarnation, done: false };
             let _waiting =
                 cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
-            let Some(outcome) = restante_core::timeout::at_most(limit, &mut told).await else {
+            let Some(outcome) = at_most(limit, &mut told).await else {
                 drop(guard);
                 // (By a monitor: `told` would be content with a start that came a moment too late.)
                 if cell.incarnation() == incarnation {
-                    restante_core::timeout::at_most(GRACE, &mut Box::pin(server.join())).await;
+                    at_most(GRACE, &mut Box::pin(server.join())).await;
                 }
                 return Err(StartError::Timeout);
             };

@@ -2,7 +2,7 @@
 
 use crate::support::{Ask, Lab, Log, Note, Plan, Tell, law, settle, tell};
 use futures::FutureExt;
-use restante_genserver::{CallError, ExitReason, Next, Server, start};
+use restante_genserver::{CallError, ExitReason, Init, Next, Server, StartError, start};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -74,13 +74,24 @@ fn without_a_time_driver_other_limits_panic_in_the_caller() {
         assert!(lab.kill());
         assert_eq!(lab.join().await.reason, ExitReason::Killed);
         assert_eq!(law(&lab).await.sent, 5, "four calls and the order: the cast found no room");
+    });
+}
 
-        let waits = Plan::default().init(|_, _| Box::pin(std::future::pending()));
-        let mailbox = Server::<Lab>::new("starts");
-        let said = panics(mailbox.start(waits)).await;
-        assert!(said.contains(NO_TIMERS), "{said}");
-        mailbox.address().join().await;
-        assert!(mailbox.start(Plan::default()).await.is_ok(), "its start was given up, as a dropped one is");
+/// Clause 15.6: the limit of a start is kept, the library's own and one that was set.
+#[test]
+fn without_a_time_driver_starts_have_their_limit() {
+    untimed().block_on(async {
+        let takes_a_turn = Plan::default().init(|plan, _| {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                Ok(Init::ok(Lab::new(plan)))
+            })
+        });
+        assert!(start::<Lab>(takes_a_turn).await.is_ok());
+        assert!(Server::<Lab>::settings().own_thread().start(Plan::default()).await.is_ok());
+        let hangs = Plan::default().init(|_, _| Box::pin(std::future::pending()));
+        let limited = Server::<Lab>::settings().start_timeout(SECOND / 1000);
+        assert!(matches!(limited.start(hangs).await, Err(StartError::Timeout)));
     });
 }
 
