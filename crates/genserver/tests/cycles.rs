@@ -169,23 +169,22 @@ async fn the_refusal_names_the_ring() {
     assert_eq!(walk(&servers, &[0, 1, 2, 0], true).await, Err(vec!["a".into(), "b".into(), "c".into()]));
 }
 
-/// Clause 8.2: two rings that close at the same time: of each ring's waits exactly the last is refused.
+/// Clause 8.2: two rings that close again and again at the same time: calls that cross are refused or answered, and each caller has
+/// its answers. (How many are refused is the schedule's affair: a wait lasts until its future has been polled to its end, 8.1.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crossing_calls_finish() {
+    const ANSWERS: u64 = 100;
     let servers = ring(&["a", "b"], CallerRuns::Auto, 64).await;
     let callers: Vec<_> = (0..2)
         .map(|me| {
             let servers = servers.clone();
             tokio::spawn(async move {
-                let mut refused = 0;
-                for _ in 0..200 {
+                let (mut answered, mut refused) = (0, 0);
+                while answered < ANSWERS {
                     let other = servers[1 - me].clone();
                     match servers[me].call(|r| Ask::Along(vec![other], r)).await.unwrap() {
-                        Ok(1) => {}
-                        Err(CallError::Cycle { path }) => {
-                            assert_eq!(path.servers().len(), 2, "{path:?}");
-                            refused += 1;
-                        }
+                        Ok(1) => answered += 1,
+                        Err(CallError::Cycle { .. }) => refused += 1,
                         other => panic!("{other:?}"),
                     }
                 }
@@ -197,17 +196,16 @@ async fn crossing_calls_finish() {
     for caller in callers {
         refused += caller.await.unwrap();
     }
-    // Of two calls that cross, the later is refused and the earlier goes on. (Meanwhile the later one's server may be asked, and be
-    // refused, again and again: no more than this can be said of how many.)
-    assert!(refused < 400, "one goes on");
     let mut handled = 0;
     for server in &servers {
         let ledger = law(server).await;
         assert_eq!(ledger.failed, 0);
         handled += ledger.handled;
     }
-    // (One that was refused may have been begun before its caller was told.)
-    assert!((800 - refused..=800).contains(&handled), "{handled} handled, {refused} refused");
+    // Of each call that was answered the servers handled two, of each that was refused one, or two: it may have been begun before
+    // its caller was told.
+    let answers = 4 * ANSWERS;
+    assert!((answers + refused..=answers + 2 * refused).contains(&handled), "{handled}, {refused} refused");
     assert_eq!(restante_genserver::cycle::waits(), 0);
 }
 
