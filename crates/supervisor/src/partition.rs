@@ -550,7 +550,8 @@ impl<R> Shared<R> {
                 _ => Ok(()),
             }
         });
-        join_all(ends).await.into_iter().collect()
+        // (Behind one shield: each of these ends would hold, and drop, a waker of its own.)
+        shield(join_all(ends)).await.into_iter().collect()
     }
 }
 

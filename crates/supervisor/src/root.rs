@@ -19,6 +19,7 @@ use crate::rt::at_most;
 use crate::shutdown::ShutdownReport;
 use crate::supervisor::SupervisorRef;
 use futures::future::{Either, pending, select};
+use restante_core::shield::shield;
 use restante_core::{Exit, ExitReason};
 use restante_genserver::StartError;
 use std::fmt;
@@ -146,6 +147,16 @@ impl SupervisorRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        kill: impl Future<Output = ()>,
+        options: RunOptions,
+    ) -> RunOutcome {
+        // (It waits for several ends at once, each of which would hold a waker of its own.)
+        shield(self.run_on_until(stop, kill, options)).await
+    }
+
+    async fn run_on_until(
         self,
         stop: impl Future<Output = ()>,
         kill: impl Future<Output = ()>,

@@ -5,6 +5,7 @@ use super::shutdown;
 use super::start::TaskStartError;
 use crate::child_spec::Shutdown;
 use restante_core::ExitReason;
+use restante_core::shield::LastShield;
 use restante_core::timeout::at_most;
 use std::fmt;
 use std::future::Future;
@@ -58,6 +59,8 @@ pub struct Task<T> {
     /// `None`: there never was a task.
     record: Option<Arc<Record>>,
     source: Source<T>,
+    /// Of the waker of who waits, which tokio may drop in the middle of a poll.
+    shield: LastShield,
     bonded: bool,
 }
 
@@ -73,7 +76,7 @@ impl<T> Unpin for Task<T> {}
 impl<T> Task<T> {
     /// A task that has ended already, with this result: for where a `Task` is wanted and nothing has to be done.
     pub fn completed(result: T) -> Self {
-        Self { record: None, source: Source::Completed(result), bonded: false }
+        Self { record: None, source: Source::Completed(result), shield: LastShield::default(), bonded: false }
     }
 
     /// Waits for the result, at most so long. Zero looks once; `Duration::MAX` is for ever. After a time-out the handle
@@ -148,7 +151,12 @@ impl<T> Task<T> {
 /// For the supervisor, and for what waits for many.
 impl<T> Task<T> {
     pub(super) fn running(record: Arc<Record>, join: JoinHandle<Result<T, ExitReason>>) -> Self {
-        Self { record: Some(record), source: Source::Running(join), bonded: false }
+        Self {
+            record: Some(record),
+            source: Source::Running(join),
+            shield: LastShield::default(),
+            bonded: false,
+        }
     }
 
     pub(super) fn bonded(mut self) -> Self {
@@ -175,7 +183,10 @@ impl<T> Task<T> {
 
     pub(super) fn poll_outcome(&mut self, cx: &mut Cx<'_>) -> Poll<Result<T, ExitReason>> {
         let joined = match &mut self.source {
-            Source::Running(join) => ready!(Pin::new(join).poll(cx)),
+            Source::Running(join) => {
+                let waker = self.shield.waker(cx.waker());
+                ready!(Pin::new(join).poll(&mut Cx::from_waker(&waker)))
+            }
             Source::Completed(_) | Source::Taken => Ok(Err(ExitReason::NoProcess)),
         };
         let outcome = match std::mem::replace(&mut self.source, Source::Taken) {
