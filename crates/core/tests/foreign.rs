@@ -411,30 +411,3 @@ async fn a_waker_that_panics_keeps_nobody_from_hearing_that_the_clean_ups_are_do
     assert_eq!(counts.0.load(SeqCst), 1);
     assert_eq!((calm.await, rude.await), (0, 0));
 }
-
-/// Keeps the next mailbox open.
-#[derive(Debug)]
-struct Keeps(Option<Address<()>>);
-impl std::fmt::Display for Keeps {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "keeps {}", self.0.is_some())
-    }
-}
-impl std::error::Error for Keeps {}
-
-/// Clause 13.8: a closed mailbox has the reason until its memory goes, and that may be an error that keeps another one.
-#[test]
-fn a_long_chain_of_mailboxes_in_reasons_goes_on_a_small_stack() {
-    let on_a_small_stack = std::thread::Builder::new().stack_size(1 << 20);
-    let goes = || {
-        let mut last = None;
-        for _ in 0..30_000 {
-            let mailbox = Mailbox::<()>::new();
-            let address = mailbox.address();
-            mailbox.destroy(ExitReason::from(Keeps(last)));
-            last = Some(address);
-        }
-        drop(last);
-    };
-    on_a_small_stack.spawn(goes).unwrap().join().expect("it does not overflow");
-}

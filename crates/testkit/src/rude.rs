@@ -34,6 +34,9 @@ pub enum Manner {
     PanicsWithRudePayload,
     /// Its `wake` is well, its drop panics: of the last clone, which is another's by then.
     PanicsInDrop,
+    /// The drop of each of its clones panics, so that an operation that holds two of them must not drop the one while the drop of
+    /// the other unwinds.
+    PanicsInEveryDrop,
     /// Its `clone` panics, from the first poll on.
     PanicsInClone,
     /// Its `clone` panics, of the wakers after the first one, which is well.
@@ -81,6 +84,7 @@ impl Rude {
             Manner::PanicsInWake,
             Manner::PanicsWithRudePayload,
             Manner::PanicsInDrop,
+            Manner::PanicsInEveryDrop,
             Manner::PanicsInClone,
             Manner::PanicsInLaterClone,
             Manner::Reenters,
@@ -109,7 +113,9 @@ impl Rude {
             over: Arc::clone(&self.over),
         });
         match self.manner {
-            Manner::PanicsInClone | Manner::PanicsInLaterClone => clones::waker(waker),
+            Manner::PanicsInClone | Manner::PanicsInLaterClone | Manner::PanicsInEveryDrop => {
+                clones::waker(waker)
+            }
             _ => Waker::from(waker),
         }
     }
@@ -265,7 +271,10 @@ impl Wake for RudeWaker {
             _ if self.over.load(Ordering::Relaxed) => {}
             Manner::PanicsInWake => panic_any("rude wake"),
             Manner::PanicsWithRudePayload => panic_any(RudeValue::new()),
-            Manner::PanicsInDrop | Manner::PanicsInClone | Manner::PanicsInLaterClone => {}
+            Manner::PanicsInDrop
+            | Manner::PanicsInEveryDrop
+            | Manner::PanicsInClone
+            | Manner::PanicsInLaterClone => {}
             Manner::Reenters => {
                 if self.armed.swap(false, Ordering::Relaxed) {
                     (self.reenter)();
@@ -283,8 +292,16 @@ impl Wake for RudeWaker {
 impl RudeWaker {
     /// It is about to be cloned, by a table of its own.
     fn cloned(&self) {
-        if !self.over.load(Ordering::Relaxed) && !std::thread::panicking() {
+        let rude = matches!(self.manner, Manner::PanicsInClone | Manner::PanicsInLaterClone);
+        if rude && !self.over.load(Ordering::Relaxed) && !std::thread::panicking() {
             panic_any("rude clone");
+        }
+    }
+
+    /// One of its clones goes, by a table of its own. (While a panic unwinds as well: then the process aborts.)
+    fn dropped(&self) {
+        if self.manner == Manner::PanicsInEveryDrop && !self.over.load(Ordering::Relaxed) {
+            panic_any("rude drop");
         }
     }
 }

@@ -315,9 +315,9 @@ async fn a_rude_value_panics_once_and_is_let_be() {
 #[test]
 fn every_manner_meets_every_ending() {
     let all: Vec<_> = Rude::all().collect();
-    assert_eq!(all.len(), 28);
+    assert_eq!(all.len(), 32);
     let forgotten = all.iter().filter(|(_, ending)| *ending == Ending::Forgotten).count();
-    assert_eq!(forgotten, 7);
+    assert_eq!(forgotten, 8);
     let rude = Rude::new("a call", all[0].0, all[0].1, || {});
     assert_eq!(rude.to_string(), "a call, polled with a waker that PanicsInWake, then Dropped");
     drop(Arc::new(rude));
