@@ -236,7 +236,9 @@ impl SupervisorRef {
             warn_of(branch.label(), child.as_ref(), pause);
         }
         if let Some(nursery) = Nursery::here() {
-            added.into_iter().for_each(|key| nursery.note(branch, key));
+            for key in added {
+                nursery.note(branch, key);
+            }
         }
         branch.pass_tempo();
         Ok(())
