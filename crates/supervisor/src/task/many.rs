@@ -6,6 +6,7 @@ use crate::child_spec::Shutdown;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use restante_core::ExitReason;
+use restante_core::shield::shield;
 use restante_core::timeout::at_most;
 use std::future::Future;
 use std::pin::Pin;
@@ -31,7 +32,7 @@ pub async fn await_many<T>(
         results.push(task.try_outcome().transpose().map_err(TaskError::Exited)?);
     }
     let mut waiting = waiting(&mut tasks, &results);
-    let mut all = Box::pin(async {
+    let mut all = shield(async {
         while let Some((index, outcome)) = waiting.next().await {
             results[index] = Some(outcome?);
         }
@@ -114,7 +115,7 @@ pub async fn yield_many<T>(tasks: &mut [Task<T>], how: YieldMany) -> Vec<Option<
     }
     if !how.timeout.is_zero() {
         let mut waiting = waiting(tasks, &outcomes);
-        let mut enough = Box::pin(async {
+        let mut enough = shield(async {
             while left > 0 {
                 let Some((index, outcome)) = waiting.next().await else { return };
                 outcomes[index] = Some(outcome);
@@ -168,7 +169,7 @@ async fn kill<'a, T: 'a>(
         .map(|(index, (task, _))| Indexed { index, outcome: Outcome(task) })
         .collect();
     let mut ended = Vec::new();
-    let mut all = Box::pin(async {
+    let mut all = shield(async {
         while let Some(outcome) = ending.next().await {
             ended.push(outcome);
         }
