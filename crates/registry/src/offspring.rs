@@ -75,17 +75,14 @@ impl<R: Addressable> Offspring<R> {
     /// The caller, whose code runs here, has it, by this grant.
     pub(crate) fn take(mut self, granted: Addition) -> Option<R> {
         self.taken = true;
-        match (Family::here(), self.record.take()) {
-            (Some(outer), Some(record)) => {
-                let (nursery, books) = (self.nursery.clone(), Arc::clone(&self.books));
-                let made = Made { nursery, since: self.since, record, books };
-                self.family.joins(&outer, Taken { granted, made });
-            }
-            _ => {
-                granted.accept();
-                self.nursery.forget();
-                self.family.taken();
-            }
+        if let (Some(outer), Some(record)) = (Family::here(), self.record.take()) {
+            let (nursery, books) = (self.nursery.clone(), Arc::clone(&self.books));
+            let made = Made { nursery, since: self.since, record, books };
+            self.family.joins(&outer, Taken { granted, made });
+        } else {
+            granted.accept();
+            self.nursery.forget();
+            self.family.taken();
         }
         self.mailbox.take()
     }

@@ -352,7 +352,7 @@ async fn who_follows_is_woken_by_changes() {
             books
                 .add_labels(&Asker::another(), at.id(), &[name("b")], None)
                 .map(|_| books.remove_name("b", None)),
-        )
+        );
     };
     assert!(!rings(&change), "nobody follows");
     books.followers.fetch_add(1, Ordering::Relaxed);
