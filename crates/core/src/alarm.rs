@@ -12,7 +12,7 @@
 //!
 //! Wakers are foreign code: they are cloned, woken and dropped outside the lock.
 
-use crate::quiet;
+use crate::{clock, quiet};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -41,7 +41,7 @@ fn list() -> MutexGuard<'static, List> {
 /// Whether tokio's clock, as this thread finds it, is another than the system's: it is paused, or has been.
 pub fn is_clock_paused() -> bool {
     let before = Instant::now();
-    let now = tokio::time::Instant::now().into_std();
+    let now = clock::now().into_std();
     now < before || now > Instant::now()
 }
 

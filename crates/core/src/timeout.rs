@@ -1,5 +1,6 @@
 //! A limit on a future that is only lent, so that what is in it can be taken back.
 
+use crate::clock;
 use crate::shield::{Shielded, shield};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -28,7 +29,7 @@ pub async fn at_most<F: Future + Unpin>(limit: Duration, future: &mut F) -> Opti
         Poll::Pending if limit.is_zero() => return None,
         Poll::Pending => {}
     }
-    let until = Instant::now().checked_add(limit);
+    let until = clock::now().checked_add(limit);
     let (Some(until), true) = (until, tokio::runtime::Handle::try_current().is_ok()) else {
         return Some(future.await);
     };

@@ -1,7 +1,7 @@
 //! Plain threads, several runtimes, and the reaper between them.
 
-use crate::{drain, with_room};
-use restante_core::{Address, Closed, Reaper, SendError};
+use crate::{drain, opened, poll, with_room};
+use restante_core::{Address, Closed, Mailbox, Reaper, SendError, SendOptions};
 use std::cell::RefCell;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -193,4 +193,42 @@ fn a_threads_last_destructors_may_wait_for_room() {
     }
     thread.join().expect("it only sends");
     assert_eq!(drain(&mut r), [3]);
+}
+
+/// Clauses 6.10, 15.2: they may set limits, though the process has paused a clock, which is found by a local that has gone.
+#[test]
+fn a_threads_last_destructors_may_set_limits() {
+    /// Sends with limits when its thread's locals go, after tokio's, which the thread has used later.
+    struct Farewell(RefCell<Option<Address<u8>>>);
+    impl Drop for Farewell {
+        fn drop(&mut self) {
+            let Some(a) = self.0.take() else { return };
+            let long = Duration::from_secs(1000);
+            a.try_send_with(1, SendOptions::new().ttl(long)).expect("it has room");
+            a.send_blocking(2, long).expect("it has room");
+            let (mut sending, mut calm) =
+                (Box::pin(a.send_timeout(3, long)), Box::pin(a.send_timeout(4, long)));
+            assert!(poll(sending.as_mut()).is_pending() && poll(calm.as_mut()).is_pending());
+            assert!(!restante_core::alarm::is_clock_paused());
+        }
+    }
+    thread_local! {
+        static FAREWELL: Farewell = const { Farewell(RefCell::new(None)) };
+    }
+    // From here on tokio looks which clock it is.
+    let paused = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (_m, a, mut r) = opened(Mailbox::settings().capacity(2).rate_limit(9, Duration::from_secs(1)));
+    // One thread has asked for the time before, and one has not.
+    for asked in [false, true] {
+        let (a, handle) = (a.clone(), paused.handle().clone());
+        let thread = std::thread::spawn(move || {
+            FAREWELL.with(|farewell| farewell.0.replace(Some(a)));
+            drop(handle.enter());
+            if asked {
+                restante_core::clock::now();
+            }
+        });
+        thread.join().expect("it only sends");
+        assert_eq!(drain(&mut r), [1, 2]);
+    }
 }

@@ -15,6 +15,7 @@ use crate::server_ref::ServerRef;
 use crate::slot::{self, Dead, Outcome, Wait};
 use crate::tracker;
 use crate::watchdog;
+use restante_core::clock;
 use restante_core::send::{Sending, block_on_until, may_block};
 use restante_core::shield::Shielded;
 use restante_core::{ExitReason, SendError, SendOptions, timeout};
@@ -261,7 +262,7 @@ where
             cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| CallError::Cycle { path })?;
         let sleep = match self.limit {
             Limit::Default => None,
-            Limit::After(limit) => match tokio::time::Instant::now().checked_add(limit) {
+            Limit::After(limit) => match clock::now().checked_add(limit) {
                 None => None,
                 Some(at) => timer(at, || self.server.handle.cell().runner.rt()),
             },

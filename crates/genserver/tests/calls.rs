@@ -2,7 +2,7 @@
 
 use crate::support::{Ask, Gate, LONG, Lab, Plan, Tell, ask, echo, is_panic, law, pass, settle, tell};
 use restante_genserver::{
-    CallError, CallerRuns, ExitReason, Next, SendOptions, Server, ServerRef, late_replies, start,
+    CallError, CallerRuns, ExitReason, Next, Requests, SendOptions, Server, ServerRef, late_replies, start,
 };
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -583,8 +583,16 @@ fn a_threads_last_destructors_may_call() {
             assert_eq!(lab.send_request(echo(4)).wait_blocking(LONG), Some(Ok(4)));
             let limited = lab.call(echo(5)).timeout(LONG);
             assert_eq!(futures::executor::block_on(limited), Ok(5));
+            let answer = futures::executor::block_on(async { lab.send_request(echo(6)).wait(LONG).await });
+            assert_eq!(answer, Some(Ok(6)));
+            let mut requests = Requests::new();
+            requests.add((), lab.send_request(echo(7)));
+            assert_eq!(futures::executor::block_on(requests.next_within(LONG)), Some(((), Ok(7))));
         }
     }
+    // From here on tokio looks which clock it is that tells the time, and finds it by a local that has gone by then.
+    let _paused =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     thread_local! {
         static FAREWELL: Farewell = const { Farewell(RefCell::new(None)) };
     }
@@ -596,7 +604,7 @@ fn a_threads_last_destructors_may_call() {
             theirs.call_blocking(echo(1))
         });
         assert_eq!(thread.join().unwrap(), Ok(1));
-        assert_eq!(rt.block_on(law(&lab)).handled, 4);
+        assert_eq!(rt.block_on(law(&lab)).handled, 6);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::call::{self, CallError};
 use crate::cycle::{self, Knot, Path, Waiting};
 use crate::frame;
 use futures::Stream;
+use restante_core::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -175,7 +176,7 @@ impl<L, T: Send> Requests<L, T> {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next_within(&mut self, limit: Duration) -> Option<(L, Result<T, CallError>)> {
-        self.next_to(Instant::now().checked_add(limit)).await
+        self.next_to(clock::now().checked_add(limit)).await
     }
 
     /// The same until a point in time, which several waits may share. One that has passed is [`check`](Self::check).
@@ -213,7 +214,7 @@ impl<L, T: Send> Requests<L, T> {
     }
 
     async fn next_to(&mut self, until: Option<Instant>) -> Option<(L, Result<T, CallError>)> {
-        if until.is_some_and(|until| until <= Instant::now()) {
+        if until.is_some_and(|until| until <= clock::now()) {
             return self.check();
         }
         let first = poll_fn(|cx| Poll::Ready(self.poll_ready(cx))).await;

@@ -6,8 +6,8 @@ use crate::reply::Reply;
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use restante_core::SendError;
+use restante_core::clock;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// What came of a [`multi_call`]. Servers are named by their place among those that were asked, and stand in that order.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ pub async fn multi_call<S: GenServer, T: Send>(
     limit: Duration,
     make: impl FnMut(Reply<T>) -> S::Call,
 ) -> MultiReplies<T> {
-    let until = Instant::now().checked_add(limit);
+    let until = clock::now().checked_add(limit);
     let mut make = make;
     let requests: Requests<_, T> =
         servers.iter().map(|server| server.send_request(&mut make)).enumerate().collect();

@@ -10,6 +10,7 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Wait};
 use restante_core::SendOptions;
+use restante_core::clock;
 use restante_core::send::{block_on_until, may_block};
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
@@ -121,7 +122,7 @@ impl<T: Send> Request<T> {
     ///
     /// Source: OTP `gen_server:wait_response/2`.
     pub async fn wait(&mut self, limit: Duration) -> Option<Result<T, CallError>> {
-        self.wait_to(Instant::now().checked_add(limit)).await
+        self.wait_to(clock::now().checked_add(limit)).await
     }
 
     /// The same until a point in time, which several waits may share. One that has passed is [`check`](Self::check).
@@ -137,7 +138,7 @@ impl<T: Send> Request<T> {
 
     async fn wait_to(&mut self, until: Option<Instant>) -> Option<Result<T, CallError>> {
         let now = self.check();
-        if now.is_some() || until.is_some_and(|until| until <= Instant::now()) {
+        if now.is_some() || until.is_some_and(|until| until <= clock::now()) {
             return now;
         }
         let _waiting = match self.asked.wait() {

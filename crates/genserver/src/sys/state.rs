@@ -9,6 +9,7 @@ use crate::call::{self, label};
 use crate::cycle;
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
+use restante_core::clock;
 use restante_core::monitor::{Event, MonitorId, Watch};
 use restante_core::send::{block_on_until, may_block};
 use restante_core::shield::LastShield;
@@ -207,7 +208,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
                 Poll::Pending => None,
             };
         }
-        let until = tokio::time::Instant::now().checked_add(limit);
+        let until = clock::now().checked_add(limit);
         let mut sleep = until.and_then(|until| call::timer(until, || self.server.handle.cell().runner.rt()));
         poll_fn(|cx| match (Pin::new(&mut *self).poll(cx), &mut sleep) {
             (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
