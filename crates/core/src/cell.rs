@@ -102,7 +102,7 @@ struct Cold {
     /// Fates other than handled, and what the tally's narrower counters have run over.
     ledger: Ledger,
     rate: Option<RateState>,
-    monitors: Vec<Monitor>,
+    monitors: Monitors,
     /// Taken down while the list was out being told.
     demonitored: BTreeSet<MonitorId>,
     /// Somebody has the list out and tells what lies in `untold`.
@@ -120,18 +120,18 @@ struct Cold {
 }
 
 /// What is spare of lists: to be dropped after the lock.
-type SpareLists = (Option<Vec<Monitor>>, Option<Vec<Weak<dyn OnClose>>>, Option<VecDeque<(u64, Event)>>);
+type SpareLists = (monitor::Spare, Option<Vec<Weak<dyn OnClose>>>, Option<VecDeque<(u64, Event)>>);
 
 impl Cold {
     /// Takes away what the lists hold beyond what they need.
     fn slim(&mut self) -> SpareLists {
         let untold =
             (self.untold.is_empty() && self.untold.capacity() > 0).then(|| std::mem::take(&mut self.untold));
-        (slim(&mut self.monitors), slim(&mut self.on_close), untold)
+        (self.monitors.slim(), slim(&mut self.on_close), untold)
     }
 
     fn buffer_bytes(&self) -> usize {
-        self.monitors.capacity() * size_of::<Monitor>()
+        self.monitors.buffer_bytes()
             + self.on_close.capacity() * size_of::<Weak<dyn OnClose>>()
             + self.untold.capacity() * size_of::<(u64, Event)>()
             + self.links.buffer_bytes()
@@ -140,7 +140,7 @@ impl Cold {
     /// Drops it, piece by piece.
     fn discard(mut self: Box<Self>) {
         quiet::discard("a waker", self.parked.take());
-        self.monitors.drain(..).for_each(Monitor::end);
+        self.monitors.take().into_iter().for_each(Monitor::end);
         self.untold.drain(..).for_each(|(_, event)| quiet::discard("an exit reason", event));
         self.links.take().into_iter().for_each(|link| quiet::discard("a link", link));
         quiet::discard("an exit reason", self.last_exit.take());
@@ -2112,13 +2112,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let Some(cold) = g.cold.as_mut().filter(|c| !c.telling) else { return };
             let Some(event) = cold.untold.pop_front() else { return };
             cold.telling = true;
-            (event, std::mem::take(&mut cold.monitors))
+            (event, cold.monitors.take())
         };
         loop {
             self.announce_closing();
             let (number, what) = (event.0, &event.1);
             let mut kept = Vec::new();
             for mut monitor in list {
+                if monitor.notify.is_none() {
+                    continue;
+                }
                 if !monitor.concerns(number, what) {
                     kept.push(monitor);
                     continue;
@@ -2142,14 +2145,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 kept = stay;
                 ended.extend(go);
             }
-            kept.append(&mut cold.monitors);
+            cold.monitors.put_back(kept);
             let next = cold.untold.pop_front();
             let mut spare = VecDeque::new();
             list = if next.is_some() {
-                kept
+                cold.monitors.take()
             } else {
                 cold.telling = false;
-                cold.monitors = kept;
                 spare = std::mem::take(&mut cold.untold);
                 Vec::new()
             };
@@ -2172,9 +2174,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
     pub fn monitor(self: &Arc<Self>, watch: Watch, notify: Notify) -> MonitorId {
-        let id = MonitorId::next();
-        let mut monitor = Monitor { id, watch, since: 0, notify };
         let mut g = self.gate.lock();
+        // (Under the lock, so that numbers ascend in the list.)
+        let id = MonitorId::next();
+        let mut monitor = Monitor { id, watch, since: 0, notify: Some(notify) };
         let bits = g.bits();
         let at_once = if watch == Watch::Incarnation && bits & word::LEASED == 0 {
             Some(Event::Down(
@@ -2206,12 +2209,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn demonitor(&self, id: MonitorId) -> bool {
         let mut g = self.gate.lock();
         let Some(cold) = g.cold.as_mut() else { return false };
-        if let Some(at) = cold.monitors.iter().position(|m| m.id == id) {
-            let monitor = cold.monitors.remove(at);
-            let spare = slim(&mut cold.monitors);
+        if let Some((notify, spare)) = cold.monitors.take_down(id) {
             drop(g);
             drop(spare);
-            later::let_go(monitor, Monitor::end);
+            later::let_go(notify, |notify| quiet::discard("a monitor's notice", notify));
             return true;
         }
         if cold.telling {

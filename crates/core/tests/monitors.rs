@@ -1,8 +1,13 @@
 //! Monitors: of an incarnation, and of a mailbox.
 
 use crate::with_room;
+use restante_core::cell::{MailCell, Parked};
+use restante_core::handle::Handle;
+use restante_core::link::Linked;
 use restante_core::monitor::{Event, Watch};
+use restante_core::word::{self, Permit};
 use restante_core::{Address, ExitReason};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 type Heard = Arc<Mutex<Vec<Event>>>;
@@ -166,4 +171,37 @@ fn a_monitors_id_is_one_monitors_only() {
     assert_eq!(told(&second), ["down 2: normal"]);
     drop(s);
     assert_eq!(told(&other), ["down 1: normal"]);
+}
+
+/// Row H6: one of many who watch a mailbox, or are linked with its reader, is found without a walk along all of them, which would keep
+/// senders waiting. (With such a walk this takes minutes.)
+#[test]
+fn many_who_watch_one_mailbox_go_one_by_one() {
+    const MANY: usize = 100_000;
+    struct Side;
+    impl Linked for Side {
+        fn link_id(&self) -> usize {
+            0
+        }
+        fn exit_signal(&self, _: usize, _: &ExitReason) {}
+        fn add_link(&self, _: Arc<dyn Linked>, _: usize) {}
+        fn remove_link(&self, _: usize) {}
+    }
+    let handle = Handle::first(Arc::new(MailCell::<u8, Parked>::plain(Some(4), word::LEASED, Parked)));
+    let told = Arc::new(AtomicUsize::new(0));
+    let ids: Vec<_> = (0..MANY)
+        .map(|id| {
+            let told = Arc::clone(&told);
+            handle.cell().add_link(id, Arc::new(Side));
+            handle.cell().monitor(Watch::Mailbox, Box::new(move |_| _ = told.fetch_add(1, SeqCst)))
+        })
+        .collect();
+    assert_eq!(handle.bonds(), (MANY, MANY));
+    for (link, id) in ids.into_iter().enumerate().rev().skip(1) {
+        assert!(handle.demonitor(id) && handle.remove_link(link));
+    }
+    assert_eq!(handle.bonds(), (1, 1));
+    handle.cell().close(ExitReason::Normal);
+    handle.cell().end_lease(Permit::enter(handle.cell()).unwrap(), None, false);
+    assert_eq!(told.load(SeqCst), 1, "the last one");
 }
