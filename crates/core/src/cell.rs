@@ -23,9 +23,9 @@ use crate::hops::hop;
 use crate::lanes::{Lane, LaneOrder, Lanes};
 use crate::later;
 use crate::link::{Linked, Links};
-use crate::monitor::{Event, Monitor, MonitorId, Notify, Watch};
+use crate::monitor::{self, Event, Monitor, MonitorId, Monitors, Notify, Watch};
 use crate::options::{Meta, SendOptions};
-use crate::overflow::Verdict;
+use crate::overflow::{Overflow, Verdict};
 use crate::quiet;
 use crate::rate::RateState;
 use crate::room::Room;
@@ -639,9 +639,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         // Kept here as well: the last one that goes is not to go under the lock.
         let _span = meta.span().cloned();
+        // Before the lock: under LOCK no other is taken, and it may be the last to have the policy.
+        let policy = self.settings.as_ref().and_then(|s| s.overflow.get());
         let mut after = After::default();
-        let result = self.place(self.gate.lock(), message, options.lane, meta, asks, &mut after);
+        let full = Full { policy: policy.as_ref(), asks };
+        let result = self.place(self.gate.lock(), message, options.lane, meta, &full, &mut after);
         self.afterwards(after);
+        quiet::discard("a fallback", policy);
         match result {
             Ok(()) => Ok(()),
             Err(Unplaced::Refused(refused)) => Err(refused),
@@ -713,7 +717,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         message: M,
         lane: Lane,
         meta: Meta,
-        asks: bool,
+        full: &Full<'_, M>,
         after: &mut After<M>,
     ) -> Result<(), Unplaced<M>> {
         let refuse = |error| Err(Unplaced::Refused(Refused { error, may_wait: false }));
@@ -744,15 +748,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         if g.bits() & word::WAIT != 0 {
             // (Where the policy is not to wait, only reservations do, and they come first like anybody in line.)
-            if asks && self.settings.as_ref().is_none_or(|s| s.waits()) {
+            if full.asks && self.settings.as_ref().is_none_or(|s| s.waits()) {
                 return Err(Unplaced::Refused(Refused { error: SendError::Full(message), may_wait: true }));
             }
             // Those who wait come first; what is left is for whoever does not wait.
             self.grant(&mut g, after);
         }
         while !g.room.fits(weight) {
-            // (The lock is held and the mailbox is open: it is not let go of, and this clone is not the last.)
-            let verdict = match self.settings.as_ref().and_then(|s| s.overflow.get()) {
+            let verdict = match full.policy {
                 None => Verdict::Refuse { wait: true },
                 Some(overflow) => overflow.policy().on_full(&mut g.lanes, lane),
             };
@@ -1197,6 +1200,14 @@ pub enum NotIn<M> {
     Waiting(M),
     /// Closed, expired, or heavier than the promise.
     Refused(SendError<M>),
+}
+
+/// What is done where there is no room.
+struct Full<'a, M> {
+    /// `None`: the default one.
+    policy: Option<&'a Overflow<M>>,
+    /// The sender will wait if it has to.
+    asks: bool,
 }
 
 enum Unplaced<M> {
