@@ -15,6 +15,7 @@
 use crate::{clock, quiet};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -23,19 +24,54 @@ use std::time::{Duration, Instant};
 /// The thread goes when it has had nothing to wait for during this time.
 const LINGERS: Duration = Duration::from_secs(1);
 
+/// Where no thread can be had: how long until one is asked for again.
+const RETRIES: Duration = Duration::from_millis(10);
+
 #[derive(Debug)]
 struct List {
     due: BTreeMap<(Instant, u64), Waker>,
     next: u64,
     /// There is a thread.
     kept: bool,
+    /// Until then none is asked for: there was none to be had.
+    without: Option<Instant>,
 }
 
-static LIST: Mutex<List> = Mutex::new(List { due: BTreeMap::new(), next: 0, kept: false });
-static SOONER: Condvar = Condvar::new();
+/// Who wakes whom when.
+struct Clock {
+    list: Mutex<List>,
+    sooner: Condvar,
+    /// Starts the thread.
+    start: fn(&'static Clock) -> io::Result<()>,
+}
 
-fn list() -> MutexGuard<'static, List> {
-    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+static CLOCK: Clock = Clock::new(start);
+
+impl Clock {
+    const fn new(start: fn(&'static Self) -> io::Result<()>) -> Self {
+        let list = List { due: BTreeMap::new(), next: 0, kept: false, without: None };
+        Self { list: Mutex::new(list), sooner: Condvar::new(), start }
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is no thread to be had: every pause is polled again, and again, until there is one, since nothing else keeps the time.
+    #[cold]
+    fn goes_without(&self, now: Instant, error: &io::Error) {
+        let waiting = {
+            let mut list = self.list();
+            list.kept = false;
+            list.without = now.checked_add(RETRIES);
+            std::mem::take(&mut list.due)
+        };
+        quiet::run(
+            "a subscriber",
+            || tracing::error!(%error, "no thread keeps the time: who waits is polled all the time"),
+        );
+        waiting.into_values().for_each(quiet::wake);
+    }
 }
 
 /// Whether tokio's clock, as this thread finds it, is another than the system's: it is paused, or has been.
@@ -54,7 +90,7 @@ pub async fn sleep(pause: Duration) {
     if is_clock_paused() {
         crate::shield::shield(tokio::time::sleep(pause)).await;
     } else {
-        Alarm { at, number: None }.await;
+        Alarm { at, number: None, clock: &CLOCK }.await;
     }
 }
 
@@ -82,17 +118,25 @@ struct Alarm {
     at: Instant,
     /// Its number in the list, once it is there.
     number: Option<u64>,
+    clock: &'static Clock,
 }
 
 impl Future for Alarm {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.at {
+        let now = Instant::now();
+        if now >= self.at {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
-        let mut list = list();
+        let clock = self.clock;
+        let mut list = clock.list();
+        if !list.kept && list.without.is_some_and(|until| now < until) {
+            drop(list);
+            waker.wake();
+            return Poll::Pending;
+        }
         let number = *self.number.get_or_insert_with(|| {
             list.next += 1;
             list.next
@@ -103,9 +147,11 @@ impl Future for Alarm {
         drop(list);
         quiet::discard("a waker", old);
         if starts {
-            start();
+            if let Err(error) = (clock.start)(clock) {
+                clock.goes_without(now, &error);
+            }
         } else if first {
-            SOONER.notify_one();
+            clock.sooner.notify_one();
         }
         Poll::Pending
     }
@@ -114,23 +160,20 @@ impl Future for Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
-        let waker = list().due.remove(&(self.at, number));
+        let waker = self.clock.list().due.remove(&(self.at, number));
         quiet::discard("a waker", waker);
     }
 }
 
 /// Starts the thread.
-fn start() {
+fn start(clock: &'static Clock) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("restante-time".into());
-    if let Err(error) = thread.spawn(keep_time) {
-        list().kept = false;
-        quiet::run("a subscriber", || tracing::error!(%error, "no thread keeps the time: limits are late"));
-    }
+    thread.spawn(|| keep_time(clock)).map(drop)
 }
 
 /// What the thread does.
-fn keep_time() {
-    let mut list = list();
+fn keep_time(clock: &Clock) {
+    let mut list = clock.list();
     let mut idle_since = None;
     loop {
         let now = Instant::now();
@@ -139,7 +182,7 @@ fn keep_time() {
                 let waker = first.remove();
                 drop(list);
                 quiet::wake(waker);
-                list = self::list();
+                list = clock.list();
                 continue;
             }
             Some(first) => {
@@ -156,7 +199,7 @@ fn keep_time() {
                 left
             }
         };
-        list = SOONER.wait_timeout(list, wait).unwrap_or_else(PoisonError::into_inner).0;
+        list = clock.sooner.wait_timeout(list, wait).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 
@@ -225,6 +268,63 @@ mod tests {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(woken.load(Ordering::SeqCst), 5);
-        assert!(list().due.keys().all(|(at, _)| *at < Instant::now() + Duration::from_secs(1800)));
+        assert!(CLOCK.list().due.keys().all(|(at, _)| *at < Instant::now() + Duration::from_secs(1800)));
+    }
+
+    #[derive(Default)]
+    struct Counts(AtomicUsize);
+    impl std::task::Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn poll_by(alarm: &mut Alarm, by: &Arc<Counts>) -> Poll<()> {
+        Pin::new(alarm).poll(&mut Context::from_waker(&Waker::from(Arc::clone(by))))
+    }
+
+    /// Clauses 6.1, 15.6: where no thread can be had each pause is polled until there is one: that of who has asked for it, and
+    /// that of another, who found it asked for.
+    #[test]
+    fn a_thread_that_cannot_be_had_stops_no_pause() {
+        static OTHER: Mutex<Option<(Alarm, Arc<Counts>)>> = Mutex::new(None);
+        fn none(_: &'static Clock) -> io::Result<()> {
+            // Meanwhile another one begins to wait.
+            if let Some((alarm, counts)) = &mut *OTHER.lock().unwrap() {
+                assert!(poll_by(alarm, counts).is_pending());
+            }
+            Err(io::Error::other("no thread"))
+        }
+        static NO_THREAD: Clock = Clock::new(none);
+        let alarm = || Alarm { at: Instant::now() + 20 * MS, number: None, clock: &NO_THREAD };
+        let (mut mine, counts, others) = (alarm(), Arc::<Counts>::default(), Arc::<Counts>::default());
+        *OTHER.lock().unwrap() = Some((alarm(), Arc::clone(&others)));
+        assert!(poll_by(&mut mine, &counts).is_pending());
+        assert_eq!((counts.0.load(Ordering::SeqCst), others.0.load(Ordering::SeqCst)), (1, 1));
+        let (mut other, _) = OTHER.lock().unwrap().take().unwrap();
+        for alarm in [&mut mine, &mut other] {
+            let at = alarm.at;
+            crate::send::block_on_until(alarm, None);
+            assert!(Instant::now() >= at);
+        }
+        assert!(NO_THREAD.list().due.is_empty());
+    }
+
+    /// Once there is a thread again it keeps the time.
+    #[test]
+    fn a_thread_that_can_be_had_again_keeps_the_time() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        fn later(clock: &'static Clock) -> io::Result<()> {
+            if ASKED.fetch_add(1, Ordering::SeqCst) < 2 {
+                Err(io::Error::other("no thread"))
+            } else {
+                start(clock)
+            }
+        }
+        static LATE: Clock = Clock::new(later);
+        let mut alarm = Alarm { at: Instant::now() + 60 * MS, number: None, clock: &LATE };
+        let at = alarm.at;
+        crate::send::block_on_until(&mut alarm, None);
+        assert!(Instant::now() >= at);
     }
 }
