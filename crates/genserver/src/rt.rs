@@ -164,7 +164,8 @@ impl Rt {
     #[cold]
     fn arm_slow(self: &Arc<Self>) {
         if !self.armed.swap(true, Ordering::SeqCst) {
-            self.handle.spawn(Self::run(Arc::clone(self)));
+            // (Made here, and not in the task: a runtime that has ended drops that unpolled.)
+            self.handle.spawn(Self::run(Armed(Some(Arc::clone(self)))));
         }
     }
 
@@ -181,8 +182,8 @@ impl Rt {
 
     /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
     /// nobody else does. With nobody waiting it ends, and keeps nothing.
-    async fn run(rt: Arc<Self>) {
-        let mut armed = Armed(Some(Arc::clone(&rt)));
+    async fn run(mut armed: Armed) {
+        let Some(rt) = armed.0.clone() else { return };
         loop {
             alarm::sleep(TICK).await;
             let epoch = rt.epoch.fetch_add(1, Ordering::Relaxed) + 1;
@@ -208,8 +209,8 @@ impl Rt {
     }
 }
 
-/// The flag `armed`, as the sweep's task holds it: taken down with the task, whatever ends it. Where its runtime has ended
-/// nobody will look at buffers there any more.
+/// The flag `armed`, as the sweep's task holds it from before it is spawned: taken down with the task, whatever ends it, though it
+/// was never polled. Where its runtime has ended nobody will look at buffers there any more.
 struct Armed(Option<Arc<Rt>>);
 
 impl Drop for Armed {
@@ -221,7 +222,9 @@ impl Drop for Armed {
             }
             let looks =
                 std::mem::take(&mut *rt.fat.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            quiet::discard("a look at an idle mailbox", looks);
+            for look in looks {
+                quiet::discard("a look at an idle mailbox", look);
+            }
         }
     }
 }
@@ -274,7 +277,7 @@ mod tests {
     async fn a_sweep_that_has_died_is_started_again() {
         let rt = Rt::current().expect("this is a runtime");
         rt.armed.store(true, Ordering::SeqCst);
-        let mut sweep = Box::pin(Rt::run(Arc::clone(&rt)));
+        let mut sweep = Box::pin(Rt::run(Armed(Some(Arc::clone(&rt)))));
         assert!(sweep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(sweep);
         let (slot, mut wait) = crate::slot::pair::<u8>();
@@ -282,6 +285,19 @@ mod tests {
         let waits = poll_fn(|cx| watch_by_sweep(&mut wait, || None, cx));
         let outcome = tokio::time::timeout(Duration::from_secs(60), waits).await;
         assert!(matches!(outcome, Ok(Outcome::Late)), "{outcome:?}");
+    }
+
+    /// Clause 6.1: a sweep that its runtime drops unpolled, because it ends, is not armed any more.
+    #[test]
+    fn a_sweep_that_was_never_polled_is_not_armed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let rt = Rt::for_handle(runtime.handle());
+        rt.arm();
+        assert!(rt.armed.load(Ordering::SeqCst));
+        drop(runtime);
+        assert!(!rt.armed.load(Ordering::SeqCst), "dropped with the runtime");
+        rt.arm();
+        assert!(!rt.armed.load(Ordering::SeqCst), "dropped at once");
     }
 
     /// Issue 13, S5: a tick looks at what waits now, and not at what has waited in a burst.
