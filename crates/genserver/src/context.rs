@@ -75,6 +75,14 @@ pub(crate) struct Extra<S: GenServer> {
     watches: Watches,
 }
 
+/// What it holds of the user's goes one by one. (Of timers and monitors: see there.)
+impl<S: GenServer> Drop for Extra<S> {
+    fn drop(&mut self) {
+        quiet::discard("a closure that makes infos of exits", self.trap.take());
+        self.cleanups.drain(..).for_each(|cleanup| quiet::discard("a clean-up", cleanup));
+    }
+}
+
 type Trap<S> = Box<dyn FnMut(ExitSignal) -> <S as GenServer>::Info + Send>;
 
 /// A linked server ended.

@@ -11,8 +11,10 @@
 //! - A timer with a fixed delay has no time at all while its tick is in a handler; it gets one when that is over
 //!   ([`Timers::end_tick`]).
 
+use restante_core::quiet;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -86,9 +88,12 @@ impl<I> Default for Timers<I> {
     }
 }
 
+/// What a timer holds is the user's, and goes one by one: two that panic in the drop of one map would end the program.
 impl<I> Drop for Timers<I> {
     fn drop(&mut self) {
-        self.due.clear();
+        while let Some((_, kind)) = self.due.pop_first() {
+            quiet::discard("a timer", kind);
+        }
         self.tell();
     }
 }
@@ -211,7 +216,14 @@ impl<I> Timers<I> {
                 Some(info)
             }
             Kind::Periodic { every, mut make } => {
-                let info = make();
+                let info = match catch_unwind(AssertUnwindSafe(&mut make)) {
+                    Ok(info) => info,
+                    Err(payload) => {
+                        // (Not on the stack that it unwinds: what it holds may panic as well.)
+                        quiet::discard("a timer", make);
+                        resume_unwind(payload)
+                    }
+                };
                 let next = match every {
                     Every::FixedDelay(_) => {
                         self.ticking = Some(number);

@@ -1,7 +1,9 @@
 //! Timers and the idle time-out.
 
 use crate::support::{Ask, Gate, Lab, Plan, Tell, ask, echo, law, say, settle, tell};
-use restante_genserver::{Context, Every, Init, Next, Server, ServerRef, start};
+use restante_genserver::{
+    Context, Every, ExitReason, GenServer, Init, Next, Reply, Server, ServerRef, Step, start,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -257,4 +259,53 @@ async fn what_no_handler_sees_does_not_touch_the_idle_timeout() {
     }
     assert_eq!(plan.log.take(), ["timeout"]);
     assert!(began.elapsed() < secs(11));
+}
+
+/// Panics in its drop, whatever unwinds already.
+struct Rude;
+impl Drop for Rude {
+    fn drop(&mut self) {
+        panic!("a rude drop");
+    }
+}
+
+/// Sets timers and a trap that all hold something rude.
+struct Sets;
+impl GenServer for Sets {
+    type Args = ();
+    type Call = Reply<()>;
+    type Cast = ();
+    type Info = Rude;
+    async fn init((): &(), ctx: &mut Context<Self>) -> Result<Init<Self>, ExitReason> {
+        let make = || {
+            let rude = Rude;
+            move || {
+                let _ = &rude;
+                panic!("a rude closure")
+            }
+        };
+        for n in 1..4 {
+            ctx.send_after(secs(n * 1000), Rude);
+            ctx.send_every(Every::FixedRate(secs(n * 100)), make());
+            ctx.at_exit(std::future::pending());
+        }
+        let never = make();
+        ctx.trap_exit(move |_| never());
+        Ok(Init::ok(Self))
+    }
+    async fn handle_call(&mut self, reply: Reply<()>, _: &mut Context<Self>) -> Step {
+        reply.send(());
+        Ok(Next::go())
+    }
+}
+
+/// Clauses 13.9, 17.6: what an ending server's timers and closures hold goes one by one, so that two that panic in their drop do not
+/// end the program; nor does a closure that panics and then does so in its drop.
+#[tokio::test(start_paused = true)]
+async fn rude_timers_go_one_by_one() {
+    let at = start::<Sets>(()).await.unwrap();
+    assert_eq!(at.stop(ExitReason::Normal, secs(1)).await, Ok(()));
+    let at = start::<Sets>(()).await.unwrap();
+    let exit = at.join().await;
+    assert!(exit.reason.to_string().contains("a rude closure"), "{exit:?}");
 }

@@ -228,20 +228,28 @@ impl fmt::Debug for Rude {
 }
 
 /// A value whose drop panics, with the text `rude drop`: as a message, an argument, a state or a panic's payload. Once only:
-/// where it is dropped while a panic unwinds already it behaves.
+/// where it is dropped while a panic unwinds already it behaves, unless it is [ruder](RudeValue::ruder).
 #[derive(Debug, Default)]
-pub struct RudeValue(());
+pub struct RudeValue {
+    always: bool,
+}
 
 impl RudeValue {
     /// One that has not panicked yet.
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// One that panics though a panic unwinds already, which ends the process: for values that must be dropped one by one, and
+    /// never two of them as a list. Not for a panic's payload.
+    pub fn ruder() -> Self {
+        Self { always: true }
+    }
 }
 
 impl Drop for RudeValue {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if self.always || !std::thread::panicking() {
             panic_any("rude drop");
         }
     }

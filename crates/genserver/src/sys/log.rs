@@ -2,7 +2,7 @@
 
 use crate::message::Message;
 use crate::server::GenServer;
-use restante_core::{ExitReason, Phase};
+use restante_core::{ExitReason, Phase, quiet};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -86,11 +86,22 @@ pub(super) struct Ring {
     most: usize,
 }
 
+impl Drop for Ring {
+    fn drop(&mut self) {
+        discard_each(self.entries.drain(..));
+    }
+}
+
+/// Drops entries one by one: their reasons hold errors of the user's, and two that panic in one drop would end the program.
+pub(super) fn discard_each(entries: impl IntoIterator<Item = LogEntry>) {
+    entries.into_iter().for_each(|entry| quiet::discard("an exit reason", entry));
+}
+
 impl Ring {
     /// Keeps so many; `None`: none at all. What is kept already stays, as far as there is room; the rest comes back.
     pub(super) fn resized(old: Option<Self>, most: usize) -> (Option<Self>, VecDeque<LogEntry>) {
         let most = most.min(LOG_MAX);
-        let mut gone = old.map(|ring| ring.entries).unwrap_or_default();
+        let mut gone = old.map(|mut ring| std::mem::take(&mut ring.entries)).unwrap_or_default();
         if most == 0 {
             return (None, gone);
         }
@@ -108,5 +119,42 @@ impl Ring {
 
     pub(super) fn entries(&self) -> Vec<LogEntry> {
         self.entries.iter().cloned().collect()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Rude;
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            panic!("a rude drop");
+        }
+    }
+    impl fmt::Display for Rude {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("rude")
+        }
+    }
+    impl std::error::Error for Rude {}
+
+    /// Clause 17.6: reasons of which each panics in its drop, whatever unwinds already, go one by one: with a log that is made
+    /// shorter, and with one that goes.
+    #[test]
+    fn rude_reasons_leave_a_log_one_by_one() {
+        let (ring, _) = Ring::resized(None, 9);
+        let mut ring = ring.expect("it keeps some");
+        for incarnation in 1..=9 {
+            let moment = Moment::Failed { took: Duration::ZERO, reason: ExitReason::from(Rude) };
+            let entry = LogEntry { at: Instant::now(), incarnation, phase: Phase::Idle, name: "one", moment };
+            assert!(ring.push(entry).is_none());
+        }
+        let (ring, gone) = Ring::resized(Some(ring), 4);
+        assert_eq!(gone.len(), 5);
+        discard_each(gone);
+        assert_eq!(ring.as_ref().map(|ring| ring.entries.len()), Some(4));
+        drop(ring);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! [`Gate::call_for`]: restante_core::word::Gate::call_for
 
-use super::log::{LogEntry, Observed, Ring};
+use super::log::{LogEntry, Observed, Ring, discard_each};
 use crate::server::GenServer;
 use restante_core::{ExitReason, drop_quietly, quiet};
 use std::collections::VecDeque;
@@ -151,8 +151,7 @@ impl<S: GenServer> Wishes<S> {
         let (kept, gone) = Ring::resized(list.log.take(), entries);
         list.log = kept;
         drop(list);
-        // Reasons hold errors of the user's.
-        drop_quietly(gone);
+        discard_each(gone);
     }
 
     pub(super) fn log(&self) -> Vec<LogEntry> {
@@ -194,7 +193,7 @@ impl<S: GenServer> Wishes<S> {
         let log = list.log.take();
         drop(list);
         drop_each(hooks);
-        drop_quietly(log);
+        drop(log);
     }
 
     pub(super) fn is_suspended(&self) -> bool {
