@@ -27,13 +27,20 @@ use crate::record::Record;
 use crate::secondary::{Label, SecondaryKey};
 use restante_core::addressable::Addressable;
 use restante_core::{Address, ExitReason, Mailbox, Reaper};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 use std::sync::Arc;
 
 /// Both kinds of schedules.
 fn explore(schedules: usize, model: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(model.clone(), schedules);
-    shuttle::check_pct(model, schedules, 3);
+    let config = || {
+        let mut config = shuttle::Config::new();
+        // The futures of nested creations are large, and lie on the stacks of the model's tasks.
+        config.stack_size = 256 << 10;
+        config
+    };
+    shuttle::Runner::new(RandomScheduler::new(schedules), config()).run(model.clone());
+    shuttle::Runner::new(PctScheduler::new(3, schedules), config()).run(model);
 }
 
 fn mailbox() -> (Mailbox<u32>, Address<u32>) {
