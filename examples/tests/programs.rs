@@ -234,7 +234,8 @@ fn a_trace_shows_each_message_and_when_it_was_done() {
             "done: incarnation=1 phase=handle_cast name=\"add\" took=",
         ],
     );
-    assert_in_order(&printed, &["sum is 41", "trace is off", "sum is 42", "  running\n"]);
+    // (Its last handler has answered, and may not have returned yet.)
+    assert_in_order(&printed, &["sum is 41", "trace is off", "sum is 42", "  running"]);
 }
 
 #[test]
