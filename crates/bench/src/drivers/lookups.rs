@@ -126,7 +126,7 @@ async fn beside_writer<S: System>(named: &Arc<Named<S>>, count: u64) -> (Measure
 }
 
 /// Looks up a name and casts to what is found there, which does not run meanwhile: the worker is busy here. So of
-/// [`ROUNDS`] casts to a server one finds it idle.
+/// `ROUNDS` casts to a server one finds it idle.
 pub(crate) async fn and_cast<S: System>(count: u64) -> Option<Measured> {
     const ROUNDS: u64 = 20;
     let named = Named::<S>::new().await?;
