@@ -11,7 +11,7 @@
 //!   a server's handler that happens to run on this stack is that server's. A task that the future spawns may be taken along
 //!   ([`tend_here`]), and then may outlive the future: what it starts after the others were ended is ended at once, and
 //!   what it starts after they were forgotten is its own. Any other task's starts are that task's. What one of this crate's
-//!   own parts starts for itself, as partitions are for all who use them, is that one's ([`apart`]).
+//!   own parts starts for itself, as partitions are for all who use them, is that one's (`apart`).
 //! - *ended for good*: a child is ordered to stop within its own limit, by a task in its supervisor's runtime, neither restarted
 //!   nor left in the table; its mailbox closes. A child that has left the table is none. A supervisor with nobody above it ends
 //!   as by a shutdown without a limit; one whose incarnation is over has ended.
