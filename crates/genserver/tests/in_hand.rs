@@ -395,6 +395,24 @@ async fn dropping_is_the_default_and_can_be_set() {
     }
 }
 
+/// Clause 5.13: a policy takes the place of another from the next start on, also for what was put back under the first.
+#[tokio::test(start_paused = true)]
+async fn a_policy_may_take_the_place_of_another() {
+    let mailbox = Server::<Bench>::new("bench").in_hand(InHand::redeliver(9));
+    let log = Log::default();
+    let bench = mailbox.start(log.clone()).await.unwrap();
+    bench.cast(job(1, What::Panic)).unwrap();
+    bench.join().await;
+    let ledger = law(&bench).await;
+    assert_eq!((ledger.redelivered, ledger.dead_lettered, ledger.queued), (1, 0, 1));
+    let mailbox = mailbox.in_hand(InHand::DeadLetter);
+    mailbox.start(log.clone()).await.unwrap();
+    bench.join().await;
+    let ledger = law(&bench).await;
+    assert_eq!((ledger.redelivered, ledger.dead_lettered, ledger.queued), (1, 1, 0));
+    assert_eq!(log.take(), ["1@1", "1@2"]);
+}
+
 /// Clause 5.13: a policy may be given to a mailbox that is there already, and holds from the next start on; one that goes on
 /// from a reference has the same.
 #[tokio::test(start_paused = true)]

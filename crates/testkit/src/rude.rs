@@ -191,15 +191,21 @@ async fn swallowing<F: Future<Output = ()>>(mut operation: Pin<Box<F>>) {
 /// Polls it once more and drops it, on a thread of its own in this runtime.
 fn elsewhere<F: Future<Output = ()> + Send>(mut operation: Pin<Box<F>>, ready: bool) {
     let runtime = tokio::runtime::Handle::current();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let _inside = runtime.enter();
-            if !ready {
-                let _ = swallowed(|| operation.as_mut().poll(&mut Context::from_waker(Waker::noop())));
-            }
-            let _ = swallowed(|| drop(operation));
-        });
+    on_another_thread(move || {
+        let _inside = runtime.enter();
+        if !ready {
+            let _ = swallowed(|| operation.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        }
+        let _ = swallowed(|| drop(operation));
     });
+}
+
+/// Joined by hand: ThreadSanitizer does not see how a scope waits for its threads.
+fn on_another_thread(work: impl FnOnce() + Send) {
+    let joined = std::thread::scope(|scope| scope.spawn(work).join());
+    if let Err(payload) = joined {
+        std::panic::resume_unwind(payload);
+    }
 }
 
 /// Runs it; a panic's payload may panic in its drop.
@@ -289,9 +295,7 @@ impl Wake for RudeWaker {
                 }
             }
             Manner::GoesElsewhere => {
-                std::thread::scope(|scope| {
-                    scope.spawn(|| (self.reenter)());
-                });
+                on_another_thread(|| (self.reenter)());
             }
         }
     }
