@@ -52,7 +52,7 @@ const WORKLOADS: [Workload; 11] = [
     workload("genserver", "hop",           8, [64, 1024],        1110.0,       7.4, 4.0),
     workload("genserver", "call",         64, [8, 56],            657.0,       4.1, 3.0),
     workload("genserver", "call-macro",   64, [8, 56],            657.0,       4.1, 3.0),
-    workload("genserver", "call-mailbox",  8, [64, 1024],        2110.0,      17.6, 16.0),
+    workload("genserver", "call-mailbox",  8, [64, 1024],        2130.0,      17.6, 16.0),
     workload("genserver", "start",         8, [64, 512],         1850.0,       9.1, f64::NAN),
     workload("registry", "look-up",       32, [1024, 4096],      310.0,       1.1, f64::NAN),
     workload("registry", "whereis",       32, [1024, 4096],      370.0,       5.1, f64::NAN),
