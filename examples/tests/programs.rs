@@ -234,7 +234,7 @@ fn a_trace_shows_each_message_and_when_it_was_done() {
             "done: incarnation=1 phase=handle_cast name=\"add\" took=",
         ],
     );
-    // (Its last handler has answered, and may not have returned yet.)
+    // Its last handler has answered, and may not have returned yet.
     assert_in_order(&printed, &["sum is 41", "trace is off", "sum is 42", "  running"]);
 }
 

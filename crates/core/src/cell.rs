@@ -2018,7 +2018,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// else is just looking: then that one does it when it leaves.
     fn settle(self: &Arc<Self>) -> bool {
         let Some(mut permit) = Permit::enter_quietly(self) else { return false };
-        // Whoever closed it may not have come to it yet; those who sent what is buried are about to hear of the end. (Under RUN, so
+        // The thread that closed it may not have come to it yet; those who sent what is buried are about to hear of the end. (Under RUN, so
         // that one who looks from in there does not settle it once more.)
         self.announce_closing();
         let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
@@ -2186,7 +2186,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
     pub fn monitor(self: &Arc<Self>, watch: Watch, notify: Notify) -> MonitorId {
         let mut g = self.gate.lock();
-        // (Under the lock, so that numbers ascend in the list.)
+        // Under the lock, so that numbers ascend in the list.
         let id = MonitorId::next();
         let mut monitor = Monitor { id, watch, since: 0, notify: Some(notify) };
         let bits = g.bits();
@@ -2269,7 +2269,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.gate.lock().cold.as_ref().and_then(|c| c.doom.clone()).unwrap_or(ExitReason::Killed)
     }
 
-    /// The same; `None`: nobody reads, or it is not to be killed.
+    /// As above; `None`: there is no reader, or it is not to be killed.
     pub fn doomed(&self) -> Option<ExitReason> {
         let g = self.gate.lock();
         let doomed = word::LEASED | word::KILL;
@@ -2435,7 +2435,7 @@ impl<M: 'static, X: ?Sized> MailCell<M, X> {
         self.gate.bits() & word::CLOSED != 0
     }
 
-    /// Whether it is closed, and nobody reads it: nobody will.
+    /// Whether it is closed and has no reader: it will have none.
     pub fn is_closed_unread(&self) -> bool {
         self.gate.bits() & (word::CLOSED | word::LEASED) == word::CLOSED
     }

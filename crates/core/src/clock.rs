@@ -18,7 +18,7 @@ impl Drop for Before {
 }
 
 thread_local! {
-    // (To ask for a handle makes tokio's local, if it is not there yet. Where it has gone, this one comes too late.)
+    // To ask for a handle makes tokio's local, if it is not there yet. Where it has gone, this one comes too late.
     static BEFORE: Before = Before { tokios: !tokios_has_gone() };
 }
 

@@ -106,7 +106,7 @@ impl Links {
 
     /// Bytes that the list holds, used or not.
     pub(crate) fn buffer_bytes(&self) -> usize {
-        // (Of the index it is about as much as it has entries.)
+        // Of the index it is about as much as it has entries.
         self.list.capacity() * size_of::<(usize, Arc<dyn Linked>)>()
             + self.places.as_ref().map_or(0, |places| places.len() * size_of::<(usize, usize)>())
     }

@@ -58,7 +58,7 @@ fn a_long_chain_of_readers_within_monitors_ends() {
 
 /// Keeps an error that an exit reason can be made of.
 #[derive(Debug)]
-struct Keeps<T>(#[allow(dead_code, reason = "for its drop")] Option<Box<T>>);
+struct Keeps<T>(#[expect(dead_code, reason = "for its drop")] Option<Box<T>>);
 impl<T> std::fmt::Display for Keeps<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an error")

@@ -543,7 +543,7 @@ impl<S: GenServer> Context<S> {
     /// One event for each end that calls for one. (A supervisor reports its children's itself: it knows more.) A subscriber is
     /// foreign code: its panic does not change how the server ends.
     pub(crate) fn report(&self, reason: &ExitReason) {
-        // (Of the end of a runtime its task tells.)
+        // The end of a runtime is told by the server's task.
         if !self.cell.runner.is_kept() && self.cell.gate().bits() & word::ORPHAN == 0 {
             quiet::run("a subscriber", || self.tell_of_end(reason));
         }

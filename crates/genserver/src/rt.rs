@@ -164,7 +164,7 @@ impl Rt {
     #[cold]
     fn arm_slow(self: &Arc<Self>) {
         if !self.armed.swap(true, Ordering::SeqCst) {
-            // (Made here, and not in the task: a runtime that has ended drops that unpolled.)
+            // Made here, and not in the task: a runtime that has ended drops the task unpolled.
             self.handle.spawn(Self::run(Armed(Some(Arc::clone(self)))));
         }
     }
@@ -210,7 +210,7 @@ impl Rt {
 }
 
 /// The flag `armed`, as the sweep's task holds it from before it is spawned: taken down with the task, whatever ends it, though it
-/// was never polled. Where its runtime has ended nobody will look at buffers there any more.
+/// was never polled. Where its runtime has ended no sweep will look at buffers there any more.
 struct Armed(Option<Arc<Rt>>);
 
 impl Drop for Armed {

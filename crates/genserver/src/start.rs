@@ -16,7 +16,7 @@ use crate::tracker;
 use restante_core::alarm::at_most;
 use restante_core::handle::Handle;
 use restante_core::monitor::{Event, MonitorId, Watch};
-// (Models have no time.)
+// Models have no time.
 #[cfg(any(loom, shuttle))]
 use restante_core::timeout::at_most;
 use restante_core::word::{LEASED, Permit, RUN};

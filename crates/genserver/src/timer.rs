@@ -219,7 +219,7 @@ impl<I> Timers<I> {
                 let info = match catch_unwind(AssertUnwindSafe(&mut make)) {
                     Ok(info) => info,
                     Err(payload) => {
-                        // (Not on the stack that it unwinds: what it holds may panic as well.)
+                        // Not on the stack that it unwinds: what it holds may panic as well.
                         quiet::discard("a timer", make);
                         resume_unwind(payload)
                     }

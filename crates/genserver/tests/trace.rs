@@ -94,7 +94,7 @@ impl Subscriber for Scribe {
             fields.name,
             self.here()
         ));
-        // (A panic here would be the subscriber's affair alone.)
+        // A panic here would be the subscriber's affair alone.
         if fields.all.contains("secret") {
             self.log.push(format!("contents are told of: {}", fields.all));
         }

@@ -2,7 +2,7 @@
 //!
 //! An entry outlives the creation that nobody took, if others have been granted it. So each addition says who asked for it
 //! ([`Asker`]): the very server whose mailbox it is about, which registers in its `init` perhaps; the code of a creation, with
-//! the tasks that it took along, whose family it is then part of; or anybody else. Neither of the first two keeps a creation
+//! the tasks that it took along, whose family it is then part of; or another caller. Neither of the first two keeps a creation
 //! from being undone.
 //!
 //! A creation whose caller is the code of another creation becomes part of that one's family when it is taken:
@@ -185,7 +185,7 @@ impl Family {
 
 impl Members {
     fn note(&mut self, grant: Weak<Record>) {
-        // (Records that are there no more make room; amortised, since the list doubles before it is looked through.)
+        // Records that are there no more make room; amortised, since the list doubles before it is looked through.
         if self.grants.len() == self.grants.capacity() {
             self.grants.retain(|of| of.strong_count() > 0);
         }

@@ -321,7 +321,7 @@ async fn check_trees(way: &str, fails: bool, out: &Out) {
                 tokio::time::sleep(ms(*after)).await;
                 if let Out::Ends(_) = out {
                     registry.shutdown(AGES).await;
-                    // (One that is done is its caller's to take, until that one goes.)
+                    // One that is done is its caller's to take, until that caller goes.
                     let is_done = *after > 1000;
                     assert_eq!(supervisor.is_alive(), is_done, "{kind}, {way}: a shutdown waits for its end");
                 }

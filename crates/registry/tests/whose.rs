@@ -85,7 +85,7 @@ async fn is_cut_off(registry: &Registry, make: impl Future<Output = Made> + Send
     assert!(!registry.contains("x"));
 }
 
-/// A server that has registered itself is nobody else's by that: where the caller goes after the entry was made it ends, and the
+/// A server that has registered itself is no other caller's by that: where the caller goes after the entry was made it ends, and the
 /// next one may register itself likewise.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]

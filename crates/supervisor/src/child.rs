@@ -34,7 +34,7 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn kill(&self, incarnation: u32, reason: ExitReason);
     /// There will be no other incarnation.
     fn close(&self, reason: ExitReason);
-    /// Dead-letters what is queued while nobody reads, or while the present incarnation was killed and does not end. The mailbox
+    /// Dead-letters what is queued while there is no reader, or while the present incarnation was killed and does not end. The mailbox
     /// stays open.
     fn clear_out(&self, reason: &ExitReason);
     /// There will be no other incarnation. Where the present one was killed and does not end, those who wait in the queue are told.
@@ -106,7 +106,7 @@ impl<S: GenServer> Drop for ServerChild<S> {
         // They are somebody else's, and may panic in their drop: in the middle of a supervisor's work that would leave those
         // above it waiting for ever.
         let Some(args) = self.args.take() else { return };
-        // (They may own the next one of a long chain.)
+        // They may own the next one of a long chain.
         later::let_go(args, |args| {
             let Some(reason) = drop_quietly(args) else { return };
             quiet::run("a tracing subscriber", || {

@@ -69,7 +69,7 @@ enum Children {
 enum Started {
     /// The child of this key.
     Child(Weak<Branch>, u64),
-    /// This incarnation of a supervisor that has nobody above it.
+    /// This incarnation of a supervisor that has none above it.
     Root(Weak<Branch>, u32),
 }
 
@@ -145,7 +145,7 @@ impl Nursery {
         self.note_one(Started::Child(Arc::downgrade(branch), key));
     }
 
-    /// An incarnation of this supervisor, which has nobody above it, has begun.
+    /// An incarnation of this supervisor, which has none above it, has begun.
     pub(crate) fn note_root(&self, branch: &Arc<Branch>, incarnation: u32) {
         self.note_one(Started::Root(Arc::downgrade(branch), incarnation));
     }
@@ -237,7 +237,7 @@ impl Branch {
         Some(Box::pin(async move { drop(told.await) }))
     }
 
-    /// Nobody wants this incarnation of a supervisor that has nobody above it: it ends, with all that is below it. `None`: it
+    /// No caller wants this incarnation of a supervisor that has none above it: it ends, with all that is below it. `None`: it
     /// has ended.
     fn end_root_for_good(self: &Arc<Self>, incarnation: u32) -> Option<GivenUp> {
         let told = self.join_incarnation(incarnation)?;

@@ -446,7 +446,7 @@ impl<P: Partition> PartitionRef<P> {
     pub async fn resize(&self, partitions: usize) -> Result<usize, ResizeError> {
         let shared = &*self.shared;
         let cycle = |path| ResizeError::Cycle { path };
-        // (The guard's drop wakes the next who waits, whose waker is not ours.)
+        // The guard's drop wakes the next who waits, whose waker is not ours.
         let mut made = shared.turn.wait(shield(shared.made.lock())).await.map_err(cycle)?;
         if !shared.supervisor.is_alive() {
             return Err(ResizeError::Down);
@@ -508,7 +508,7 @@ impl<R> Shared<R> {
         }
         let (reference, spec) = (self.make)(partition).map_err(|error| failed(error.into()))?;
         resizing.waits_for(std::slice::from_ref(&spec.child));
-        // (For all who use the partitions: a creation that grows them and comes to nothing takes none away.)
+        // For all who use the partitions: a creation that grows them and comes to nothing takes none away.
         match apart(self.supervisor.start_child(ended_by(spec, self.shutdown))).await {
             Ok(_) => {}
             Err(StartChildError::Start(error)) => return Err(failed(error)),
@@ -550,7 +550,7 @@ impl<R> Shared<R> {
                 _ => Ok(()),
             }
         });
-        // (Behind one shield: each of these ends would hold, and drop, a waker of its own.)
+        // Behind one shield: each of these ends would hold, and drop, a waker of its own.
         shield(join_all(ends)).await.into_iter().collect()
     }
 }

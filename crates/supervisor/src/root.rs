@@ -152,7 +152,7 @@ impl SupervisorRef {
         kill: impl Future<Output = ()>,
         options: RunOptions,
     ) -> RunOutcome {
-        // (It waits for several ends at once, each of which would hold a waker of its own.)
+        // It waits for several ends at once, each of which would hold a waker of its own.
         shield(self.run_on_until(stop, kill, options)).await
     }
 

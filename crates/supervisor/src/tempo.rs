@@ -51,7 +51,7 @@ impl Tempo {
         // (It gives up once more often than it is started again.)
         let times = self.fewest()?.saturating_add(1);
         let bound = self.shortest(self.above.map(|above| above / times))?;
-        // (A pause that leaves nothing keeps the limit from being reached in any case.)
+        // A pause that leaves nothing keeps the limit from being reached in any case.
         let left = set.and_then(|pause| bound.checked_sub(pause)).filter(|left| !left.is_zero());
         Some(left.unwrap_or(bound) / 2)
     }

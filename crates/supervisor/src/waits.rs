@@ -88,7 +88,7 @@ impl Resizing {
         Self { taken: turn.taken(branch.label()), waited_for: Vec::new() }
     }
 
-    /// These, and those before, are waited for. Whoever is in a handler there, and waits for its own turn, is to look.
+    /// These, and those before, are waited for. A handler there that waits for its own turn is to look.
     pub(crate) fn waits_for(&mut self, children: &[Arc<dyn Child>]) {
         self.taken.waits_for(children.iter().flat_map(members));
         self.waited_for.extend(children.iter().map(Arc::clone));

@@ -351,7 +351,7 @@ async fn a_transient_supervisor_under_a_dynamic_one_ends_for_good() {
 }
 
 /// Clause 21.10: a supervisor by whose end the one above gives up, or ends with it, has ended for good: all mailboxes are closed by the
-/// time that anybody is told.
+/// time that a listener is told.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_whose_end_is_that_of_the_one_above_closes_first() {
     quiet();

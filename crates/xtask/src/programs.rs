@@ -41,7 +41,7 @@ impl Program {
     /// One of cargo's messages: `{"reason":"compiler-artifact","manifest_path":"…",…,"executable":"…"}`.
     fn read(message: &str) -> Option<Self> {
         let (_, profile) = message.split_once(r#""profile":{"#)?;
-        // (Examples are built as well.)
+        // Examples are built as well.
         if !profile.split('}').next()?.contains(r#""test":true"#) {
             return None;
         }

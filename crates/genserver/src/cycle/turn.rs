@@ -27,7 +27,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Nobody has it; `what` names it in a path.
+    /// It is free; `what` names it in a path.
     pub fn new(what: &'static str) -> Self {
         Self { id: ends::node(), what }
     }
@@ -74,7 +74,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// These, and those before, are waited for during this turn. Whoever runs a handler in one of them is to look.
+    /// These, and those before, are waited for during this turn. A handler that runs in one of them is to look.
     pub fn waits_for(&mut self, members: impl IntoIterator<Item = Member>) {
         self.waited_for.extend(members);
         self.fall.stops(self.waited_for.clone());

@@ -252,7 +252,7 @@ impl<L, T: Send> Requests<L, T> {
         }
     }
 
-    /// The same, where a ring may close later than the wait begins.
+    /// Polls, where a ring may close later than the wait begins.
     fn poll_in_a_handler(&mut self, cx: &mut Cx<'_>) -> Poll<Option<(L, Result<T, CallError>)>> {
         let polled = self.poll_ready(cx);
         if polled.is_ready() || !self.refuse_what_has_closed() {

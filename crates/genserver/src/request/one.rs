@@ -215,7 +215,7 @@ impl<T: Send> Request<T> {
         })
     }
 
-    /// The same, where a ring may close later than the wait begins.
+    /// Polls, where a ring may close later than the wait begins.
     fn poll_in_a_handler(&mut self, cx: &mut Cx<'_>) -> Poll<Result<T, CallError>> {
         match self.poll(cx) {
             Poll::Pending => {

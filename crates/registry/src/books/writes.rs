@@ -24,7 +24,7 @@ impl Books {
         self.insert_for(&Asker::another(), record, labels, creation, by)
     }
 
-    /// The same for one of whom more is known.
+    /// As above, for one of whom more is known.
     pub(crate) fn insert_for(
         &self,
         asker: &Asker,

@@ -130,7 +130,7 @@ fn shuttle_a_child_of_a_task_that_a_creation_took_along() {
     });
 }
 
-/// The same of a creation within another one, which gives its caller what it took: whenever that one goes, the child is there
+/// A creation within another one, which gives its caller what it took: whenever that one goes, the child is there
 /// under both names, or under neither; unless another has had the inner entry granted.
 /// Clause 27.7.
 #[test]

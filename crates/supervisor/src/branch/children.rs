@@ -26,7 +26,7 @@ impl Branch {
         let supervisor = spec.child.kind() == ChildKind::Supervisor;
         let (key, start) = {
             let mut desk = self.desk();
-            // (Its supervisor may have been reconfigured since it was looked at.)
+            // Its supervisor may have been reconfigured since it was looked at.
             check_options(&spec.id, &spec.options, &desk.rules.settings).map_err(AddError::Spec)?;
             let id = spec.table_id(desk.rules.settings.dynamic);
             let options = desk.rules.shared(spec.options);

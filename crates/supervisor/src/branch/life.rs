@@ -112,13 +112,13 @@ impl Branch {
     /// All children are down (or abandoned): the incarnation is over. True: the supervisor above wants the next at once.
     ///
     /// In this order: the mailboxes of what is gone for good close; then it is down; the supervisor above notes that; what is gone for
-    /// good by that closes as well; then those who wait for the end are told. So whoever finds it ended finds all of that done.
+    /// good by that closes as well; then those who wait for the end are told. So a caller that finds it ended finds all of that done.
     pub(crate) fn down(self: &Arc<Self>) -> bool {
         let known = self.ends_for_good();
         let (gone, reason, for_good) = {
             let mut desk = self.desk();
             let Life::Ending(reason) = desk.rules.life.clone() else { return false };
-            // (What was noted stands: mailboxes have been closed by it.)
+            // What was noted stands: mailboxes have been closed by it.
             let for_good = known || desk.for_good;
             (desk.take_gone(for_good), reason, for_good)
         };

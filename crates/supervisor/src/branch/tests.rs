@@ -1,4 +1,4 @@
-//! What of the table nobody outside sees.
+//! What of the table cannot be seen from outside.
 
 use crate::child_spec::{ChildOptions, Supervise};
 use crate::rules::AddError;

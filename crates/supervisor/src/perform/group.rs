@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
     let members = group.from..group.until;
     branch.take_back(members.clone());
-    // (With whether each rests: looked up in a list, 10,000 that rest would keep this thread for 10^8 steps.)
+    // With whether each rests: looked up in a list, 10,000 that rest would keep this thread for 10^8 steps.
     let members: Vec<(u64, Arc<dyn Child>, bool)> = {
         let desk = branch.desk();
         let members = desk.rules.children.range(members);

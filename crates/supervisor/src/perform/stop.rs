@@ -18,7 +18,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
     let (stopping, told) = {
         let mut desk = branch.desk();
         let stopping = stops(&mut desk, key, by_hand);
-        // (Who has no hope of its end does not wait for it: each would stay in the list of those who do.)
+        // A caller that has no hope of its end does not wait for it: each would stay in the list of those who do.
         let listens = !matches!(stopping, Stopping::Abandoned);
         let told = listens.then(|| desk.rules.listen(key)).flatten();
         (stopping, told)

@@ -177,7 +177,7 @@ impl<C: Clone> Rules<C> {
         };
         if settled && !end.closed {
             let discarded = entry.discarded;
-            // (One that was stopped by hand, was left behind, and has ended at last.)
+            // A child that was stopped by hand, was left behind, and has ended at last.
             then.clear_out = state == State::Abandoned && entry.halted && !options.keep_mailbox;
             // It may have been added or started by hand when the group had been told off already.
             entry.wanted |= falls && !ending && matches!(state, State::Running | State::Restarting);

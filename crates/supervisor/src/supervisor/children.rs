@@ -52,7 +52,7 @@ impl SupervisorRef {
             return Err(error.into());
         }
         let id = spec.id.clone();
-        // (Of a million children that are started with the same options it is said once.)
+        // Of a million children that are started with the same options it is said once.
         let slow = spec.options.backoff.filter(|_| !dynamic || is_news);
         let slow = slow.and_then(|backoff| too_slow(&settings, backoff));
         if !dynamic {
@@ -107,7 +107,7 @@ impl SupervisorRef {
                 if !down {
                     return Err(error.into());
                 }
-                // (Where it has begun all the same, its mailbox is closed.)
+                // Where the child has begun all the same, its mailbox is closed.
                 child.refused();
                 Err(StartChildError::Down)
             }

@@ -230,7 +230,7 @@ impl TaskBuilder<'_> {
         let runtime = self.supervisor.runtime()?;
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let record = Record::new(name, self.shutdown);
-        // (Asked before anything is noted: it may panic here, into who starts the task.)
+        // Asked before anything is noted: it may panic here, into the caller that starts the task.
         let span = tracing::Span::current();
         let table = Arc::clone(self.supervisor.table());
         let token = table.enter(&record)?;

@@ -252,7 +252,7 @@ async fn a_shutdown_names_the_tasks_that_do_not_stop() {
     let warnings = heard.at("WARN");
     assert!(warnings.len() == 1 && warnings[0].contains("never awaits"), "{warnings:?}");
     let_go.send(()).unwrap();
-    // (A shutdown waits no longer for it than its own limit, however busy the machine.)
+    // A shutdown waits no longer for it than its own limit, however busy the machine.
     while tasks.count() > 0 {
         tokio::task::yield_now().await;
     }
