@@ -200,7 +200,7 @@ fn elsewhere<F: Future<Output = ()> + Send>(mut operation: Pin<Box<F>>, ready: b
     });
 }
 
-/// Joined by hand: ThreadSanitizer does not see how a scope waits for its threads.
+/// Joined by hand: `ThreadSanitizer` does not see how a scope waits for its threads.
 fn on_another_thread(work: impl FnOnce() + Send) {
     let joined = std::thread::scope(|scope| scope.spawn(work).join());
     if let Err(payload) = joined {
