@@ -32,7 +32,7 @@ use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::waiters::{Ticket, Waiters};
-use crate::word::{self, Gate, Gated, Locked, Permit};
+use crate::word::{self, Gate, Gated, Locked, Permit, Senders};
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -1489,21 +1489,23 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(always)]
     pub unsafe fn leave(self: &Arc<Self>, kept: u32) {
         // SAFETY: the caller's.
-        if unsafe { self.leave_owing(kept) } {
+        if unsafe { self.leave_owing(kept, Senders::Unserved) } {
             self.schedule();
         }
     }
 
-    /// The same, but a wake-up that is owed is left to the caller: true, SCHED is set, and nobody else will see to it.
+    /// The same, but a wake-up that is owed is left to the caller: true, SCHED is set, and nobody else will see to it. By
+    /// [`Senders::Later`] the senders who wait are left to the reader's next turn, if there is more to do for it: while the
+    /// mailbox is half full they are not woken for a few slots each.
     ///
     /// # Safety
     /// As [`MailCell::leave`].
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[inline(always)]
     #[must_use]
-    pub unsafe fn leave_owing(self: &Arc<Self>, kept: u32) -> bool {
+    pub unsafe fn leave_owing(self: &Arc<Self>, kept: u32, senders: Senders) -> bool {
         // SAFETY: the caller's.
-        match unsafe { self.gate.leave(kept, false) } {
+        match unsafe { self.gate.leave(kept, senders) } {
             word::Left::Asleep => false,
             word::Left::Owes => true,
             // SAFETY: the caller's; RUN has not been given up yet.
@@ -1519,16 +1521,25 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     unsafe fn leave_slow(self: &Arc<Self>, kept: u32) -> bool {
         self.give_back();
         // SAFETY: the caller's.
-        unsafe { self.gate.leave(kept, true) == word::Left::Owes }
+        unsafe { self.gate.leave(kept, Senders::Served) == word::Left::Owes }
     }
 
     /// Gives RUN up by its value, as [`MailCell::leave`] does.
-    #[expect(unsafe_code, reason = "the value is RUN")]
     pub fn leave_by(permit: Permit<Self>, kept: u32) {
+        let cell = Arc::clone(permit.cell());
+        if Self::leave_owing_by(permit, kept, Senders::Unserved) {
+            cell.schedule();
+        }
+    }
+
+    /// Gives RUN up by its value, as [`MailCell::leave_owing`] does.
+    #[expect(unsafe_code, reason = "the value is RUN")]
+    #[must_use]
+    pub fn leave_owing_by(permit: Permit<Self>, kept: u32, senders: Senders) -> bool {
         let cell = Arc::clone(permit.cell());
         permit.give_up();
         // SAFETY: RUN was the value's, which nothing is lent from any more.
-        unsafe { cell.leave(kept) };
+        unsafe { cell.leave_owing(kept, senders) }
     }
 
     /// How many messages were handled to their end so far.

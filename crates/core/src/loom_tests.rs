@@ -1617,6 +1617,41 @@ fn loom_a_waiting_send_and_a_reader_that_leaves_half_way() {
     });
 }
 
+/// Rule 5 of `word`: a reader that leaves the senders who wait to its next turn has one, and they are woken in it; where there
+/// is nothing more to do, it serves them before it leaves.
+#[test]
+fn loom_a_waiting_send_and_a_reader_that_will_be_back() {
+    for taken in 1..=2 {
+        model(move || {
+            let cell = cell(2);
+            (0..2).for_each(|i| cell.push(i).expect("room"));
+            let c = Arc::clone(&cell);
+            let reader = thread::spawn(move || {
+                let mut permit = Permit::enter(&c).expect("nobody else runs");
+                (0..taken).for_each(|i| assert_eq!(step(&mut permit), Found::Message(i)));
+                let kept = if taken < 2 { word::DATA } else { 0 };
+                let owes = MailCell::leave_owing_by(permit, kept, word::Senders::Later);
+                if owes {
+                    c.runner.schedule(&c);
+                }
+                owes
+            });
+            let woken = Woken::new();
+            let mut sending = sending(&cell, 2);
+            let sent = poll_once(sending.as_mut(), &woken).is_ready();
+            let owed = reader.join().expect("reader");
+            assert!(sent || owed || woken.times() == 1, "a sender waits for a reader that does not come");
+            let mut got: Vec<u32> = (0..taken).collect();
+            settle_polls(&cell, polls(&cell) - usize::from(cell.gate().bits() & word::SCHED != 0), &mut got);
+            assert_sent(sent, sending, &woken);
+            assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
+            let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+            settle_polls(&cell, polls(&cell) - owed, &mut got);
+            assert_eq!(got, [0, 1, 2]);
+        });
+    }
+}
+
 /// One sender waits and another lines up beside a reader that takes all and leaves: neither waits for ever.
 #[test]
 fn loom_two_waiting_sends_and_a_reader_that_leaves() {

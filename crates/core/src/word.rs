@@ -25,7 +25,7 @@
 //!    idle and overtake messages that it sent itself.)
 //! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
 //!    room comes free, and who lines up later sees it all. (Without it, a sender that lined up just after the reader's
-//!    last look would wait for ever.)
+//!    last look would wait for ever.) A reader may leave that to its next turn where the same instruction finds or sets SCHED.
 //! 6. Whoever sets an alarming bit raises the alarm, under the lock or else after the word; the reader takes the
 //!    alarm down, with an exchange, before it reads the word, and puts it up again where it finds such a bit or the lock
 //!    taken. (Without the exchange, or with a look before it, the reader would never hear of a kill in a long batch.)
@@ -103,6 +103,17 @@ pub enum Entered {
     Mine(u32),
     /// Somebody else runs and was left a note.
     Noted,
+}
+
+/// What a reader that gives RUN up has done for the senders who wait for room (rule 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Senders {
+    /// Nothing: where some wait, RUN stays.
+    Unserved,
+    /// Nothing; those who wait are left to the reader's next turn. Where none is to come, as [`Senders::Unserved`].
+    Later,
+    /// They have been given what room there is.
+    Served,
 }
 
 /// What became of giving RUN up.
@@ -243,14 +254,14 @@ impl<L, R> Gate<L, R> {
         self.update(|s| (s & RUN == 0).then_some(s | RUN)).is_some()
     }
 
-    /// Gives RUN up. `kept` are the bits (DATA, HALF, PEND) that describe what the runner leaves behind; `served` says
-    /// that waiting senders have been given what room there is, without which RUN stays (rule 5).
+    /// Gives RUN up. `kept` are the bits (DATA, HALF, PEND) that describe what the runner leaves behind, `senders` what has
+    /// been done for those who wait for room.
     ///
     /// # Safety
     /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive, unless RUN stays.
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[inline(always)]
-    pub unsafe fn leave(&self, kept: u32, served: bool) -> Left {
+    pub unsafe fn leave(&self, kept: u32, senders: Senders) -> Left {
         let s = self.word.load(Ordering::Relaxed);
         if kept == 0
             && s & !TASK == LEASED | RUN
@@ -258,17 +269,25 @@ impl<L, R> Gate<L, R> {
         {
             return Left::Asleep;
         }
-        self.leave_slow(kept, served)
+        self.leave_slow(kept, senders)
     }
 
     #[inline(never)]
-    fn leave_slow(&self, kept: u32, served: bool) -> Left {
+    fn leave_slow(&self, kept: u32, senders: Senders) -> Left {
         let after = |s: u32| {
             let n = (s & !(RUN | NOTE | PEND | HALF)) | (kept & !OWNED);
             let wanted = s & (NOTE | KILL | ORPHAN) != 0 || (kept & PEND == 0 && n & DATA != 0);
             if wanted && s & LEASED != 0 { n | SCHED } else { n }
         };
-        let before = self.update(|s| (served || s & WAIT == 0).then(|| after(s)));
+        let before = self.update(|s| {
+            let n = after(s);
+            let may = match senders {
+                Senders::Unserved => s & WAIT == 0,
+                Senders::Later => s & WAIT == 0 || n & SCHED != 0,
+                Senders::Served => true,
+            };
+            may.then_some(n)
+        });
         match before {
             None => Left::SendersWait,
             // Set before, SCHED is another's, who owes the wake-up.
@@ -548,7 +567,7 @@ pub unsafe trait Gated {
 /// ```compile_fail,E0133
 /// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
-/// cell.gate().leave(0, true);
+/// cell.gate().leave(0, restante_core::word::Senders::Served);
 /// ```
 /// ```compile_fail,E0133
 /// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
@@ -675,6 +694,35 @@ mod tests {
         taken("signals");
         permit.give_up();
         taken("parted from its value");
+    }
+
+    /// Rule 5: where senders wait, RUN is given up once they are served, or left to a turn that is sure to come.
+    #[test]
+    fn senders_are_left_to_a_turn_that_comes_and_to_no_other() {
+        use crate::options::SendOptions;
+        use std::task::Waker;
+        for (senders, kept, left) in [
+            (Senders::Unserved, DATA, Left::SendersWait),
+            (Senders::Unserved, 0, Left::SendersWait),
+            (Senders::Later, DATA, Left::Owes),
+            (Senders::Later, 0, Left::SendersWait),
+            (Senders::Later, DATA | PEND, Left::SendersWait),
+            (Senders::Served, 0, Left::Asleep),
+        ] {
+            let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), LEASED, Parked));
+            let mut permit = Permit::enter(&cell).expect("idle");
+            (0..4).for_each(|n| cell.push(n).expect("room"));
+            cell.line_up(&4, &SendOptions::new(), Waker::noop()).expect("open");
+            let (of, own) = permit.split();
+            assert_eq!(of.take(own), Some(0));
+            cell.gate().change(0, NOTE);
+            permit.give_up();
+            #[expect(unsafe_code, reason = "RUN is this test's, whose permit has given it up")]
+            // SAFETY: nothing is lent from the permit any more.
+            let was = unsafe { cell.gate().leave(kept, senders) };
+            assert_eq!(was, left, "{senders:?} {kept:b}");
+            assert_eq!(cell.gate().bits() & RUN != 0, left == Left::SendersWait);
+        }
     }
 
     /// A lease is ended with the permit of its own cell only: another's would leave two readers there.

@@ -27,7 +27,7 @@ use crate::stand_in::{self, Casting};
 use crate::start::{Lent, Outcome, StartSender};
 use crate::sys::{Wishes, trace};
 use crate::thread::{self, ThreadPool};
-use crate::turns::{self, TURN};
+use crate::turns::{self, Patience, TURN};
 use crate::watchdog;
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
@@ -184,6 +184,8 @@ pub(crate) struct Desk<S: GenServer> {
     turn: u8,
     /// How often this turn may still be made longer by [`turns::MORE`] messages.
     longer: u8,
+    /// For how long senders who wait for room are left to the next turn.
+    patience: Patience,
     /// The future is in the middle of something (rather than waiting for the next message).
     pub(crate) mid: bool,
     /// The middle of something is a selective receive, which wants to be woken by data.
@@ -361,6 +363,7 @@ pub(crate) fn new_cell<S: GenServer>(
             left: 0,
             turn: TURN,
             longer: 0,
+            patience: Patience::default(),
             mid: true,
             listening: false,
             by_caller: false,
@@ -528,8 +531,9 @@ impl<S: GenServer> Seat<S> {
         let desk = unsafe { cell.runner.desk() };
         let end = turns::end();
         desk.turn = end.turn;
+        let senders = desk.patience.senders(desk.longer == 0);
         // SAFETY: as in `leave`.
-        if unsafe { cell.leave_owing(kept) } {
+        if unsafe { cell.leave_owing(kept, senders) } {
             if end.deferred {
                 turns::defer(cx.waker());
             } else {

@@ -28,6 +28,7 @@
 //! Threads of our own (`thread`) and callers know nothing of this: there a wake-up is a plain one.
 
 use restante_core::clock;
+use restante_core::word::Senders;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
@@ -58,6 +59,28 @@ const PROBE: u16 = 56;
 const SHARE: u16 = 16;
 /// So many ends of turns in a lap, and the herald has been lost with a runtime.
 const LOST: u16 = 512;
+
+/// After so many turns that ended with more to do, senders who wait for room are given it, however full the mailbox is.
+const PATIENCE: u8 = 8;
+
+/// When senders who wait for room are left to the server's next turn.
+///
+/// Within a turn they are woken when the mailbox is half empty. Were they woken at each end of a turn too, eight senders would
+/// be woken for some three hundred slots, of which the first takes all but seven. After a turn of quick messages they wait
+/// for the next, which follows at once; slow handlers do not make them wait for half a mailbox.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    /// Turns since they were last given room at the end of one.
+    turns: u8,
+}
+
+impl Patience {
+    /// A turn ends with more to do; whether its messages were quick to the end.
+    pub(crate) fn senders(&mut self, quick: bool) -> Senders {
+        self.turns = if quick && self.turns + 1 < PATIENCE { self.turns + 1 } else { 0 };
+        if self.turns == 0 { Senders::Unserved } else { Senders::Later }
+    }
+}
 
 /// What follows the end of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,6 +314,20 @@ mod tests {
             let fair = (polls * servers / (servers + others)).min(2000 * (usize::from(SHARE) + servers));
             assert!(turns * 10 >= fair * 7, "{servers} beside {others}: {turns} turns in {polls} polls");
         }
+    }
+
+    /// Clause 3.3: who waits for room is given it at the end of a turn of slow messages, and of every eighth quick one.
+    #[test]
+    fn quick_turns_leave_senders_to_the_next_turn_but_not_for_long() {
+        let mut patience = Patience::default();
+        let mut left_to_the_next = |quick| patience.senders(quick) == Senders::Later;
+        assert!(!left_to_the_next(false));
+        for _ in 0..2 {
+            let quick: Vec<bool> = (0..PATIENCE).map(|_| left_to_the_next(true)).collect();
+            assert_eq!(quick, [true, true, true, true, true, true, true, false]);
+        }
+        assert!(left_to_the_next(true) && !left_to_the_next(false));
+        assert_eq!((0..7).filter(|_| left_to_the_next(true)).count(), 7, "it is counted from the last time");
     }
 
     /// A herald that was lost with its runtime is replaced.
