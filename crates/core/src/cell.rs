@@ -32,7 +32,7 @@ use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::waiters::{Ticket, Waiters};
-use crate::word::{self, Gate, Gated, Locked, Permit, Senders};
+use crate::word::{self, HasStateWord, Locked, Permit, Senders, StateWord};
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -323,14 +323,14 @@ impl Tally {
 }
 
 /// A mailbox and, at its end, whoever runs it.
-// In this order in memory: what senders write, then what the reader does (see `Gate`).
+// In this order in memory: what senders write, then what the reader does (see `StateWord`).
 #[derive(Debug)]
 #[repr(C)]
 pub struct MailCell<M: 'static, X: ?Sized> {
     /// Addresses, which keep the mailbox open. (The cell's memory is kept by its `Arc`.)
     handles: AtomicUsize,
     settings: Option<Box<Settings<M>>>,
-    gate: Gate<Shared<M>, Own<M>>,
+    word: StateWord<Shared<M>, Own<M>>,
     tally: Tally,
     /// The runner.
     pub runner: X,
@@ -341,19 +341,19 @@ impl<M: Send + 'static, X: Runner<M>> std::task::Wake for MailCell<M, X> {
         self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.gate.notify() {
+        if self.word.notify() {
             self.schedule();
         }
     }
 }
 
-#[expect(unsafe_code, reason = "permits rely on the gate")]
-// SAFETY: the gate is a field, which nothing here replaces or lends but as a gate.
-unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
+#[expect(unsafe_code, reason = "permits rely on the word")]
+// SAFETY: the state word is a field, which nothing here replaces or lends but as a state word.
+unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> HasStateWord for MailCell<M, X> {
     type Locked = Shared<M>;
     type Running = Own<M>;
-    fn gate(&self) -> &Gate<Shared<M>, Own<M>> {
-        &self.gate
+    fn word(&self) -> &StateWord<Shared<M>, Own<M>> {
+        &self.word
     }
     #[cold]
     fn abandoned(permit: Permit<Self>) {
@@ -365,7 +365,7 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
         // Should anything unwind before RUN is given up, this is not tried again.
         let permit = ManuallyDrop::new(permit);
         let mut after = After::default();
-        let mut g = cell.gate.lock();
+        let mut g = cell.word.lock();
         if g.bits() & word::WAIT != 0 {
             cell.see(&mut g);
             cell.grant(&mut g, &mut after);
@@ -385,7 +385,7 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> Gated for MailCell<M, X> {
 /// The last memory of a mailbox: what is in it may be the last of other mailboxes, and goes in its turn.
 impl<M: 'static, X: ?Sized> Drop for MailCell<M, X> {
     fn drop(&mut self) {
-        let (shared, own) = self.gate.get_mut();
+        let (shared, own) = self.word.get_mut();
         let unread = |lanes: &mut Lanes<M>| (!lanes.is_empty()).then(|| std::mem::take(lanes));
         let left = Remains {
             lanes: [unread(&mut shared.lanes), unread(&mut own.lanes)],
@@ -574,7 +574,7 @@ impl<M: 'static, X> MailCell<M, X> {
             in_hand: false,
         };
         Self {
-            gate: Gate::new(bits, shared, own),
+            word: StateWord::new(bits, shared, own),
             tally: Tally::new(),
             handles: AtomicUsize::new(1),
             settings,
@@ -591,7 +591,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// [`SendError`] with the message.
     #[inline(always)]
     pub fn push(self: &Arc<Self>, message: M) -> Result<(), SendError<M>> {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & (word::CLOSED | word::WAIT | word::POLICY | word::SYS) == 0 {
             if g.room.looks_full() {
                 g.room.see(self.tally.out.load(Ordering::Acquire), 0);
@@ -643,7 +643,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let policy = self.settings.as_ref().and_then(|s| s.overflow.get());
         let mut after = After::default();
         let full = Full { policy: policy.as_ref(), asks };
-        let result = self.place(self.gate.lock(), message, options.lane, meta, &full, &mut after);
+        let result = self.place(self.word.lock(), message, options.lane, meta, &full, &mut after);
         self.afterwards(after);
         quiet::discard("a fallback", policy);
         match result {
@@ -651,7 +651,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             Err(Unplaced::Refused(refused)) => Err(refused),
             Err(Unplaced::Divert(message, to)) => match hop(message, |m| to.try_send_with(m, *options)) {
                 Ok(Ok(())) => {
-                    let mut g = self.gate.lock();
+                    let mut g = self.word.lock();
                     let ledger = g.ledger();
                     ledger.sent += 1;
                     ledger.count(Fate::Diverted, 1);
@@ -680,7 +680,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     fn resolve(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
         let meta = self.resolve_settings(message, options)?;
         // (User code, and so before the lock.)
-        Ok(if self.gate.bits() & word::SYS == 0 { meta } else { meta.with_span(self.runner.span()) })
+        Ok(if self.word.bits() & word::SYS == 0 { meta } else { meta.with_span(self.runner.span()) })
     }
 
     fn resolve_settings(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
@@ -973,7 +973,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let weight = self.resolve(message, options).map_or(1, |m| m.weight());
         // Cloned before the lock.
         let waker = waker.clone();
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         self.see(&mut g);
         let closed = g.bits() & word::CLOSED != 0;
         if closed || g.bits() & word::WAIT == 0 && g.room.fits(weight) {
@@ -1007,7 +1007,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn in_line(&self, place: Place, waker: &Waker) -> Result<bool, ()> {
         // Cloned before the lock.
         let waker = waker.clone();
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let closed = g.bits() & word::CLOSED != 0;
         let old = match g.waiters.as_mut().filter(|_| !closed) {
             Some(w) => w.refresh(place.ticket, waker),
@@ -1021,7 +1021,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Leaves the line, giving an unused grant to the next.
     pub fn leave_line(self: &Arc<Self>, place: Place) {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let left = g.waiters.as_mut().and_then(|w| w.leave(place.ticket));
         let mut after = After::default();
         if g.bits() & word::CLOSED == 0 {
@@ -1075,7 +1075,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         });
         // As in `push_with`.
         let _span = meta.as_ref().ok().and_then(|meta| meta.span().cloned());
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(NotIn::Refused(SendError::Closed(message)));
         }
@@ -1136,7 +1136,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// # Errors
     /// The mailbox has closed.
     pub fn try_reserve(&self) -> Result<bool, ()> {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(());
         }
@@ -1154,7 +1154,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     fn give_up_slot(self: &Arc<Self>, weight: u32) {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return;
         }
@@ -1173,7 +1173,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn line_up_for_permit(self: &Arc<Self>, waker: &Waker) -> Result<Option<Place>, ()> {
         // Cloned before the lock.
         let waker = waker.clone();
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         self.see(&mut g);
         let closed = g.bits() & word::CLOSED != 0;
         if closed || g.bits() & word::WAIT == 0 && g.room.fits(1) {
@@ -1236,7 +1236,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(always)]
     pub fn take_calmly(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
         // (Under a policy even a message that carries nothing has its weight.)
-        if !self.gate.is_calm() || own.side_pending {
+        if !self.word.is_calm() || own.side_pending {
             return None;
         }
         let message = own.lanes.normal.pop_plain()?;
@@ -1257,13 +1257,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     #[inline(never)]
     fn take_slow(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
-        let bits = self.gate.look();
+        let bits = self.word.look();
         if own.is_empty() {
             if bits & (word::DATA | word::WAIT) == 0 {
                 return None;
             }
             self.refill(own);
-            if self.gate.bits() & alarms != 0 {
+            if self.word.bits() & alarms != 0 {
                 return None;
             }
             // What most refills bring: a batch of plain messages.
@@ -1273,12 +1273,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let mut now = None;
         loop {
-            let bits = self.gate.bits();
+            let bits = self.word.bits();
             // DATA without SIDE: of a batch that only the low lane is left of, something may have come in before it.
             let passed_by = own.lanes.normal.is_empty() && bits & word::DATA != 0;
             if bits & word::SIDE != 0 || own.is_empty() || passed_by {
                 self.refill(own);
-                if self.gate.bits() & alarms != 0 {
+                if self.word.bits() & alarms != 0 {
                     return None;
                 }
             }
@@ -1304,9 +1304,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn take_order_unless(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
         let mut now = None;
         loop {
-            if self.gate.bits() & word::SIDE != 0 {
+            if self.word.bits() & word::SIDE != 0 {
                 self.refill(own);
-                if self.gate.bits() & alarms != 0 {
+                if self.word.bits() & alarms != 0 {
                     return None;
                 }
             }
@@ -1326,7 +1326,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         own: &mut Own<M>,
         mut which: impl FnMut(&M) -> bool,
     ) -> Option<M> {
-        if self.gate.bits() & word::SIDE != 0 {
+        if self.word.bits() & word::SIDE != 0 {
             self.refill(own);
         }
         let index = own.lanes.lane(Lane::Control)?.iter().position(&mut which)?;
@@ -1357,7 +1357,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if let Some(due) = meta.deadline()
             && due <= *now.get_or_insert_with(clock::now)
         {
-            self.gate.lock().ledger().count(Fate::Expired, 1);
+            self.word.lock().ledger().count(Fate::Expired, 1);
             self.bury(message, meta, DeadCause::Expired);
             return None;
         }
@@ -1371,13 +1371,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// else reads.
     ///
     /// # Safety
-    /// As for [`Gate::running`]: nothing else refers to the reader's half from here on, if RUN is taken.
+    /// As for [`StateWord::running`]: nothing else refers to the reader's half from here on, if RUN is taken.
     #[expect(unsafe_code, reason = "RUN and LOCK are taken in one")]
     #[inline]
     pub unsafe fn enter_and_refill(self: &Arc<Self>) -> bool {
-        let Some(guard) = self.gate.enter_locked() else { return false };
+        let Some(guard) = self.word.enter_locked() else { return false };
         // SAFETY: RUN has just been taken.
-        let own = unsafe { self.gate.running() };
+        let own = unsafe { self.word.running() };
         if own.is_empty() && guard.bits() & word::DATA != 0 {
             self.refill_locked(guard, own);
         }
@@ -1387,10 +1387,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Takes over what senders have queued. True when there was anything.
     #[inline]
     pub fn refill(self: &Arc<Self>, own: &mut Own<M>) -> bool {
-        if self.gate.bits() & (word::DATA | word::WAIT) == 0 {
+        if self.word.bits() & (word::DATA | word::WAIT) == 0 {
             return false;
         }
-        let guard = self.gate.lock();
+        let guard = self.word.lock();
         self.refill_locked(guard, own)
     }
 
@@ -1458,7 +1458,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[cold]
     #[inline(never)]
     fn give_back(self: &Arc<Self>) {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let mut after = After::default();
         self.see(&mut g);
         self.grant(&mut g, &mut after);
@@ -1469,7 +1469,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// At the end of a turn: slow handlers must not make senders wait for half a mailbox.
     #[inline]
     pub fn end_turn(self: &Arc<Self>) {
-        if self.gate.bits() & word::WAIT != 0 {
+        if self.word.bits() & word::WAIT != 0 {
             self.give_back();
         }
     }
@@ -1481,7 +1481,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.end_turn();
     }
 
-    /// Gives RUN up; `kept` as for [`Gate::leave`]. Senders who wait get what room there is first.
+    /// Gives RUN up; `kept` as for [`StateWord::leave`]. Senders who wait get what room there is first.
     ///
     /// # Safety
     /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
@@ -1505,7 +1505,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[must_use]
     pub unsafe fn leave_owing(self: &Arc<Self>, kept: u32, senders: Senders) -> bool {
         // SAFETY: the caller's.
-        match unsafe { self.gate.leave(kept, senders) } {
+        match unsafe { self.word.leave(kept, senders) } {
             word::Left::Asleep => false,
             word::Left::Owes => true,
             // SAFETY: the caller's; RUN has not been given up yet.
@@ -1521,7 +1521,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     unsafe fn leave_slow(self: &Arc<Self>, kept: u32) -> bool {
         self.give_back();
         // SAFETY: the caller's.
-        unsafe { self.gate.leave(kept, Senders::Served) == word::Left::Owes }
+        unsafe { self.word.leave(kept, Senders::Served) == word::Left::Owes }
     }
 
     /// Gives RUN up by its value, as [`MailCell::leave`] does.
@@ -1564,13 +1564,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// A message was put back for another attempt.
     #[cold]
     pub fn redelivered(&self) {
-        self.gate.lock().ledger().redelivered += 1;
+        self.word.lock().ledger().redelivered += 1;
     }
 
     /// Counts messages that ended otherwise.
     #[cold]
     pub fn count(&self, fate: Fate, n: u64) {
-        self.gate.lock().ledger().count(fate, n);
+        self.word.lock().ledger().count(fate, n);
     }
 
     /// Puts the message in hand, or a copy of it, back at the front of its lane for another attempt, with what it carried.
@@ -1616,10 +1616,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// For selective reading: takes over all that senders have queued, however small the batches are kept otherwise: what
     /// is skipped must not stand in the way of what comes behind it. True when anything came.
     pub fn refill_all(self: &Arc<Self>, own: &mut Own<M>) -> bool {
-        if self.gate.bits() & (word::DATA | word::WAIT) == 0 {
+        if self.word.bits() & (word::DATA | word::WAIT) == 0 {
             return false;
         }
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let any = !g.lanes.is_empty();
         let much = own.lanes.take_quickly(&mut g.lanes, usize::MAX);
         own.lends(g.lanes.buffer_bytes());
@@ -1638,7 +1638,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn purge(self: &Arc<Self>, own: &mut Own<M>, mut which: impl FnMut(&M) -> bool) -> u64 {
         // Unbounded: what is in the batch can be looked at without the lock.
         let much = {
-            let mut g = self.gate.lock();
+            let mut g = self.word.lock();
             let fresh = own.lanes.is_empty();
             let much = own.lanes.take_quickly(&mut g.lanes, usize::MAX);
             own.lends(g.lanes.buffer_bytes());
@@ -1689,7 +1689,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn shrink(&self, own: &mut Own<M>) -> usize {
         own.lanes.shrink();
         own.lent = 0;
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         // (What goes, goes after the lock.)
         let lanes = g.lanes.slim();
         let line = g.waiters.as_mut().and_then(|w| w.slim());
@@ -1712,7 +1712,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// where there is something to read, or the mailbox has closed; else RUN was given up under the lock, and the value that
     /// stood for it with it: whatever the old waker does in its drop, no reader is left that believes itself awake.
     pub(crate) fn park(self: &Arc<Self>, permit: Permit<Self>, waker: Waker) -> Option<Permit<Self>> {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let mut after = After::default();
         if g.bits() & word::WAIT != 0 {
             self.see(&mut g);
@@ -1741,7 +1741,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// # Errors
     /// Somebody reads already, or the mailbox is closed.
     pub fn lease(self: &Arc<Self>) -> Result<u32, LeaseError> {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(LeaseError::Closed);
         }
@@ -1818,7 +1818,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut watched = given.watched;
         // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
         // the monitors are told, so that whoever joins finds nothing half done.
-        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
+        if self.word.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             // The thread that settles it in our stead tells the monitors afterwards.
             watched &= self.settle();
         }
@@ -1834,7 +1834,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // Part of a batch has not been read.
         let left = !own.is_empty();
         let mut given = GivenBack::default();
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         // Together with the lease: nobody is to slip in between.
         if let Some(exit) = exit.filter(|_| close && g.bits() & word::CLOSED == 0) {
             given.after.wakers = self.close_locked(&mut g, exit.reason.clone());
@@ -1875,7 +1875,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// # Errors
     /// The mailbox is closed: nothing has happened, and the exit comes back.
     pub fn renew_lease(self: &Arc<Self>, own: &mut Own<M>, exit: Exit) -> Result<u32, Exit> {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(exit);
         }
@@ -1936,7 +1936,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// No more sends, and those who asked to be told first are; `None` where that was so already.
     fn begin_closing(self: &Arc<Self>, reason: ExitReason) -> Option<Closing> {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             drop(g);
             quiet::discard("an exit reason", reason);
@@ -1982,22 +1982,22 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// tell anybody else of anything: who closed it may not have come to it yet. (So two may tell the same ones at once, and
     /// neither goes on before they have heard.)
     fn announce_closing(&self) {
-        if self.gate.bits_acquire() & word::CLOSED == 0 {
+        if self.word.bits_acquire() & word::CLOSED == 0 {
             return;
         }
         let told_first = {
-            let g = self.gate.lock();
+            let g = self.word.lock();
             let Some(cold) = g.cold.as_ref().filter(|cold| !cold.on_close.is_empty()) else { return };
             ToldFirst { whom: cold.on_close.clone(), reason: closed_reason(cold.closed.as_ref()) }
         };
         told_first.tell();
-        let told = self.gate.lock().cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close));
+        let told = self.word.lock().cold.as_mut().map(|cold| std::mem::take(&mut cold.on_close));
         drop(told);
     }
 
     /// Has `whom` told of the closing before anybody else hears of it. False, and nobody will be told: it is closed.
     pub fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let open = g.bits() & word::CLOSED == 0;
         // (Dropped under the lock where it is closed: a weak reference frees memory at most.)
         if open {
@@ -2008,7 +2008,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// The opposite, by the address of who was to be told; false when it was not, or is told already.
     pub fn tell_no_more(&self, whom: usize) -> bool {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return false;
         }
@@ -2032,12 +2032,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         // The thread that closed it may not have come to it yet; those who sent what is buried are about to hear of the end. (Under RUN, so
         // that one who looks from in there does not settle it once more.)
         self.announce_closing();
-        let reason = closed_reason(self.gate.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
+        let reason = closed_reason(self.word.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();
         // A net for our own mistakes: who waits for the end must hear of it.
         quiet::run("settling a mailbox", || self.bury_all(own, &reason));
-        permit.leave_with(&mut self.gate.lock());
-        if self.gate.lock().note_event(|| Event::Closed(reason.clone())) {
+        permit.leave_with(&mut self.word.lock());
+        if self.word.lock().note_event(|| Event::Closed(reason.clone())) {
             self.tell();
         }
         quiet::run("a runner", || self.runner.on_settled());
@@ -2069,7 +2069,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let mut dead = Vec::new();
         let mut after = After::default();
         {
-            let mut g = self.gate.lock();
+            let mut g = self.word.lock();
             let hopeless = word::LEASED | word::KILL;
             if g.bits() & hopeless != hopeless {
                 return 0;
@@ -2130,7 +2130,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// is at it already, that one goes on with what has come since.
     fn tell(&self) {
         let (mut event, mut list) = {
-            let mut g = self.gate.lock();
+            let mut g = self.word.lock();
             let Some(cold) = g.cold.as_mut().filter(|c| !c.telling) else { return };
             let Some(event) = cold.untold.pop_front() else { return };
             cold.telling = true;
@@ -2158,7 +2158,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 }
             }
             let mut ended = Vec::new();
-            let mut g = self.gate.lock();
+            let mut g = self.word.lock();
             g.clear(word::UNWATCH);
             let cold = g.cold();
             let gone = std::mem::take(&mut cold.demonitored);
@@ -2190,13 +2190,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     fn was_demonitored(&self, id: MonitorId) -> bool {
         // (Looked at first: mostly none is taken down just while it is told.)
-        self.gate.bits_acquire() & word::UNWATCH != 0
-            && self.gate.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
+        self.word.bits_acquire() & word::UNWATCH != 0
+            && self.word.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
     }
 
     /// Sets up a monitor. Of an incarnation when none reads, or of a closed mailbox: told at once.
     pub fn monitor(self: &Arc<Self>, watch: Watch, notify: Notify) -> MonitorId {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         // Under the lock, so that numbers ascend in the list.
         let id = MonitorId::next();
         let mut monitor = Monitor { id, watch, since: 0, notify: Some(notify) };
@@ -2229,7 +2229,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Takes a monitor down: nothing is told any more, but what is being told right now. False when it was gone, and
     /// while an event is being told (the monitor is out then, and goes when it comes back).
     pub fn demonitor(&self, id: MonitorId) -> bool {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let Some(cold) = g.cold.as_mut() else { return false };
         if let Some((notify, spare)) = cold.monitors.take_down(id) {
             drop(g);
@@ -2252,7 +2252,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// The same for one incarnation, where one is named: a later one is let be.
     pub fn kill_incarnation(self: &Arc<Self>, which: Option<u32>, reason: ExitReason) -> bool {
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         if g.bits() & word::LEASED == 0 || which.is_some_and(|n| n != g.incarnation) {
             drop(g);
             quiet::discard("an exit reason", reason);
@@ -2277,26 +2277,26 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Why the present incarnation is to be killed.
     pub fn doom(&self) -> ExitReason {
-        self.gate.lock().cold.as_ref().and_then(|c| c.doom.clone()).unwrap_or(ExitReason::Killed)
+        self.word.lock().cold.as_ref().and_then(|c| c.doom.clone()).unwrap_or(ExitReason::Killed)
     }
 
     /// As above; `None`: there is no reader, or it is not to be killed.
     pub fn doomed(&self) -> Option<ExitReason> {
-        let g = self.gate.lock();
+        let g = self.word.lock();
         let doomed = word::LEASED | word::KILL;
         (g.bits() & doomed == doomed).then(|| g.cold.as_ref().and_then(|c| c.doom.clone()))?
     }
 
     /// Remembers a link.
     pub fn add_link(&self, id: usize, other: Arc<dyn Linked>) {
-        let twice = self.gate.lock().cold().links.add(id, other);
+        let twice = self.word.lock().cold().links.add(id, other);
         quiet::discard("a link", twice);
     }
 
     /// Forgets a link; whether there was one.
     pub fn remove_link(&self, id: usize) -> bool {
         let removed = {
-            let mut g = self.gate.lock();
+            let mut g = self.word.lock();
             g.cold.as_mut().and_then(|c| c.links.remove(id))
         };
         let was_there = removed.is_some();
@@ -2306,18 +2306,18 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// How the last incarnation ended.
     pub fn last_exit(&self) -> Option<Exit> {
-        self.gate.lock().cold.as_ref().and_then(|c| c.last_exit.clone())
+        self.word.lock().cold.as_ref().and_then(|c| c.last_exit.clone())
     }
 
     /// Why the mailbox closed; `None` while it is open.
     pub fn closed_reason(&self) -> Option<ExitReason> {
-        let g = self.gate.lock();
+        let g = self.word.lock();
         (g.bits() & word::CLOSED != 0).then(|| closed_reason(g.cold.as_ref().and_then(|c| c.closed.as_ref())))
     }
 
     /// Which incarnation reads, or read last; 0: none yet.
     pub fn incarnation(&self) -> u32 {
-        self.gate.lock().incarnation
+        self.word.lock().incarnation
     }
 }
 
@@ -2348,7 +2348,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn leave_quietly_by(permit: Permit<Self>) {
         let cell = Arc::clone(permit.cell());
         if permit.leave_quietly() {
-            let parked = cell.gate.lock().take_parked();
+            let parked = cell.word.lock().take_parked();
             cell.wake(parked);
         }
         cell.settle_if_closed();
@@ -2356,14 +2356,14 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Settles a mailbox that was closed while RUN was taken for a look.
     fn settle_if_closed(self: &Arc<Self>) {
-        if self.gate.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
+        if self.word.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             later::in_turn(self, |cell| _ = cell.settle());
         }
     }
 
     /// The same for whoever holds RUN.
     pub fn audit_as_reader(&self, own: &Own<M>) -> Ledger {
-        let g = self.gate.lock();
+        let g = self.word.lock();
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();
         ledger.sent += g.room.sent()
             + u64::from(self.tally.control.load(Ordering::Relaxed))
@@ -2379,8 +2379,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 impl<M: 'static, X: ?Sized> MailCell<M, X> {
     /// The state word and what it guards.
     #[inline(always)]
-    pub fn gate(&self) -> &Gate<Shared<M>, Own<M>> {
-        &self.gate
+    pub fn word(&self) -> &StateWord<Shared<M>, Own<M>> {
+        &self.word
     }
 
     /// One more address.
@@ -2422,12 +2422,12 @@ impl<M: 'static, X: ?Sized> MailCell<M, X> {
 
     /// The mailbox's id: a UUID v7, made when it is first asked for (so its time is that of the asking).
     pub fn id(&self) -> Uuid {
-        if let Some(id) = self.gate.lock().cold.as_ref().and_then(|c| c.id) {
+        if let Some(id) = self.word.lock().cold.as_ref().and_then(|c| c.id) {
             return id;
         }
         // Made outside the lock; the first one stays.
         let fresh = Uuid::now_v7();
-        *self.gate.lock().cold().id.get_or_insert(fresh)
+        *self.word.lock().cold().id.get_or_insert(fresh)
     }
 
     /// The name that was given, if one was.
@@ -2443,12 +2443,12 @@ impl<M: 'static, X: ?Sized> MailCell<M, X> {
     /// Whether it takes nothing any more.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.gate.bits() & word::CLOSED != 0
+        self.word.bits() & word::CLOSED != 0
     }
 
     /// Whether it is closed and has no reader: it will have none.
     pub fn is_closed_unread(&self) -> bool {
-        self.gate.bits() & (word::CLOSED | word::LEASED) == word::CLOSED
+        self.word.bits() & (word::CLOSED | word::LEASED) == word::CLOSED
     }
 
     /// From which message on waiting senders are to be woken, for models.
@@ -2459,20 +2459,20 @@ impl<M: 'static, X: ?Sized> MailCell<M, X> {
 
     /// How many monitors and links it has. (A list of monitors that is out being told is not seen.)
     pub fn bonds(&self) -> (usize, usize) {
-        let g = self.gate.lock();
+        let g = self.word.lock();
         g.cold.as_ref().map_or((0, 0), |cold| (cold.monitors.len(), cold.links.len()))
     }
 
     /// Whether somebody holds the lease.
     pub fn is_leased(&self) -> bool {
-        self.gate.bits() & word::LEASED != 0
+        self.word.bits() & word::LEASED != 0
     }
 
     /// See [`Stats`].
     pub fn stats(&self) -> Stats {
         let handled = self.tally.handled.load(Ordering::Acquire);
         let inline = self.tally.inline.load(Ordering::Acquire);
-        let mut g = self.gate.lock();
+        let mut g = self.word.lock();
         let weight_out = self.settings.as_ref().map_or(0, |s| s.weight_out.load(Ordering::Acquire));
         g.room.see(self.tally.out.load(Ordering::Acquire), weight_out);
         let depth = g.room.len();
@@ -2510,7 +2510,7 @@ mod tests {
     fn senders_and_reader_lie_a_cache_line_apart() {
         let cell = Arc::new(MailCell::<u64, Parked>::plain(Some(4), word::LEASED, Parked));
         let room = {
-            let g = cell.gate.lock();
+            let g = cell.word.lock();
             std::ptr::from_ref(&g.room).addr()
         };
         // `sent` and `full_at` come first in it.
@@ -2540,7 +2540,7 @@ mod tests {
         let cell = Arc::new(MailCell::<u64, Parked>::plain(Some(1), 0, Parked));
         assert!(cell.push(0).is_ok());
         let held = || {
-            let g = cell.gate.lock();
+            let g = cell.word.lock();
             let line = g.waiters.as_ref().map_or(0, |w| w.buffer_bytes());
             (line, g.cold.as_ref().map_or(0, |cold| cold.buffer_bytes()))
         };
@@ -2575,6 +2575,6 @@ mod tests {
                 false,
             );
         }
-        assert_eq!(cell.gate.lock().cold.as_ref().map(|cold| cold.untold.capacity()), Some(0));
+        assert_eq!(cell.word.lock().cold.as_ref().map(|cold| cold.untold.capacity()), Some(0));
     }
 }

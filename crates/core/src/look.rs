@@ -37,7 +37,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             let mut from = 0;
             while left > 0 {
                 let shown = {
-                    let shared = self.gate().lock();
+                    let shared = self.word().lock();
                     section(shared.lanes(), lane, from, left.min(SECTION), &mut show)
                 };
                 if shown == 0 {
@@ -48,7 +48,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             }
         }
         let taken = permit.as_mut().map_or(0, |permit| permit.split().1.lanes().len());
-        let queued = (taken + self.gate().lock().lanes().len()) as u64;
+        let queued = (taken + self.word().lock().lanes().len()) as u64;
         let complete = permit.is_some();
         if let Some(permit) = permit {
             Self::leave_quietly_by(permit);

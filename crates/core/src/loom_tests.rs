@@ -84,11 +84,11 @@ fn take_all(permit: &mut Permit<MailCell<u32, Polls>>, got: &mut Vec<u32>) {
 fn settle_polls(cell: &Cell, mut seen: usize, got: &mut Vec<u32>) {
     while seen < polls(cell) {
         seen += 1;
-        assert!(cell.gate().bits() & word::SCHED != 0, "each wake-up is for a SCHED");
+        assert!(cell.word().bits() & word::SCHED != 0, "each wake-up is for a SCHED");
         assert!(poll(cell, got), "nobody else is left to run");
         assert!(seen <= 8, "the polls end");
     }
-    let bits = cell.gate().bits();
+    let bits = cell.word().bits();
     assert_eq!(bits & (word::RUN | word::SCHED | word::NOTE | word::DATA | word::LOCK), 0, "{bits:#b}");
 }
 
@@ -215,7 +215,7 @@ fn loom_push_and_leave_schedule_exactly_once() {
         two.join().expect("sender");
         assert!(polls(&cell) <= 2, "at most one wake-up a message");
         // The poll above may have met a SCHED whose wake-up came later: that one finds nothing to do.
-        let before = if cell.gate().bits() & word::SCHED == 0 { polls(&cell) } else { polls(&cell) - 1 };
+        let before = if cell.word().bits() & word::SCHED == 0 { polls(&cell) } else { polls(&cell) - 1 };
         settle_polls(&cell, before, &mut got);
         got.sort_unstable();
         assert_eq!(got, [1, 10]);
@@ -246,7 +246,7 @@ fn loom_task_and_caller_and_push() {
         let inline = caller.join().expect("caller");
         sender.join().expect("sender");
         assert!(ran || inline, "a poll finds RUN taken only by the caller");
-        let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+        let owed = usize::from(cell.word().bits() & word::SCHED != 0);
         assert!(polls(&cell) >= owed);
         settle_polls(&cell, polls(&cell) - owed, &mut got);
         got.sort_unstable();
@@ -262,7 +262,7 @@ fn loom_a_wake_up_that_meets_a_callers_poll_is_noted() {
     model(|| {
         let cell = cell(8);
         let c = Arc::clone(&cell);
-        let waker = thread::spawn(move || c.gate().enter() == Entered::Noted);
+        let waker = thread::spawn(move || c.word().enter() == Entered::Noted);
         let permit = Permit::enter_idle(&cell);
         let entered = permit.is_some();
         if let Some(permit) = permit {
@@ -283,7 +283,7 @@ fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let sender = thread::spawn(move || c.push(1).expect("room"));
         let ready = thread::spawn(move || {
-            if d.gate().notify() {
+            if d.word().notify() {
                 d.runner.schedule(&d);
             }
         });
@@ -304,7 +304,7 @@ fn loom_a_pending_handler_keeps_callers_out() {
         let cell = cell(8);
         let permit = Permit::enter(&cell).expect("nobody else runs");
         let c = Arc::clone(&cell);
-        let caller = thread::spawn(move || c.gate().enter_idle());
+        let caller = thread::spawn(move || c.word().enter_idle());
         MailCell::leave_by(permit, word::HALF | word::PEND);
         assert!(!caller.join().expect("caller"), "the handler is half done");
         assert_eq!(polls(&cell), 0);
@@ -323,7 +323,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
         // As `poll_held` does, once a round.
         let held = |permit: &mut Permit<MailCell<u32, Polls>>| {
             let (cell, own) = permit.split();
-            cell.gate().change(word::HOLD, 0);
+            cell.word().change(word::HOLD, 0);
             let order = cell.take_order(own);
             if order.is_some() {
                 cell.handled();
@@ -346,7 +346,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
         assert_eq!((got, polls(&cell) <= 1), (Some(ORDER), true));
         // The time is over: all the rest comes.
         let mut permit = Permit::enter(&cell).expect("nobody reads");
-        cell.gate().change(0, word::HOLD);
+        cell.word().change(0, word::HOLD);
         let mut rest = Vec::new();
         take_all(&mut permit, &mut rest);
         assert_eq!(rest, [1]);
@@ -359,7 +359,7 @@ fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
     model(|| {
         let cell = cell(8);
         let permit = Permit::enter(&cell).expect("nobody reads");
-        cell.gate().change(word::HOLD, 0);
+        cell.word().change(word::HOLD, 0);
         MailCell::leave_by(permit, word::HALF | word::PEND);
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let order = thread::spawn(move || push_order(&c));
@@ -378,7 +378,7 @@ fn loom_kill_and_leave() {
         let permit = Permit::enter(&cell).expect("nobody else runs");
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let killer = thread::spawn(move || {
-            if c.gate().raise(word::KILL) {
+            if c.word().raise(word::KILL) {
                 c.runner.schedule(&c);
             }
         });
@@ -387,7 +387,7 @@ fn loom_kill_and_leave() {
         killer.join().expect("killer");
         sender.join().expect("sender");
         assert_eq!(polls(&cell), 1);
-        assert!(matches!(cell.gate().enter(), Entered::Mine(bits) if bits & word::KILL != 0));
+        assert!(matches!(cell.word().enter(), Entered::Mine(bits) if bits & word::KILL != 0));
     });
 }
 
@@ -589,7 +589,7 @@ fn loom_a_waiting_send_and_a_reader_that_goes_idle() {
             assert_eq!(woken.times(), 1, "a sender waits for room that there is");
             assert!(poll_once(Pin::new(&mut sending), &woken).is_ready());
         }
-        let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+        let owed = usize::from(cell.word().bits() & word::SCHED != 0);
         settle_polls(&cell, polls(&cell) - owed, &mut got);
         assert_eq!(got, [0, 1]);
     });
@@ -1380,7 +1380,7 @@ fn step(permit: &mut Permit<MailCell<u32, Polls>>) -> Found {
     if let Some(message) = cell.take_calmly(own) {
         return Found::Message(message);
     }
-    if cell.gate().bits() & word::KILL != 0 {
+    if cell.word().bits() & word::KILL != 0 {
         return Found::Kill;
     }
     cell.take(own).map_or(Found::Nothing, Found::Message)
@@ -1404,7 +1404,7 @@ fn in_a_batch(plain: u32, alarmed: bool) -> (Cell, Permit<MailCell<u32, Polls>>)
     }
     let mut permit = Permit::enter(&cell).expect("nobody else runs");
     assert_eq!(step(&mut permit), Found::Message(if alarmed { ORDER } else { 0 }));
-    assert_eq!(cell.gate().is_calm(), !alarmed);
+    assert_eq!(cell.word().is_calm(), !alarmed);
     (cell, permit)
 }
 
@@ -1443,7 +1443,7 @@ fn steps_beside_a_kill(
     killer.join().expect("killer");
     assert!(!permit.split().1.is_empty(), "the batch goes on, so that only the alarm can end it");
     assert_eq!(step(permit), Found::Kill, "the kill is lost");
-    assert!(cell.gate().bits() & word::NOTE != 0);
+    assert!(cell.word().bits() & word::NOTE != 0);
     found
 }
 
@@ -1556,7 +1556,7 @@ fn an_order_within_a_batch(alarmed: bool) {
     got.retain(|m| *m != ORDER);
     got.extend(std::iter::from_fn(|| cell.take(own)));
     assert!(got.into_iter().eq(u32::from(!alarmed)..4), "the rest in order, and the order once");
-    assert!(cell.gate().is_calm(), "nothing is left to be alarmed about");
+    assert!(cell.word().is_calm(), "nothing is left to be alarmed about");
     assert_eq!(polls(cell), 1, "whoever runs needs no wake-up");
 }
 
@@ -1642,10 +1642,10 @@ fn loom_a_waiting_send_and_a_reader_that_will_be_back() {
             let owed = reader.join().expect("reader");
             assert!(sent || owed || woken.times() == 1, "a sender waits for a reader that does not come");
             let mut got: Vec<u32> = (0..taken).collect();
-            settle_polls(&cell, polls(&cell) - usize::from(cell.gate().bits() & word::SCHED != 0), &mut got);
+            settle_polls(&cell, polls(&cell) - usize::from(cell.word().bits() & word::SCHED != 0), &mut got);
             assert_sent(sent, sending, &woken);
             assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
-            let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+            let owed = usize::from(cell.word().bits() & word::SCHED != 0);
             settle_polls(&cell, polls(&cell) - owed, &mut got);
             assert_eq!(got, [0, 1, 2]);
         });
@@ -1672,7 +1672,7 @@ fn loom_two_waiting_sends_and_a_reader_that_leaves() {
         assert_sent(false, first, &firsts);
         assert_sent(sent, second, &seconds);
         assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
-        let owed = usize::from(cell.gate().bits() & word::SCHED != 0);
+        let owed = usize::from(cell.word().bits() & word::SCHED != 0);
         settle_polls(&cell, polls(&cell) - owed, &mut got);
         got.sort_unstable();
         assert_eq!(got, [0, 1, 2, 12]);

@@ -113,7 +113,7 @@ impl<M: Send + 'static> Receiver<M> {
                 cell.end_look();
                 return Ok(message);
             }
-            let bits = cell.gate().bits_acquire();
+            let bits = cell.word().bits_acquire();
             if bits & word::DATA == 0 {
                 return Err(bits & word::CLOSED != 0);
             }

@@ -95,7 +95,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
         let Some(place) = self.place else {
             // (Where others wait, this one asks to wait too, and does not pass them by being lighter.)
             let tries = self.options.is_none() && !self.refused;
-            if tries && self.cell.gate().bits() & crate::word::WAIT == 0 {
+            if tries && self.cell.word().bits() & crate::word::WAIT == 0 {
                 let Some(message) = self.message.take() else { return Poll::Pending };
                 match self.cell.push(message) {
                     Ok(()) => return Poll::Ready(Ok(())),

@@ -1,6 +1,6 @@
 //! The state word: who may touch what, and who must be told. Core's room with `unsafe` (but for one block in `handle`).
 //!
-//! A mailbox has two halves. What senders touch ([`Gate::lock`]) lies behind the LOCK bit; what the reader touches
+//! A mailbox has two halves. What senders touch ([`StateWord::lock`]) lies behind the LOCK bit; what the reader touches
 //! lies behind the RUN bit. Both bits, and everything that decides whether a wake-up is due, share one atomic
 //! word, so that "take the lock", "become the reader" and "is the reader asleep?" are one and the same instruction.
 //!
@@ -149,7 +149,7 @@ const fn left_quietly(s: u32) -> u32 {
 /// The order of the fields is that of memory: senders on another core write word and lock half at every message, so what
 /// the reader needs for one must lie a cache line away. (Each half puts what it seldom needs on the side of the other.)
 #[repr(C)]
-pub struct Gate<L, R> {
+pub struct StateWord<L, R> {
     word: AtomicU32,
     locked: UnsafeCell<L>,
     running: UnsafeCell<R>,
@@ -159,19 +159,19 @@ pub struct Gate<L, R> {
 
 #[expect(unsafe_code, reason = "invariants L and R hand each value to one thread at a time")]
 // SAFETY: by invariants L and R no value is reached from two threads at once, and both may move between threads.
-unsafe impl<L: Send, R: Send> Sync for Gate<L, R> {}
+unsafe impl<L: Send, R: Send> Sync for StateWord<L, R> {}
 #[expect(unsafe_code, reason = "see Sync")]
-// SAFETY: owning a gate is owning both values.
-unsafe impl<L: Send, R: Send> Send for Gate<L, R> {}
+// SAFETY: owning a state word is owning both values.
+unsafe impl<L: Send, R: Send> Send for StateWord<L, R> {}
 
-impl<L, R> fmt::Debug for Gate<L, R> {
+impl<L, R> fmt::Debug for StateWord<L, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gate({:#b})", self.bits())
+        write!(f, "StateWord({:#b})", self.bits())
     }
 }
 
-impl<L, R> Gate<L, R> {
-    /// A gate that starts with `bits`.
+impl<L, R> StateWord<L, R> {
+    /// A state word that starts with `bits`.
     pub fn new(bits: u32, locked: L, running: R) -> Self {
         Self {
             word: AtomicU32::new(bits),
@@ -422,7 +422,7 @@ impl<L, R> Gate<L, R> {
 /// shared::<restante_core::word::Locked<'_, std::cell::Cell<u8>, u8>>();
 /// ```
 pub struct Locked<'a, L, R> {
-    gate: &'a Gate<L, R>,
+    word: &'a StateWord<L, R>,
     bits: u32,
     half: PhantomData<&'a mut L>,
 }
@@ -436,8 +436,8 @@ impl<L, R> fmt::Debug for Locked<'_, L, R> {
 impl<'a, L, R> Locked<'a, L, R> {
     /// LOCK is ours; unlocking will publish these bits.
     #[inline(always)]
-    fn new(gate: &'a Gate<L, R>, bits: u32) -> Self {
-        Self { gate, bits, half: PhantomData }
+    fn new(word: &'a StateWord<L, R>, bits: u32) -> Self {
+        Self { word, bits, half: PhantomData }
     }
 
     /// The bits that unlocking will publish.
@@ -452,7 +452,7 @@ impl<'a, L, R> Locked<'a, L, R> {
         self.bits |= bits & !OWNED;
         if bits & ALARMING != 0 {
             // (By the standard's rules a store would do; loom, which keeps no order of plain stores, says otherwise.)
-            self.gate.alarm.swap(1, Ordering::AcqRel);
+            self.word.alarm.swap(1, Ordering::AcqRel);
         }
     }
 
@@ -492,7 +492,7 @@ impl<L, R> Deref for Locked<'_, L, R> {
     #[inline(always)]
     fn deref(&self) -> &L {
         // SAFETY: invariant L: this guard exists only while LOCK is ours.
-        self.gate.locked.with(|p| unsafe { &*p })
+        self.word.locked.with(|p| unsafe { &*p })
     }
 }
 
@@ -501,7 +501,7 @@ impl<L, R> DerefMut for Locked<'_, L, R> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut L {
         // SAFETY: invariant L: this guard exists only while LOCK is ours.
-        self.gate.locked.with_mut(|p| unsafe { &mut *p })
+        self.word.locked.with_mut(|p| unsafe { &mut *p })
     }
 }
 
@@ -509,33 +509,33 @@ impl<L, R> Drop for Locked<'_, L, R> {
     #[inline(always)]
     fn drop(&mut self) {
         // Pairs with the acquire of the next lock, enter or leave: rule 1 makes a plain store enough.
-        self.gate.word.store(self.bits & !LOCK, Ordering::Release);
+        self.word.word.store(self.bits & !LOCK, Ordering::Release);
     }
 }
 
-/// Whatever has a gate at a fixed place.
+/// What has a state word at a fixed place.
 ///
 /// # Safety
-/// `gate` returns the same gate at every call, for as long as the value lives, and nobody gets at its halves by other
-/// means: a [`Permit`] takes RUN of the one gate and lends the reader's half of the other.
+/// `word` returns the same state word at every call, for as long as the value lives, and nobody gets at its halves by other
+/// means: a [`Permit`] takes RUN of the one word and lends the reader's half of the other.
 /// ```compile_fail,E0200
-/// use restante_core::word::{Gate, Gated, Permit};
-/// struct Two(Gate<(), u8>, Gate<(), u8>);
-/// impl Gated for Two {
+/// use restante_core::word::{StateWord, HasStateWord, Permit};
+/// struct Two(StateWord<(), u8>, StateWord<(), u8>);
+/// impl HasStateWord for Two {
 ///     type Locked = ();
 ///     type Running = u8;
-///     fn gate(&self) -> &Gate<(), u8> { &self.0 }
+///     fn word(&self) -> &StateWord<(), u8> { &self.0 }
 ///     fn abandoned(_: Permit<Self>) {}
 /// }
 /// ```
 #[expect(unsafe_code, reason = "permits rely on what an implementation does")]
-pub unsafe trait Gated {
+pub unsafe trait HasStateWord {
     /// What lies under LOCK.
     type Locked;
     /// What lies under RUN.
     type Running;
-    /// The gate; the same one at every call.
-    fn gate(&self) -> &Gate<Self::Locked, Self::Running>;
+    /// The state word; the same one at every call.
+    fn word(&self) -> &StateWord<Self::Locked, Self::Running>;
     /// Gives RUN up in the place of a holder that is gone (rule 9).
     fn abandoned(permit: Permit<Self>);
 }
@@ -567,35 +567,35 @@ pub unsafe trait Gated {
 /// ```compile_fail,E0133
 /// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
-/// cell.gate().leave(0, restante_core::word::Senders::Served);
+/// cell.word().leave(0, restante_core::word::Senders::Served);
 /// ```
 /// ```compile_fail,E0133
 /// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
-/// cell.gate().leave_quietly();
+/// cell.word().leave_quietly();
 /// ```
-pub struct Permit<C: Gated + ?Sized>(std::sync::Arc<C>);
+pub struct Permit<C: HasStateWord + ?Sized>(std::sync::Arc<C>);
 
-impl<C: Gated + ?Sized> fmt::Debug for Permit<C> {
+impl<C: HasStateWord + ?Sized> fmt::Debug for Permit<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Permit")
     }
 }
 
-impl<C: Gated + ?Sized> Permit<C> {
+impl<C: HasStateWord + ?Sized> Permit<C> {
     /// Takes RUN, clearing what was noted for its holder; `None` when somebody else has it.
     pub fn enter(cell: &std::sync::Arc<C>) -> Option<Self> {
-        matches!(cell.gate().enter(), Entered::Mine(_)).then(|| Self(std::sync::Arc::clone(cell)))
+        matches!(cell.word().enter(), Entered::Mine(_)).then(|| Self(std::sync::Arc::clone(cell)))
     }
 
-    /// Takes RUN of an idle cell, as [`Gate::enter_idle`] does.
+    /// Takes RUN of an idle cell, as [`StateWord::enter_idle`] does.
     pub fn enter_idle(cell: &std::sync::Arc<C>) -> Option<Self> {
-        cell.gate().enter_idle().then(|| Self(std::sync::Arc::clone(cell)))
+        cell.word().enter_idle().then(|| Self(std::sync::Arc::clone(cell)))
     }
 
     /// Takes RUN without touching anything else.
     pub fn enter_quietly(cell: &std::sync::Arc<C>) -> Option<Self> {
-        cell.gate().enter_quietly().then(|| Self(std::sync::Arc::clone(cell)))
+        cell.word().enter_quietly().then(|| Self(std::sync::Arc::clone(cell)))
     }
 
     /// RUN that was taken by other means.
@@ -604,7 +604,7 @@ impl<C: Gated + ?Sized> Permit<C> {
     /// RUN is held by the caller, who hands it over to the value: no reference to the reader's half is alive.
     #[expect(unsafe_code, reason = "the caller's word that RUN is ours")]
     pub unsafe fn assume(cell: &std::sync::Arc<C>) -> Self {
-        debug_assert!(cell.gate().bits() & RUN != 0);
+        debug_assert!(cell.word().bits() & RUN != 0);
         Self(std::sync::Arc::clone(cell))
     }
 
@@ -617,14 +617,14 @@ impl<C: Gated + ?Sized> Permit<C> {
     #[expect(unsafe_code, reason = "this value is RUN")]
     pub fn split(&mut self) -> (&std::sync::Arc<C>, &mut C::Running) {
         // SAFETY: RUN is ours from `enter` to `give_up`, and the borrow ends with that of `self`.
-        let running = unsafe { self.0.gate().running() };
+        let running = unsafe { self.0.word().running() };
         (&self.0, running)
     }
 
     /// Gives RUN up when `guard` unlocks, and what was noted for its holder with it. No wake-up becomes due by this: the
     /// caller knows what is left behind.
     pub fn leave_with(self, guard: &mut Locked<'_, C::Locked, C::Running>) {
-        assert!(std::ptr::eq(guard.gate, self.0.gate()), "the lock is that of the permit's cell");
+        assert!(std::ptr::eq(guard.word, self.0.word()), "the lock is that of the permit's cell");
         guard.bits &= !(RUN | NOTE);
         self.give_up();
     }
@@ -637,13 +637,13 @@ impl<C: Gated + ?Sized> Permit<C> {
         guard.bits & !before & SCHED != 0
     }
 
-    /// Gives RUN up as [`Gate::leave_quietly`] does: true when the caller owes a wake-up.
+    /// Gives RUN up as [`StateWord::leave_quietly`] does: true when the caller owes a wake-up.
     #[expect(unsafe_code, reason = "the value is RUN")]
     pub fn leave_quietly(self) -> bool {
         let cell = std::sync::Arc::clone(&self.0);
         self.give_up();
         // SAFETY: RUN was the value's, which nothing is lent from any more.
-        unsafe { cell.gate().leave_quietly() }
+        unsafe { cell.word().leave_quietly() }
     }
 
     /// Parts RUN from its value: it stays set, until the caller, whose it is, gives it up by other means.
@@ -656,7 +656,7 @@ impl<C: Gated + ?Sized> Permit<C> {
     }
 }
 
-impl<C: Gated + ?Sized> Drop for Permit<C> {
+impl<C: HasStateWord + ?Sized> Drop for Permit<C> {
     fn drop(&mut self) {
         // RUN goes over into another value: this one's is not used again.
         C::abandoned(Self(std::sync::Arc::clone(&self.0)));
@@ -674,23 +674,23 @@ mod tests {
     fn run_goes_with_its_permit_alone() {
         let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), LEASED, Parked));
         let permit = Permit::enter(&cell).expect("idle");
-        let gate = cell.gate();
+        let word = cell.word();
         let taken = |by: &str| {
-            assert!(gate.bits() & RUN != 0, "{by}");
+            assert!(word.bits() & RUN != 0, "{by}");
             assert!(Permit::enter(&cell).is_none() && Permit::enter_quietly(&cell).is_none(), "{by}");
-            assert!(gate.bits() & LOCK == 0 && Permit::enter_idle(&cell).is_none(), "{by}");
+            assert!(word.bits() & LOCK == 0 && Permit::enter_idle(&cell).is_none(), "{by}");
         };
-        gate.change(0, u32::MAX);
+        word.change(0, u32::MAX);
         taken("change");
-        gate.lock().clear(u32::MAX);
+        word.lock().clear(u32::MAX);
         taken("clear under the lock");
-        gate.raise(u32::MAX);
+        word.raise(u32::MAX);
         taken("raise");
-        gate.lock().set(u32::MAX);
+        word.lock().set(u32::MAX);
         taken("set under the lock");
-        gate.notify();
-        gate.call_for();
-        gate.orphan();
+        word.notify();
+        word.call_for();
+        word.orphan();
         taken("signals");
         permit.give_up();
         taken("parted from its value");
@@ -715,13 +715,13 @@ mod tests {
             cell.line_up(&4, &SendOptions::new(), Waker::noop()).expect("open");
             let (of, own) = permit.split();
             assert_eq!(of.take(own), Some(0));
-            cell.gate().change(0, NOTE);
+            cell.word().change(0, NOTE);
             permit.give_up();
             #[expect(unsafe_code, reason = "RUN is this test's, whose permit has given it up")]
             // SAFETY: nothing is lent from the permit any more.
-            let was = unsafe { cell.gate().leave(kept, senders) };
+            let was = unsafe { cell.word().leave(kept, senders) };
             assert_eq!(was, left, "{senders:?} {kept:b}");
-            assert_eq!(cell.gate().bits() & RUN != 0, left == Left::SendersWait);
+            assert_eq!(cell.word().bits() & RUN != 0, left == Left::SendersWait);
         }
     }
 

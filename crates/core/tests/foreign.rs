@@ -366,7 +366,7 @@ fn run_that_an_unwinding_stack_carries_away_is_given_up() {
         panic!("a reader that breaks off in the middle of a batch");
     }));
     assert!(dropped.is_err());
-    assert_ne!(handle.cell().gate().bits() & word::SCHED, 0, "what is left wakes the next reader");
+    assert_ne!(handle.cell().word().bits() & word::SCHED, 0, "what is left wakes the next reader");
     let mut permit = Permit::enter(handle.cell()).expect("RUN is free");
     let (cell, own) = permit.split();
     assert_eq!(cell.take(own), Some(2));

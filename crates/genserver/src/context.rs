@@ -388,7 +388,7 @@ impl<S: GenServer> Context<S> {
 
     /// The loop is over: this is why the incarnation ends.
     pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) -> ExitReason {
-        let killed = self.lost || self.cell.gate().bits() & word::KILL != 0;
+        let killed = self.lost || self.cell.word().bits() & word::KILL != 0;
         self.cell.desk(|desk| desk.killed = killed);
         if self.watched {
             self.tell_done(served.as_ref().err());
@@ -544,7 +544,7 @@ impl<S: GenServer> Context<S> {
     /// foreign code: its panic does not change how the server ends.
     pub(crate) fn report(&self, reason: &ExitReason) {
         // The end of a runtime is told by the server's task.
-        if !self.cell.runner.is_kept() && self.cell.gate().bits() & word::ORPHAN == 0 {
+        if !self.cell.runner.is_kept() && self.cell.word().bits() & word::ORPHAN == 0 {
             quiet::run("a subscriber", || self.tell_of_end(reason));
         }
     }

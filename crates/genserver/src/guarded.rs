@@ -48,7 +48,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         frame::lend(*this.context);
-        if this.cell.gate().bits() & KILL != 0 {
+        if this.cell.word().bits() & KILL != 0 {
             // Dropped here, under the net, and not by the loop.
             let mut future = this.future;
             drop_quietly(OnDrop(|| future.set(None)));

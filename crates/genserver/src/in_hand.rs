@@ -349,7 +349,7 @@ impl<S: GenServer> Context<S> {
         // Before the look into the control lane: rule 7 of core's `word`.
         let over = match until {
             Some(until) => {
-                self.cell.gate().change(word::HOLD, 0);
+                self.cell.word().change(word::HOLD, 0);
                 self.poll_back_off(until, cx).is_ready()
             }
             None => true,
@@ -380,7 +380,7 @@ impl<S: GenServer> Context<S> {
     fn end_back_off(&mut self) {
         let held = self.cell.desk(|desk| desk.retry.as_mut().and_then(|retry| retry.until.take())).is_some();
         if held {
-            self.cell.gate().change(0, word::HOLD);
+            self.cell.word().change(0, word::HOLD);
             self.extra().back_off = None;
         }
     }

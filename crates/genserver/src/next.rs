@@ -75,7 +75,7 @@ impl<S: GenServer> Context<S> {
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
-        let mut bits = self.cell.gate().bits();
+        let mut bits = self.cell.word().bits();
         if bits & KILL != 0 {
             return Poll::Ready(Event::Stop(self.cell.doom()));
         }
@@ -152,7 +152,7 @@ impl<S: GenServer> Context<S> {
 
     /// An operator has been heard since the word was looked at.
     pub(crate) fn heard_operator(&self, bits: u32) -> bool {
-        self.cell.gate().bits() & SYS & !bits != 0
+        self.cell.word().bits() & SYS & !bits != 0
     }
 
     /// What comes before data: what lies in the control lane, then a tick of this round. `None`: neither.
@@ -255,7 +255,7 @@ impl<S: GenServer> Context<S> {
     /// Nothing waits.
     #[inline(never)]
     fn poll_idle(&mut self, cx: &mut Cx<'_>) -> Poll<Event<S>> {
-        let bits = self.cell.gate().bits_acquire();
+        let bits = self.cell.word().bits_acquire();
         if bits & CLOSED != 0 && bits & DATA == 0 {
             return Poll::Ready(Event::Stop(self.cell.closed_reason().unwrap_or(ExitReason::Normal)));
         }

@@ -207,7 +207,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
             if cell.both(|_, own| cell.refill_all(own)) {
                 continue;
             }
-            let bits = cell.gate().bits_acquire();
+            let bits = cell.word().bits_acquire();
             if bits & DATA != 0 {
                 continue;
             }

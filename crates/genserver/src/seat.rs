@@ -338,7 +338,7 @@ impl<S: GenServer> CellRef<S> {
         // SAFETY: as in `desk`.
         let desk = unsafe { &mut *self.0.runner.desk.get() };
         // SAFETY: as in `desk`.
-        let own = unsafe { self.0.gate().running() };
+        let own = unsafe { self.0.word().running() };
         f(desk, own)
     }
 }
@@ -409,7 +409,7 @@ impl<S: GenServer> Seat<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
-        if watchdog::is_on() || cell.gate().bits() & word::SYS != 0 {
+        if watchdog::is_on() || cell.word().bits() & word::SYS != 0 {
             return Self::poll_watched(cell, inline);
         }
         Self::poll_as(cell, inline, |body, cx| body.as_mut().poll(cx))
@@ -472,7 +472,7 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: RUN is held.
         let desk = unsafe { cell.runner.desk() };
         // SAFETY: RUN is held.
-        let own = unsafe { cell.gate().running() };
+        let own = unsafe { cell.word().running() };
         let (phase, hand) = cell.runner.hand.get();
         let phase = if desk.mid { phase } else { Phase::Idle };
         let exit = match desk.exit.take() {
@@ -549,21 +549,21 @@ impl<S: GenServer> Seat<S> {
         let desk = unsafe { cell.runner.desk() };
         if desk.mid {
             Self::half_done(cell, desk);
-            if cell.gate().bits() & word::HOLD != 0 {
+            if cell.word().bits() & word::HOLD != 0 {
                 // That handler is waited for now: orders need not wake it.
-                cell.gate().change(0, word::HOLD);
+                cell.word().change(0, word::HOLD);
             }
             if desk.listening { word::HALF } else { word::HALF | word::PEND }
         } else if desk.held {
             word::HALF | word::PEND
         } else {
             // SAFETY: RUN is still held.
-            let own = unsafe { cell.gate().running() };
+            let own = unsafe { cell.word().running() };
             // Rule 4 of core's `word`: what was taken and not handled keeps callers out.
             match own.is_empty() {
                 true => 0,
                 // What waits out a back-off is nothing to wake up for, and lets no caller in either.
-                false if cell.gate().bits() & word::HOLD != 0 => word::HALF | word::PEND,
+                false if cell.word().bits() & word::HOLD != 0 => word::HALF | word::PEND,
                 false => word::DATA,
             }
         }
@@ -753,7 +753,7 @@ impl<S: GenServer> Seat<S> {
     /// Leaves a loop that nobody has polled yet to the task. RUN is given up.
     fn hand_over(cell: &Arc<Cell<S>>) {
         // The note makes leaving wake the task.
-        cell.gate().notify();
+        cell.word().notify();
         Self::leave(cell);
     }
 
@@ -767,7 +767,7 @@ impl<S: GenServer> Seat<S> {
             desk.mid = true;
             desk.half = 0;
             if std::mem::take(&mut desk.held) {
-                cell.gate().change(0, word::HOLD);
+                cell.word().change(0, word::HOLD);
             }
             desk.listening = false;
             desk.start = None;
@@ -779,7 +779,7 @@ impl<S: GenServer> Seat<S> {
             desk.left = FIRST_TURN;
         }
         if cell.runner.never_inline.load(Ordering::Relaxed) {
-            cell.gate().change(word::ASIDE, 0);
+            cell.word().change(word::ASIDE, 0);
         }
         // Whoever wished for an incarnation by now has it.
         Self::is_due_again(cell);
@@ -885,7 +885,7 @@ impl<S: GenServer> Seat<S> {
         // An exchange, as where it is taken back: either the task of a closed mailbox, about to be done for good, sees the
         // wish, or the close is seen here.
         rare.again.swap(true, Ordering::AcqRel);
-        if cell.gate().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
+        if cell.word().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
             cell.runner.schedule(cell);
         } else if Self::is_due_again(cell) {
             Self::tell_closed(cell, cell.incarnation());
@@ -898,7 +898,7 @@ impl<S: GenServer> Seat<S> {
         let Some(keeper) = cell.runner.keeper() else { return false };
         let mut spin = restante_core::sync::Spin::default();
         // (Held for a look, or by a starter who comes first.)
-        while !cell.gate().enter_quietly() {
+        while !cell.word().enter_quietly() {
             if cell.is_leased() {
                 return false;
             }
@@ -941,7 +941,7 @@ impl<S: GenServer> Seat<S> {
         slot: SlotPtr,
         rt: Option<&Arc<Rt>>,
     ) -> Result<(), Message<S>> {
-        if !frame::has_room() || !cell.gate().enter_idle() {
+        if !frame::has_room() || !cell.word().enter_idle() {
             return Err(message);
         }
         let home = cell.runner.moved().is_none().then(|| cell.runner.home.get()).flatten();
@@ -974,7 +974,7 @@ impl<S: GenServer> Seat<S> {
             let desk = unsafe { cell.runner.desk() };
             if desk.pace.took(began.elapsed() > SLOW) {
                 // Two callers that could run beside each other must not run after each other for a slow handler's sake.
-                cell.gate().change(word::ASIDE, 0);
+                cell.word().change(word::ASIDE, 0);
             }
         }
         Self::leave(cell);
@@ -993,7 +993,7 @@ impl<S: GenServer> Seat<S> {
         // SAFETY: this poll has no reference to the reader's half yet.
         let entered = unsafe { cell.enter_and_refill() };
         let mut renewed = 0;
-        if cell.gate().bits() & word::LEASED == 0 {
+        if cell.word().bits() & word::LEASED == 0 {
             // Between two incarnations. Whoever else holds RUN now only looks, or is a starter who may be refused: the note
             // that was left there is for an incarnation, and wakes nobody who wants to begin one.
             if entered {
@@ -1019,7 +1019,7 @@ impl<S: GenServer> Seat<S> {
             }
             if renewed == RENEWALS {
                 // Others want to be polled as well.
-                cell.gate().notify();
+                cell.word().notify();
                 match turn {
                     None => Self::end_turn(cell, Self::kept(cell), cx),
                     Some(_) => Self::leave(cell),
@@ -1049,11 +1049,11 @@ impl<S: GenServer> Seat<S> {
             desk.began = 0;
             desk.by_caller = false;
             if desk.pace.tick()
-                && cell.gate().bits() & word::ASIDE != 0
+                && cell.word().bits() & word::ASIDE != 0
                 && !cell.runner.never_inline.load(Ordering::Relaxed)
             {
                 // Slow once is not slow for ever: the next caller may try again.
-                cell.gate().change(0, word::ASIDE);
+                cell.word().change(0, word::ASIDE);
             }
         }
         Self::poll(cell, None)
@@ -1076,7 +1076,7 @@ impl<S: GenServer> Seat<S> {
 
     /// The task of a mailbox that will never be served again is done.
     fn between(cell: &Arc<Cell<S>>) -> Poll<()> {
-        if cell.gate().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
+        if cell.word().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
             return Poll::Pending;
         }
         if Self::is_due_again(cell) {
@@ -1155,7 +1155,7 @@ impl<S: GenServer> Seat<S> {
             return Err((end.exit, verdict));
         }
         // SAFETY: RUN is held.
-        let own = unsafe { cell.gate().running() };
+        let own = unsafe { cell.word().running() };
         cell.renew_lease(own, end.exit).map_err(|exit| {
             // Closed this very moment: the next incarnation, which the keeper counts on, is over already.
             let never = Exit::new(exit.reason.clone(), Phase::Init, None, exit.incarnation + 1);
@@ -1188,7 +1188,7 @@ impl<S: GenServer> Seat<S> {
     /// whoever has it sees ORPHAN when it leaves.
     fn abandon(cell: &Arc<Cell<S>>) {
         // (Looked at first: mostly there is nothing to end, and then nobody need be waited for.)
-        if cell.gate().bits_acquire() & word::LEASED == 0 || !cell.gate().orphan() {
+        if cell.word().bits_acquire() & word::LEASED == 0 || !cell.word().orphan() {
             return;
         }
         // What its state keeps may be the last of other servers, which end in the same way.
@@ -1196,10 +1196,10 @@ impl<S: GenServer> Seat<S> {
     }
 
     fn abandon_now(cell: &Arc<Cell<S>>) {
-        if !cell.gate().enter_quietly() {
+        if !cell.word().enter_quietly() {
             return;
         }
-        if cell.gate().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
+        if cell.word().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
             // Somebody else has done it.
             // SAFETY: RUN has just been taken.
             unsafe { cell.leave_quietly() };
@@ -1224,7 +1224,7 @@ impl<S: GenServer> Seat<S> {
     #[inline]
     fn watch_buffers(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
-        let own = unsafe { cell.gate().running() };
+        let own = unsafe { cell.word().running() };
         if cell.batch_bytes(own) > FAT {
             Self::watch_fat_buffers(cell);
         }
@@ -1248,11 +1248,11 @@ impl<S: GenServer> Seat<S> {
             let Some(cell) = weak.upgrade() else { return true };
             let handled = cell.stats().ledger.handled;
             let quiet = std::mem::replace(&mut seen, handled) == handled;
-            if !quiet || !cell.gate().enter_quietly() {
+            if !quiet || !cell.word().enter_quietly() {
                 return false;
             }
             // SAFETY: RUN has just been taken.
-            let own = unsafe { cell.gate().running() };
+            let own = unsafe { cell.word().running() };
             cell.shrink(own);
             // SAFETY: RUN is held.
             let watched = &mut unsafe { cell.runner.desk() }.watched;
@@ -1311,7 +1311,7 @@ impl<F: FnMut()> Drop for Clear<F> {
 
 impl<S: GenServer> Runner<Message<S>> for Seat<S> {
     fn schedule(&self, cell: &Arc<MailCell<Message<S>, Self>>) {
-        if cell.gate().bits() & word::ORPHAN != 0 {
+        if cell.word().bits() & word::ORPHAN != 0 {
             return Seat::abandon(cell);
         }
         let woken = self.with_home(|home| match home.task.get() {
@@ -1482,7 +1482,7 @@ mod tests {
         let server = crate::Server::<Adder>::settings().build().expect("they are good");
         let at = server.start(1).await.expect("it starts");
         let cell = Arc::clone(at.handle.cell());
-        assert!(cell.gate().enter_quietly());
+        assert!(cell.word().enter_quietly());
         let unwound = catch_unwind(AssertUnwindSafe(|| {
             let _held = Held(&cell);
             panic!("nobody has foreseen this");

@@ -91,7 +91,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     /// The loop is to see what has been wished.
     fn call_for(&self) {
         let cell = self.cell();
-        if cell.gate().call_for() {
+        if cell.word().call_for() {
             cell.runner.schedule(cell);
         }
     }

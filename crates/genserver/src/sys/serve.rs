@@ -48,10 +48,10 @@ impl<S: GenServer> Context<S> {
         }
         self.calm();
         if !wanted.any() {
-            self.cell.gate().change(0, word::SYS);
+            self.cell.word().change(0, word::SYS);
             // Rule 8 of core's `word`.
             if self.wanted().any() {
-                self.cell.gate().call_for();
+                self.cell.word().call_for();
                 return self.poll_sys(bits, cx);
             }
             *bits &= !word::SYS;
@@ -68,7 +68,7 @@ impl<S: GenServer> Context<S> {
         self.suspended = true;
         self.calm();
         // Before the look into the control lane: rule 7 of core's `word`.
-        self.cell.gate().change(word::HOLD, 0);
+        self.cell.word().change(word::HOLD, 0);
         let cell = &self.cell;
         let order = cell.both(|desk, own| {
             desk.held = true;
@@ -84,7 +84,7 @@ impl<S: GenServer> Context<S> {
 
     fn end_suspension(&mut self) {
         if std::mem::take(&mut self.suspended) {
-            self.cell.gate().change(0, word::HOLD);
+            self.cell.word().change(0, word::HOLD);
             self.cell.desk(|desk| desk.held = false);
         }
     }

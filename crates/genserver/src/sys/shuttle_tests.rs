@@ -24,7 +24,7 @@ async fn started(own_thread: bool) -> (Probes, Seen) {
 /// Nothing is wanted any more: the next call finds the server as if nobody had ever asked.
 async fn is_left_alone(server: &Probes) {
     assert_eq!(server.call(|reply| Ask::Echo(900, reply)).timeout(EVER).await, Ok(900));
-    assert_eq!(server.handle.cell().gate().bits() & word::SYS, 0, "SYS has come down");
+    assert_eq!(server.handle.cell().word().bits() & word::SYS, 0, "SYS has come down");
 }
 
 /// Clauses 23.4, 3.2: an order to stop comes through, and the call is answered or refused.

@@ -231,7 +231,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         }
         let (message, known) = cell
             .runner
-            .in_hand_now_of(cell.gate().bits())
+            .in_hand_now_of(cell.word().bits())
             .map_or(("its mailbox", None), |now| (now.name, now.since));
         let unchanged = (cell.runner.hand.bits(), cell.handled_so_far()) == self.hand;
         let waited = if unchanged { self.began.elapsed() } else { Duration::ZERO };
@@ -271,7 +271,7 @@ impl<S: GenServer, T> Drop for Asked<'_, S, T> {
         if let Some(wishes) = cell.runner.wishes() {
             wishes.withdraw(self.number);
         }
-        debug_assert!(self.incarnation <= cell.incarnation() || cell.gate().bits() & word::LEASED == 0);
+        debug_assert!(self.incarnation <= cell.incarnation() || cell.word().bits() & word::LEASED == 0);
         self.server.demonitor(self.monitor);
     }
 }

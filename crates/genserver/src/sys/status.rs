@@ -104,7 +104,7 @@ impl<S: GenServer> Sys<'_, S> {
     /// What a callback has now: [`Status::in_hand`] by itself.
     pub fn in_hand(&self) -> Option<InHandNow> {
         let cell = self.cell();
-        cell.runner.in_hand_now_of(cell.gate().bits()).filter(|_| cell.is_leased())
+        cell.runner.in_hand_now_of(cell.word().bits()).filter(|_| cell.is_leased())
     }
 
     /// The same, and what the server shows of its state ([`GenServer::format_status`]): a state verb. Where that fails a

@@ -1,10 +1,10 @@
 //! What operators have asked of one mailbox's server, behind a lock of its own: neither RUN nor the senders' lock is needed
 //! to ask, so whoever holds those is not waited for.
 //!
-//! Who adds a wish lets go of this lock, and then sets SYS ([`Gate::call_for`]); the loop looks here when it finds SYS. No
+//! Who adds a wish lets go of this lock, and then sets SYS ([`StateWord::call_for`]); the loop looks here when it finds SYS. No
 //! user code runs, and nothing of a user's is dropped, under the lock; hooks are taken out while they run.
 //!
-//! [`Gate::call_for`]: restante_core::word::Gate::call_for
+//! [`StateWord::call_for`]: restante_core::word::StateWord::call_for
 
 use super::log::{LogEntry, Observed, Ring, discard_each};
 use crate::server::GenServer;
