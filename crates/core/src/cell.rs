@@ -503,16 +503,16 @@ impl<M> std::fmt::Debug for Refused<M> {
 
 /// A place in the line of senders who wait for room.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct WaitTicket {
     ticket: Ticket,
     weight: u32,
 }
 
 /// What a waiting sender finds.
 #[derive(Debug)]
-pub enum Line {
+pub enum Waited {
     /// Still waiting.
-    Waiting(Place),
+    Waiting(WaitTicket),
     /// There is room: try again at once.
     TryNow,
 }
@@ -969,7 +969,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// [`SendError::Closed`] (without a message) when the mailbox has closed.
-    pub fn line_up(self: &Arc<Self>, message: &M, options: &SendOptions, waker: &Waker) -> Result<Line, ()> {
+    pub fn line_up(
+        self: &Arc<Self>,
+        message: &M,
+        options: &SendOptions,
+        waker: &Waker,
+    ) -> Result<Waited, ()> {
         let weight = self.resolve(message, options).map_or(1, |m| m.weight());
         // Cloned before the lock.
         let waker = waker.clone();
@@ -979,7 +984,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if closed || g.bits() & word::WAIT == 0 && g.room.fits(weight) {
             drop(g);
             quiet::discard("a waker", waker);
-            return if closed { Err(()) } else { Ok(Line::TryNow) };
+            return if closed { Err(()) } else { Ok(Waited::TryNow) };
         }
         let ticket = g.waiters.get_or_insert_default().enroll(weight, waker);
         self.somebody_waits(&mut g);
@@ -987,7 +992,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let seen = g.room.seen();
         drop(g);
         self.look_again(seen);
-        Ok(Line::Waiting(Place { ticket, weight }))
+        Ok(Waited::Waiting(WaitTicket { ticket, weight }))
     }
 
     /// A plain receiver may stay awake for long after it has freed a slot, without looking at WAIT once more. So either it
@@ -1004,7 +1009,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// The mailbox has closed.
-    pub fn in_line(&self, place: Place, waker: &Waker) -> Result<bool, ()> {
+    pub fn in_line(&self, place: WaitTicket, waker: &Waker) -> Result<bool, ()> {
         // Cloned before the lock.
         let waker = waker.clone();
         let mut g = self.word.lock();
@@ -1020,7 +1025,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Leaves the line, giving an unused grant to the next.
-    pub fn leave_line(self: &Arc<Self>, place: Place) {
+    pub fn leave_line(self: &Arc<Self>, place: WaitTicket) {
         let mut g = self.word.lock();
         let left = g.waiters.as_mut().and_then(|w| w.leave(place.ticket));
         let mut after = After::default();
@@ -1043,8 +1048,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Closed or expired, with the message.
     pub fn push_reserved(self: &Arc<Self>, message: M, options: &SendOptions) -> Result<(), SendError<M>> {
         self.push_in(message, options, None).map_err(|e| match e {
-            NotIn::Waiting(message) => SendError::Full(message),
-            NotIn::Refused(e) => e,
+            PushError::Waiting(message) => SendError::Full(message),
+            PushError::Refused(e) => e,
         })
     }
 
@@ -1056,8 +1061,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self: &Arc<Self>,
         message: M,
         options: &SendOptions,
-        place: Place,
-    ) -> Result<(), NotIn<M>> {
+        place: WaitTicket,
+    ) -> Result<(), PushError<M>> {
         self.push_in(message, options, Some(place))
     }
 
@@ -1065,8 +1070,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self: &Arc<Self>,
         message: M,
         options: &SendOptions,
-        place: Option<Place>,
-    ) -> Result<(), NotIn<M>> {
+        place: Option<WaitTicket>,
+    ) -> Result<(), PushError<M>> {
         let held = place.map_or(1, |p| p.weight);
         // Weighing is user code; if it panics the slot must not go with it.
         let (message, meta) = self.weighed(message, options, || match place {
@@ -1077,10 +1082,10 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let _span = meta.as_ref().ok().and_then(|meta| meta.span().cloned());
         let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
-            return Err(NotIn::Refused(SendError::Closed(message)));
+            return Err(PushError::Refused(SendError::Closed(message)));
         }
         if place.is_some_and(|p| g.waiters.as_ref().is_some_and(|w| w.holds(p.ticket))) {
-            return Err(NotIn::Waiting(message));
+            return Err(PushError::Waiting(message));
         }
         g.room.unreserve(held);
         let mut after = After::default();
@@ -1128,7 +1133,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         };
         drop(g);
         self.afterwards(after);
-        result.map_err(NotIn::Refused)
+        result.map_err(PushError::Refused)
     }
 
     /// Promises a slot without waiting; false when there is none.
@@ -1170,7 +1175,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// The mailbox has closed.
-    pub fn line_up_for_permit(self: &Arc<Self>, waker: &Waker) -> Result<Option<Place>, ()> {
+    pub fn line_up_for_permit(self: &Arc<Self>, waker: &Waker) -> Result<Option<WaitTicket>, ()> {
         // Cloned before the lock.
         let waker = waker.clone();
         let mut g = self.word.lock();
@@ -1189,13 +1194,13 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let seen = g.room.seen();
         drop(g);
         self.look_again(seen);
-        Ok(Some(Place { ticket, weight: 1 }))
+        Ok(Some(WaitTicket { ticket, weight: 1 }))
     }
 }
 
 /// Why a message did not go in by a slot that was promised.
 #[derive(Debug)]
-pub enum NotIn<M> {
+pub enum PushError<M> {
     /// It was not promised yet.
     Waiting(M),
     /// Closed, expired, or heavier than the promise.
@@ -2555,7 +2560,7 @@ mod tests {
         let (line, lists) = held();
         assert!(line > MANY * 16 && lists > MANY * 60);
         for place in places {
-            let Ok(Line::Waiting(place)) = place else { panic!("there is no room") };
+            let Ok(Waited::Waiting(place)) = place else { panic!("there is no room") };
             cell.leave_line(place);
         }
         for (id, (one, monitor)) in told.iter().zip(monitors).enumerate() {

@@ -13,7 +13,7 @@
 //! A wake-up that is lost shows as a deadlock (where a model blocks) or as a count (where it does not).
 
 use crate::addressable::{Addressable, Lent, OnClose};
-use crate::cell::{Line, MailCell, Parked, Runner};
+use crate::cell::{MailCell, Parked, Runner, Waited};
 use crate::dead_letter::DeadCause;
 use crate::error::{SendError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
@@ -1690,10 +1690,10 @@ fn loom_a_waiting_send_is_woken_within_a_batch() {
         let (c, d, w) = (Arc::clone(&cell), Arc::clone(&waits), Waker::from(Arc::clone(&woken)));
         let sender = thread::spawn(move || {
             let line = c.line_up(&2, &SendOptions::new(), &w).expect("open");
-            if let Line::Waiting(_) = line {
+            if let Waited::Waiting(_) = line {
                 d.say();
             }
-            matches!(line, Line::TryNow)
+            matches!(line, Waited::TryNow)
         });
         for i in 0..2 {
             let waited = waits.is_said();

@@ -1,6 +1,6 @@
 //! Waiting for room: the futures behind `send` and `reserve`, and their blocking twin. For any handle.
 
-use crate::cell::{Line, MailCell, NotIn, Place, Runner};
+use crate::cell::{MailCell, PushError, Runner, WaitTicket, Waited};
 use crate::error::SendError;
 use crate::options::SendOptions;
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ pub struct Sending<'a, M: Send + 'static, X: Runner<M> + ?Sized> {
     message: Option<M>,
     /// Only where they differ from the default: a plain send carries as little as it can.
     options: Option<Box<SendOptions>>,
-    place: Option<Place>,
+    place: Option<WaitTicket>,
     /// There was no room a moment ago, and the policy is to wait: the next poll need not try.
     refused: bool,
 }
@@ -77,8 +77,8 @@ impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Sending<'a, M, X> {
                     let closed = |message| Poll::Ready(Err(SendError::Closed(message)));
                     return self.message.take().map_or(Poll::Pending, closed);
                 }
-                Ok(Line::TryNow) => {}
-                Ok(Line::Waiting(place)) => {
+                Ok(Waited::TryNow) => {}
+                Ok(Waited::Waiting(place)) => {
                     self.place = Some(place);
                     return Poll::Pending;
                 }
@@ -116,8 +116,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
             let pushed = self.cell.push_in_line(message, &self.options(), place);
             let message = match pushed {
                 Ok(()) => return Poll::Ready(Ok(())),
-                Err(NotIn::Refused(e)) => return Poll::Ready(Err(e)),
-                Err(NotIn::Waiting(message)) => message,
+                Err(PushError::Refused(e)) => return Poll::Ready(Err(e)),
+                Err(PushError::Waiting(message)) => message,
             };
             self.place = Some(place);
             self.message = Some(message);
@@ -147,7 +147,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> fmt::Debug for Sending<'_, M, X> 
 #[must_use = "futures do nothing unless polled"]
 pub struct Reserving<'a, M: Send + 'static, X: Runner<M> + ?Sized> {
     cell: &'a Arc<MailCell<M, X>>,
-    place: Option<Place>,
+    place: Option<WaitTicket>,
 }
 
 impl<'a, M: Send + 'static, X: Runner<M> + ?Sized> Reserving<'a, M, X> {
