@@ -5,7 +5,7 @@
 //! [`MailCell::take`].
 //!
 //! Foreign code (wakers, notices, `Drop`s and closures of users, the runner) is never called under the lock: what calls for
-//! it is collected in `After` and dealt with when the lock is free. Mostly RUN is still held then, and more is to be done: so
+//! it is collected in `Aftermath` and dealt with when the lock is free. Mostly RUN is still held then, and more is to be done: so
 //! each call goes through the net of [`crate::quiet`], one by one, and a panic of one neither unwinds out of the cell nor
 //! keeps the next from being done. Only a closure that the present caller has handed in (`weigh`, `purge`'s predicate)
 //! unwinds to that caller, at a point where nothing has moved yet. Should anything else unwind while RUN is held, its
@@ -364,7 +364,7 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> HasStateWord for MailCell<
         }
         // Should anything unwind before RUN is given up, this is not tried again.
         let permit = ManuallyDrop::new(permit);
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         let mut g = cell.word.lock();
         if g.bits() & word::WAIT != 0 {
             cell.see(&mut g);
@@ -435,7 +435,7 @@ impl<M> Remains<M> {
 }
 
 /// What is left to do after the lock.
-struct After<M> {
+struct Aftermath<M> {
     owes: bool,
     parked: Option<Waker>,
     wakers: Vec<Waker>,
@@ -445,7 +445,7 @@ struct After<M> {
     spare: Option<crate::waiters::Spare>,
 }
 
-impl<M> Default for After<M> {
+impl<M> Default for Aftermath<M> {
     fn default() -> Self {
         Self { owes: false, parked: None, wakers: Vec::new(), dead: Vec::new(), dropped: None, spare: None }
     }
@@ -453,7 +453,7 @@ impl<M> Default for After<M> {
 
 /// What is left to do when a lease has been given back.
 struct GivenBack<M> {
-    after: After<M>,
+    after: Aftermath<M>,
     parked: Option<Waker>,
     links: Vec<Arc<dyn Linked>>,
     /// Monitors are to be told.
@@ -466,7 +466,7 @@ struct GivenBack<M> {
 impl<M> Default for GivenBack<M> {
     fn default() -> Self {
         Self {
-            after: After::default(),
+            after: Aftermath::default(),
             parked: None,
             links: Vec::new(),
             watched: false,
@@ -641,7 +641,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let _span = meta.span().cloned();
         // Before the lock: under LOCK no other is taken, and it may be the last to have the policy.
         let policy = self.settings.as_ref().and_then(|s| s.overflow.get());
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         let full = Full { policy: policy.as_ref(), asks };
         let result = self.place(self.word.lock(), message, options.lane, meta, &full, &mut after);
         self.afterwards(after);
@@ -718,7 +718,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         lane: Lane,
         meta: Meta,
         full: &Full<'_, M>,
-        after: &mut After<M>,
+        after: &mut Aftermath<M>,
     ) -> Result<(), Unplaced<M>> {
         let refuse = |error| Err(Unplaced::Refused(Refused { error, may_wait: false }));
         if g.bits() & word::CLOSED != 0 {
@@ -797,7 +797,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Into its lane, and the reader told.
-    fn put(g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut After<M>) {
+    fn put(g: &mut Guard<'_, M>, message: M, lane: Lane, meta: Meta, after: &mut Aftermath<M>) {
         if meta.is_plain() {
             g.lanes.lane_mut(lane).push_plain(message);
         } else {
@@ -830,7 +830,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         lane: Lane,
         meta: Meta,
         at: usize,
-        after: &mut After<M>,
+        after: &mut Aftermath<M>,
     ) {
         let place = self.settings.as_ref().and_then(|s| s.coalesce).unwrap_or_default();
         let weight = meta.weight();
@@ -869,7 +869,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Free slots to those who wait.
-    fn grant(&self, g: &mut Guard<'_, M>, after: &mut After<M>) {
+    fn grant(&self, g: &mut Guard<'_, M>, after: &mut Aftermath<M>) {
         let shared = &mut **g;
         let Some(waiters) = &mut shared.waiters else { return };
         waiters.grant(&mut shared.room, &mut after.wakers);
@@ -893,8 +893,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Wakes, drops and dead-letters, now that the lock is free. All of it is foreign code, and RUN may be held.
-    fn afterwards(self: &Arc<Self>, after: After<M>) {
-        let After { owes, parked, wakers, dead, dropped, spare: _ } = after;
+    fn afterwards(self: &Arc<Self>, after: Aftermath<M>) {
+        let Aftermath { owes, parked, wakers, dead, dropped, spare: _ } = after;
         if owes {
             self.wake(parked);
         }
@@ -1028,7 +1028,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn leave_line(self: &Arc<Self>, place: WaitTicket) {
         let mut g = self.word.lock();
         let left = g.waiters.as_mut().and_then(|w| w.leave(place.ticket));
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         if g.bits() & word::CLOSED == 0 {
             if left.is_none() {
                 g.room.unreserve(place.weight);
@@ -1088,7 +1088,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return Err(PushError::Waiting(message));
         }
         g.room.unreserve(held);
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         let result = match meta {
             Err(()) => {
                 self.see(&mut g);
@@ -1165,7 +1165,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         g.room.unreserve(weight);
         self.see(&mut g);
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         self.grant(&mut g, &mut after);
         drop(g);
         self.afterwards(after);
@@ -1441,7 +1441,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             g.stamp = since;
         }
         self.note_since(fresh, since);
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         if g.bits() & word::WAIT != 0 {
             self.see(&mut g);
             self.grant(&mut g, &mut after);
@@ -1464,7 +1464,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     #[inline(never)]
     fn give_back(self: &Arc<Self>) {
         let mut g = self.word.lock();
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         self.see(&mut g);
         self.grant(&mut g, &mut after);
         drop(g);
@@ -1629,7 +1629,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let much = own.lanes.take_quickly(&mut g.lanes, usize::MAX);
         own.lends(g.lanes.buffer_bytes());
         g.clear(word::SIDE | word::DATA);
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         self.see(&mut g);
         self.grant(&mut g, &mut after);
         drop(g);
@@ -1718,7 +1718,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// stood for it with it: whatever the old waker does in its drop, no reader is left that believes itself awake.
     pub(crate) fn park(self: &Arc<Self>, permit: Permit<Self>, waker: Waker) -> Option<Permit<Self>> {
         let mut g = self.word.lock();
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         if g.bits() & word::WAIT != 0 {
             self.see(&mut g);
             self.grant(&mut g, &mut after);
@@ -2072,7 +2072,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// those who wait for it.
     pub fn bury_unread(self: &Arc<Self>, reason: &ExitReason) -> u64 {
         let mut dead = Vec::new();
-        let mut after = After::default();
+        let mut after = Aftermath::default();
         {
             let mut g = self.word.lock();
             let hopeless = word::LEASED | word::KILL;
