@@ -9,7 +9,7 @@
 //! each call goes through the net of [`crate::quiet`], one by one, and a panic of one neither unwinds out of the cell nor
 //! keeps the next from being done. Only a closure that the present caller has handed in (`weigh`, `purge`'s predicate)
 //! unwinds to that caller, at a point where nothing has moved yet. Should anything else unwind while RUN is held, its
-//! [`Permit`] gives RUN up (rule 9 of `word`). Design note 0014 has a table of all such calls.
+//! [`RunGuard`] gives RUN up (rule 9 of `word`). Design note 0014 has a table of all such calls.
 //!
 //! Long because the two halves of one protocol (push, take) are best read side by side.
 
@@ -32,7 +32,7 @@ use crate::room::Room;
 use crate::settings::{Coalesce, Settings};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::waiters::{Ticket, Waiters};
-use crate::word::{self, HasStateWord, Locked, Permit, Senders, StateWord};
+use crate::word::{self, HasStateWord, Locked, RunGuard, Senders, StateWord};
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -356,7 +356,7 @@ unsafe impl<M: Send + 'static, X: Runner<M> + ?Sized> HasStateWord for MailCell<
         &self.word
     }
     #[cold]
-    fn abandoned(permit: Permit<Self>) {
+    fn abandoned(permit: RunGuard<Self>) {
         let cell = Arc::clone(permit.cell());
         if cfg!(shuttle) && std::thread::panicking() {
             // At a schedule's end the tasks that are left are unwound where they stand: a lock of theirs is given back by none.
@@ -1489,7 +1489,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Gives RUN up; `kept` as for [`StateWord::leave`]. Senders who wait get what room there is first.
     ///
     /// # Safety
-    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
+    /// RUN is the caller's, no [`RunGuard`] stands for it, and no reference to the reader's half is alive.
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[inline(always)]
     pub unsafe fn leave(self: &Arc<Self>, kept: u32) {
@@ -1530,7 +1530,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Gives RUN up by its value, as [`MailCell::leave`] does.
-    pub fn leave_by(permit: Permit<Self>, kept: u32) {
+    pub fn leave_by(permit: RunGuard<Self>, kept: u32) {
         let cell = Arc::clone(permit.cell());
         if Self::leave_owing_by(permit, kept, Senders::Unserved) {
             cell.schedule();
@@ -1540,7 +1540,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Gives RUN up by its value, as [`MailCell::leave_owing`] does.
     #[expect(unsafe_code, reason = "the value is RUN")]
     #[must_use]
-    pub fn leave_owing_by(permit: Permit<Self>, kept: u32, senders: Senders) -> bool {
+    pub fn leave_owing_by(permit: RunGuard<Self>, kept: u32, senders: Senders) -> bool {
         let cell = Arc::clone(permit.cell());
         permit.give_up();
         // SAFETY: RUN was the value's, which nothing is lent from any more.
@@ -1716,7 +1716,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// For a receiver: goes to sleep, unless something came. The waker is one cloned before the lock. The permit comes back
     /// where there is something to read, or the mailbox has closed; else RUN was given up under the lock, and the value that
     /// stood for it with it: whatever the old waker does in its drop, no reader is left that believes itself awake.
-    pub(crate) fn park(self: &Arc<Self>, permit: Permit<Self>, waker: Waker) -> Option<Permit<Self>> {
+    pub(crate) fn park(self: &Arc<Self>, permit: RunGuard<Self>, waker: Waker) -> Option<RunGuard<Self>> {
         let mut g = self.word.lock();
         let mut after = Aftermath::default();
         if g.bits() & word::WAIT != 0 {
@@ -1769,7 +1769,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// where they are. With `close` the mailbox closes too.
     ///
     /// The lease is back when this returns; the rest has its turn, where this is deep within other ends.
-    pub fn end_lease(self: &Arc<Self>, permit: Permit<Self>, exit: Option<Exit>, close: bool) {
+    pub fn end_lease(self: &Arc<Self>, permit: RunGuard<Self>, exit: Option<Exit>, close: bool) {
         let given = self.return_lease(permit, exit.as_ref(), close);
         self.announce_closing();
         later::in_turn(self, |cell| cell.tell_of_end(given, exit));
@@ -1789,7 +1789,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// All is done when this returns: where it may be deep within other ends, the caller has its turn already.
     pub fn end_lease_and(
         self: &Arc<Self>,
-        permit: Permit<Self>,
+        permit: RunGuard<Self>,
         exit: Option<Exit>,
         close: bool,
         note: impl FnOnce(&mut dyn FnMut()),
@@ -1833,7 +1833,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Gives lease and RUN back, under the lock.
-    fn return_lease(&self, mut permit: Permit<Self>, exit: Option<&Exit>, close: bool) -> GivenBack<M> {
+    fn return_lease(&self, mut permit: RunGuard<Self>, exit: Option<&Exit>, close: bool) -> GivenBack<M> {
         let (_, own) = permit.split();
         own.in_hand = false;
         // Part of a batch has not been read.
@@ -2033,7 +2033,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end. False when somebody
     /// else is just looking: then that one does it when it leaves.
     fn settle(self: &Arc<Self>) -> bool {
-        let Some(mut permit) = Permit::enter_quietly(self) else { return false };
+        let Some(mut permit) = RunGuard::enter_quietly(self) else { return false };
         // The thread that closed it may not have come to it yet; those who sent what is buried are about to hear of the end. (Under RUN, so
         // that one who looks from in there does not settle it once more.)
         self.announce_closing();
@@ -2055,7 +2055,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// Dead-letters what is queued, for this reason, while nobody reads: how many. Open mailboxes go on taking messages.
     pub fn clear_out(self: &Arc<Self>, reason: &ExitReason) -> u64 {
-        let Some(mut permit) = Permit::enter_quietly(self) else { return 0 };
+        let Some(mut permit) = RunGuard::enter_quietly(self) else { return 0 };
         if self.is_leased() {
             Self::leave_quietly_by(permit);
             return 0;
@@ -2330,7 +2330,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// The exact counters, with what is queued counted one by one; `None` while a handler or receiver is at work.
     pub fn audit(self: &Arc<Self>) -> Option<Ledger> {
-        let mut permit = Permit::enter_quietly(self)?;
+        let mut permit = RunGuard::enter_quietly(self)?;
         let (_, own) = permit.split();
         let ledger = self.audit_as_reader(own);
         Self::leave_quietly_by(permit);
@@ -2341,16 +2341,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// closed under the look.
     ///
     /// # Safety
-    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
+    /// RUN is the caller's, no [`RunGuard`] stands for it, and no reference to the reader's half is alive.
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     pub unsafe fn leave_quietly(self: &Arc<Self>) {
         // SAFETY: the caller's.
-        let permit = unsafe { Permit::assume(self) };
+        let permit = unsafe { RunGuard::assume(self) };
         Self::leave_quietly_by(permit);
     }
 
     /// Gives RUN up by its value, as [`MailCell::leave_quietly`] does.
-    pub fn leave_quietly_by(permit: Permit<Self>) {
+    pub fn leave_quietly_by(permit: RunGuard<Self>) {
         let cell = Arc::clone(permit.cell());
         if permit.leave_quietly() {
             let parked = cell.word.lock().take_parked();
@@ -2520,7 +2520,7 @@ mod tests {
         };
         // `sent` and `full_at` come first in it.
         let senders_end = room + 2 * size_of::<u64>();
-        let mut permit = Permit::enter(&cell).expect("nobody reads");
+        let mut permit = RunGuard::enter(&cell).expect("nobody reads");
         let (_, own) = permit.split();
         let reader = std::ptr::from_ref(&own.lanes).addr();
         assert!(reader >= senders_end + 64, "{} bytes", reader.wrapping_sub(senders_end));
@@ -2573,7 +2573,7 @@ mod tests {
         cell.monitor(Watch::Mailbox, Box::new(|_| ()));
         for _ in 0..3 {
             cell.lease().expect("nobody reads");
-            let permit = Permit::enter(&cell).expect("nobody reads");
+            let permit = RunGuard::enter(&cell).expect("nobody reads");
             cell.end_lease(
                 permit,
                 Some(Exit::new(ExitReason::Normal, crate::exit::Phase::Idle, None, 1)),

@@ -7,7 +7,7 @@
 
 use crate::cell::{MailCell, Runner};
 use crate::lanes::{Lane, Lanes};
-use crate::word::Permit;
+use crate::word::RunGuard;
 use std::sync::Arc;
 
 /// Messages that are shown under the lock at a time.
@@ -28,7 +28,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// What senders have queued is shown under their lock: `show` must do nothing but look, and not panic.
     pub fn look_over(self: &Arc<Self>, most: usize, mut show: impl FnMut(Lane, &M, u32)) -> Looked {
-        let mut permit = Permit::enter_quietly(self);
+        let mut permit = RunGuard::enter_quietly(self);
         let mut left = most;
         for lane in Lanes::<M>::ORDER {
             if let Some(permit) = &mut permit {

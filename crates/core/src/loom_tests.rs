@@ -25,7 +25,7 @@ use crate::options::SendOptions;
 use crate::receiver::Receiver;
 use crate::send::{Reserving, Sending};
 use crate::settings::Settings;
-use crate::word::{self, Entered, Permit};
+use crate::word::{self, Entered, RunGuard};
 use crate::{Address, Mailbox, SendPermit};
 use loom::future::block_on;
 use loom::sync::Mutex;
@@ -66,13 +66,13 @@ fn polls(cell: &Cell) -> usize {
 
 /// What a task's poll does: takes all, leaves. Whether it was the one that ran.
 fn poll(cell: &Cell, got: &mut Vec<u32>) -> bool {
-    let Some(mut permit) = Permit::enter(cell) else { return false };
+    let Some(mut permit) = RunGuard::enter(cell) else { return false };
     take_all(&mut permit, got);
     MailCell::leave_by(permit, 0);
     true
 }
 
-fn take_all(permit: &mut Permit<MailCell<u32, Polls>>, got: &mut Vec<u32>) {
+fn take_all(permit: &mut RunGuard<MailCell<u32, Polls>>, got: &mut Vec<u32>) {
     let (cell, own) = permit.split();
     while let Some(message) = cell.take(own) {
         cell.handled();
@@ -231,7 +231,7 @@ fn loom_task_and_caller_and_push() {
         let sender = thread::spawn(move || c.push(1).expect("room"));
         let c = Arc::clone(&cell);
         let caller = thread::spawn(move || {
-            let Some(permit) = Permit::enter_idle(&c) else {
+            let Some(permit) = RunGuard::enter_idle(&c) else {
                 c.push(10).expect("room");
                 return false;
             };
@@ -263,7 +263,7 @@ fn loom_a_wake_up_that_meets_a_callers_poll_is_noted() {
         let cell = cell(8);
         let c = Arc::clone(&cell);
         let waker = thread::spawn(move || c.word().enter() == Entered::Noted);
-        let permit = Permit::enter_idle(&cell);
+        let permit = RunGuard::enter_idle(&cell);
         let entered = permit.is_some();
         if let Some(permit) = permit {
             MailCell::leave_by(permit, 0);
@@ -279,7 +279,7 @@ fn loom_a_wake_up_that_meets_a_callers_poll_is_noted() {
 fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
     model(|| {
         let cell = cell(8);
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let sender = thread::spawn(move || c.push(1).expect("room"));
         let ready = thread::spawn(move || {
@@ -302,7 +302,7 @@ fn loom_a_pending_handler_is_woken_by_notify_and_not_by_push() {
 fn loom_a_pending_handler_keeps_callers_out() {
     model(|| {
         let cell = cell(8);
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         let c = Arc::clone(&cell);
         let caller = thread::spawn(move || c.word().enter_idle());
         MailCell::leave_by(permit, word::HALF | word::PEND);
@@ -316,12 +316,12 @@ fn loom_a_pending_handler_keeps_callers_out() {
 fn loom_an_order_wakes_a_reader_that_holds_back() {
     model(|| {
         let cell = cell(8);
-        let mut permit = Permit::enter(&cell).expect("nobody reads");
+        let mut permit = RunGuard::enter(&cell).expect("nobody reads");
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let order = thread::spawn(move || push_order(&c));
         let data = thread::spawn(move || d.push(1).expect("room"));
         // As `poll_held` does, once a round.
-        let held = |permit: &mut Permit<MailCell<u32, Polls>>| {
+        let held = |permit: &mut RunGuard<MailCell<u32, Polls>>| {
             let (cell, own) = permit.split();
             cell.word().change(word::HOLD, 0);
             let order = cell.take_order(own);
@@ -339,13 +339,13 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
         assert!(got.is_some() || polls(&cell) == 1, "the order is not heard of");
         assert!(polls(&cell) <= 1, "one for the order, none for the message");
         if polls(&cell) == 1 {
-            let mut permit = Permit::enter(&cell).expect("nobody reads");
+            let mut permit = RunGuard::enter(&cell).expect("nobody reads");
             got = got.or(held(&mut permit));
             MailCell::leave_by(permit, word::HALF | word::PEND);
         }
         assert_eq!((got, polls(&cell) <= 1), (Some(ORDER), true));
         // The time is over: all the rest comes.
-        let mut permit = Permit::enter(&cell).expect("nobody reads");
+        let mut permit = RunGuard::enter(&cell).expect("nobody reads");
         cell.word().change(0, word::HOLD);
         let mut rest = Vec::new();
         take_all(&mut permit, &mut rest);
@@ -358,7 +358,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
 fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
     model(|| {
         let cell = cell(8);
-        let permit = Permit::enter(&cell).expect("nobody reads");
+        let permit = RunGuard::enter(&cell).expect("nobody reads");
         cell.word().change(word::HOLD, 0);
         MailCell::leave_by(permit, word::HALF | word::PEND);
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
@@ -375,7 +375,7 @@ fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
 fn loom_kill_and_leave() {
     model(|| {
         let cell = cell(8);
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         let (c, d) = (Arc::clone(&cell), Arc::clone(&cell));
         let killer = thread::spawn(move || {
             if c.word().raise(word::KILL) {
@@ -434,7 +434,7 @@ fn loom_close_and_park() {
 fn loom_close_and_leave() {
     model(|| {
         let cell = cell(8);
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         let c = Arc::clone(&cell);
         let closer = thread::spawn(move || assert!(c.close(ExitReason::Shutdown)));
         let knew = cell.is_closed();
@@ -770,7 +770,7 @@ fn loom_run_is_dropped_and_push_and_waiting_send() {
         assert_eq!(polls(&cell), 1);
         let c = Arc::clone(&cell);
         let reader = thread::spawn(move || {
-            let mut permit = Permit::enter(&c).expect("nobody else runs");
+            let mut permit = RunGuard::enter(&c).expect("nobody else runs");
             let (cell, own) = permit.split();
             assert_eq!(cell.take(own), Some(0));
             drop(permit);
@@ -798,7 +798,7 @@ fn loom_a_look_is_dropped_and_close() {
             c.fetch_add(1, SeqCst);
         });
         let cell = Arc::clone(mailbox.cell());
-        let looker = thread::spawn(move || drop(Permit::enter_quietly(&cell)));
+        let looker = thread::spawn(move || drop(RunGuard::enter_quietly(&cell)));
         mailbox.close();
         looker.join().expect("looker");
         assert_eq!(closed.load(SeqCst), 1);
@@ -1125,7 +1125,7 @@ fn loom_told_first_and_a_dropped_look_that_buries() {
             let cell = Arc::clone(&cell);
             thread::spawn(move || assert!(cell.close(ExitReason::Killed)))
         };
-        drop(Permit::enter_quietly(&cell));
+        drop(RunGuard::enter_quietly(&cell));
         closer.join().expect("closer");
         order.assert_heard(1);
     });
@@ -1165,7 +1165,7 @@ fn loom_told_first_and_a_reader_that_goes_and_a_late_monitor() {
         let cell = cell(1);
         let order = Arc::new(Order::default());
         assert!(cell.tell_first(order.is_told_first()));
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         let closer = {
             let cell = Arc::clone(&cell);
             thread::spawn(move || assert!(cell.close(ExitReason::Killed)))
@@ -1194,7 +1194,7 @@ fn loom_told_first_and_links_and_a_waiting_sender() {
         let mut sending = sending(&cell, 1);
         let waker = Waker::from(Arc::clone(&waiter));
         assert!(sending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         let closer = {
             let cell = Arc::clone(&cell);
             thread::spawn(move || cell.close(ExitReason::Killed))
@@ -1324,7 +1324,7 @@ fn loom_end_lease_and_push() {
         let cell = cell(8);
         let c = Arc::clone(&cell);
         let sender = thread::spawn(move || c.push(1).expect("room"));
-        let permit = Permit::enter(&cell).expect("nobody else runs");
+        let permit = RunGuard::enter(&cell).expect("nobody else runs");
         cell.end_lease(permit, Some(Exit::new(ExitReason::Killed, Phase::Cast, None, 1)), false);
         assert_eq!(cell.lease(), Ok(2));
         let mut got = Vec::new();
@@ -1343,7 +1343,7 @@ fn loom_an_end_that_is_noted_and_a_late_monitor() {
         let table = Arc::new(Mutex::new(false));
         let (c, t) = (Arc::clone(&cell), Arc::clone(&table));
         let ending = thread::spawn(move || {
-            let permit = Permit::enter(&c).expect("nobody else runs");
+            let permit = RunGuard::enter(&c).expect("nobody else runs");
             let exit = Exit::new(ExitReason::Killed, Phase::Cast, None, 1);
             c.end_lease_and(permit, Some(exit), false, |give_back| {
                 let mut noted = t.lock().expect("nobody panics there");
@@ -1375,7 +1375,7 @@ enum Found {
 }
 
 /// One step of a server's loop: the next of the batch while all is calm, else a look at the word.
-fn step(permit: &mut Permit<MailCell<u32, Polls>>) -> Found {
+fn step(permit: &mut RunGuard<MailCell<u32, Polls>>) -> Found {
     let (cell, own) = permit.split();
     if let Some(message) = cell.take_calmly(own) {
         return Found::Message(message);
@@ -1396,13 +1396,13 @@ fn push_order(cell: &Cell) {
 
 /// A cell whose runner has just begun on a batch of `plain` messages. With `alarmed` it was an order that it has handled
 /// first: the alarm is still up, with no bit for it, so that the next step takes it down.
-fn in_a_batch(plain: u32, alarmed: bool) -> (Cell, Permit<MailCell<u32, Polls>>) {
+fn in_a_batch(plain: u32, alarmed: bool) -> (Cell, RunGuard<MailCell<u32, Polls>>) {
     let cell = cell(8);
     (0..plain).for_each(|i| cell.push(i).expect("room"));
     if alarmed {
         push_order(&cell);
     }
-    let mut permit = Permit::enter(&cell).expect("nobody else runs");
+    let mut permit = RunGuard::enter(&cell).expect("nobody else runs");
     assert_eq!(step(&mut permit), Found::Message(if alarmed { ORDER } else { 0 }));
     assert_eq!(cell.word().is_calm(), !alarmed);
     (cell, permit)
@@ -1425,7 +1425,7 @@ impl Done {
 /// is there after the last step whatever the steps did with the alarm.
 fn steps_beside_a_kill(
     cell: &Cell,
-    permit: &mut Permit<MailCell<u32, Polls>>,
+    permit: &mut RunGuard<MailCell<u32, Polls>>,
     killer: thread::JoinHandle<()>,
     done: &Done,
     steps: usize,
@@ -1512,7 +1512,7 @@ fn loom_a_kill_and_a_batch_that_changes_hands() {
         let killer = kill_then_say(&cell, &done);
         let c = Arc::clone(&cell);
         let next = thread::spawn(move || {
-            let mut permit = Permit::enter(&c)?;
+            let mut permit = RunGuard::enter(&c)?;
             let over = done.is_said();
             let found = step(&mut permit);
             MailCell::leave_by(permit, word::DATA);
@@ -1525,7 +1525,7 @@ fn loom_a_kill_and_a_batch_that_changes_hands() {
             assert!(first != Found::Kill || found == Found::Kill, "the kill is forgotten: {found:?}");
         }
         killer.join().expect("killer");
-        let mut permit = Permit::enter(&cell).expect("nobody else runs");
+        let mut permit = RunGuard::enter(&cell).expect("nobody else runs");
         assert!(!permit.split().1.is_empty());
         assert_eq!(step(&mut permit), Found::Kill, "the kill is lost");
     });
@@ -1601,7 +1601,7 @@ fn loom_a_waiting_send_and_a_reader_that_leaves_half_way() {
         (0..2).for_each(|i| cell.push(i).expect("room"));
         let c = Arc::clone(&cell);
         let reader = thread::spawn(move || {
-            let mut permit = Permit::enter(&c).expect("nobody else runs");
+            let mut permit = RunGuard::enter(&c).expect("nobody else runs");
             assert_eq!(step(&mut permit), Found::Message(0));
             MailCell::leave_by(permit, word::DATA);
         });
@@ -1627,7 +1627,7 @@ fn loom_a_waiting_send_and_a_reader_that_will_be_back() {
             (0..2).for_each(|i| cell.push(i).expect("room"));
             let c = Arc::clone(&cell);
             let reader = thread::spawn(move || {
-                let mut permit = Permit::enter(&c).expect("nobody else runs");
+                let mut permit = RunGuard::enter(&c).expect("nobody else runs");
                 (0..taken).for_each(|i| assert_eq!(step(&mut permit), Found::Message(i)));
                 let kept = if taken < 2 { word::DATA } else { 0 };
                 let owes = MailCell::leave_owing_by(permit, kept, word::Senders::Later);
@@ -1685,7 +1685,7 @@ fn loom_a_waiting_send_is_woken_within_a_batch() {
     model(|| {
         let cell = cell(2);
         (0..2).for_each(|i| cell.push(i).expect("room"));
-        let mut permit = Permit::enter(&cell).expect("nobody else runs");
+        let mut permit = RunGuard::enter(&cell).expect("nobody else runs");
         let (waits, woken) = (Arc::new(Done::default()), Woken::new());
         let (c, d, w) = (Arc::clone(&cell), Arc::clone(&waits), Waker::from(Arc::clone(&woken)));
         let sender = thread::spawn(move || {
@@ -1719,7 +1719,7 @@ fn loom_close_and_waiting_send_and_drain() {
         assert_eq!(cell.wake_at(), 1, "half empty");
         let c = Arc::clone(&cell);
         let closer = thread::spawn(move || assert!(c.close(ExitReason::Shutdown)));
-        let mut permit = Permit::enter(&cell).expect("nobody else runs");
+        let mut permit = RunGuard::enter(&cell).expect("nobody else runs");
         assert_eq!(step(&mut permit), Found::Message(0));
         closer.join().expect("closer");
         assert_eq!(woken.times(), 1, "by the slot or by the close");

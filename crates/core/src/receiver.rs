@@ -4,7 +4,7 @@ use crate::cell::{MailCell, Parked};
 use crate::counters::Ledger;
 use crate::error::{Closed, LeaseError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
-use crate::word::{self, Permit};
+use crate::word::{self, RunGuard};
 use futures::Stream;
 use std::fmt;
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ pub struct Receiver<M: Send + 'static> {
     cell: Arc<MailCell<M, Parked>>,
     incarnation: u32,
     /// RUN: held while awake, given up to sleep.
-    awake: Option<Permit<MailCell<M, Parked>>>,
+    awake: Option<RunGuard<MailCell<M, Parked>>>,
 }
 
 impl<M: Send + 'static> Receiver<M> {
@@ -124,7 +124,7 @@ impl<M: Send + 'static> Receiver<M> {
     fn wake_up(&mut self) {
         let mut spin = crate::sync::Spin::default();
         while self.awake.is_none() {
-            self.awake = Permit::enter(&self.cell);
+            self.awake = RunGuard::enter(&self.cell);
             if self.awake.is_none() {
                 spin.wait();
             }

@@ -35,7 +35,7 @@
 //! 8. Who asks for the reader's attention sets SYS after it has written down what it wants; the reader takes SYS down
 //!    before it looks once more whether anything is wanted. (Without the second look, what was written down between look and
 //!    store would wait for ever.)
-//! 9. RUN is a value ([`Permit`]) wherever foreign code may run under it. A permit that is dropped, by unwinding say, gives
+//! 9. RUN is a value ([`RunGuard`]) wherever foreign code may run under it. A permit that is dropped, by unwinding say, gives
 //!    RUN up as its holder would have: senders who wait are served (rule 5), DATA is set (rule 4), the wake-up that is owed is
 //!    made. A holder without a permit (a server's seat, on the hot path) lets nothing unwind out of it. (Without it, a
 //!    panic would leave a mailbox that takes messages and never reads one; or it would let the future that holds RUN be
@@ -258,7 +258,7 @@ impl<L, R> StateWord<L, R> {
     /// been done for those who wait for room.
     ///
     /// # Safety
-    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive, unless RUN stays.
+    /// RUN is the caller's, no [`RunGuard`] stands for it, and no reference to the reader's half is alive, unless RUN stays.
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     #[inline(always)]
     pub unsafe fn leave(&self, kept: u32, senders: Senders) -> Left {
@@ -299,7 +299,7 @@ impl<L, R> StateWord<L, R> {
     /// Gives RUN up after a mere look: everything else stays as it was. True when the caller owes a wake-up.
     ///
     /// # Safety
-    /// RUN is the caller's, no [`Permit`] stands for it, and no reference to the reader's half is alive.
+    /// RUN is the caller's, no [`RunGuard`] stands for it, and no reference to the reader's half is alive.
     #[expect(unsafe_code, reason = "the caller's word that RUN is theirs to give up")]
     pub unsafe fn leave_quietly(&self) -> bool {
         self.update(|s| Some(left_quietly(s))).is_some_and(|s| left_quietly(s) & !s & SCHED != 0)
@@ -517,15 +517,15 @@ impl<L, R> Drop for Locked<'_, L, R> {
 ///
 /// # Safety
 /// `word` returns the same state word at every call, for as long as the value lives, and nobody gets at its halves by other
-/// means: a [`Permit`] takes RUN of the one word and lends the reader's half of the other.
+/// means: a [`RunGuard`] takes RUN of the one word and lends the reader's half of the other.
 /// ```compile_fail,E0200
-/// use restante_core::word::{StateWord, HasStateWord, Permit};
+/// use restante_core::word::{StateWord, HasStateWord, RunGuard};
 /// struct Two(StateWord<(), u8>, StateWord<(), u8>);
 /// impl HasStateWord for Two {
 ///     type Locked = ();
 ///     type Running = u8;
 ///     fn word(&self) -> &StateWord<(), u8> { &self.0 }
-///     fn abandoned(_: Permit<Self>) {}
+///     fn abandoned(_: RunGuard<Self>) {}
 /// }
 /// ```
 #[expect(unsafe_code, reason = "permits rely on what an implementation does")]
@@ -537,7 +537,7 @@ pub unsafe trait HasStateWord {
     /// The state word; the same one at every call.
     fn word(&self) -> &StateWord<Self::Locked, Self::Running>;
     /// Gives RUN up in the place of a holder that is gone (rule 9).
-    fn abandoned(permit: Permit<Self>);
+    fn abandoned(permit: RunGuard<Self>);
 }
 
 /// RUN, held as a value: for readers that keep it from one call to the next, and wherever foreign code runs under it.
@@ -545,44 +545,44 @@ pub unsafe trait HasStateWord {
 ///
 /// There is one at a time, since nothing safe gives up RUN but by its permit:
 /// ```
-/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, RunGuard}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
-/// let first = Permit::enter(&cell).unwrap();
-/// assert!(Permit::enter(&cell).is_none());
+/// let first = RunGuard::enter(&cell).unwrap();
+/// assert!(RunGuard::enter(&cell).is_none());
 /// MailCell::leave_by(first, 0);
-/// assert!(Permit::enter(&cell).is_some());
+/// assert!(RunGuard::enter(&cell).is_some());
 /// ```
 /// ```compile_fail,E0133
-/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, RunGuard}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
-/// let first = Permit::enter(&cell).unwrap();
+/// let first = RunGuard::enter(&cell).unwrap();
 /// cell.leave(0);
-/// let second = Permit::enter(&cell).unwrap();
+/// let second = RunGuard::enter(&cell).unwrap();
 /// ```
 /// ```compile_fail,E0133
-/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, RunGuard}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
 /// cell.leave_quietly();
 /// ```
 /// ```compile_fail,E0133
-/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, RunGuard}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
 /// cell.word().leave(0, restante_core::word::Senders::Served);
 /// ```
 /// ```compile_fail,E0133
-/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, Permit}};
+/// # use restante_core::{cell::{MailCell, Parked}, word::{LEASED, RunGuard}};
 /// # let cell = std::sync::Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked));
 /// cell.word().leave_quietly();
 /// ```
-pub struct Permit<C: HasStateWord + ?Sized>(std::sync::Arc<C>);
+pub struct RunGuard<C: HasStateWord + ?Sized>(std::sync::Arc<C>);
 
-impl<C: HasStateWord + ?Sized> fmt::Debug for Permit<C> {
+impl<C: HasStateWord + ?Sized> fmt::Debug for RunGuard<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Permit")
+        f.write_str("RunGuard")
     }
 }
 
-impl<C: HasStateWord + ?Sized> Permit<C> {
+impl<C: HasStateWord + ?Sized> RunGuard<C> {
     /// Takes RUN, clearing what was noted for its holder; `None` when somebody else has it.
     pub fn enter(cell: &std::sync::Arc<C>) -> Option<Self> {
         matches!(cell.word().enter(), Entered::Mine(_)).then(|| Self(std::sync::Arc::clone(cell)))
@@ -656,7 +656,7 @@ impl<C: HasStateWord + ?Sized> Permit<C> {
     }
 }
 
-impl<C: HasStateWord + ?Sized> Drop for Permit<C> {
+impl<C: HasStateWord + ?Sized> Drop for RunGuard<C> {
     fn drop(&mut self) {
         // RUN goes over into another value: this one's is not used again.
         C::abandoned(Self(std::sync::Arc::clone(&self.0)));
@@ -673,12 +673,12 @@ mod tests {
     #[test]
     fn run_goes_with_its_permit_alone() {
         let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), LEASED, Parked));
-        let permit = Permit::enter(&cell).expect("idle");
+        let permit = RunGuard::enter(&cell).expect("idle");
         let word = cell.word();
         let taken = |by: &str| {
             assert!(word.bits() & RUN != 0, "{by}");
-            assert!(Permit::enter(&cell).is_none() && Permit::enter_quietly(&cell).is_none(), "{by}");
-            assert!(word.bits() & LOCK == 0 && Permit::enter_idle(&cell).is_none(), "{by}");
+            assert!(RunGuard::enter(&cell).is_none() && RunGuard::enter_quietly(&cell).is_none(), "{by}");
+            assert!(word.bits() & LOCK == 0 && RunGuard::enter_idle(&cell).is_none(), "{by}");
         };
         word.change(0, u32::MAX);
         taken("change");
@@ -710,7 +710,7 @@ mod tests {
             (Senders::Served, 0, Left::Asleep),
         ] {
             let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), LEASED, Parked));
-            let mut permit = Permit::enter(&cell).expect("idle");
+            let mut permit = RunGuard::enter(&cell).expect("idle");
             (0..4).for_each(|n| cell.push(n).expect("room"));
             cell.line_up(&4, &SendOptions::new(), Waker::noop()).expect("open");
             let (of, own) = permit.split();
@@ -730,7 +730,7 @@ mod tests {
     #[should_panic(expected = "the permit's cell")]
     fn a_permit_ends_the_lease_of_its_own_cell() {
         let [one, other] = [(); 2].map(|()| Arc::new(MailCell::<u8, Parked>::plain(None, LEASED, Parked)));
-        let permit = Permit::enter(&one).expect("idle");
+        let permit = RunGuard::enter(&one).expect("idle");
         other.end_lease(permit, None, false);
     }
 }

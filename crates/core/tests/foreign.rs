@@ -6,7 +6,7 @@ use restante_core::cell::{MailCell, Parked};
 use restante_core::handle::Handle;
 use restante_core::link::Linked;
 use restante_core::monitor::{Event, Watch};
-use restante_core::word::{self, Permit};
+use restante_core::word::{self, RunGuard};
 use restante_core::{
     Address, Exit, ExitReason, Lane, Mailbox, Phase, Reaper, Recipient, SendError, SendOptions,
     TryReceiveError,
@@ -162,7 +162,7 @@ fn an_event_that_panics_in_its_drop_does_not_end_the_telling() {
         }),
     );
     for incarnation in 1..4 {
-        let permit = Permit::enter(handle.cell()).unwrap();
+        let permit = RunGuard::enter(handle.cell()).unwrap();
         let exit = Exit::new(rude_reason(), Phase::Idle, None, incarnation);
         handle.cell().end_lease(permit, Some(exit), false);
         handle.cell().lease().unwrap();
@@ -203,7 +203,7 @@ fn a_link_that_panics_keeps_no_other_from_hearing() {
         let downs = Arc::new(AtomicUsize::new(0));
         let d = Arc::clone(&downs);
         handle.cell().monitor(Watch::Incarnation, Box::new(move |_| assert_eq!(d.fetch_add(1, SeqCst), 0)));
-        let mut permit = Permit::enter(handle.cell()).unwrap();
+        let mut permit = RunGuard::enter(handle.cell()).unwrap();
         let exit = Exit::new(ExitReason::Killed, Phase::Idle, None, 1);
         if renewed {
             let (cell, own) = permit.split();
@@ -358,7 +358,7 @@ fn run_that_an_unwinding_stack_carries_away_is_given_up() {
         catch_unwind(AssertUnwindSafe(|| handle.cell().look_over(9, |_, _, _| panic!("a rude look"))));
     assert!(looked.is_err());
     assert_eq!(handle.cell().audit().map(|ledger| ledger.queued), Some(1), "RUN is free");
-    let mut permit = Permit::enter(handle.cell()).unwrap();
+    let mut permit = RunGuard::enter(handle.cell()).unwrap();
     handle.cell().push(2).unwrap();
     let dropped = catch_unwind(AssertUnwindSafe(move || {
         let (cell, own) = permit.split();
@@ -367,7 +367,7 @@ fn run_that_an_unwinding_stack_carries_away_is_given_up() {
     }));
     assert!(dropped.is_err());
     assert_ne!(handle.cell().word().bits() & word::SCHED, 0, "what is left wakes the next reader");
-    let mut permit = Permit::enter(handle.cell()).expect("RUN is free");
+    let mut permit = RunGuard::enter(handle.cell()).expect("RUN is free");
     let (cell, own) = permit.split();
     assert_eq!(cell.take(own), Some(2));
 }

@@ -5,7 +5,7 @@ use restante_core::cell::{MailCell, Parked};
 use restante_core::handle::Handle;
 use restante_core::link::Linked;
 use restante_core::monitor::{Event, Watch};
-use restante_core::word::{self, Permit};
+use restante_core::word::{self, RunGuard};
 use restante_core::{Address, ExitReason};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -202,6 +202,6 @@ fn many_who_watch_one_mailbox_go_one_by_one() {
     }
     assert_eq!(handle.bonds(), (1, 1));
     handle.cell().close(ExitReason::Normal);
-    handle.cell().end_lease(Permit::enter(handle.cell()).unwrap(), None, false);
+    handle.cell().end_lease(RunGuard::enter(handle.cell()).unwrap(), None, false);
     assert_eq!(told.load(SeqCst), 1, "the last one");
 }

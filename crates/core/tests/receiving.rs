@@ -6,7 +6,7 @@ use restante_core::cell::{MailCell, Parked};
 use restante_core::handle::Handle;
 use restante_core::look::Looked;
 use restante_core::monitor::Watch;
-use restante_core::word::Permit;
+use restante_core::word::RunGuard;
 use restante_core::{Closed, Lane, LeaseError, SendError, SendOptions, TryReceiveError};
 use std::future::Future;
 use std::pin::pin;
@@ -213,7 +213,7 @@ fn a_look_shows_no_more_than_was_asked_for() {
     assert_eq!(look(66), std::iter::once(9999).chain(0..65).collect::<Vec<_>>());
     assert_eq!(look(usize::MAX), std::iter::once(9999).chain(0..600).collect::<Vec<_>>());
     // What the reader has taken comes first, lane by lane; while it reads, only the rest is seen.
-    let mut permit = Permit::enter(cell.cell()).unwrap();
+    let mut permit = RunGuard::enter(cell.cell()).unwrap();
     let (c, own) = permit.split();
     assert_eq!((c.take(own), c.take(own)), (Some(9999), Some(0)));
     cell.cell().push(600).unwrap();

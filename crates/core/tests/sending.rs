@@ -2,7 +2,7 @@
 
 use crate::{drain, opened, with_room};
 use restante_core::cell::{MailCell, Parked};
-use restante_core::word::{self, Permit};
+use restante_core::word::{self, RunGuard};
 use restante_core::{Closed, Fate, Lane, Mailbox, Overflow, SendError, SendOptions, SettingsError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,7 +169,7 @@ fn a_message_that_is_not_accounted_for_shows() {
     let cell = Arc::new(MailCell::<u32, Parked>::plain(Some(4), word::LEASED, Parked));
     (0..3).for_each(|i| cell.push(i).unwrap());
     assert_eq!(cell.audit().unwrap().lost(), 0);
-    let mut permit = Permit::enter(&cell).unwrap();
+    let mut permit = RunGuard::enter(&cell).unwrap();
     let (c, own) = permit.split();
     c.take(own).unwrap();
     assert_eq!(c.audit_as_reader(own).lost(), 1, "taken, and neither in hand nor handled");

@@ -15,7 +15,7 @@ use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::start::{Lent, Server, StartError, start_on};
 use restante_core::addressable::GivenUp;
-use restante_core::word::Permit;
+use restante_core::word::RunGuard;
 use restante_core::{Exit, ExitReason};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -166,7 +166,7 @@ pub fn keep<S: GenServer>(server: &Server<S>, keeper: Weak<dyn Keeper<S>>) -> Re
     while !cell.is_leased() {
         // Without a lease RUN is held only for a look or by a starter: for a moment. Or to clear out a mailbox that has a
         // keeper, or to settle a closed one: while users' drops run, this one among them perhaps.
-        let Some(permit) = Permit::enter_quietly(cell) else {
+        let Some(permit) = RunGuard::enter_quietly(cell) else {
             if cell.runner.is_kept() {
                 return Err(NotKept::Kept);
             }

@@ -32,7 +32,7 @@ use crate::watchdog;
 use pin_project_lite::pin_project;
 use restante_core::cell::{MailCell, Own, Runner};
 use restante_core::handle::Handle;
-use restante_core::word::{self, Permit};
+use restante_core::word::{self, RunGuard};
 use restante_core::{
     DeadCause, Exit, ExitReason, Fate, LeaseError, Phase, Settings, clock, drop_quietly, later, quiet,
 };
@@ -1123,7 +1123,7 @@ impl<S: GenServer> Seat<S> {
         if renewed.is_none() {
             Self::clear(cell);
             // SAFETY: RUN is held and no reference to the reader's half is alive.
-            let permit = unsafe { Permit::assume(cell) };
+            let permit = unsafe { RunGuard::assume(cell) };
             cell.end_lease_and(permit, exit, owned, |give_back| {
                 settled = verdict.and_then(|verdict| Self::note(verdict, give_back));
             });

@@ -19,7 +19,7 @@ use restante_core::monitor::{Event, MonitorId, Watch};
 // Models have no time.
 #[cfg(any(loom, shuttle))]
 use restante_core::timeout::at_most;
-use restante_core::word::{LEASED, Permit, RUN};
+use restante_core::word::{LEASED, RUN, RunGuard};
 use restante_core::{
     Coalesce, DEFAULT_CAPACITY, DeadLetter, ExitReason, Overflow, Recipient, Settings, SettingsError,
 };
@@ -655,7 +655,7 @@ pub(crate) async fn start_on<S: GenServer>(
         }
         // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment. Or what lies there is dropped:
         // then it is perhaps the drop of a message that asks, on the very stack that holds RUN. So others have their turn.
-        if let Some(permit) = Permit::enter_quietly(cell) {
+        if let Some(permit) = RunGuard::enter_quietly(cell) {
             // A keeper comes under RUN as well: one that has come meanwhile is the first.
             if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
                 Cell::<S>::leave_quietly_by(permit);
