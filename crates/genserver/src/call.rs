@@ -9,7 +9,7 @@ use crate::frame::Label;
 use crate::message::{CallMessage, Message};
 use crate::reply::Reply;
 use crate::rt::Rt;
-use crate::seat::{Cell, Seat};
+use crate::seat::{Cell, Executor};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Dead, Outcome, Wait};
@@ -137,7 +137,7 @@ struct Extras {
 
 /// No room yet.
 struct Room<'a, S: GenServer, T: Send> {
-    sending: Sending<'a, Message<S>, Seat<S>>,
+    sending: Sending<'a, Message<S>, Executor<S>>,
     wait: Wait<T>,
     extras: Option<Box<Extras>>,
 }
@@ -208,7 +208,7 @@ where
         let message = Message::Call(CallMessage { call: make(Reply::new(slot)), slot: tag });
         let plain = self.options == SendOptions::new();
         let message = if self.inline == CallerRuns::Auto && plain {
-            match Seat::run_inline(cell, message, slot, None) {
+            match Executor::run_inline(cell, message, slot, None) {
                 Ok(()) => match wait.try_take() {
                     Some(outcome) => return self.taxed(settle(cell, outcome), cx),
                     None => return self.wait(wait, cx),
@@ -574,7 +574,7 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
         let inside = may_block.then(|| rt.handle.enter());
         // It may take its time there: the thread is nobody's worker.
         let unwatched = (may_block && watchdog::is_on()).then(watchdog::exempt);
-        let ran = Seat::run_inline(cell, message, slot, may_block.then_some(&rt));
+        let ran = Executor::run_inline(cell, message, slot, may_block.then_some(&rt));
         drop((inside, unwatched));
         match ran {
             Ok(()) => match wait.try_take() {

@@ -10,7 +10,7 @@
 
 use crate::call::label;
 use crate::cycle::Member;
-use crate::seat::{Cell, Seat};
+use crate::seat::{Cell, Executor};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::start::{Lent, Server, StartError, start_on};
@@ -219,7 +219,7 @@ pub fn start_timeout<S: GenServer>(server: &Server<S>) -> Duration {
 /// The mailbox's own task begins the next incarnation, unless the keeper refuses or there is one by then. Where the mailbox
 /// is closed the keeper is told of that ([`End::closed`]), perhaps before this returns.
 pub fn again<S: GenServer>(server: &ServerRef<S>) {
-    Seat::again_later(cell(server));
+    Executor::again_later(cell(server));
 }
 
 /// Orders this incarnation, and no later one, to end after the message in hand, for this reason; `terminate` runs.
@@ -230,7 +230,7 @@ pub fn order_stop<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason:
 /// Ends this incarnation, and no other one, at its next await. One that the keeper has just promised counts already. False: it
 /// is over.
 pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: &ExitReason) -> bool {
-    Seat::kill_kept(cell(server), incarnation, reason)
+    Executor::kill_kept(cell(server), incarnation, reason)
 }
 
 /// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.

@@ -214,7 +214,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
             if bits & CLOSED != 0 {
                 return Poll::Ready(Err(ReceiveError::Closed));
             }
-            // Woken by data: see `Seat::leave`.
+            // Woken by data: see `Executor::leave`.
             cell.desk(|desk| desk.listening = true);
             return Poll::Pending;
         }

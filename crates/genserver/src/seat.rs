@@ -48,10 +48,10 @@ use std::task::{Context as Cx, Poll, Waker};
 use tracing::Span;
 
 /// A server's mailbox, bookkeeping and loop.
-pub(crate) type Cell<S> = MailCell<Message<S>, Seat<S>>;
+pub(crate) type Cell<S> = MailCell<Message<S>, Executor<S>>;
 
 /// Who runs a server, and what they need for it.
-pub(crate) struct Seat<S: GenServer> {
+pub(crate) struct Executor<S: GenServer> {
     desk: UnsafeCell<Desk<S>>,
     /// The loop of the present incarnation (or of the last, until the next one's takes its place). In an allocation of its
     /// own: a mailbox between two servers does without, and everything else of the cell lies at a fixed place behind a thin
@@ -125,7 +125,7 @@ fn stage<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>, castin
 
 #[expect(unsafe_code, reason = "see the invariant (seat)")]
 // SAFETY: desk and body are handed from thread to thread with RUN (invariant (seat)); all that lies in them is Send.
-unsafe impl<S: GenServer> Sync for Seat<S> {}
+unsafe impl<S: GenServer> Sync for Executor<S> {}
 
 /// A runtime, and the task there once it has been polled.
 pub(crate) struct Home {
@@ -350,7 +350,7 @@ pub(crate) fn new_cell<S: GenServer>(
     owned: bool,
     home: Option<Arc<Rt>>,
 ) -> Arc<Cell<S>> {
-    let seat = Seat {
+    let seat = Executor {
         home: home.map_or_else(OnceLock::new, |rt| OnceLock::from(Home::new(rt))),
         rare: OnceLock::new(),
         hand: Hand::new(Phase::Init),
@@ -405,7 +405,7 @@ const SLOW: std::time::Duration =
     if cfg!(shuttle) { std::time::Duration::MAX } else { std::time::Duration::from_micros(2) };
 
 #[expect(unsafe_code, reason = "RUN is the right to touch desk and body")]
-impl<S: GenServer> Seat<S> {
+impl<S: GenServer> Executor<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
     fn poll(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
@@ -1283,13 +1283,13 @@ impl<S: GenServer> Drop for Held<'_, S> {
     fn drop(&mut self) {
         let cell = self.0;
         frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), None, || {
-            Seat::break_off(
+            Executor::break_off(
                 cell,
                 &ExitReason::error("the server's runner panicked outside of its callbacks"),
             );
         });
-        if Seat::finish(cell) {
-            Seat::hand_over(cell);
+        if Executor::finish(cell) {
+            Executor::hand_over(cell);
         }
     }
 }
@@ -1309,10 +1309,10 @@ impl<F: FnMut()> Drop for Clear<F> {
     }
 }
 
-impl<S: GenServer> Runner<Message<S>> for Seat<S> {
+impl<S: GenServer> Runner<Message<S>> for Executor<S> {
     fn schedule(&self, cell: &Arc<MailCell<Message<S>, Self>>) {
         if cell.word().bits() & word::ORPHAN != 0 {
-            return Seat::abandon(cell);
+            return Executor::abandon(cell);
         }
         let woken = self.with_home(|home| match home.task.get() {
             Some(task) => {
@@ -1356,7 +1356,7 @@ impl<S: GenServer> Runner<Message<S>> for Seat<S> {
     }
 }
 
-impl<S: GenServer> Seat<S> {
+impl<S: GenServer> Executor<S> {
     /// The first wake-up of a server that runs on threads: there it is polled from now on.
     #[cold]
     fn schedule_on(&self, cell: &Arc<Cell<S>>, rt: Arc<Rt>, threads: ThreadPool) {
@@ -1393,8 +1393,8 @@ impl<S: GenServer> Task<S> {
         let Some(cell) = &self.0 else { return Poll::Ready(()) };
         let result = if self.is_home(cell) {
             // (With its incarnation ended, see `Held`, the task goes on: the next one may come.)
-            catch_unwind(AssertUnwindSafe(|| Seat::poll_task(cell, cx, turn)))
-                .unwrap_or_else(|payload| Seat::unwound(cell, payload))
+            catch_unwind(AssertUnwindSafe(|| Executor::poll_task(cell, cx, turn)))
+                .unwrap_or_else(|payload| Executor::unwound(cell, payload))
         } else {
             Poll::Ready(())
         };
@@ -1423,13 +1423,13 @@ impl<S: GenServer> Drop for Task<S> {
             && self.is_home(&cell)
         {
             cell.runner.with_home(|home| home.gone.store(true, Ordering::Release));
-            Seat::abandon(&cell);
+            Executor::abandon(&cell);
         }
     }
 }
 
 /// The last memory of a server: what lies in it is the user's, and goes piece by piece. (Mostly nothing is left.)
-impl<S: GenServer> Drop for Seat<S> {
+impl<S: GenServer> Drop for Executor<S> {
     fn drop(&mut self) {
         quiet::discard("a server's loop", self.body.get_mut().take());
         let desk = self.desk.get_mut();
@@ -1440,14 +1440,14 @@ impl<S: GenServer> Drop for Seat<S> {
     }
 }
 
-impl<S: GenServer> std::fmt::Debug for Seat<S> {
+impl<S: GenServer> std::fmt::Debug for Executor<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Seat<{}>", std::any::type_name::<S>())
+        write!(f, "Executor<{}>", std::any::type_name::<S>())
     }
 }
 
 /// A handle of a server's cell.
-pub(crate) type ServerHandle<S> = Handle<Message<S>, Seat<S>>;
+pub(crate) type ServerHandle<S> = Handle<Message<S>, Executor<S>>;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {

@@ -5,7 +5,7 @@ use crate::call::{Call, CallError, DEFAULT_CALL_TIMEOUT, call_blocking, label, w
 use crate::cycle::{self, Waiting};
 use crate::message::{Message, Order, OrderKind};
 use crate::reply::Reply;
-use crate::seat::{Cell, Seat, ServerHandle};
+use crate::seat::{Cell, Executor, ServerHandle};
 use crate::server::GenServer;
 use restante_core::addressable::{Addressable, GivenUp, OnClose};
 use restante_core::handle::{Handle, WeakHandle};
@@ -555,7 +555,7 @@ impl<S: GenServer> fmt::Debug for ServerRef<S> {
 
 /// A reference that does not keep the mailbox open.
 pub struct WeakServerRef<S: GenServer> {
-    handle: WeakHandle<Message<S>, Seat<S>>,
+    handle: WeakHandle<Message<S>, Executor<S>>,
 }
 
 impl<S: GenServer> WeakServerRef<S> {
@@ -580,7 +580,7 @@ impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
 /// A slot for one cast.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped gives its slot back"]
-pub struct CastPermit<'a, S: GenServer>(SendPermit<'a, Message<S>, Seat<S>>);
+pub struct CastPermit<'a, S: GenServer>(SendPermit<'a, Message<S>, Executor<S>>);
 
 impl<S: GenServer> CastPermit<'_, S> {
     /// Uses the slot.
@@ -602,7 +602,7 @@ struct SendMessage<'a, S: GenServer, T> {
 
 /// A wait inside a handler is known to the graph of waits.
 struct Waits<'a, S: GenServer> {
-    inner: Sending<'a, Message<S>, Seat<S>>,
+    inner: Sending<'a, Message<S>, Executor<S>>,
     waiting: Option<Waiting>,
 }
 
@@ -622,7 +622,7 @@ impl<S: GenServer, T> Future for SendMessage<'_, S, T> {
 impl<'a, S: GenServer, T> SendMessage<'a, S, T> {
     fn new(
         cell: &'a Arc<Cell<S>>,
-        inner: Sending<'a, Message<S>, Seat<S>>,
+        inner: Sending<'a, Message<S>, Executor<S>>,
         back: fn(Message<S>) -> T,
     ) -> Self {
         Self { cell, back, waits: Some(Box::new(Waits { inner, waiting: None })) }

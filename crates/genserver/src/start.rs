@@ -7,7 +7,7 @@ use crate::in_hand::{InHand, Redeliver, Rule};
 use crate::keeper::{Beginner, Keeper};
 use crate::message::Message;
 use crate::rt::Rt;
-use crate::seat::{Cell, NewCell, NoLease, Seat, new_cell};
+use crate::seat::{Cell, Executor, NewCell, NoLease, new_cell};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::thread::{ThreadError, ThreadPool, Threads};
@@ -218,7 +218,7 @@ impl<S: GenServer> Opts<S> {
     fn equip(&self, cell: &Arc<Cell<S>>) {
         if let Some(rule) = self.in_hand {
             cell.runner.never_inline.store(self.never_inline(), Ordering::Relaxed);
-            Seat::equip(cell, rule);
+            Executor::equip(cell, rule);
         }
     }
 
@@ -286,7 +286,7 @@ async fn begin<S: GenServer>(
 ) -> Result<(), StartError> {
     let cell = server.handle.cell();
     let mut told = None;
-    let at_once = Seat::begin(cell, incarnation, lent, at_home, || {
+    let at_once = Executor::begin(cell, incarnation, lent, at_home, || {
         let (tell, tells) = tokio::sync::oneshot::channel();
         told = Some(tells);
         tell
@@ -674,7 +674,7 @@ pub(crate) async fn start_on<S: GenServer>(
             cell.runner.move_to(threads);
         }
     };
-    match Seat::lease(cell, Beginner::Starter, settle) {
+    match Executor::lease(cell, Beginner::Starter, settle) {
         Ok(incarnation) => {
             opts.equip(cell);
             tracker::note(cell, opts.made, None);

@@ -9,7 +9,7 @@
 
 use crate::message::Message;
 use crate::rt::Rt;
-use crate::seat::{Cell, Seat};
+use crate::seat::{Cell, Executor};
 use crate::server::GenServer;
 use crate::slot;
 use restante_core::cell::MailCell;
@@ -234,7 +234,7 @@ pub(crate) fn unswept() -> u32 {
     Rt::current().map_or(0, |rt| rt.name())
 }
 
-impl<S: GenServer> Tracked for MailCell<Message<S>, Seat<S>> {
+impl<S: GenServer> Tracked for MailCell<Message<S>, Executor<S>> {
     fn look(&self) -> Option<Look> {
         let (monitors, links) = self.bonds();
         let (alive, closed) = (self.is_leased(), self.is_closed());

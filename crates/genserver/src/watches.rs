@@ -11,7 +11,7 @@
 //! [`Context::monitor`]: crate::Context::monitor
 
 use crate::message::Message;
-use crate::seat::Seat;
+use crate::seat::Executor;
 use crate::server::GenServer;
 use restante_core::cell::MailCell;
 use restante_core::monitor::MonitorId;
@@ -24,7 +24,7 @@ trait Watchable: Send + Sync {
     fn take_down(&self, id: MonitorId);
 }
 
-impl<S: GenServer> Watchable for MailCell<Message<S>, Seat<S>> {
+impl<S: GenServer> Watchable for MailCell<Message<S>, Executor<S>> {
     fn take_down(&self, id: MonitorId) {
         self.demonitor(id);
     }
@@ -56,8 +56,8 @@ pub(crate) struct Watches(Arc<Shared>);
 
 impl Watches {
     /// A monitor on this mailbox is about to be set: the mark that its notice is to hold.
-    pub(crate) fn begin<S: GenServer>(&self, on: &Arc<MailCell<Message<S>, Seat<S>>>) -> Mark {
-        let on: Weak<MailCell<Message<S>, Seat<S>>> = Arc::downgrade(on);
+    pub(crate) fn begin<S: GenServer>(&self, on: &Arc<MailCell<Message<S>, Executor<S>>>) -> Mark {
+        let on: Weak<MailCell<Message<S>, Executor<S>>> = Arc::downgrade(on);
         let mut list = lock(&self.0);
         list.count += 1;
         let number = list.count;

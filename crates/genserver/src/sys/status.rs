@@ -1,7 +1,7 @@
 //! What is told of a server without its help.
 
 use super::{Sys, SysError, Wishes};
-use crate::seat::Seat;
+use crate::seat::Executor;
 use crate::server::GenServer;
 use restante_core::{Exit, Phase, Stats, clock, word};
 use std::fmt;
@@ -171,7 +171,7 @@ fn shown<S: GenServer>(state: &S) -> String {
 /// Stands for a state whose hook failed.
 const FAILED: &str = "<format_status failed>";
 
-impl<S: GenServer> Seat<S> {
+impl<S: GenServer> Executor<S> {
     /// What a callback has now, as far as anybody can see.
     pub(crate) fn in_hand_now_of(&self, bits: u32) -> Option<InHandNow> {
         let (phase, name) = self.hand.get();
