@@ -333,7 +333,7 @@ impl<S: GenServer> Context<S> {
 
     /// Works out anew what the next message may have to wait for.
     pub(crate) fn calm(&mut self) {
-        let keeps = self.cell.desk(|desk| desk.retry.is_some());
+        let keeps = self.cell.turn_state(|turn_state| turn_state.retry.is_some());
         let ticking = self.extra.as_ref().is_some_and(|e| e.timers.ticking() || e.timers.in_round());
         self.quiet =
             !(self.continues || self.hibernates || self.watched || self.suspended || keeps || ticking)
@@ -367,10 +367,10 @@ impl<S: GenServer> Context<S> {
         self.calm();
         self.put_down();
         // (Told outside of the desk: the starter's waker is foreign code.)
-        let sender = self.cell.desk(|desk| {
-            let sender = desk.start.take();
+        let sender = self.cell.turn_state(|turn_state| {
+            let sender = turn_state.start.take();
             if sender.is_none() {
-                desk.started = Some(Started::Yes);
+                turn_state.started = Some(Started::Yes);
             }
             sender
         });
@@ -383,13 +383,13 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn not_started(&mut self, started: Started, reason: &ExitReason) {
         fail_orphans(Some(reason));
         self.note_exit(reason);
-        self.cell.desk(|desk| desk.started = Some(started));
+        self.cell.turn_state(|turn_state| turn_state.started = Some(started));
     }
 
     /// The loop is over: this is why the incarnation ends.
     pub(crate) fn over(&mut self, served: Result<ExitReason, ExitReason>) -> ExitReason {
         let killed = self.lost || self.cell.word().bits() & word::KILL != 0;
-        self.cell.desk(|desk| desk.killed = killed);
+        self.cell.turn_state(|turn_state| turn_state.killed = killed);
         if self.watched {
             self.tell_done(served.as_ref().err());
         }
@@ -465,7 +465,7 @@ impl<S: GenServer> Context<S> {
         fail_orphans(Some(reason));
         let cell = &self.cell;
         // The phase and the message stay on the desk, for the report.
-        let left = cell.both(|desk, own| in_hand::crashed(cell, desk, own));
+        let left = cell.both(|turn_state, own| in_hand::crashed(cell, turn_state, own));
         left.clear_away(cell, reason);
         fail_orphans(Some(reason));
     }
@@ -512,15 +512,15 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn note_exit(&mut self, reason: &ExitReason) {
         let incarnation = self.incarnation();
         let cell = &self.cell;
-        cell.both(|desk, own| {
-            if let Some(before) = desk.exit.take() {
-                desk.exit = Some(Box::new(Exit::of_terminate(reason.clone(), *before)));
+        cell.both(|turn_state, own| {
+            if let Some(before) = turn_state.exit.take() {
+                turn_state.exit = Some(Box::new(Exit::of_terminate(reason.clone(), *before)));
                 return;
             }
             let (phase, hand) = cell.runner.hand.get();
             let message = matches!(phase, Phase::Call | Phase::Cast | Phase::Info).then_some(hand);
             own.in_hand = false;
-            desk.exit = Some(Box::new(Exit::new(reason.clone(), phase, message, incarnation)));
+            turn_state.exit = Some(Box::new(Exit::new(reason.clone(), phase, message, incarnation)));
         });
     }
 
@@ -554,7 +554,7 @@ impl<S: GenServer> Context<S> {
             tracing::debug!(server = std::any::type_name::<S>(), mailbox = %self.cell.label(), %reason, "server ended");
             return;
         }
-        let (phase, message, before) = self.cell.desk(|desk| match &desk.exit {
+        let (phase, message, before) = self.cell.turn_state(|turn_state| match &turn_state.exit {
             Some(exit) => (exit.phase, exit.message, exit.before.clone()),
             None => (self.cell.runner.hand.phase(), None, None),
         });

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::guarded::fail_orphans;
 use crate::message::{CallMessage, Message};
 use crate::next::Event;
-use crate::seat::{Cell, Desk};
+use crate::seat::{Cell, TurnState};
 use crate::server::GenServer;
 use restante_core::cell::Own;
 use restante_core::{ExitReason, Fate, Lane, drop_quietly, quiet, word};
@@ -212,10 +212,10 @@ impl<S: GenServer> Retry<S> {
 /// What is left to do, which is user's code, comes back: to be done when nothing of the cell is borrowed any more.
 pub(crate) fn crashed<S: GenServer>(
     cell: &Arc<Cell<S>>,
-    desk: &mut Desk<S>,
+    turn_state: &mut TurnState<S>,
     own: &mut Own<Message<S>>,
 ) -> Left<S> {
-    let (policy, copy) = match &mut desk.retry {
+    let (policy, copy) = match &mut turn_state.retry {
         Some(retry) => (retry.rule.policy, retry.copy.take()),
         None => (InHand::Drop, None),
     };
@@ -231,7 +231,9 @@ pub(crate) fn crashed<S: GenServer>(
             let lane = own.hand_lane();
             cell.put_back(own, copy, lane, started);
             cell.redelivered();
-            if let Some(retry) = desk.retry.as_mut().filter(|_| lane != Lane::Control && !wait.is_zero()) {
+            if let Some(retry) =
+                turn_state.retry.as_mut().filter(|_| lane != Lane::Control && !wait.is_zero())
+            {
                 retry.until = Instant::now().checked_add(wait).map(|until| (until, lane));
             }
             Left::Nothing
@@ -302,13 +304,15 @@ impl<S: GenServer> Context<S> {
 
     /// Makes a copy of the message that a handler is about to be given, where there is a policy that wants one.
     fn keep_copy(&mut self, message: &Message<S>) {
-        let Some(copy) = self.cell.desk(|desk| desk.retry.as_ref().map(|retry| retry.rule.copy)) else {
+        let Some(copy) =
+            self.cell.turn_state(|turn_state| turn_state.retry.as_ref().map(|retry| retry.rule.copy))
+        else {
             return;
         };
         match catch_unwind(AssertUnwindSafe(|| copy(message))) {
             Ok(copy) => {
-                let old = self.cell.desk(|desk| {
-                    desk.retry.as_mut().and_then(|retry| std::mem::replace(&mut retry.copy, copy))
+                let old = self.cell.turn_state(|turn_state| {
+                    turn_state.retry.as_mut().and_then(|retry| std::mem::replace(&mut retry.copy, copy))
                 });
                 if let Some(old) = old {
                     drop_copy(old);
@@ -330,7 +334,8 @@ impl<S: GenServer> Context<S> {
 
     /// The handler of the last message has returned: its copy is not needed any more. Who has no reply hears it now.
     pub(crate) fn drop_kept(&mut self, reason: Option<&ExitReason>) {
-        let copy = self.cell.desk(|desk| desk.retry.as_mut().and_then(|retry| retry.copy.take()));
+        let copy =
+            self.cell.turn_state(|turn_state| turn_state.retry.as_mut().and_then(|retry| retry.copy.take()));
         if let Some(copy) = copy {
             drop_copy(copy);
             fail_orphans(reason);
@@ -340,9 +345,9 @@ impl<S: GenServer> Context<S> {
     /// While a message that was put back waits out its back-off: what may come all the same. `None` when none does, or its
     /// time has come.
     pub(crate) fn poll_held(&mut self, bits: u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
-        let until = self.cell.both(|desk, own| {
+        let until = self.cell.both(|turn_state, own| {
             own.note_lane();
-            let (until, lane) = desk.retry.as_ref()?.until?;
+            let (until, lane) = turn_state.retry.as_ref()?.until?;
             // (A tick's handler may have purged or received it.)
             own.is_put_back(lane).then_some(until)
         });
@@ -378,7 +383,10 @@ impl<S: GenServer> Context<S> {
     }
 
     fn end_back_off(&mut self) {
-        let held = self.cell.desk(|desk| desk.retry.as_mut().and_then(|retry| retry.until.take())).is_some();
+        let held = self
+            .cell
+            .turn_state(|turn_state| turn_state.retry.as_mut().and_then(|retry| retry.until.take()))
+            .is_some();
         if held {
             self.cell.word().change(0, word::HOLD);
             self.extra().back_off = None;

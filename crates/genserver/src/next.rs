@@ -35,18 +35,18 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn try_next(&mut self) -> Option<Message<S>> {
         if self.quiet {
             let cell = &self.cell;
-            return cell.both(|desk, own| {
+            return cell.both(|turn_state, own| {
                 // The last message of a turn, and some before it, go the long way, which looks at all the rest.
-                if desk.left <= 1 || desk.inline.is_some() {
+                if turn_state.left <= 1 || turn_state.inline.is_some() {
                     return None;
                 }
-                let looks = desk.left % LOOK == 0 || self.timed && !desk.has_looked();
-                if looks && desk.must_look(self.timed) {
+                let looks = turn_state.left % LOOK == 0 || self.timed && !turn_state.has_looked();
+                if looks && turn_state.must_look(self.timed) {
                     return None;
                 }
                 // (Not where the incarnation was killed: that is an alarm.)
                 let message = cell.take_calmly(own)?;
-                desk.left -= 1;
+                turn_state.left -= 1;
                 own.in_hand = true;
                 Some(message)
             });
@@ -60,9 +60,9 @@ impl<S: GenServer> Context<S> {
         let result = self.poll_next(cx);
         // Pending here, and only here, is the place where a caller may step in.
         let cell = &self.cell;
-        cell.desk(|desk| {
-            desk.mid = result.is_ready();
-            if !desk.mid {
+        cell.turn_state(|turn_state| {
+            turn_state.mid = result.is_ready();
+            if !turn_state.mid {
                 cell.runner.hand.put_down(Phase::Idle);
             }
         });
@@ -84,13 +84,13 @@ impl<S: GenServer> Context<S> {
         {
             return event;
         }
-        if let Some(message) = self.cell.desk(|desk| desk.inline.take()) {
+        if let Some(message) = self.cell.turn_state(|turn_state| turn_state.inline.take()) {
             self.idle_over();
             self.cell.both(|_, own| own.in_hand = true);
             return Poll::Ready(Event::Message(message));
         }
         // A caller runs the handler of its call and no more: whatever came meanwhile wakes the task when the caller leaves.
-        if self.quiet && !self.timed && self.cell.desk(|desk| desk.by_caller) {
+        if self.quiet && !self.timed && self.cell.turn_state(|turn_state| turn_state.by_caller) {
             return Poll::Pending;
         }
         if self.timed
@@ -99,18 +99,18 @@ impl<S: GenServer> Context<S> {
             return event;
         }
         let cell = &self.cell;
-        let taken = cell.both(|desk, own| {
-            if desk.left % LOOK == 0 {
+        let taken = cell.both(|turn_state, own| {
+            if turn_state.left % LOOK == 0 {
                 // (Timers have just been looked at.)
-                desk.must_look(false);
+                turn_state.must_look(false);
             }
-            if desk.left == 0 {
+            if turn_state.left == 0 {
                 return None;
             }
             // What is sent after an operator was heard is not to be handled before the operator is obeyed.
             let message = cell.take_unless(own, SYS & !bits);
             if message.is_some() {
-                desk.left -= 1;
+                turn_state.left -= 1;
                 own.in_hand = true;
             }
             Some(message)
@@ -179,9 +179,9 @@ impl<S: GenServer> Context<S> {
     /// The next of the control lane.
     fn take_order(&mut self, bits: u32) -> Option<Message<S>> {
         let cell = &self.cell;
-        let order = cell.both(|desk, own| {
+        let order = cell.both(|turn_state, own| {
             let order = cell.take_order_unless(own, SYS & !bits)?;
-            desk.left = desk.left.saturating_sub(1);
+            turn_state.left = turn_state.left.saturating_sub(1);
             own.in_hand = true;
             Some(order)
         })?;
@@ -201,7 +201,7 @@ impl<S: GenServer> Context<S> {
 
     /// Whether the turn is over, whatever else waits; then there is another one.
     fn is_turn_over(&mut self, cx: &mut Cx<'_>) -> bool {
-        let over = self.cell.desk(|desk| desk.left == 0);
+        let over = self.cell.turn_state(|turn_state| turn_state.left == 0);
         if over {
             cx.waker().wake_by_ref();
         }
@@ -210,9 +210,9 @@ impl<S: GenServer> Context<S> {
 
     /// What is no message uses up the turn as well.
     fn spend(&mut self) {
-        self.cell.desk(|desk| {
-            desk.left = desk.left.saturating_sub(1);
-            desk.must_look(false);
+        self.cell.turn_state(|turn_state| {
+            turn_state.left = turn_state.left.saturating_sub(1);
+            turn_state.must_look(false);
         });
     }
 
@@ -291,7 +291,7 @@ impl<S: GenServer> Future for OwnTask<'_, S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
-        if self.ctx.cell.desk(|desk| desk.by_caller) {
+        if self.ctx.cell.turn_state(|turn_state| turn_state.by_caller) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

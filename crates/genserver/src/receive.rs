@@ -186,7 +186,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
         let cell = me.cell.again();
         loop {
             if let Some(message) = cell.both(|_, own| me.look(own)) {
-                cell.desk(|desk| desk.listening = false);
+                cell.turn_state(|turn_state| turn_state.listening = false);
                 match message {
                     // As in the loop: a caller who has gone is not worth a look.
                     Message::Call(call) if !call.slot.is_live() => {
@@ -215,7 +215,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
                 return Poll::Ready(Err(ReceiveError::Closed));
             }
             // Woken by data: see `Executor::leave`.
-            cell.desk(|desk| desk.listening = true);
+            cell.turn_state(|turn_state| turn_state.listening = true);
             return Poll::Pending;
         }
     }
@@ -225,7 +225,7 @@ impl<S: GenServer, W> Drop for Receive<'_, S, W> {
     fn drop(&mut self) {
         // (On another thread there is nothing to be done: the callback that lent itself there goes on listening, to no harm.)
         if self.cell.is_polled_here() {
-            self.cell.desk(|desk| desk.listening = false);
+            self.cell.turn_state(|turn_state| turn_state.listening = false);
         }
     }
 }

@@ -80,7 +80,7 @@ fn end<S: GenServer>(
     async move {
         // A caller's stack is no place for an end.
         ctx.own_task().await;
-        if ctx.cell.desk(|desk| desk.killed) {
+        if ctx.cell.turn_state(|turn_state| turn_state.killed) {
             return reason;
         }
         ctx.take_up(Phase::Terminate, "terminate");

@@ -52,7 +52,7 @@ pub(crate) type Cell<S> = MailCell<Message<S>, Executor<S>>;
 
 /// Who runs a server, and what they need for it.
 pub(crate) struct Executor<S: GenServer> {
-    desk: UnsafeCell<Desk<S>>,
+    turn_state: UnsafeCell<TurnState<S>>,
     /// The loop of the present incarnation (or of the last, until the next one's takes its place). In an allocation of its
     /// own: a mailbox between two servers does without, and everything else of the cell lies at a fixed place behind a thin
     /// pointer.
@@ -175,7 +175,7 @@ impl<S: GenServer> Default for Rare<S> {
 
 /// What the loop and its runners tell each other, under RUN.
 #[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
-pub(crate) struct Desk<S: GenServer> {
+pub(crate) struct TurnState<S: GenServer> {
     /// The call that a caller brought along.
     pub(crate) inline: Option<Message<S>>,
     /// Messages left in this turn; 0 between two events: it is over, whatever else waits.
@@ -235,7 +235,7 @@ pub(crate) enum Started {
     Stopped,
 }
 
-impl<S: GenServer> Desk<S> {
+impl<S: GenServer> TurnState<S> {
     /// What a starter hears.
     fn outcome(&self) -> Outcome {
         match self.started {
@@ -327,19 +327,19 @@ impl<S: GenServer> CellRef<S> {
 
     /// What the loop and its runners tell each other. For the loop, which only runs while it is polled, that is under RUN.
     #[inline(always)]
-    pub(crate) fn desk<R>(&self, f: impl FnOnce(&mut Desk<S>) -> R) -> R {
+    pub(crate) fn turn_state<R>(&self, f: impl FnOnce(&mut TurnState<S>) -> R) -> R {
         // SAFETY: called from within a poll of the loop, so RUN is held by whoever polls; the closure does not call back.
-        f(unsafe { &mut *self.0.runner.desk.get() })
+        f(unsafe { &mut *self.0.runner.turn_state.get() })
     }
 
     /// The desk and the reader's half of the mailbox.
     #[inline(always)]
-    pub(crate) fn both<R>(&self, f: impl FnOnce(&mut Desk<S>, &mut Own<Message<S>>) -> R) -> R {
+    pub(crate) fn both<R>(&self, f: impl FnOnce(&mut TurnState<S>, &mut Own<Message<S>>) -> R) -> R {
         // SAFETY: as in `desk`.
-        let desk = unsafe { &mut *self.0.runner.desk.get() };
+        let turn_state = unsafe { &mut *self.0.runner.turn_state.get() };
         // SAFETY: as in `desk`.
         let own = unsafe { self.0.word().running() };
-        f(desk, own)
+        f(turn_state, own)
     }
 }
 
@@ -358,7 +358,7 @@ pub(crate) fn new_cell<S: GenServer>(
         trapping: AtomicBool::new(false),
         never_inline: AtomicBool::new(false),
         owned: AtomicBool::new(owned),
-        desk: UnsafeCell::new(Desk {
+        turn_state: UnsafeCell::new(TurnState {
             inline: None,
             left: 0,
             turn: TURN,
@@ -404,7 +404,7 @@ const FIRST_TURN: u16 = 15;
 const SLOW: std::time::Duration =
     if cfg!(shuttle) { std::time::Duration::MAX } else { std::time::Duration::from_micros(2) };
 
-#[expect(unsafe_code, reason = "RUN is the right to touch desk and body")]
+#[expect(unsafe_code, reason = "RUN is the right to touch turn_state and body")]
 impl<S: GenServer> Executor<S> {
     /// Polls the loop once. RUN is held.
     #[inline(always)]
@@ -425,10 +425,10 @@ impl<S: GenServer> Executor<S> {
             let wishes = cell.runner.wishes();
             wishes.inspect(|wishes| wishes.with_span(trace::enter));
             // SAFETY: RUN is held, and the loop is not being polled yet.
-            unsafe { cell.runner.desk() }.spans = true;
+            unsafe { cell.runner.turn_state() }.spans = true;
             let polled = body.as_mut().poll(cx);
             // SAFETY: RUN is held, and the loop is not being polled any more.
-            unsafe { cell.runner.desk() }.spans = false;
+            unsafe { cell.runner.turn_state() }.spans = false;
             cell.runner.wishes().inspect(|wishes| wishes.with_span(trace::exit));
             polled
         })
@@ -470,21 +470,21 @@ impl<S: GenServer> Executor<S> {
     #[cold]
     fn break_off(cell: &Arc<Cell<S>>, reason: &ExitReason) {
         // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
+        let turn_state = unsafe { cell.runner.turn_state() };
         // SAFETY: RUN is held.
         let own = unsafe { cell.word().running() };
         let (phase, hand) = cell.runner.hand.get();
-        let phase = if desk.mid { phase } else { Phase::Idle };
-        let exit = match desk.exit.take() {
+        let phase = if turn_state.mid { phase } else { Phase::Idle };
+        let exit = match turn_state.exit.take() {
             // It was ending already, and has been broken off in `terminate`.
             Some(before) => Exit::of_terminate(reason.clone(), *before),
             None => Exit::new(reason.clone(), phase, own.in_hand.then_some(hand), cell.incarnation()),
         };
-        desk.exit = Some(Box::new(exit));
-        let left = in_hand::crashed(cell, desk, own);
+        turn_state.exit = Some(Box::new(exit));
+        let left = in_hand::crashed(cell, turn_state, own);
         let span = cell.runner.wishes().and_then(Wishes::take_span);
         // (Where the poll was cut short its span is still open.)
-        let opened = std::mem::take(&mut desk.spans);
+        let opened = std::mem::take(&mut turn_state.spans);
         drop_quietly(Clear(|| Self::clear(cell)));
         drop_quietly(Clear(|| span.as_deref().filter(|_| opened).into_iter().for_each(trace::exit)));
         drop_quietly(span);
@@ -497,9 +497,9 @@ impl<S: GenServer> Executor<S> {
     /// The desk. RUN is held.
     #[expect(clippy::mut_from_ref, reason = "RUN is the exclusive borrow")]
     #[inline(always)]
-    unsafe fn desk(&self) -> &mut Desk<S> {
+    unsafe fn turn_state(&self) -> &mut TurnState<S> {
         // SAFETY: invariant (seat), upheld by the caller.
-        unsafe { &mut *self.desk.get() }
+        unsafe { &mut *self.turn_state.get() }
     }
 
     /// Gives RUN up after a poll, waking the task where that is called for.
@@ -516,8 +516,8 @@ impl<S: GenServer> Executor<S> {
     fn leave_turn(cell: &Arc<Cell<S>>, cx: &Cx<'_>, on_worker: bool) {
         let kept = Self::kept(cell);
         // SAFETY: RUN is still held.
-        let desk = unsafe { cell.runner.desk() };
-        if !on_worker || desk.left != 0 || desk.mid {
+        let turn_state = unsafe { cell.runner.turn_state() };
+        if !on_worker || turn_state.left != 0 || turn_state.mid {
             // SAFETY: as in `leave`.
             return unsafe { cell.leave(kept) };
         }
@@ -528,10 +528,10 @@ impl<S: GenServer> Executor<S> {
     #[inline(never)]
     fn end_turn(cell: &Arc<Cell<S>>, kept: u32, cx: &Cx<'_>) {
         // SAFETY: RUN is still held.
-        let desk = unsafe { cell.runner.desk() };
+        let turn_state = unsafe { cell.runner.turn_state() };
         let end = turns::end();
-        desk.turn = end.turn;
-        let senders = desk.patience.senders(desk.longer == 0);
+        turn_state.turn = end.turn;
+        let senders = turn_state.patience.senders(turn_state.longer == 0);
         // SAFETY: as in `leave`.
         if unsafe { cell.leave_owing(kept, senders) } {
             if end.deferred {
@@ -546,15 +546,15 @@ impl<S: GenServer> Executor<S> {
     #[inline(always)]
     fn kept(cell: &Arc<Cell<S>>) -> u32 {
         // SAFETY: RUN is still held.
-        let desk = unsafe { cell.runner.desk() };
-        if desk.mid {
-            Self::half_done(cell, desk);
+        let turn_state = unsafe { cell.runner.turn_state() };
+        if turn_state.mid {
+            Self::half_done(cell, turn_state);
             if cell.word().bits() & word::HOLD != 0 {
                 // That handler is waited for now: orders need not wake it.
                 cell.word().change(0, word::HOLD);
             }
-            if desk.listening { word::HALF } else { word::HALF | word::PEND }
-        } else if desk.held {
+            if turn_state.listening { word::HALF } else { word::HALF | word::PEND }
+        } else if turn_state.held {
             word::HALF | word::PEND
         } else {
             // SAFETY: RUN is still held.
@@ -572,10 +572,10 @@ impl<S: GenServer> Executor<S> {
     /// A handler goes on later: notes since when, once for each.
     #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
     #[inline(never)]
-    fn half_done(cell: &Arc<Cell<S>>, desk: &mut Desk<S>) {
+    fn half_done(cell: &Arc<Cell<S>>, turn_state: &mut TurnState<S>) {
         let which = cell.runner.hand.bits() ^ cell.handled_so_far().rotate_left(32);
         let which = (which ^ which >> 32) as u32;
-        if std::mem::replace(&mut desk.half, which) != which {
+        if std::mem::replace(&mut turn_state.half, which) != which {
             cell.runner.half_since.store(clock::coarse_ms_u32(), Ordering::Relaxed);
         }
     }
@@ -707,7 +707,7 @@ impl<S: GenServer> Executor<S> {
     /// What becomes of messages in hand from the next incarnation on. RUN is held.
     pub(crate) fn equip(cell: &Arc<Cell<S>>, rule: Rule<S>) {
         // SAFETY: RUN is held.
-        let old = Retry::put_under(&mut unsafe { cell.runner.desk() }.retry, rule);
+        let old = Retry::put_under(&mut unsafe { cell.runner.turn_state() }.retry, rule);
         quiet::discard("a message's copy", old);
     }
 
@@ -726,9 +726,9 @@ impl<S: GenServer> Executor<S> {
         let ended = here && Self::poll(cell, None).is_ready();
         held.done();
         // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
+        let turn_state = unsafe { cell.runner.turn_state() };
         if ended {
-            let outcome = desk.outcome();
+            let outcome = turn_state.outcome();
             if Self::finish(cell) {
                 // Not on the starter's stack.
                 Self::hand_over(cell);
@@ -736,9 +736,9 @@ impl<S: GenServer> Executor<S> {
             return Some(outcome);
         }
         // Of a failure the starter hears when the incarnation has been cleaned away: `finish` tells.
-        let started = (desk.started == Some(Started::Yes)).then_some(Outcome::Started);
+        let started = (turn_state.started == Some(Started::Yes)).then_some(Outcome::Started);
         if started.is_none() {
-            desk.start = Some(waiting());
+            turn_state.start = Some(waiting());
         }
         if here {
             // What was queued before may have been passed over as expired, and no poll of the task need come.
@@ -761,22 +761,22 @@ impl<S: GenServer> Executor<S> {
     fn prepare(cell: &Arc<Cell<S>>, incarnation: u32, lent: Lent<S>) {
         {
             // SAFETY: RUN is held.
-            let desk = unsafe { cell.runner.desk() };
-            desk.inline = None;
+            let turn_state = unsafe { cell.runner.turn_state() };
+            turn_state.inline = None;
             cell.runner.hand.put_down(Phase::Init);
-            desk.mid = true;
-            desk.half = 0;
-            if std::mem::take(&mut desk.held) {
+            turn_state.mid = true;
+            turn_state.half = 0;
+            if std::mem::take(&mut turn_state.held) {
                 cell.word().change(0, word::HOLD);
             }
-            desk.listening = false;
-            desk.start = None;
-            desk.started = None;
-            desk.exit = None;
-            desk.killed = false;
+            turn_state.listening = false;
+            turn_state.start = None;
+            turn_state.started = None;
+            turn_state.exit = None;
+            turn_state.killed = false;
             // The starter is no caller: what `init` leads to may end on its stack.
-            desk.by_caller = false;
-            desk.left = FIRST_TURN;
+            turn_state.by_caller = false;
+            turn_state.left = FIRST_TURN;
         }
         if cell.runner.never_inline.load(Ordering::Relaxed) {
             cell.word().change(word::ASIDE, 0);
@@ -913,15 +913,18 @@ impl<S: GenServer> Executor<S> {
     #[cold]
     fn watch_start(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
-        if cell.runner.hand.phase() != Phase::Init || desk.started.is_some() || desk.start.is_some() {
+        let turn_state = unsafe { cell.runner.turn_state() };
+        if cell.runner.hand.phase() != Phase::Init
+            || turn_state.started.is_some()
+            || turn_state.start.is_some()
+        {
             return;
         }
         let limit = cell.runner.keeper().and_then(|keeper| quiet::run("a keeper", || keeper.start_timeout()));
         let limit = limit.unwrap_or(std::time::Duration::MAX);
         let Some(rt) = cell.runner.rt() else { return };
         let (tell, mut told) = tokio::sync::oneshot::channel();
-        desk.start = Some(tell);
+        turn_state.start = Some(tell);
         let (weak, incarnation) = (Arc::downgrade(cell), cell.incarnation());
         rt.handle.spawn(async move {
             if restante_core::alarm::at_most(limit, &mut told).await.is_none()
@@ -956,11 +959,11 @@ impl<S: GenServer> Executor<S> {
             return Err(message);
         }
         // SAFETY: RUN is held since `enter_idle`.
-        let desk = unsafe { cell.runner.desk() };
-        desk.inline = Some(message);
-        desk.by_caller = true;
-        desk.left = 1;
-        let timed = desk.pace.tick().then(std::time::Instant::now);
+        let turn_state = unsafe { cell.runner.turn_state() };
+        turn_state.inline = Some(message);
+        turn_state.by_caller = true;
+        turn_state.left = 1;
+        let timed = turn_state.pace.tick().then(std::time::Instant::now);
         cell.came_inline();
         if Self::poll(cell, Some(slot)).is_ready() {
             // It broke off: see `poll`. (A loop that ends in order waits for its own task.)
@@ -971,8 +974,8 @@ impl<S: GenServer> Executor<S> {
         }
         if let Some(began) = timed {
             // SAFETY: RUN is held until `leave`, and the poll has returned.
-            let desk = unsafe { cell.runner.desk() };
-            if desk.pace.took(began.elapsed() > SLOW) {
+            let turn_state = unsafe { cell.runner.turn_state() };
+            if turn_state.pace.took(began.elapsed() > SLOW) {
                 // Two callers that could run beside each other must not run after each other for a slow handler's sake.
                 cell.word().change(word::ASIDE, 0);
             }
@@ -1043,12 +1046,12 @@ impl<S: GenServer> Executor<S> {
     fn poll_turn(cell: &Arc<Cell<S>>, turn: Option<u16>) -> Poll<()> {
         {
             // SAFETY: RUN is held.
-            let desk = unsafe { cell.runner.desk() };
-            desk.left = turn.unwrap_or(desk.turn.into());
-            desk.longer = if turn.is_none() { turns::LONGER } else { 0 };
-            desk.began = 0;
-            desk.by_caller = false;
-            if desk.pace.tick()
+            let turn_state = unsafe { cell.runner.turn_state() };
+            turn_state.left = turn.unwrap_or(turn_state.turn.into());
+            turn_state.longer = if turn.is_none() { turns::LONGER } else { 0 };
+            turn_state.began = 0;
+            turn_state.by_caller = false;
+            if turn_state.pace.tick()
                 && cell.word().bits() & word::ASIDE != 0
                 && !cell.runner.never_inline.load(Ordering::Relaxed)
             {
@@ -1090,19 +1093,19 @@ impl<S: GenServer> Executor<S> {
     fn finish(cell: &Arc<Cell<S>>) -> bool {
         crate::cycle::ended(cell.link_id());
         // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
-        let exit = desk.exit.take().map_or_else(
+        let turn_state = unsafe { cell.runner.turn_state() };
+        let exit = turn_state.exit.take().map_or_else(
             || Exit::new(ExitReason::Killed, cell.runner.hand.phase(), None, cell.incarnation()),
             |exit| *exit,
         );
-        let sender = desk.start.take();
-        let ignored = desk.started.take() == Some(Started::Ignored);
+        let sender = turn_state.start.take();
+        let ignored = turn_state.started.take() == Some(Started::Ignored);
         let told = sender
             .as_ref()
             .map(|_| if ignored { Outcome::Ignored } else { Outcome::Stopped(exit.reason.clone()) });
-        desk.mid = true;
+        turn_state.mid = true;
         // Killed before it got to the call that its caller had brought along.
-        let brought = desk.inline.take().map(|message| (message, exit.reason.clone()));
+        let brought = turn_state.inline.take().map(|message| (message, exit.reason.clone()));
         if brought.is_some() {
             cell.count(Fate::Failed, 1);
         }
@@ -1208,7 +1211,7 @@ impl<S: GenServer> Executor<S> {
         // By a kill: what lies in the loop goes piece by piece, each under a net of its own.
         cell.kill(ExitReason::Killed);
         // SAFETY: RUN is held.
-        unsafe { cell.runner.desk() }.by_caller = false;
+        unsafe { cell.runner.turn_state() }.by_caller = false;
         if Self::poll(cell, None).is_pending() {
             frame::enter(Arc::as_ptr(cell).cast(), std::any::type_name::<S>(), None, || {
                 Self::break_off(cell, &ExitReason::Killed);
@@ -1233,15 +1236,15 @@ impl<S: GenServer> Executor<S> {
     #[cold]
     fn watch_fat_buffers(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
-        let desk = unsafe { cell.runner.desk() };
+        let turn_state = unsafe { cell.runner.turn_state() };
         // (A runtime that has ended looks no more: the next one is asked anew.)
         let name = cell.runner.with_home(|home| home.rt.name()).unwrap_or_default();
         let name = u16::try_from(name % u32::from(u16::MAX)).unwrap_or_default() + 1;
-        if desk.watched == name {
+        if turn_state.watched == name {
             return;
         }
         let Some(rt) = cell.runner.rt() else { return };
-        desk.watched = name;
+        turn_state.watched = name;
         let weak = Arc::downgrade(cell);
         let mut seen = 0;
         rt.watch_fat(Box::new(move || {
@@ -1255,7 +1258,7 @@ impl<S: GenServer> Executor<S> {
             let own = unsafe { cell.word().running() };
             cell.shrink(own);
             // SAFETY: RUN is held.
-            let watched = &mut unsafe { cell.runner.desk() }.watched;
+            let watched = &mut unsafe { cell.runner.turn_state() }.watched;
             if *watched == name {
                 *watched = 0;
             }
@@ -1432,11 +1435,11 @@ impl<S: GenServer> Drop for Task<S> {
 impl<S: GenServer> Drop for Executor<S> {
     fn drop(&mut self) {
         quiet::discard("a server's loop", self.body.get_mut().take());
-        let desk = self.desk.get_mut();
-        quiet::discard("a call", desk.inline.take());
-        quiet::discard("a message's copy", desk.retry.take());
-        quiet::discard("a starter's waker", desk.start.take());
-        quiet::discard("an exit's reason", desk.exit.take());
+        let turn_state = self.turn_state.get_mut();
+        quiet::discard("a call", turn_state.inline.take());
+        quiet::discard("a message's copy", turn_state.retry.take());
+        quiet::discard("a starter's waker", turn_state.start.take());
+        quiet::discard("an exit's reason", turn_state.exit.take());
     }
 }
 

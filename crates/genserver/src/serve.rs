@@ -172,7 +172,7 @@ where
         let (lent, calls, mut running) = (this.lent, this.callbacks, this.running);
         if matches!(*running, Running::None) {
             // SAFETY: there is no handler.
-            unsafe { lent.ctx() }.cell.desk(|desk| desk.mid = true);
+            unsafe { lent.ctx() }.cell.turn_state(|turn_state| turn_state.mid = true);
         }
         loop {
             if matches!(*running, Running::None) {

@@ -122,7 +122,7 @@ async fn end<S: GenServer>(
     reason: ExitReason,
 ) -> ExitReason {
     ctx.own_task().await;
-    if ctx.cell.desk(|desk| desk.killed) {
+    if ctx.cell.turn_state(|turn_state| turn_state.killed) {
         return reason;
     }
     ctx.take_up(Phase::Terminate, "terminate");
@@ -144,7 +144,7 @@ async fn serve<S: GenServer>(
 ) -> Result<ExitReason, ExitReason> {
     loop {
         let event = poll_fn(|cx| {
-            ctx.cell.desk(|desk| desk.mid = true);
+            ctx.cell.turn_state(|turn_state| turn_state.mid = true);
             ctx.poll_event(cx)
         })
         .await;

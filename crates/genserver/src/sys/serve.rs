@@ -23,7 +23,7 @@ impl<S: GenServer> Context<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_sys(&mut self, bits: &mut u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
-        if !self.cell.desk(|desk| desk.spans) {
+        if !self.cell.turn_state(|turn_state| turn_state.spans) {
             // Spans are entered at the beginning of a poll, and this one began before it was known that there are any.
             cx.waker().wake_by_ref();
             return Some(Poll::Pending);
@@ -32,7 +32,7 @@ impl<S: GenServer> Context<S> {
         let wanted = self.wanted();
         // A call that its caller has brought along has begun already: whoever is answered after a suspension is to find
         // nothing under way.
-        let brought = self.cell.desk(|desk| desk.inline.is_some());
+        let brought = self.cell.turn_state(|turn_state| turn_state.inline.is_some());
         if wanted.question && !brought {
             let order = Order { kind: Box::new(OrderKind::Sys), incarnation: self.incarnation() };
             return Some(Poll::Ready(Event::Message(Message::Order(order))));
@@ -70,8 +70,8 @@ impl<S: GenServer> Context<S> {
         // Before the look into the control lane: rule 7 of core's `word`.
         self.cell.word().change(word::HOLD, 0);
         let cell = &self.cell;
-        let order = cell.both(|desk, own| {
-            desk.held = true;
+        let order = cell.both(|turn_state, own| {
+            turn_state.held = true;
             let order = cell.take_order_where(own, Message::is_order_to_stop);
             own.in_hand = order.is_some();
             order
@@ -85,7 +85,7 @@ impl<S: GenServer> Context<S> {
     fn end_suspension(&mut self) {
         if std::mem::take(&mut self.suspended) {
             self.cell.word().change(0, word::HOLD);
-            self.cell.desk(|desk| desk.held = false);
+            self.cell.turn_state(|turn_state| turn_state.held = false);
         }
     }
 
