@@ -423,7 +423,7 @@ impl<S: GenServer> Context<S> {
     /// A callback starts.
     #[inline(always)]
     pub(crate) fn take_up(&mut self, phase: Phase, name: &'static str) {
-        self.cell.runner.hand.take_up(phase, name);
+        self.cell.runner.current.take_up(phase, name);
     }
 
     /// The same, out of line: the compiler makes the words of all names that the loop knows when a poll begins, and few
@@ -436,7 +436,7 @@ impl<S: GenServer> Context<S> {
     /// Nothing is in hand: whatever happens now is not a message's fault.
     #[inline(always)]
     pub(crate) fn put_down(&self) {
-        self.cell.runner.hand.put_down(Phase::Idle);
+        self.cell.runner.current.put_down(Phase::Idle);
     }
 
     /// A callback has returned; with a reason, the server stops for it.
@@ -517,7 +517,7 @@ impl<S: GenServer> Context<S> {
                 turn_state.exit = Some(Box::new(Exit::of_terminate(reason.clone(), *before)));
                 return;
             }
-            let (phase, hand) = cell.runner.hand.get();
+            let (phase, hand) = cell.runner.current.get();
             let message = matches!(phase, Phase::Call | Phase::Cast | Phase::Info).then_some(hand);
             own.in_hand = false;
             turn_state.exit = Some(Box::new(Exit::new(reason.clone(), phase, message, incarnation)));
@@ -529,7 +529,7 @@ impl<S: GenServer> Context<S> {
     #[inline(never)]
     pub(crate) fn unhandled(&self, what: &'static str) {
         let cell = self.cell();
-        let in_hand = cell.runner.hand.name();
+        let in_hand = cell.runner.current.name();
         quiet::run("a subscriber", || {
             tracing::warn!(
                 server = std::any::type_name::<S>(),
@@ -556,7 +556,7 @@ impl<S: GenServer> Context<S> {
         }
         let (phase, message, before) = self.cell.turn_state(|turn_state| match &turn_state.exit {
             Some(exit) => (exit.phase, exit.message, exit.before.clone()),
-            None => (self.cell.runner.hand.phase(), None, None),
+            None => (self.cell.runner.current.phase(), None, None),
         });
         tracing::error!(
             server = std::any::type_name::<S>(),

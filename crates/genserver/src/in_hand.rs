@@ -240,7 +240,7 @@ pub(crate) fn crashed<S: GenServer>(
         }
         (Decision::DeadLetter, copy) => {
             cell.count(Fate::DeadLettered, 1);
-            Left::Letter { copy, name: cell.runner.hand.name(), started }
+            Left::Letter { copy, name: cell.runner.current.name(), started }
         }
         (Decision::Drop | Decision::PutBack(_), copy) => {
             cell.count(Fate::Failed, 1);

@@ -17,10 +17,10 @@
 mod about;
 mod call;
 mod context;
+mod current_message;
 pub mod cycle;
 mod frame;
 mod guarded;
-mod hand;
 mod in_hand;
 #[doc(hidden)]
 pub mod keeper;

@@ -63,7 +63,7 @@ impl<S: GenServer> Context<S> {
         cell.turn_state(|turn_state| {
             turn_state.mid = result.is_ready();
             if !turn_state.mid {
-                cell.runner.hand.put_down(Phase::Idle);
+                cell.runner.current.put_down(Phase::Idle);
             }
         });
         result
@@ -166,7 +166,7 @@ impl<S: GenServer> Context<S> {
         }
         let extra = self.extra.as_mut()?;
         // Making a tick is user code, and no message is to blame for it.
-        self.cell.runner.hand.put_down(Phase::Idle);
+        self.cell.runner.current.put_down(Phase::Idle);
         let info = extra.timers.tick(Instant::now())?;
         self.calm();
         self.spend();
@@ -236,7 +236,7 @@ impl<S: GenServer> Context<S> {
                 return Some(Poll::Pending);
             }
             // The first comes at once; but no chain of them keeps an order to stop out.
-            if self.cell.runner.hand.phase() == Phase::Continue
+            if self.cell.runner.current.phase() == Phase::Continue
                 && let Some(order) = self.take_order(*bits)
             {
                 return Some(Poll::Ready(Event::Message(order)));

@@ -13,8 +13,8 @@
 //! touched only under RUN (as `Own` in core's `word`); the future points at the cell that it belongs to and is
 //! dropped before the cell's memory goes.
 
+use crate::current_message::CurrentMessage;
 use crate::frame;
-use crate::hand::Hand;
 use crate::in_hand::{self, Retry, Rule};
 use crate::keeper::{Beginner, End, Keeper, Settle, Verdict};
 use crate::message::Message;
@@ -61,7 +61,7 @@ pub(crate) struct Executor<S: GenServer> {
     home: OnceLock<Home>,
     rare: OnceLock<Box<Rare<S>>>,
     /// What is in a handler now. Written by the loop and its runners, under RUN.
-    pub(crate) hand: Hand,
+    pub(crate) current: CurrentMessage,
     /// Since when a handler is half done, where one is (the low bits of coarse ms).
     pub(crate) half_since: AtomicU32,
     pub(crate) trapping: AtomicBool,
@@ -353,7 +353,7 @@ pub(crate) fn new_cell<S: GenServer>(
     let seat = Executor {
         home: home.map_or_else(OnceLock::new, |rt| OnceLock::from(Home::new(rt))),
         rare: OnceLock::new(),
-        hand: Hand::new(Phase::Init),
+        current: CurrentMessage::new(Phase::Init),
         half_since: AtomicU32::new(0),
         trapping: AtomicBool::new(false),
         never_inline: AtomicBool::new(false),
@@ -473,7 +473,7 @@ impl<S: GenServer> Executor<S> {
         let turn_state = unsafe { cell.runner.turn_state() };
         // SAFETY: RUN is held.
         let own = unsafe { cell.word().running() };
-        let (phase, hand) = cell.runner.hand.get();
+        let (phase, hand) = cell.runner.current.get();
         let phase = if turn_state.mid { phase } else { Phase::Idle };
         let exit = match turn_state.exit.take() {
             // It was ending already, and has been broken off in `terminate`.
@@ -573,7 +573,7 @@ impl<S: GenServer> Executor<S> {
     #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
     #[inline(never)]
     fn half_done(cell: &Arc<Cell<S>>, turn_state: &mut TurnState<S>) {
-        let which = cell.runner.hand.bits() ^ cell.handled_so_far().rotate_left(32);
+        let which = cell.runner.current.bits() ^ cell.handled_so_far().rotate_left(32);
         let which = (which ^ which >> 32) as u32;
         if std::mem::replace(&mut turn_state.half, which) != which {
             cell.runner.half_since.store(clock::coarse_ms_u32(), Ordering::Relaxed);
@@ -763,7 +763,7 @@ impl<S: GenServer> Executor<S> {
             // SAFETY: RUN is held.
             let turn_state = unsafe { cell.runner.turn_state() };
             turn_state.inline = None;
-            cell.runner.hand.put_down(Phase::Init);
+            cell.runner.current.put_down(Phase::Init);
             turn_state.mid = true;
             turn_state.half = 0;
             if std::mem::take(&mut turn_state.held) {
@@ -914,7 +914,7 @@ impl<S: GenServer> Executor<S> {
     fn watch_start(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
         let turn_state = unsafe { cell.runner.turn_state() };
-        if cell.runner.hand.phase() != Phase::Init
+        if cell.runner.current.phase() != Phase::Init
             || turn_state.started.is_some()
             || turn_state.start.is_some()
         {
@@ -1095,7 +1095,7 @@ impl<S: GenServer> Executor<S> {
         // SAFETY: RUN is held.
         let turn_state = unsafe { cell.runner.turn_state() };
         let exit = turn_state.exit.take().map_or_else(
-            || Exit::new(ExitReason::Killed, cell.runner.hand.phase(), None, cell.incarnation()),
+            || Exit::new(ExitReason::Killed, cell.runner.current.phase(), None, cell.incarnation()),
             |exit| *exit,
         );
         let sender = turn_state.start.take();

@@ -171,7 +171,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
             quiet::run("an operator's waker", || tell.send(answer).err()).map(drop_quietly);
         };
         let number = cell.runner.wishes_or_new().ask(incarnation, Box::new(question));
-        let hand = (cell.runner.hand.bits(), cell.handled_so_far());
+        let hand = (cell.runner.current.bits(), cell.handled_so_far());
         let (shield, began) = (LastShield::default(), Instant::now());
         let asked = Self { server, number, incarnation, answer, down, shield, monitor, began, hand };
         server.sys().call_for();
@@ -219,7 +219,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
     }
 
     fn is_busy(&self) -> bool {
-        let (phase, name) = self.server.handle.cell().runner.hand.get();
+        let (phase, name) = self.server.handle.cell().runner.current.get();
         phase != restante_core::Phase::Idle || !name.is_empty()
     }
 
@@ -233,7 +233,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
             .runner
             .in_hand_now_of(cell.word().bits())
             .map_or(("its mailbox", None), |now| (now.name, now.since));
-        let unchanged = (cell.runner.hand.bits(), cell.handled_so_far()) == self.hand;
+        let unchanged = (cell.runner.current.bits(), cell.handled_so_far()) == self.hand;
         let waited = if unchanged { self.began.elapsed() } else { Duration::ZERO };
         Some(SysError::Busy { message, since: known.unwrap_or_default().max(waited) })
     }

@@ -55,11 +55,11 @@ impl<S: GenServer> Watched for ServerCell<S> {
     }
 
     fn in_hand(&self) -> (Phase, &'static str) {
-        self.runner.hand.get()
+        self.runner.current.get()
     }
 
     fn mark(&self) -> (u64, u64) {
-        (self.runner.hand.bits(), self.handled_so_far())
+        (self.runner.current.bits(), self.handled_so_far())
     }
 }
 

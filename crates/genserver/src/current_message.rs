@@ -23,9 +23,9 @@ const PTR: u32 = u64::BITS - PHASE - LEN;
 
 /// The word. Written by whoever holds RUN, read by all. (Not one of `sync`'s: it orders nothing but the bytes of a name, and
 /// models need not try what becomes of it.)
-pub(crate) struct Hand(AtomicU64);
+pub(crate) struct CurrentMessage(AtomicU64);
 
-impl Hand {
+impl CurrentMessage {
     /// Nothing in hand, in this phase.
     pub(crate) fn new(phase: Phase) -> Self {
         Self(AtomicU64::new(pack(phase, "")))
@@ -66,10 +66,10 @@ impl Hand {
     }
 }
 
-impl fmt::Debug for Hand {
+impl fmt::Debug for CurrentMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (phase, name) = self.get();
-        write!(f, "Hand({phase}, {name:?})")
+        write!(f, "CurrentMessage({phase}, {name:?})")
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
         let long: &'static str = Box::leak("n".repeat(4095).into_boxed_str());
         for phase in PHASES {
             for name in ["add", "Größe", long, ""] {
-                let hand = Hand::new(Phase::Init);
+                let hand = CurrentMessage::new(Phase::Init);
                 hand.take_up(phase, name);
                 assert_eq!(hand.get(), (phase, name));
                 hand.put_down(phase);
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_name_that_does_not_fit_is_told_as_a_message() {
         let longer: &'static str = Box::leak("n".repeat(4096).into_boxed_str());
-        let hand = Hand::new(Phase::Init);
+        let hand = CurrentMessage::new(Phase::Init);
         hand.take_up(Phase::Cast, longer);
         assert_eq!(hand.get(), (Phase::Cast, "message"));
     }
@@ -164,7 +164,7 @@ mod tests {
     /// A name that was made at run time is whole where it is read, on whatever machine. (Under miri: no data race.)
     #[test]
     fn a_name_that_was_just_made_is_read_whole() {
-        let hand = Hand::new(Phase::Idle);
+        let hand = CurrentMessage::new(Phase::Idle);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 loop {
@@ -182,7 +182,7 @@ mod tests {
     /// Readers on other threads see one of the names that were written, whole.
     #[test]
     fn no_reader_sees_half_a_name() {
-        let hand = Hand::new(Phase::Idle);
+        let hand = CurrentMessage::new(Phase::Idle);
         let names = ["a", "a longer name", "the longest name of them all"];
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
