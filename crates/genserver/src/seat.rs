@@ -58,7 +58,7 @@ pub(crate) struct Executor<S: GenServer> {
     /// pointer.
     body: UnsafeCell<Option<Body<S>>>,
     /// The runtime and task that the mailbox was first served by.
-    home: OnceLock<Home>,
+    binding: OnceLock<RuntimeBinding>,
     rare: OnceLock<Box<Rare<S>>>,
     /// What is in a handler now. Written by the loop and its runners, under RUN.
     pub(crate) current: CurrentMessage,
@@ -128,14 +128,14 @@ fn stage<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>, castin
 unsafe impl<S: GenServer> Sync for Executor<S> {}
 
 /// A runtime, and the task there once it has been polled.
-pub(crate) struct Home {
+pub(crate) struct RuntimeBinding {
     pub(crate) rt: Arc<Rt>,
     task: OnceLock<Waker>,
     /// The task was dropped: its runtime has shut down.
     gone: AtomicBool,
 }
 
-impl Home {
+impl RuntimeBinding {
     fn new(rt: Arc<Rt>) -> Self {
         Self { rt, task: OnceLock::new(), gone: AtomicBool::new(false) }
     }
@@ -144,7 +144,7 @@ impl Home {
 /// What few mailboxes have.
 struct Rare<S: GenServer> {
     /// The runtime and task that serve it now, where it has moved to another runtime since.
-    moved: OnceLock<Mutex<Arc<Home>>>,
+    moved: OnceLock<Mutex<Arc<RuntimeBinding>>>,
     /// Who decides whether another incarnation comes, where somebody does.
     keeper: OnceLock<Mutex<Option<Weak<dyn Keeper<S>>>>>,
     /// The task is to begin the next incarnation.
@@ -348,10 +348,10 @@ pub(crate) fn new_cell<S: GenServer>(
     settings: NewCell<S>,
     bits: u32,
     owned: bool,
-    home: Option<Arc<Rt>>,
+    binding: Option<Arc<Rt>>,
 ) -> Arc<Cell<S>> {
     let seat = Executor {
-        home: home.map_or_else(OnceLock::new, |rt| OnceLock::from(Home::new(rt))),
+        binding: binding.map_or_else(OnceLock::new, |rt| OnceLock::from(RuntimeBinding::new(rt))),
         rare: OnceLock::new(),
         current: CurrentMessage::new(Phase::Init),
         half_since: AtomicU32::new(0),
@@ -582,23 +582,23 @@ impl<S: GenServer> Executor<S> {
 
     /// The home that it has moved to, if it has.
     #[inline(always)]
-    fn moved(&self) -> Option<&Mutex<Arc<Home>>> {
+    fn moved(&self) -> Option<&Mutex<Arc<RuntimeBinding>>> {
         self.rare.get().and_then(|rare| rare.moved.get())
     }
 
     /// The runtime that serves the mailbox, once one does.
     #[inline(always)]
-    fn with_home<R>(&self, f: impl FnOnce(&Home) -> R) -> Option<R> {
+    fn with_binding<R>(&self, f: impl FnOnce(&RuntimeBinding) -> R) -> Option<R> {
         if let Some(moved) = self.moved() {
-            let home = Arc::clone(&moved.lock().unwrap_or_else(PoisonError::into_inner));
-            return Some(f(&home));
+            let binding = Arc::clone(&moved.lock().unwrap_or_else(PoisonError::into_inner));
+            return Some(f(&binding));
         }
-        self.home.get().map(f)
+        self.binding.get().map(f)
     }
 
     /// The runtime that serves the mailbox, once one does.
     pub(crate) fn rt(&self) -> Option<Arc<Rt>> {
-        self.with_home(|h| Arc::clone(&h.rt))
+        self.with_binding(|h| Arc::clone(&h.rt))
     }
 
     /// Who keeps the mailbox served.
@@ -654,25 +654,30 @@ impl<S: GenServer> Executor<S> {
 
     /// Whether a task of the runtime that serves it belongs to it.
     pub(crate) fn has_task(&self) -> bool {
-        self.with_home(|home| home.task.get().is_some() && !home.gone.load(Ordering::Acquire)) == Some(true)
+        self.with_binding(|binding| binding.task.get().is_some() && !binding.gone.load(Ordering::Acquire))
+            == Some(true)
     }
 
     /// From now on this runtime serves the mailbox.
     pub(crate) fn settle_in(&self, rt: Arc<Rt>) {
-        match self.home.get() {
+        match self.binding.get() {
             None => {
-                let _ = self.home.set(Home::new(rt));
+                let _ = self.binding.set(RuntimeBinding::new(rt));
             }
             Some(_)
-                if self.with_home(|h| Arc::ptr_eq(&h.rt, &rt) && !h.gone.load(Ordering::Acquire))
+                if self.with_binding(|h| Arc::ptr_eq(&h.rt, &rt) && !h.gone.load(Ordering::Acquire))
                     == Some(true) => {}
             Some(_) => {
-                let home = Arc::new(Home::new(rt));
-                let moved =
-                    self.rare.get_or_init(Box::default).moved.get_or_init(|| Mutex::new(Arc::clone(&home)));
-                let old = std::mem::replace(&mut *moved.lock().unwrap_or_else(PoisonError::into_inner), home);
+                let binding = Arc::new(RuntimeBinding::new(rt));
+                let moved = self
+                    .rare
+                    .get_or_init(Box::default)
+                    .moved
+                    .get_or_init(|| Mutex::new(Arc::clone(&binding)));
+                let old =
+                    std::mem::replace(&mut *moved.lock().unwrap_or_else(PoisonError::into_inner), binding);
                 // The tasks that served it elsewhere find that they are done.
-                for left in [old.task.get(), self.home.get().and_then(|h| h.task.get())] {
+                for left in [old.task.get(), self.binding.get().and_then(|h| h.task.get())] {
                     left.map(quiet::wake_by_ref);
                 }
             }
@@ -696,12 +701,12 @@ impl<S: GenServer> Executor<S> {
 
     /// The runtime that it runs on counts as gone: no other incarnation can begin there.
     pub(crate) fn evict(&self) {
-        self.with_home(|home| home.gone.store(true, Ordering::Release));
+        self.with_binding(|binding| binding.gone.store(true, Ordering::Release));
     }
 
     /// Has the task, if there is one, look.
     pub(crate) fn wake_task(&self) {
-        self.with_home(|home| home.task.get().map(Waker::wake_by_ref));
+        self.with_binding(|binding| binding.task.get().map(Waker::wake_by_ref));
     }
 
     /// What becomes of messages in hand from the next incarnation on. RUN is held.
@@ -947,11 +952,11 @@ impl<S: GenServer> Executor<S> {
         if !frame::has_room() || !cell.word().enter_idle() {
             return Err(message);
         }
-        let home = cell.runner.moved().is_none().then(|| cell.runner.home.get()).flatten();
+        let binding = cell.runner.moved().is_none().then(|| cell.runner.binding.get()).flatten();
         // A handler that spawns or sleeps must do so in its own runtime: elsewhere the mailbox is the way.
-        let here = match (home, rt) {
-            (Some(home), None) => home.rt.is_entered(),
-            (Some(home), Some(rt)) => Arc::ptr_eq(&home.rt, rt),
+        let here = match (binding, rt) {
+            (Some(binding), None) => binding.rt.is_entered(),
+            (Some(binding), Some(rt)) => Arc::ptr_eq(&binding.rt, rt),
             (None, _) => false,
         };
         if !here {
@@ -988,9 +993,9 @@ impl<S: GenServer> Executor<S> {
     /// were agreed upon at the end of the last one.
     fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>, turn: Option<u16>) -> Poll<()> {
         // Before anything else: whoever finds no task spawns one.
-        cell.runner.with_home(|home| {
-            if home.task.get().is_none() {
-                let _ = home.task.set(cx.waker().clone());
+        cell.runner.with_binding(|binding| {
+            if binding.task.get().is_none() {
+                let _ = binding.task.set(cx.waker().clone());
             }
         });
         // SAFETY: this poll has no reference to the reader's half yet.
@@ -1114,7 +1119,8 @@ impl<S: GenServer> Executor<S> {
         let keeper = cell.runner.keeper();
         let (renewed, exit, verdict) = match &keeper {
             Some(keeper) => {
-                let orphaned = cell.runner.with_home(|home| home.gone.load(Ordering::Acquire)) == Some(true);
+                let orphaned =
+                    cell.runner.with_binding(|binding| binding.gone.load(Ordering::Acquire)) == Some(true);
                 match Self::ask(cell, &**keeper, End { exit, ignored, closed: cell.is_closed(), orphaned }) {
                     Ok(incarnation) => (Some(incarnation), None, None),
                     Err((exit, verdict)) => (None, Some(exit), Some(verdict)),
@@ -1238,7 +1244,7 @@ impl<S: GenServer> Executor<S> {
         // SAFETY: RUN is held.
         let turn_state = unsafe { cell.runner.turn_state() };
         // (A runtime that has ended looks no more: the next one is asked anew.)
-        let name = cell.runner.with_home(|home| home.rt.name()).unwrap_or_default();
+        let name = cell.runner.with_binding(|binding| binding.rt.name()).unwrap_or_default();
         let name = u16::try_from(name % u32::from(u16::MAX)).unwrap_or_default() + 1;
         if turn_state.watched == name {
             return;
@@ -1317,12 +1323,12 @@ impl<S: GenServer> Runner<Message<S>> for Executor<S> {
         if cell.word().bits() & word::ORPHAN != 0 {
             return Executor::abandon(cell);
         }
-        let woken = self.with_home(|home| match home.task.get() {
+        let woken = self.with_binding(|binding| match binding.task.get() {
             Some(task) => {
                 task.wake_by_ref();
                 None
             }
-            None => Some(Arc::clone(&home.rt)),
+            None => Some(Arc::clone(&binding.rt)),
         });
         if let Some(Some(rt)) = woken {
             match self.threads() {
@@ -1363,10 +1369,10 @@ impl<S: GenServer> Executor<S> {
     /// The first wake-up of a server that runs on threads: there it is polled from now on.
     #[cold]
     fn schedule_on(&self, cell: &Arc<Cell<S>>, rt: Arc<Rt>, threads: ThreadPool) {
-        self.with_home(|home| {
+        self.with_binding(|binding| {
             let mut first = None;
             // Made and noted in one step: there is one task at most.
-            let task = home.task.get_or_init(|| {
+            let task = binding.task.get_or_init(|| {
                 let (runnable, taken_in) = thread::task(Task::new(cell, &rt), cell, rt, threads);
                 let waker = runnable.waker();
                 first = Some((runnable, taken_in));
@@ -1409,7 +1415,8 @@ impl<S: GenServer> Task<S> {
 
     /// Whether the mailbox is served from this task's runtime (still, or again).
     fn is_home(&self, cell: &Arc<Cell<S>>) -> bool {
-        cell.runner.moved().is_none() || cell.runner.with_home(|home| home.rt.name() == self.1) == Some(true)
+        cell.runner.moved().is_none()
+            || cell.runner.with_binding(|binding| binding.rt.name() == self.1) == Some(true)
     }
 }
 
@@ -1425,7 +1432,7 @@ impl<S: GenServer> Drop for Task<S> {
         if let Some(cell) = self.0.take()
             && self.is_home(&cell)
         {
-            cell.runner.with_home(|home| home.gone.store(true, Ordering::Release));
+            cell.runner.with_binding(|binding| binding.gone.store(true, Ordering::Release));
             Executor::abandon(&cell);
         }
     }
