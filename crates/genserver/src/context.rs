@@ -40,7 +40,7 @@ use tokio::time::{Instant, Sleep};
 #[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself, on the hot path")]
 pub struct Context<S: GenServer> {
     pub(crate) cell: CellRef<S>,
-    pub(crate) extra: Option<Box<Extra<S>>>,
+    pub(crate) cold: Option<Box<Cold<S>>>,
     pub(crate) idle: Option<Box<Idle>>,
     /// `handle_continue` is due.
     pub(crate) continues: bool,
@@ -60,7 +60,7 @@ pub struct Context<S: GenServer> {
 }
 
 /// What few servers use.
-pub(crate) struct Extra<S: GenServer> {
+pub(crate) struct Cold<S: GenServer> {
     pub(crate) timers: Timers<S::Info>,
     /// The wait of a message that was put back.
     pub(crate) back_off: Option<Pin<Box<Sleep>>>,
@@ -76,7 +76,7 @@ pub(crate) struct Extra<S: GenServer> {
 }
 
 /// What it holds of the user's goes one by one. (Of timers and monitors: see there.)
-impl<S: GenServer> Drop for Extra<S> {
+impl<S: GenServer> Drop for Cold<S> {
     fn drop(&mut self) {
         quiet::discard("a closure that makes infos of exits", self.trap.take());
         self.cleanups.drain(..).for_each(|cleanup| quiet::discard("a clean-up", cleanup));
@@ -151,7 +151,7 @@ impl<S: GenServer> Context<S> {
     /// another incarnation's or server's.
     pub fn cancel_timer(&mut self, id: TimerId) -> bool {
         self.cell();
-        let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel(id));
+        let cancelled = self.cold.as_mut().is_some_and(|e| e.timers.cancel(id));
         self.calm();
         cancelled
     }
@@ -159,7 +159,7 @@ impl<S: GenServer> Context<S> {
     /// Cancels the timer that has this key.
     pub fn cancel_timer_key(&mut self, key: &'static str) -> bool {
         self.cell();
-        let cancelled = self.extra.as_mut().is_some_and(|e| e.timers.cancel_key(key));
+        let cancelled = self.cold.as_mut().is_some_and(|e| e.timers.cancel_key(key));
         self.calm();
         cancelled
     }
@@ -176,7 +176,7 @@ impl<S: GenServer> Context<S> {
         let me = Arc::downgrade(self.cell());
         let incarnation = self.incarnation();
         let on = other.handle.cell();
-        let watches = &self.extra().watches;
+        let watches = &self.cold().watches;
         let mark = watches.begin(on);
         let number = mark.number;
         let id = on.monitor(
@@ -223,7 +223,7 @@ impl<S: GenServer> Context<S> {
     pub fn spawn(&mut self, task: impl Future<Output = S::Info> + Send + 'static) {
         let me = Arc::downgrade(self.cell());
         let Some(rt) = self.cell.runner.rt() else { return };
-        let tasks = &mut self.extra().tasks;
+        let tasks = &mut self.cold().tasks;
         while tasks.try_join_next().is_some() {}
         rt.spawn_in(tasks, async move {
             let info = task.await;
@@ -237,9 +237,9 @@ impl<S: GenServer> Context<S> {
     /// runtime's reaper: see [`crate::drain`].
     pub fn at_exit(&mut self, cleanup: impl Future<Output = ()> + Send + 'static) {
         let rt = self.cell().runner.rt();
-        let extra = self.extra();
-        extra.rt = rt;
-        extra.cleanups.push(Box::pin(cleanup));
+        let cold = self.cold();
+        cold.rt = rt;
+        cold.cleanups.push(Box::pin(cleanup));
     }
 
     /// The cell, for what a callback asks for. It is there for sure, and its RUN is the callback's, where its loop is polled on
@@ -255,14 +255,14 @@ impl<S: GenServer> Context<S> {
     }
 
     /// What few servers use, for what a callback asks for.
-    fn own_extra(&mut self) -> &mut Extra<S> {
+    fn own_extra(&mut self) -> &mut Cold<S> {
         self.cell();
-        self.extra()
+        self.cold()
     }
 
-    pub(crate) fn extra(&mut self) -> &mut Extra<S> {
-        self.extra.get_or_insert_with(|| {
-            Box::new(Extra {
+    pub(crate) fn cold(&mut self) -> &mut Cold<S> {
+        self.cold.get_or_insert_with(|| {
+            Box::new(Cold {
                 timers: Timers::counted(crate::tracker::timers(&self.cell)),
                 back_off: None,
                 open: None,
@@ -281,7 +281,7 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn new(cell: CellRef<S>, incarnation: u32) -> Self {
         Self {
             cell,
-            extra: None,
+            cold: None,
             idle: None,
             continues: false,
             hibernates: false,
@@ -334,11 +334,11 @@ impl<S: GenServer> Context<S> {
     /// Works out anew what the next message may have to wait for.
     pub(crate) fn calm(&mut self) {
         let keeps = self.cell.turn_state(|turn_state| turn_state.retry.is_some());
-        let ticking = self.extra.as_ref().is_some_and(|e| e.timers.ticking() || e.timers.in_round());
+        let ticking = self.cold.as_ref().is_some_and(|e| e.timers.ticking() || e.timers.in_round());
         self.quiet =
             !(self.continues || self.hibernates || self.watched || self.suspended || keeps || ticking)
                 && self.idle.is_none();
-        self.timed = self.extra.as_ref().is_some_and(|e| e.timers.any());
+        self.timed = self.cold.as_ref().is_some_and(|e| e.timers.any());
     }
 
     #[inline(always)]
@@ -504,7 +504,7 @@ impl<S: GenServer> Context<S> {
 
     /// The info for a linked server's end.
     pub(crate) fn trapped(&mut self, signal: ExitSignal) -> Option<S::Info> {
-        let trap = self.extra.as_mut()?.trap.as_mut()?;
+        let trap = self.cold.as_mut()?.trap.as_mut()?;
         Some(trap(signal))
     }
 
@@ -575,12 +575,12 @@ impl<S: GenServer> Context<S> {
 
 impl<S: GenServer> Drop for Context<S> {
     fn drop(&mut self) {
-        let Some(extra) = &mut self.extra else { return };
-        if extra.cleanups.is_empty() {
+        let Some(cold) = &mut self.cold else { return };
+        if cold.cleanups.is_empty() {
             return;
         }
-        if let Some(rt) = extra.rt.take() {
-            for cleanup in extra.cleanups.drain(..) {
+        if let Some(rt) = cold.rt.take() {
+            for cleanup in cold.cleanups.drain(..) {
                 // The record stays for `drain` to find, though this may be its last server.
                 let keeps = std::sync::Arc::clone(&rt);
                 rt.reaper.hand_over(async move {

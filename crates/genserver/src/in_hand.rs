@@ -377,7 +377,7 @@ impl<S: GenServer> Context<S> {
     }
 
     fn poll_back_off(&mut self, until: Instant, cx: &mut Cx<'_>) -> Poll<()> {
-        let sleep = &mut self.extra().back_off;
+        let sleep = &mut self.cold().back_off;
         let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         Pin::new(sleep).poll(cx)
     }
@@ -389,7 +389,7 @@ impl<S: GenServer> Context<S> {
             .is_some();
         if held {
             self.cell.word().change(0, word::HOLD);
-            self.extra().back_off = None;
+            self.cold().back_off = None;
         }
     }
 }

@@ -142,7 +142,7 @@ impl<S: GenServer> Context<S> {
     /// A message of data has been taken, or there is none.
     #[inline(always)]
     fn end_round(&mut self) {
-        if let Some(extra) = &mut self.extra
+        if let Some(extra) = &mut self.cold
             && extra.timers.in_round()
         {
             extra.timers.end_round();
@@ -164,7 +164,7 @@ impl<S: GenServer> Context<S> {
         if let Some(order) = self.take_order(bits) {
             return Some(Poll::Ready(Event::Message(order)));
         }
-        let extra = self.extra.as_mut()?;
+        let extra = self.cold.as_mut()?;
         // Making a tick is user code, and no message is to blame for it.
         self.cell.runner.current.put_down(Phase::Idle);
         let info = extra.timers.tick(Instant::now())?;
@@ -193,7 +193,7 @@ impl<S: GenServer> Context<S> {
 
     /// Nothing is to be done before the next round of ticks: ready when that can begin.
     pub(crate) fn poll_round(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
-        match &mut self.extra {
+        match &mut self.cold {
             Some(extra) => extra.timers.poll_round(cx),
             None => Poll::Pending,
         }
@@ -222,7 +222,7 @@ impl<S: GenServer> Context<S> {
     fn poll_unquiet(&mut self, bits: &mut u32, cx: &mut Cx<'_>) -> Option<Poll<Event<S>>> {
         // First: whose reply the last handler has dropped is not to wait for a suspended server.
         self.drop_kept(None);
-        if let Some(extra) = self.extra.as_mut().filter(|extra| extra.timers.ticking()) {
+        if let Some(extra) = self.cold.as_mut().filter(|extra| extra.timers.ticking()) {
             extra.timers.end_tick(Instant::now());
             self.calm();
         }
@@ -270,7 +270,7 @@ impl<S: GenServer> Context<S> {
         {
             self.idle_over();
             self.spend();
-            if let Some(extra) = &mut self.extra {
+            if let Some(extra) = &mut self.cold {
                 extra.timers.end_round();
             }
             if self.watched {

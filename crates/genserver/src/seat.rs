@@ -59,7 +59,7 @@ pub(crate) struct Executor<S: GenServer> {
     body: UnsafeCell<Option<Body<S>>>,
     /// The runtime and task that the mailbox was first served by.
     binding: OnceLock<RuntimeBinding>,
-    rare: OnceLock<Box<Rare<S>>>,
+    cold: OnceLock<Box<Cold<S>>>,
     /// What is in a handler now. Written by the loop and its runners, under RUN.
     pub(crate) current: CurrentMessage,
     /// Since when a handler is half done, where one is (the low bits of coarse ms).
@@ -142,7 +142,7 @@ impl RuntimeBinding {
 }
 
 /// What few mailboxes have.
-struct Rare<S: GenServer> {
+struct Cold<S: GenServer> {
     /// The runtime and task that serve it now, where it has moved to another runtime since.
     moved: OnceLock<Mutex<Arc<RuntimeBinding>>>,
     /// Who decides whether another incarnation comes, where somebody does.
@@ -159,7 +159,7 @@ struct Rare<S: GenServer> {
     casting: OnceLock<Casting<S>>,
 }
 
-impl<S: GenServer> Default for Rare<S> {
+impl<S: GenServer> Default for Cold<S> {
     fn default() -> Self {
         Self {
             moved: OnceLock::new(),
@@ -352,7 +352,7 @@ pub(crate) fn new_cell<S: GenServer>(
 ) -> Arc<Cell<S>> {
     let seat = Executor {
         binding: binding.map_or_else(OnceLock::new, |rt| OnceLock::from(RuntimeBinding::new(rt))),
-        rare: OnceLock::new(),
+        cold: OnceLock::new(),
         current: CurrentMessage::new(Phase::Init),
         half_since: AtomicU32::new(0),
         trapping: AtomicBool::new(false),
@@ -583,7 +583,7 @@ impl<S: GenServer> Executor<S> {
     /// The home that it has moved to, if it has.
     #[inline(always)]
     fn moved(&self) -> Option<&Mutex<Arc<RuntimeBinding>>> {
-        self.rare.get().and_then(|rare| rare.moved.get())
+        self.cold.get().and_then(|cold| cold.moved.get())
     }
 
     /// The runtime that serves the mailbox, once one does.
@@ -603,19 +603,19 @@ impl<S: GenServer> Executor<S> {
 
     /// Who keeps the mailbox served.
     pub(crate) fn keeper(&self) -> Option<Arc<dyn Keeper<S>>> {
-        let keeper = self.rare.get()?.keeper.get()?;
+        let keeper = self.cold.get()?.keeper.get()?;
         keeper.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
     }
 
     /// Whether anybody has kept it.
     pub(crate) fn is_kept(&self) -> bool {
-        let keeper = self.rare.get().and_then(|rare| rare.keeper.get());
+        let keeper = self.cold.get().and_then(|cold| cold.keeper.get());
         keeper.is_some_and(|keeper| keeper.lock().unwrap_or_else(PoisonError::into_inner).is_some())
     }
 
     /// Gives the mailbox a keeper, unless it has one.
     pub(crate) fn keep(&self, keeper: Weak<dyn Keeper<S>>) -> bool {
-        let present = self.rare.get_or_init(Box::default).keeper.get_or_init(Mutex::default);
+        let present = self.cold.get_or_init(Box::default).keeper.get_or_init(Mutex::default);
         let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
         let free = present.as_ref().is_none_or(|present| present.strong_count() == 0);
         if free {
@@ -626,30 +626,30 @@ impl<S: GenServer> Executor<S> {
 
     /// The mailbox is nobody's again.
     pub(crate) fn let_go(&self) {
-        if let Some(keeper) = self.rare.get().and_then(|rare| rare.keeper.get()) {
+        if let Some(keeper) = self.cold.get().and_then(|cold| cold.keeper.get()) {
             *keeper.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
     /// What operators have asked of it; `None`: nothing so far.
     pub(crate) fn wishes(&self) -> Option<&Wishes<S>> {
-        self.rare.get()?.sys.get().map(|wishes| &**wishes)
+        self.cold.get()?.sys.get().map(|wishes| &**wishes)
     }
 
     /// The same, made if need be.
     pub(crate) fn wishes_or_new(&self) -> &Wishes<S> {
-        self.rare.get_or_init(Box::default).sys.get_or_init(Box::default)
+        self.cold.get_or_init(Box::default).sys.get_or_init(Box::default)
     }
 
     /// Who plays its incarnations, where that is not the server itself.
     #[inline]
     pub(crate) fn casting(&self) -> Option<&Casting<S>> {
-        self.rare.get()?.casting.get()
+        self.cold.get()?.casting.get()
     }
 
     /// Has somebody else play its incarnations, from the next one on. False: somebody does already.
     pub(crate) fn cast(&self, casting: Casting<S>) -> bool {
-        self.rare.get_or_init(Box::default).casting.set(casting).is_ok()
+        self.cold.get_or_init(Box::default).casting.set(casting).is_ok()
     }
 
     /// Whether a task of the runtime that serves it belongs to it.
@@ -670,7 +670,7 @@ impl<S: GenServer> Executor<S> {
             Some(_) => {
                 let binding = Arc::new(RuntimeBinding::new(rt));
                 let moved = self
-                    .rare
+                    .cold
                     .get_or_init(Box::default)
                     .moved
                     .get_or_init(|| Mutex::new(Arc::clone(&binding)));
@@ -686,15 +686,15 @@ impl<S: GenServer> Executor<S> {
 
     /// The threads that it runs on, where it does not run on the runtime's.
     pub(crate) fn threads(&self) -> Option<ThreadPool> {
-        self.rare.get()?.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.cold.get()?.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on it runs on these threads, or (`None`) has none to hold on to.
     pub(crate) fn move_to(&self, threads: Option<ThreadPool>) {
-        if threads.is_none() && self.rare.get().is_none() {
+        if threads.is_none() && self.cold.get().is_none() {
             return;
         }
-        let place = &self.rare.get_or_init(Box::default).threads;
+        let place = &self.cold.get_or_init(Box::default).threads;
         let old = std::mem::replace(&mut *place.lock().unwrap_or_else(PoisonError::into_inner), threads);
         drop(old);
     }
@@ -870,8 +870,8 @@ impl<S: GenServer> Executor<S> {
 
     /// Replaces the note of an incarnation that is to end as soon as it has begun.
     fn doom(&self, doomed: Option<Box<(u32, ExitReason)>>) -> Option<Box<(u32, ExitReason)>> {
-        let rare = self.rare.get()?;
-        std::mem::replace(&mut *rare.doomed.lock().unwrap_or_else(PoisonError::into_inner), doomed)
+        let cold = self.cold.get()?;
+        std::mem::replace(&mut *cold.doomed.lock().unwrap_or_else(PoisonError::into_inner), doomed)
     }
 
     /// Tells the keeper that no other incarnation can come.
@@ -886,10 +886,10 @@ impl<S: GenServer> Executor<S> {
 
     /// Wakes the task, to begin the next incarnation of a kept mailbox.
     pub(crate) fn again_later(cell: &Arc<Cell<S>>) {
-        let Some(rare) = cell.runner.rare.get() else { return };
+        let Some(cold) = cell.runner.cold.get() else { return };
         // An exchange, as where it is taken back: either the task of a closed mailbox, about to be done for good, sees the
         // wish, or the close is seen here.
-        rare.again.swap(true, Ordering::AcqRel);
+        cold.again.swap(true, Ordering::AcqRel);
         if cell.word().bits_acquire() & (word::CLOSED | word::LEASED) != word::CLOSED {
             cell.runner.schedule(cell);
         } else if Self::is_due_again(cell) {
@@ -1079,7 +1079,7 @@ impl<S: GenServer> Executor<S> {
 
     /// Whether the task has been told to begin the next incarnation.
     fn is_due_again(cell: &Arc<Cell<S>>) -> bool {
-        cell.runner.rare.get().is_some_and(|rare| rare.again.swap(false, Ordering::AcqRel))
+        cell.runner.cold.get().is_some_and(|cold| cold.again.swap(false, Ordering::AcqRel))
     }
 
     /// The task of a mailbox that will never be served again is done.

@@ -108,7 +108,7 @@ impl<S: GenServer> Context<S> {
     #[inline(never)]
     pub(crate) fn tell_taken(&mut self, phase: Phase, name: &'static str, message: Option<&Message<S>>) {
         let now = Instant::now();
-        self.extra().open = Some(Open { phase, name, since: now });
+        self.cold().open = Some(Open { phase, name, since: now });
         let traced = self.tell(phase, name, message, Moment::Taken, now);
         if traced {
             let from = message.and_then(|_| self.cell.both(|_, own| own.hand_span().cloned()));
@@ -121,7 +121,7 @@ impl<S: GenServer> Context<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_done(&mut self, failed: Option<&ExitReason>) {
-        let Some(open) = self.extra.as_mut().and_then(|extra| extra.open.take()) else { return };
+        let Some(open) = self.cold.as_mut().and_then(|extra| extra.open.take()) else { return };
         let now = Instant::now();
         let took = now.duration_since(open.since);
         let moment = match failed {

@@ -127,7 +127,7 @@ impl<C: Clone> Rules<C> {
         let Some(entry) = self.children.get_mut(&key) else { return Early::Settle(None) };
         entry.incarnation += 1;
         entry.epoch += 1;
-        let old = entry.rare().last_exit.replace(end.exit.clone());
+        let old = entry.cold().last_exit.replace(end.exit.clone());
         let from = std::mem::replace(&mut entry.state, State::Restarting);
         self.count(from, State::Restarting);
         if let Some(old) = old {
@@ -148,7 +148,7 @@ impl<C: Clone> Rules<C> {
         let (state, options) = (entry.state, Arc::clone(&entry.options));
         let reason = &end.exit.reason;
         let keeps_history = self.settings.dynamic && options.restart == Restart::Temporary;
-        if !keeps_history && let Some(old) = entry.rare().last_exit.replace(end.exit.clone()) {
+        if !keeps_history && let Some(old) = entry.cold().last_exit.replace(end.exit.clone()) {
             self.trash.put(old.reason);
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
@@ -183,7 +183,7 @@ impl<C: Clone> Rules<C> {
             entry.wanted |= falls && !ending && matches!(state, State::Running | State::Restarting);
             then.tell = self.rest(key);
             if discarded {
-                then.why = self.children.get_mut(&key).and_then(|e| e.rare.as_mut()?.why_discarded.take());
+                then.why = self.children.get_mut(&key).and_then(|e| e.cold.as_mut()?.why_discarded.take());
                 then.gone = self.remove(key);
             }
             return then;
@@ -274,16 +274,16 @@ impl<C: Clone> Rules<C> {
     /// part of a restart, is read where a limit or a pause depends on it.
     pub(super) fn attempt(&mut self, key: u64, now: impl Fn() -> Instant) -> Attempt {
         let above = self.above;
-        let Some(Entry { options, rare, supervisor, .. }) = self.children.get_mut(&key) else {
+        let Some(Entry { options, cold, supervisor, .. }) = self.children.get_mut(&key) else {
             return Ok(Duration::ZERO);
         };
         self.restarts += 1;
-        let rare = rare.get_or_insert_default();
-        rare.restarts += 1;
+        let cold = cold.get_or_insert_default();
+        cold.restarts += 1;
         let intensity = self.settings.intensity;
         let all = self.window.note(&now, intensity).map_err(|count| (count, intensity.period));
         let alone = match options.intensity {
-            Some(own) => rare.window.note(&now, own).map_err(|count| (count, own.period)),
+            Some(own) => cold.window.note(&now, own).map_err(|count| (count, own.period)),
             None => Ok(()),
         };
         if let Err((count, window)) = all.and(alone) {
@@ -291,7 +291,7 @@ impl<C: Clone> Rules<C> {
         }
         let backoff = options.backoff.unwrap_or(self.settings.backoff);
         let bound = || Tempo::new(intensity, options.intensity, above).pause(*supervisor);
-        Ok(rare.pauses.next(&backoff, bound, now, &mut self.rng))
+        Ok(cold.pauses.next(&backoff, bound, now, &mut self.rng))
     }
 
     /// Whether the end of a significant child is the supervisor's as well.

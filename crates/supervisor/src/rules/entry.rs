@@ -53,7 +53,7 @@ pub(crate) struct Entry<C> {
     pub(crate) child: C,
     pub(crate) options: Arc<ChildOptions>,
     /// What only children that have an id, or a history, need.
-    pub(super) rare: Option<Box<Rare>>,
+    pub(super) cold: Option<Box<Cold>>,
     /// The last incarnation that has begun.
     pub(crate) incarnation: u32,
     /// Counts what was decided over it: who comes back to it after a pause sees whether that still holds.
@@ -86,7 +86,7 @@ pub(crate) enum Kill {
 
 /// See [`Entry`].
 #[derive(Default)]
-pub(super) struct Rare {
+pub(super) struct Cold {
     pub(super) id: Option<ChildId>,
     pub(super) pauses: Pauses,
     pub(super) window: Window,
@@ -103,24 +103,24 @@ pub(super) struct Rare {
 }
 
 impl<C> Entry<C> {
-    pub(super) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    pub(super) fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
     }
 
     pub(crate) fn id(&self) -> Option<&ChildId> {
-        self.rare.as_ref().and_then(|rare| rare.id.as_ref())
+        self.cold.as_ref().and_then(|cold| cold.id.as_ref())
     }
 
     pub(super) fn is_off(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.off)
+        self.cold.as_ref().is_some_and(|cold| cold.off)
     }
 
     pub(crate) fn restarts(&self) -> u64 {
-        self.rare.as_ref().map_or(0, |rare| rare.restarts)
+        self.cold.as_ref().map_or(0, |cold| cold.restarts)
     }
 
     pub(crate) fn last_exit(&self) -> Option<&Exit> {
-        self.rare.as_ref().and_then(|rare| rare.last_exit.as_ref())
+        self.cold.as_ref().and_then(|cold| cold.last_exit.as_ref())
     }
 
     pub(super) fn is_tentative(&self) -> bool {
@@ -129,7 +129,7 @@ impl<C> Entry<C> {
 
     /// When its last incarnation that came up did, where that is noted.
     pub(crate) fn pauses_up_since(&self) -> Option<Instant> {
-        self.rare.as_ref().and_then(|rare| rare.pauses.up_since())
+        self.cold.as_ref().and_then(|cold| cold.pauses.up_since())
     }
 
     /// Whether this start is the last thing that was decided over it, but for its end.
@@ -158,9 +158,9 @@ impl<C> Entry<C> {
         self.begun = false;
         self.kill = Kill::No;
         self.epoch += 1;
-        let Some(rare) = self.rare.as_mut() else { return Vec::new() };
-        let mut tell = std::mem::take(&mut rare.waiting);
-        tell.extend(rare.pause.take());
+        let Some(cold) = self.cold.as_mut() else { return Vec::new() };
+        let mut tell = std::mem::take(&mut cold.waiting);
+        tell.extend(cold.pause.take());
         tell
     }
 }

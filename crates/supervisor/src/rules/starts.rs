@@ -23,8 +23,8 @@ impl<C: Clone> Rules<C> {
         if entry.state != State::Stopped {
             return None;
         }
-        if let Some(rare) = entry.rare.as_mut() {
-            rare.off = false;
+        if let Some(cold) = entry.cold.as_mut() {
+            cold.off = false;
         }
         entry.begun = false;
         entry.halted = false;
@@ -96,7 +96,7 @@ impl<C: Clone> Rules<C> {
             && let Some(entry) =
                 self.children.get_mut(&key).filter(|entry| entry.discarded && entry.is_of(start))
         {
-            let old = entry.rare().why_discarded.replace(Box::new(why.clone()));
+            let old = entry.cold().why_discarded.replace(Box::new(why.clone()));
             if let Some(old) = old {
                 self.trash.put(*old);
             }
@@ -147,8 +147,8 @@ impl<C: Clone> Rules<C> {
             entry.origin = Origin::Added;
             entry.wanted = falls && entry.options.restart != Restart::Temporary;
         }
-        if let Some(rare) = entry.rare.as_mut() {
-            rare.pauses.started(now());
+        if let Some(cold) = entry.cold.as_mut() {
+            cold.pauses.started(now());
         }
         let from = std::mem::replace(&mut entry.state, State::Running);
         self.count(from, State::Running);
@@ -157,7 +157,7 @@ impl<C: Clone> Rules<C> {
     /// A task is about to wait out the pause before a child's restart: by what it is told that it need not.
     pub(crate) fn pauses(&mut self, key: u64) -> Option<oneshot::Receiver<()>> {
         let (tell, told) = oneshot::channel();
-        self.children.get_mut(&key)?.rare().pause = Some(tell);
+        self.children.get_mut(&key)?.cold().pause = Some(tell);
         Some(told)
     }
 
@@ -181,8 +181,8 @@ impl<C: Clone> Rules<C> {
         self.life = Life::Starting;
         for entry in self.children.values_mut() {
             entry.wanted = !entry.is_tentative() && !entry.is_off();
-            if let Some(rare) = entry.rare.as_mut() {
-                rare.window.clear();
+            if let Some(cold) = entry.cold.as_mut() {
+                cold.window.clear();
             }
         }
         self.group = None;

@@ -94,7 +94,7 @@ impl<C: Clone> Rules<C> {
     /// A child that is to be stopped by hand is not to start with its supervisor.
     pub(crate) fn switch_off(&mut self, key: u64) {
         if let Some(entry) = self.children.get_mut(&key) {
-            entry.rare().off = true;
+            entry.cold().off = true;
         }
     }
 
@@ -105,7 +105,7 @@ impl<C: Clone> Rules<C> {
             return None;
         }
         let (tell, told) = oneshot::channel();
-        entry.rare().waiting.push(tell);
+        entry.cold().waiting.push(tell);
         Some(told)
     }
 

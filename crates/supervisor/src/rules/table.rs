@@ -1,7 +1,7 @@
 //! The table: who comes into it and who leaves it, under which key and id, and what is counted of all. When a child is to
 //! leave is decided in the other rooms.
 
-use super::entry::{Entry, Kill, Origin, Rare, State};
+use super::entry::{Cold, Entry, Kill, Origin, State};
 use super::{Life, Rules, Settings, Trash};
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
@@ -109,11 +109,11 @@ impl<C: Clone> Rules<C> {
         if let Some(id) = id.as_ref().filter(|_| !self.settings.dynamic) {
             self.ids.insert(id.clone(), key);
         }
-        let rare = id.map(|id| Box::new(Rare { id: Some(id), ..Rare::default() }));
+        let cold = id.map(|id| Box::new(Cold { id: Some(id), ..Cold::default() }));
         let entry = Entry {
             child,
             options,
-            rare,
+            cold,
             incarnation: 0,
             epoch: 0,
             state: State::Stopped,
@@ -170,7 +170,7 @@ impl<C: Clone> Rules<C> {
         if let Some(id) = entry.id().filter(|_| !self.settings.dynamic) {
             self.ids.remove(id);
         }
-        if let Some(old) = entry.rare.and_then(|rare| rare.last_exit) {
+        if let Some(old) = entry.cold.and_then(|cold| cold.last_exit) {
             self.trash.put(old.reason);
         }
         Some(entry.child)
