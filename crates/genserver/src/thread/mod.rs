@@ -17,7 +17,6 @@
 //!
 //! What deliberately does not live here: who may poll the loop (`seat`).
 
-mod crew;
 mod pool;
 mod queue;
 #[cfg(all(shuttle, test))]
@@ -25,6 +24,7 @@ mod shuttle_tests;
 mod stay;
 #[cfg_attr(shuttle, path = "still_shuttle.rs")]
 mod still;
+mod workers;
 
 pub use pool::{PoolReport, ThreadPool, ThreadPoolBuilder};
 pub(crate) use stay::task;

@@ -1,7 +1,7 @@
 //! Pools of threads, as users hold them.
 
 use super::ThreadError;
-use super::crew::Crew;
+use super::workers::Workers;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ use std::time::Duration;
 pub struct ThreadPool(Arc<Lease>);
 
 /// What keeps the threads: counted by pools and by the servers on them.
-struct Lease(Arc<Crew>);
+struct Lease(Arc<Workers>);
 
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -86,15 +86,15 @@ impl ThreadPool {
     /// # Cancel safety
     /// Dropping the future stops the waiting, and nobody is killed; the pool ends all the same.
     pub async fn shutdown(&self, limit: Duration) -> PoolReport {
-        let crew = &self.0.0;
-        let residents = crew.shut();
+        let workers = &self.0.0;
+        let residents = workers.shut();
         for resident in &residents {
             resident.move_out();
         }
-        let mut emptied = Box::pin(crew.emptied());
+        let mut emptied = Box::pin(workers.emptied());
         let left = match restante_core::timeout::at_most(limit, &mut emptied).await {
             Some(()) => Vec::new(),
-            None => crew.residents(),
+            None => workers.residents(),
         };
         let left: Vec<String> = left
             .iter()
@@ -106,7 +106,11 @@ impl ThreadPool {
         if !left.is_empty() {
             tracing::warn!(pool = self.name(), ?left, "servers did not end with their thread pool");
         }
-        PoolReport { ended: residents.len().saturating_sub(left.len()), left, threads_left: crew.count().0 }
+        PoolReport {
+            ended: residents.len().saturating_sub(left.len()),
+            left,
+            threads_left: workers.count().0,
+        }
     }
 
     /// Sees to it that there are threads for another server.
@@ -114,7 +118,7 @@ impl ThreadPool {
         self.0.0.man()
     }
 
-    pub(super) fn crew(&self) -> &Arc<Crew> {
+    pub(super) fn workers(&self) -> &Arc<Workers> {
         &self.0.0
     }
 }
@@ -156,7 +160,7 @@ impl ThreadPoolBuilder {
 
     /// Makes the pool. Its threads come with its first server.
     pub fn build(self) -> ThreadPool {
-        ThreadPool(Arc::new(Lease(Arc::new(Crew::new(&self.name, self.threads, self.stack)))))
+        ThreadPool(Arc::new(Lease(Arc::new(Workers::new(&self.name, self.threads, self.stack)))))
     }
 }
 

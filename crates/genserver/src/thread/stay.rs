@@ -4,9 +4,9 @@
 //! runtime shuts down it drops the sentinel, and with it one end of a channel; the server then ends here, on its thread, and
 //! not under the runtime's hands.
 
-use super::crew::Resident;
 use super::pool::ThreadPool;
 use super::still::Still;
+use super::workers::Resident;
 use crate::call::label;
 use crate::rt::Rt;
 use crate::seat::{Cell, Task};
@@ -30,8 +30,8 @@ pub(crate) fn task<S: GenServer>(
     rt: Arc<Rt>,
     threads: ThreadPool,
 ) -> (Runnable, bool) {
-    let crew = Arc::clone(threads.crew());
-    let key = crew.move_in(Arc::new(Lodger(Arc::downgrade(cell))));
+    let workers = Arc::clone(threads.workers());
+    let key = workers.move_in(Arc::new(Lodger(Arc::downgrade(cell))));
     let handle = rt.handle.clone();
     let stay = Stay {
         task: Some(task),
@@ -43,7 +43,8 @@ pub(crate) fn task<S: GenServer>(
         sentinel: None,
         told: 0,
     };
-    let (runnable, task) = async_task::spawn(stay, move |runnable| crew.put(runnable, Still::hold(&handle)));
+    let (runnable, task) =
+        async_task::spawn(stay, move |runnable| workers.put(runnable, Still::hold(&handle)));
     task.detach();
     (runnable, key.is_some())
 }
@@ -80,7 +81,7 @@ impl<S: GenServer> Stay<S> {
 
     /// The threads are to end: an incarnation that is still there is told, once. True: none is.
     fn is_shut_out(&mut self) -> bool {
-        if !self.threads.crew().is_shut() {
+        if !self.threads.workers().is_shut() {
             return false;
         }
         let Some(cell) = self.cell.upgrade() else { return true };
@@ -97,7 +98,7 @@ impl<S: GenServer> Stay<S> {
     fn leave(&mut self) {
         self.task = None;
         if let Some(key) = self.key.take() {
-            self.threads.crew().moved_out(key);
+            self.threads.workers().moved_out(key);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) trait Resident: Send + Sync {
 }
 
 /// Threads, and what they share.
-pub(super) struct Crew {
+pub(super) struct Workers {
     name: Box<str>,
     size: usize,
     stack: Option<usize>,
@@ -49,7 +49,7 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-impl Crew {
+impl Workers {
     pub(super) fn new(name: &str, size: usize, stack: Option<usize>) -> Self {
         Self {
             name: name.into(),
@@ -217,7 +217,7 @@ impl Crew {
 }
 
 /// A thread that counts.
-struct Counted(Arc<Crew>);
+struct Counted(Arc<Workers>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
