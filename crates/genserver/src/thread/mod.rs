@@ -18,16 +18,16 @@
 //! What deliberately does not live here: who may poll the loop (`seat`).
 
 mod pool;
+mod pooled;
 mod queue;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
-mod stay;
 #[cfg_attr(shuttle, path = "still_shuttle.rs")]
 mod still;
 mod workers;
 
 pub use pool::{PoolReport, ThreadPool, ThreadPoolBuilder};
-pub(crate) use stay::task;
+pub(crate) use pooled::task;
 
 use std::io;
 

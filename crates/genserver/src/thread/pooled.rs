@@ -31,9 +31,9 @@ pub(crate) fn task<S: GenServer>(
     threads: ThreadPool,
 ) -> (Runnable, bool) {
     let workers = Arc::clone(threads.workers());
-    let key = workers.move_in(Arc::new(Lodger(Arc::downgrade(cell))));
+    let key = workers.move_in(Arc::new(PooledServer(Arc::downgrade(cell))));
     let handle = rt.handle.clone();
-    let stay = Stay {
+    let task = PooledTask {
         task: Some(task),
         cell: Arc::downgrade(cell),
         rt,
@@ -44,13 +44,13 @@ pub(crate) fn task<S: GenServer>(
         told: 0,
     };
     let (runnable, task) =
-        async_task::spawn(stay, move |runnable| workers.put(runnable, Still::hold(&handle)));
+        async_task::spawn(task, move |runnable| workers.put(runnable, Still::hold(&handle)));
     task.detach();
     (runnable, key.is_some())
 }
 
 /// A server on its threads.
-struct Stay<S: GenServer> {
+struct PooledTask<S: GenServer> {
     /// Until it has left.
     task: Option<Task<S>>,
     cell: Weak<Cell<S>>,
@@ -66,7 +66,7 @@ struct Stay<S: GenServer> {
     turn: Turn,
 }
 
-impl<S: GenServer> Stay<S> {
+impl<S: GenServer> PooledTask<S> {
     /// Whether the runtime has shut down.
     fn is_bereft(&mut self, cx: &mut Cx<'_>) -> bool {
         let rt = &self.rt;
@@ -103,7 +103,7 @@ impl<S: GenServer> Stay<S> {
     }
 }
 
-impl<S: GenServer> Future for Stay<S> {
+impl<S: GenServer> Future for PooledTask<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
@@ -124,7 +124,7 @@ impl<S: GenServer> Future for Stay<S> {
     }
 }
 
-impl<S: GenServer> Drop for Stay<S> {
+impl<S: GenServer> Drop for PooledTask<S> {
     fn drop(&mut self) {
         self.leave();
     }
@@ -146,9 +146,9 @@ impl Turn {
 }
 
 /// What the pool's end sees of a server.
-struct Lodger<S: GenServer>(Weak<Cell<S>>);
+struct PooledServer<S: GenServer>(Weak<Cell<S>>);
 
-impl<S: GenServer> Resident for Lodger<S> {
+impl<S: GenServer> Resident for PooledServer<S> {
     fn label(&self) -> String {
         self.0.upgrade().map_or_else(String::new, |cell| label(&cell).to_string())
     }
