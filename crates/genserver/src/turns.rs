@@ -161,13 +161,13 @@ impl Wake for Herald {
     fn wake(self: Arc<Self>) {}
 }
 
-struct Post {
+struct Thread {
     rule: Rule,
     herald: Option<Arc<Herald>>,
 }
 
 thread_local! {
-    static POST: RefCell<Post> = const { RefCell::new(Post { rule: Rule::new(), herald: None }) };
+    static POST: RefCell<Thread> = const { RefCell::new(Thread { rule: Rule::new(), herald: None }) };
 }
 
 /// A turn on a worker of tokio's has ended with more to do: what follows.
@@ -181,7 +181,7 @@ pub(crate) fn end() -> Next {
     next.ok().and_then(Result::ok).unwrap_or(plain)
 }
 
-impl Post {
+impl Thread {
     fn end(&mut self) -> Next {
         // (The other count lies with the deferred wakers, until they are woken.)
         let out = self.herald.as_ref().map(|herald| Arc::strong_count(herald) > 1);
@@ -335,7 +335,7 @@ mod tests {
     fn a_lost_herald_is_replaced() {
         let lost = Arc::new(Herald);
         let kept = Arc::clone(&lost);
-        let mut post = Post { rule: Rule::new(), herald: Some(lost) };
+        let mut post = Thread { rule: Rule::new(), herald: Some(lost) };
         // (Outside of a runtime all that is deferred is woken at once.)
         for _ in 0..=LOST {
             post.end();

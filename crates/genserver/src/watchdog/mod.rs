@@ -28,10 +28,10 @@
 //!
 //! Rooms: what polls leave for the watchdog (`post`); when that is too long (`rule`, told the time).
 
-mod post;
+mod poll_record;
 mod rule;
 
-pub(crate) use post::{Watched, exempt, exempt_for_good, is_on, post};
+pub(crate) use poll_record::{Watched, exempt, exempt_for_good, is_on, post};
 
 use restante_core::{ExitReason, Phase, quiet};
 use rule::Watch;
@@ -76,7 +76,7 @@ pub struct Watchdog {
     done: Arc<AtomicBool>,
     thread: Thread,
     threshold: Duration,
-    _on: post::On,
+    _on: poll_record::On,
 }
 
 impl Watchdog {
@@ -137,7 +137,7 @@ impl WatchdogBuilder {
         let Self { threshold, tell } = self;
         let done = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&done);
-        let on = post::On::new();
+        let on = poll_record::On::new();
         let thread = thread::Builder::new()
             .name("restante-watch".to_owned())
             .spawn(move || watch(threshold, tell, &seen))?
@@ -173,7 +173,7 @@ fn watch(threshold: Duration, mut tell: Tell, done: &AtomicBool) {
         if done.load(Ordering::Acquire) {
             return;
         }
-        let posts = post::all();
+        let posts = poll_record::all();
         watches.retain(|id, _| posts.iter().any(|post| post.id == *id));
         for post in posts {
             let (watch, told) = watches.entry(post.id).or_default();

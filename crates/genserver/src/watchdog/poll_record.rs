@@ -64,7 +64,7 @@ impl<S: GenServer> Watched for ServerCell<S> {
 }
 
 /// One thread's.
-pub(super) struct Post {
+pub(super) struct PollRecord {
     pub(super) id: u64,
     thread: Option<String>,
     board: Mutex<Board>,
@@ -84,21 +84,21 @@ struct Poll {
     what: Option<(Arc<dyn Watched>, (u64, u64))>,
 }
 
-static POSTS: Mutex<Vec<Weak<Post>>> = Mutex::new(Vec::new());
+static POSTS: Mutex<Vec<Weak<PollRecord>>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static POST: Arc<Post> = Post::new();
+    static POST: Arc<PollRecord> = PollRecord::new();
     static EXEMPT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Those of all threads that live.
-pub(super) fn all() -> Vec<Arc<Post>> {
+pub(super) fn all() -> Vec<Arc<PollRecord>> {
     let mut posts = POSTS.lock().unwrap_or_else(PoisonError::into_inner);
     posts.retain(|post| post.strong_count() > 0);
     posts.iter().filter_map(Weak::upgrade).collect()
 }
 
-impl Post {
+impl PollRecord {
     fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let post = Arc::new(Self {
@@ -152,7 +152,7 @@ pub(crate) fn post(what: Option<Arc<dyn Watched>>) -> Option<Posted> {
 
 /// See [`post`].
 pub(crate) struct Posted {
-    post: Arc<Post>,
+    post: Arc<PollRecord>,
     began: Instant,
     /// Whose handler has called it, on the same stack.
     below: Option<Poll>,
