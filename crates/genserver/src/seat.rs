@@ -25,7 +25,7 @@ use crate::server::GenServer;
 use crate::slot::{Dead, SlotPtr};
 use crate::stand_in::{self, Casting};
 use crate::start::{Lent, Outcome, StartSender};
-use crate::sys::{Wishes, trace};
+use crate::sys::{SysRequests, trace};
 use crate::thread::{self, ThreadPool};
 use crate::turns::{self, Patience, TURN};
 use crate::watchdog;
@@ -154,7 +154,7 @@ struct Cold<S: GenServer> {
     /// An incarnation that was killed between its keeper's word and its lease.
     doomed: Mutex<Option<Box<(u32, ExitReason)>>>,
     /// What operators have asked of it, where any has.
-    sys: OnceLock<Box<Wishes<S>>>,
+    sys: OnceLock<Box<SysRequests<S>>>,
     /// Who plays its incarnations, where that is not the server itself.
     casting: OnceLock<Casting<S>>,
 }
@@ -422,14 +422,14 @@ impl<S: GenServer> Executor<S> {
         let _posted =
             watchdog::is_on().then(|| watchdog::post(Some(Arc::clone(cell) as Arc<dyn watchdog::Watched>)));
         Self::poll_as(cell, inline, |body, cx| {
-            let wishes = cell.runner.wishes();
-            wishes.inspect(|wishes| wishes.with_span(trace::enter));
+            let requests = cell.runner.requests();
+            requests.inspect(|requests| requests.with_span(trace::enter));
             // SAFETY: RUN is held, and the loop is not being polled yet.
             unsafe { cell.runner.turn_state() }.spans = true;
             let polled = body.as_mut().poll(cx);
             // SAFETY: RUN is held, and the loop is not being polled any more.
             unsafe { cell.runner.turn_state() }.spans = false;
-            cell.runner.wishes().inspect(|wishes| wishes.with_span(trace::exit));
+            cell.runner.requests().inspect(|requests| requests.with_span(trace::exit));
             polled
         })
     }
@@ -482,7 +482,7 @@ impl<S: GenServer> Executor<S> {
         };
         turn_state.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, turn_state, own);
-        let span = cell.runner.wishes().and_then(Wishes::take_span);
+        let span = cell.runner.requests().and_then(SysRequests::take_span);
         // (Where the poll was cut short its span is still open.)
         let opened = std::mem::take(&mut turn_state.spans);
         drop_quietly(Clear(|| Self::clear(cell)));
@@ -632,12 +632,12 @@ impl<S: GenServer> Executor<S> {
     }
 
     /// What operators have asked of it; `None`: nothing so far.
-    pub(crate) fn wishes(&self) -> Option<&Wishes<S>> {
-        self.cold.get()?.sys.get().map(|wishes| &**wishes)
+    pub(crate) fn requests(&self) -> Option<&SysRequests<S>> {
+        self.cold.get()?.sys.get().map(|requests| &**requests)
     }
 
     /// The same, made if need be.
-    pub(crate) fn wishes_or_new(&self) -> &Wishes<S> {
+    pub(crate) fn wishes_or_new(&self) -> &SysRequests<S> {
         self.cold.get_or_init(Box::default).sys.get_or_init(Box::default)
     }
 
@@ -1353,7 +1353,7 @@ impl<S: GenServer> Runner<Message<S>> for Executor<S> {
     }
 
     fn span(&self) -> Option<Arc<Span>> {
-        self.wishes().filter(|wishes| wishes.is_traced()).and_then(|_| trace::current())
+        self.requests().filter(|requests| requests.is_traced()).and_then(|_| trace::current())
     }
 
     fn on_settled(&self) {
@@ -1361,7 +1361,7 @@ impl<S: GenServer> Runner<Message<S>> for Executor<S> {
         self.wake_task();
         self.move_to(None);
         // Nothing is told to them any more, and the cell's memory may stay for long.
-        self.wishes().inspect(|wishes| wishes.drop_hooks());
+        self.requests().inspect(|requests| requests.drop_hooks());
     }
 }
 

@@ -22,21 +22,21 @@
 mod error;
 mod log;
 mod peek;
+mod requests;
 mod serve;
 #[cfg(all(shuttle, test))]
 mod shuttle_tests;
 mod state;
 mod status;
 pub(crate) mod trace;
-mod wishes;
 
 pub use error::SysError;
 pub use log::{LogEntry, Moment, Observed};
 pub use peek::{Peek, Peeked};
 pub use status::{InHandNow, Statistics, Status};
 
+pub(crate) use requests::SysRequests;
 pub(crate) use serve::Open;
-pub(crate) use wishes::Wishes;
 
 use crate::seat::Cell;
 use crate::server::GenServer;
@@ -84,7 +84,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
         self.server.handle.cell()
     }
 
-    fn wishes(&self) -> &'a Wishes<S> {
+    fn requests(&self) -> &'a SysRequests<S> {
         self.cell().runner.wishes_or_new()
     }
 
@@ -104,7 +104,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     /// well, nothing is under way. The mailbox stays suspended when its server ends and another one is started (its
     /// `init` and `handle_continue` run); closing it ends the suspension, so that what is queued is handled.
     pub fn suspend(&self) -> bool {
-        let changed = self.wishes().suspend(true);
+        let changed = self.requests().suspend(true);
         self.call_for();
         if changed {
             tracing::info!(server = std::any::type_name::<S>(), mailbox = %self.cell().label(), "server suspended");
@@ -114,7 +114,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
 
     /// Ends a suspension; what has waited is handled in its order. False when the server was not suspended.
     pub fn resume(&self) -> bool {
-        let changed = self.wishes().suspend(false);
+        let changed = self.requests().suspend(false);
         self.call_for();
         if changed {
             tracing::info!(server = std::any::type_name::<S>(), mailbox = %self.cell().label(), "server resumed");
@@ -129,7 +129,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     ///
     /// While it is on, calls go through the mailbox: callers do not run handlers themselves.
     pub fn trace(&self, on: bool) -> bool {
-        let was = self.wishes().trace(on);
+        let was = self.requests().trace(on);
         self.call_for();
         was
     }
@@ -137,13 +137,13 @@ impl<'a, S: GenServer> Sys<'a, S> {
     /// Keeps the last `entries` (at most 10,000) of what [`Sys::trace`] would tell, from now on; 0 forgets them and keeps
     /// none. They can be read with [`Sys::log`] when the server has crashed, too.
     pub fn keep_log(&self, entries: usize) {
-        self.wishes().keep_log(entries);
+        self.requests().keep_log(entries);
         self.call_for();
     }
 
     /// What was kept, oldest first.
     pub fn log(&self) -> Vec<LogEntry> {
-        self.cell().runner.wishes().map_or_else(Vec::new, Wishes::log)
+        self.cell().runner.requests().map_or_else(Vec::new, SysRequests::log)
     }
 
     /// Installs a hook, which is told of each message before its handler gets it, and when it is done. It runs on the
@@ -154,22 +154,22 @@ impl<'a, S: GenServer> Sys<'a, S> {
         name: impl Into<Arc<str>>,
         hook: impl FnMut(&Observed<'_, S>) -> ControlFlow<()> + Send + 'static,
     ) -> bool {
-        let installed = self.wishes().install(name.into(), Box::new(hook));
+        let installed = self.requests().install(name.into(), Box::new(hook));
         self.call_for();
         installed
     }
 
     /// Removes a hook; false when there was none of this name. One that is running right now ends its run.
     pub fn remove(&self, name: &str) -> bool {
-        let removed = self.cell().runner.wishes().is_some_and(|wishes| wishes.remove(name));
+        let removed = self.cell().runner.requests().is_some_and(|requests| requests.remove(name));
         self.call_for();
         removed
     }
 
     /// Watches nothing any more: tracing off, log forgotten, hooks removed. A suspension stays.
     pub fn no_debug(&self) {
-        if let Some(wishes) = self.cell().runner.wishes() {
-            wishes.watch_nothing();
+        if let Some(requests) = self.cell().runner.requests() {
+            requests.watch_nothing();
             self.call_for();
         }
     }

@@ -59,8 +59,8 @@ impl<S: GenServer> Context<S> {
         None
     }
 
-    fn wanted(&self) -> super::wishes::Wanted {
-        self.cell.runner.wishes().map(|wishes| wishes.wanted(self.incarnation())).unwrap_or_default()
+    fn wanted(&self) -> super::requests::Wanted {
+        self.cell.runner.requests().map(|requests| requests.wanted(self.incarnation())).unwrap_or_default()
     }
 
     /// Only an order to stop comes through.
@@ -94,7 +94,8 @@ impl<S: GenServer> Context<S> {
     #[inline(never)]
     pub(crate) fn serve_sys(&mut self, state: Option<&mut S>) {
         self.take_up(Phase::Idle, "sys");
-        let question = self.cell.runner.wishes().and_then(|wishes| wishes.next_question(self.incarnation()));
+        let question =
+            self.cell.runner.requests().and_then(|requests| requests.next_question(self.incarnation()));
         match (question, state) {
             // (Under a net of its own: see `state`.)
             (Some(question), Some(state)) => question(state),
@@ -113,7 +114,7 @@ impl<S: GenServer> Context<S> {
         if traced {
             let from = message.and_then(|_| self.cell.both(|_, own| own.hand_span().cloned()));
             let span = trace::span::<S>(&self.cell.label(), self.incarnation(), phase, name, from.as_deref());
-            self.cell.runner.wishes().inspect(|wishes| wishes.put_span(span));
+            self.cell.runner.requests().inspect(|requests| requests.put_span(span));
         }
     }
 
@@ -128,7 +129,7 @@ impl<S: GenServer> Context<S> {
             None => Moment::Done { took },
             Some(reason) => Moment::Failed { took, reason: reason.clone() },
         };
-        let span = self.cell.runner.wishes().and_then(super::Wishes::take_span);
+        let span = self.cell.runner.requests().and_then(super::SysRequests::take_span);
         if let Some(span) = span {
             trace::exit(&span);
         }
@@ -143,11 +144,11 @@ impl<S: GenServer> Context<S> {
         moment: Moment,
         at: Instant,
     ) -> bool {
-        let Some(wishes) = self.cell.runner.wishes() else { return false };
+        let Some(requests) = self.cell.runner.requests() else { return false };
         let incarnation = self.incarnation();
         let step = Observed { incarnation, phase, name, message, moment };
         let entry = || LogEntry { at, incarnation, phase, name, moment: step.moment.clone() };
-        let traced = wishes.tell(entry, &step);
+        let traced = requests.tell(entry, &step);
         if traced {
             trace::event(&self.cell.label(), &step);
         }

@@ -226,7 +226,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
     /// Takes the question back: what there is to say then. `None`: it is being answered.
     fn give_up(&mut self) -> Option<SysError> {
         let cell = self.server.handle.cell();
-        if !cell.runner.wishes().is_some_and(|wishes| wishes.withdraw(self.number)) {
+        if !cell.runner.requests().is_some_and(|requests| requests.withdraw(self.number)) {
             return None;
         }
         let (message, known) = cell
@@ -255,8 +255,8 @@ impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
         }
         let reason = ready!(Pin::new(&mut self.down).poll(cx)).unwrap_or(ExitReason::Killed);
         // The answer may have come just before the end. (Nobody answers after it.)
-        if let Some(wishes) = self.server.handle.cell().runner.wishes() {
-            wishes.withdraw(self.number);
+        if let Some(requests) = self.server.handle.cell().runner.requests() {
+            requests.withdraw(self.number);
         }
         Poll::Ready(match self.answer.try_recv() {
             Ok(answer) => answer.map_err(SysError::Failed),
@@ -268,8 +268,8 @@ impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
 impl<S: GenServer, T> Drop for Asked<'_, S, T> {
     fn drop(&mut self) {
         let cell = self.server.handle.cell();
-        if let Some(wishes) = cell.runner.wishes() {
-            wishes.withdraw(self.number);
+        if let Some(requests) = cell.runner.requests() {
+            requests.withdraw(self.number);
         }
         debug_assert!(self.incarnation <= cell.incarnation() || cell.word().bits() & word::LEASED == 0);
         self.server.demonitor(self.monitor);

@@ -1,6 +1,6 @@
 //! What is told of a server without its help.
 
-use super::{Sys, SysError, Wishes};
+use super::{Sys, SysError, SysRequests};
 use crate::seat::Executor;
 use crate::server::GenServer;
 use restante_core::{Exit, Phase, Stats, clock, word};
@@ -77,8 +77,8 @@ impl<S: GenServer> Sys<'_, S> {
     /// What can be told without the server's help.
     pub fn status(&self) -> Status {
         let cell = self.cell();
-        let wishes = cell.runner.wishes();
-        let (traced, logged, hooks) = wishes.map_or((false, false, Vec::new()), Wishes::watched);
+        let requests = cell.runner.requests();
+        let (traced, logged, hooks) = requests.map_or((false, false, Vec::new()), SysRequests::watched);
         let running = cell.is_leased();
         Status {
             server: std::any::type_name::<S>(),
@@ -98,7 +98,7 @@ impl<S: GenServer> Sys<'_, S> {
 
     /// Whether its handlers are given nothing, until it is resumed: [`Status::suspended`] by itself.
     pub fn is_suspended(&self) -> bool {
-        self.cell().runner.wishes().is_some_and(Wishes::is_suspended)
+        self.cell().runner.requests().is_some_and(SysRequests::is_suspended)
     }
 
     /// What a callback has now: [`Status::in_hand`] by itself.

@@ -29,7 +29,7 @@ struct Hook<S: GenServer> {
 }
 
 /// What operators have asked.
-pub(crate) struct Wishes<S: GenServer> {
+pub(crate) struct SysRequests<S: GenServer> {
     list: Mutex<List<S>>,
     /// As in the list; for senders, who look without the lock.
     traced: AtomicBool,
@@ -50,7 +50,7 @@ struct List<S: GenServer> {
     next: u64,
 }
 
-impl<S: GenServer> Default for Wishes<S> {
+impl<S: GenServer> Default for SysRequests<S> {
     fn default() -> Self {
         let list = List {
             suspended: false,
@@ -65,9 +65,9 @@ impl<S: GenServer> Default for Wishes<S> {
     }
 }
 
-impl<S: GenServer> fmt::Debug for Wishes<S> {
+impl<S: GenServer> fmt::Debug for SysRequests<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wishes")
+        f.write_str("SysRequests")
     }
 }
 
@@ -102,7 +102,7 @@ fn drop_each<S: GenServer>(hooks: Vec<Hook<S>>) {
     }
 }
 
-impl<S: GenServer> Wishes<S> {
+impl<S: GenServer> SysRequests<S> {
     fn list(&self) -> MutexGuard<'_, List<S>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
