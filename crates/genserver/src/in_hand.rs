@@ -74,7 +74,7 @@ enum Decision {
 
 /// What is known of a message in hand at a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fallen {
+struct CrashedMessage {
     /// Handlers that have started on it, the one that crashed included.
     started: u32,
     /// There is a copy of it.
@@ -99,12 +99,14 @@ impl InHand {
         }
     }
 
-    fn decide(self, fallen: Fallen) -> Decision {
+    fn decide(self, crashed_message: CrashedMessage) -> Decision {
         match self {
             Self::DeadLetter => Decision::DeadLetter,
-            Self::Redeliver { max, .. } if fallen.copied && fallen.started > max => Decision::DeadLetter,
-            Self::Redeliver { backoff, .. } if fallen.copied && fallen.wanted => {
-                let doublings = fallen.started.saturating_sub(1).min(31);
+            Self::Redeliver { max, .. } if crashed_message.copied && crashed_message.started > max => {
+                Decision::DeadLetter
+            }
+            Self::Redeliver { backoff, .. } if crashed_message.copied && crashed_message.wanted => {
+                let doublings = crashed_message.started.saturating_sub(1).min(31);
                 Decision::PutBack(backoff.saturating_mul(1 << doublings).min(BACKOFF_MAX))
             }
             Self::Redeliver { .. } | Self::Drop => Decision::Drop,
@@ -225,7 +227,7 @@ pub(crate) fn crashed<S: GenServer>(
     }
     let started = own.attempts().saturating_add(1);
     let wanted = !matches!(&copy, Some(Message::Call(call)) if !call.slot.is_live());
-    let decision = policy.decide(Fallen { started, copied: copy.is_some(), wanted });
+    let decision = policy.decide(CrashedMessage { started, copied: copy.is_some(), wanted });
     match (decision, copy) {
         (Decision::PutBack(wait), Some(copy)) => {
             let lane = own.hand_lane();
@@ -426,8 +428,8 @@ mod tests {
             (InHand::redeliver(99).backoff(secs(1)), 90, true, true, Decision::PutBack(secs(3600))),
             (InHand::redeliver(9).backoff(Duration::MAX), 2, true, true, Decision::PutBack(secs(3600))),
         ] {
-            let fallen = Fallen { started, copied, wanted };
-            assert_eq!(policy.decide(fallen), expected, "{policy:?}, {fallen:?}");
+            let crashed_message = CrashedMessage { started, copied, wanted };
+            assert_eq!(policy.decide(crashed_message), expected, "{policy:?}, {crashed_message:?}");
         }
     }
 

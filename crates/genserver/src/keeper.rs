@@ -38,7 +38,7 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     /// monitors are told of the end; and after them the [`Settle`] that this returns.
     fn ended(&self, end: &End) -> Verdict;
     /// Where the mailbox stands with whoever decides over it.
-    fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<TableKey> {
         None
     }
     /// Nobody wants this server, which its keeper has not kept before this moment ([`kept_so_far`]): ends it for good, and
@@ -71,7 +71,7 @@ pub fn on_whose_stack() -> Option<usize> {
 
 /// A place in a keeper's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct TableKey {
     /// Whose table: a number that no two of them share.
     pub table: u64,
     /// Which entry: a number that is never used again there.
@@ -207,7 +207,7 @@ pub async fn start_kept<S: GenServer>(
 }
 
 /// Where the server's keeper has it; `None`: it has no keeper, or none that keeps a table.
-pub fn place_of<S: GenServer>(server: &ServerRef<S>) -> Option<Place> {
+pub fn place_of<S: GenServer>(server: &ServerRef<S>) -> Option<TableKey> {
     cell(server).runner.keeper()?.place()
 }
 

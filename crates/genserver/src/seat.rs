@@ -81,14 +81,14 @@ trait Loop<S: GenServer>: Future<Output = ()> + Send {
 
 pin_project! {
     /// What makes loops, and the present one. (A loop's type has no name, but they are all of one.)
-    struct Place<F, Make> {
+    struct LoopSlot<F, Make> {
         make: Make,
         #[pin]
         present: F,
     }
 }
 
-impl<F: Future<Output = ()>, Make> Future for Place<F, Make> {
+impl<F: Future<Output = ()>, Make> Future for LoopSlot<F, Make> {
     type Output = ();
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
@@ -96,7 +96,7 @@ impl<F: Future<Output = ()>, Make> Future for Place<F, Make> {
     }
 }
 
-impl<S, F, Make> Loop<S> for Place<F, Make>
+impl<S, F, Make> Loop<S> for LoopSlot<F, Make>
 where
     S: GenServer,
     F: Future<Output = ()> + Send,
@@ -111,7 +111,7 @@ where
 /// The first loop of an allocation.
 fn first_loop<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>) -> Body<S> {
     let make = crate::run::run::<S>;
-    Box::pin(Place { make, present: make(cell, incarnation, lent) })
+    Box::pin(LoopSlot { make, present: make(cell, incarnation, lent) })
 }
 
 /// The loop of a stand-in.
@@ -120,7 +120,7 @@ fn stage<S: GenServer>(cell: CellRef<S>, incarnation: u32, lent: Lent<S>, castin
     let make =
         move |cell, incarnation, lent| stand_in::perform::<S>(cell, incarnation, lent, Arc::clone(&casting));
     let present = make(cell, incarnation, lent);
-    Box::pin(Place { make, present })
+    Box::pin(LoopSlot { make, present })
 }
 
 #[expect(unsafe_code, reason = "see the invariant (seat)")]

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use restante_core::addressable::GivenUp;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly, later, quiet};
 use restante_genserver::cycle::Member;
-use restante_genserver::keeper::{self, Beginner, End, Keeper, NotKept, Place, Verdict};
+use restante_genserver::keeper::{self, Beginner, End, Keeper, NotKept, TableKey, Verdict};
 use restante_genserver::sys::InHandNow;
 use restante_genserver::{GenServer, Server, StartError};
 use std::any::Any;
@@ -249,8 +249,8 @@ impl<S: GenServer> Keeper<S> for ServerChild<S> {
         }
     }
 
-    fn place(&self) -> Option<Place> {
-        self.post().map(|(branch, key)| Place { table: branch.serial, key })
+    fn place(&self) -> Option<TableKey> {
+        self.post().map(|(branch, key)| TableKey { table: branch.serial, key })
     }
 
     fn end_for_good(&self, since: u64) -> Option<GivenUp> {

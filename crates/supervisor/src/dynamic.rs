@@ -10,7 +10,7 @@ use crate::intensity::Intensity;
 use crate::supervisor::{
     ChildCounts, ChildError, ChildInfo, StartChildError, Started, Supervisor, SupervisorRef,
 };
-use restante_genserver::keeper::Place;
+use restante_genserver::keeper::TableKey;
 use restante_genserver::{GenServer, Server, ServerRef, StartError};
 use std::fmt;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ impl Default for DynamicSupervisor {
 
 /// Names a child of one supervisor for good: over all its incarnations, and never another after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ChildKey(pub(crate) Place);
+pub struct ChildKey(pub(crate) TableKey);
 
 impl fmt::Display for ChildKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -328,7 +328,7 @@ impl DynamicRef {
     }
 
     fn key(&self, key: u64) -> ChildKey {
-        ChildKey(Place { table: self.supervisor.branch.serial, key })
+        ChildKey(TableKey { table: self.supervisor.branch.serial, key })
     }
 }
 

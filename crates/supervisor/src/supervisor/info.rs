@@ -8,7 +8,7 @@ use crate::child_spec::{ChildId, ChildKind};
 use crate::dynamic::ChildKey;
 use crate::rules::{Entry, Life, State};
 use restante_core::Exit;
-use restante_genserver::keeper::Place;
+use restante_genserver::keeper::TableKey;
 use restante_genserver::{GenServer, ServerRef};
 use std::sync::{Arc, Weak};
 
@@ -113,7 +113,7 @@ impl Branch {
 
     fn info_of(&self, desk: &Desk, key: u64, entry: &Entry<Arc<dyn Child>>) -> ChildInfo {
         ChildInfo {
-            key: ChildKey(Place { table: self.serial, key }),
+            key: ChildKey(TableKey { table: self.serial, key }),
             id: Self::id_of(desk, key),
             kind: entry.child.kind(),
             state: child_state(entry, &desk.rules.life),
