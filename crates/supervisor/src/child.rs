@@ -1,7 +1,7 @@
 //! A child as the supervisor's shell sees it: something that can be started, told to end, killed and closed, and that
 //! tells its supervisor when it has begun and when it has ended.
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child_spec::{ChildKind, short_name};
 use crate::post::{NotAdopted, Post, Standing};
 use crate::supervisor::SpecError;
@@ -64,7 +64,7 @@ pub(crate) trait Child: Send + Sync + 'static {
     /// The exact counters of its mailbox, or of those below it; `None` while one of them is at work.
     fn audit(&self) -> Option<Ledger>;
     /// The supervisor that it is, if it is one.
-    fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
+    fn as_branch(self: Arc<Self>) -> Option<Arc<SupervisorCore>> {
         None
     }
     /// Its reference, where it is a server: a `ServerRef` of its type.
@@ -90,7 +90,7 @@ impl<S: GenServer> ServerChild<S> {
         Arc::new(Self { server, args: Some(args), post: Standing::default() })
     }
 
-    fn post(&self) -> Option<(Arc<Branch>, u64)> {
+    fn post(&self) -> Option<(Arc<SupervisorCore>, u64)> {
         self.post.get()
     }
 }

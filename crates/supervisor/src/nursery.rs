@@ -23,7 +23,7 @@
 //!
 //! [`Keeper::end_for_good`]: restante_genserver::keeper::Keeper::end_for_good
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::perform;
 use crate::rt::Mutex;
 use restante_core::ExitReason;
@@ -68,9 +68,9 @@ enum Children {
 /// One thing that was started.
 enum Started {
     /// The child of this key.
-    Child(Weak<Branch>, u64),
+    Child(Weak<SupervisorCore>, u64),
     /// This incarnation of a supervisor that has none above it.
-    Root(Weak<Branch>, u32),
+    Root(Weak<SupervisorCore>, u32),
 }
 
 impl Started {
@@ -141,12 +141,12 @@ impl Nursery {
     }
 
     /// A child that is in this supervisor's table, under this key.
-    pub(crate) fn note(&self, branch: &Arc<Branch>, key: u64) {
+    pub(crate) fn note(&self, branch: &Arc<SupervisorCore>, key: u64) {
         self.note_one(Started::Child(Arc::downgrade(branch), key));
     }
 
     /// An incarnation of this supervisor, which has none above it, has begun.
-    pub(crate) fn note_root(&self, branch: &Arc<Branch>, incarnation: u32) {
+    pub(crate) fn note_root(&self, branch: &Arc<SupervisorCore>, incarnation: u32) {
         self.note_one(Started::Root(Arc::downgrade(branch), incarnation));
     }
 
@@ -209,7 +209,7 @@ impl Drop for Back {
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     /// Nobody wants this child: it is ended within its own limit, and neither restarted nor left in the table. `None`: it has
     /// left that already, or is about to.
     pub(crate) fn end_for_good(self: &Arc<Self>, key: u64) -> Option<GivenUp> {

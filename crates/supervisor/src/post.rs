@@ -11,21 +11,21 @@
 //!
 //! Refused is what its offerer was told of: when the specification is dropped then, the mailbox is as it was before.
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use restante_genserver::keeper;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A supervisor, and a key in its table.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
-    pub(crate) branch: Weak<Branch>,
+    pub(crate) branch: Weak<SupervisorCore>,
     pub(crate) key: u64,
     /// Since which moment ([`keeper::kept_so_far`]).
     since: u64,
 }
 
 impl Post {
-    pub(crate) fn new(branch: &Arc<Branch>, key: u64) -> Self {
+    pub(crate) fn new(branch: &Arc<SupervisorCore>, key: u64) -> Self {
         Self { branch: Arc::downgrade(branch), key, since: keeper::take_number() }
     }
 }
@@ -97,7 +97,7 @@ impl Standing {
     }
 
     /// The supervisor, while it is there, and the key.
-    pub(crate) fn get(&self) -> Option<(Arc<Branch>, u64)> {
+    pub(crate) fn get(&self) -> Option<(Arc<SupervisorCore>, u64)> {
         match &*self.at() {
             At::Taken(Post { branch, key, .. }) => Some((branch.upgrade()?, *key)),
             At::Offered | At::Refused => None,

@@ -4,7 +4,7 @@
 //! of it. What has been decided by the old rules, a pause or a group restart under way, goes on as it was decided.
 
 use crate::backoff::Backoff;
-use crate::branch::{Branch, DeskGuard};
+use crate::branch::{StateGuard, SupervisorCore};
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
@@ -246,7 +246,7 @@ impl SupervisorRef {
 }
 
 /// The desk of a supervisor that has not ended for good.
-fn open(branch: &Branch) -> Result<DeskGuard<'_>, ReconfigureError> {
+fn open(branch: &SupervisorCore) -> Result<StateGuard<'_>, ReconfigureError> {
     let desk = branch.desk();
     if desk.closed { Err(ReconfigureError::Closed) } else { Ok(desk) }
 }
@@ -266,7 +266,7 @@ impl Changed {
 
 /// Asks the closures, outside the lock: they are somebody else's.
 fn changed_options(
-    branch: &Branch,
+    branch: &SupervisorCore,
     changes: &[(ChildId, Change)],
 ) -> Result<BTreeMap<u64, Changed>, ReconfigureError> {
     let mut all = BTreeMap::new();
@@ -296,7 +296,7 @@ impl Newcomer {
         Self { key, id: spec.id, child: spec.child, options: spec.options }
     }
 
-    fn adopt(&self, branch: &Arc<Branch>) -> Result<(), SpecError> {
+    fn adopt(&self, branch: &Arc<SupervisorCore>) -> Result<(), SpecError> {
         let post = Post::new(branch, self.key);
         Arc::clone(&self.child).adopt(post).map_err(|why| match why {
             NotAdopted::Supervised => SpecError::Supervised(self.id.clone()),
@@ -309,7 +309,7 @@ impl Newcomer {
 struct Newcomers(Vec<Newcomer>);
 
 impl Newcomers {
-    fn adopt(newcomers: Vec<Newcomer>, branch: &Arc<Branch>) -> Result<Self, SpecError> {
+    fn adopt(newcomers: Vec<Newcomer>, branch: &Arc<SupervisorCore>) -> Result<Self, SpecError> {
         let mut adopted = Self(Vec::new());
         for newcomer in newcomers {
             newcomer.adopt(branch)?;

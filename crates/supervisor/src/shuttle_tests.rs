@@ -13,7 +13,7 @@
 //! At the end of each schedule ([`Lab::over`]): every mailbox is closed and its counters add up, the table is empty and
 //! nothing of it is live, no server was ever there twice, and nobody holds the supervisor or its children any more.
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child::Child as _;
 use crate::rules::Life;
 use crate::*;
@@ -182,7 +182,7 @@ impl Lab {
     async fn over(self, tree: SupervisorRef) {
         tree.shutdown(EVER).await;
         let abandoned = tree.report().abandoned.len();
-        let branch: Arc<Branch> = Arc::clone(&tree.branch);
+        let branch: Arc<SupervisorCore> = Arc::clone(&tree.branch);
         drop(tree);
         for at in self.all.lock().unwrap().iter() {
             // (Where it had ended by itself, that may just be under way.)

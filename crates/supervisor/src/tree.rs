@@ -8,7 +8,7 @@ mod render;
 #[cfg(feature = "serde")]
 mod serialize;
 
-use crate::branch::{Branch, Desk};
+use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
 use crate::child_spec::ChildKind;
 use crate::intensity::Intensity;
@@ -161,9 +161,9 @@ struct Row {
 }
 
 impl Row {
-    fn of(desk: &Desk, key: u64, entry: &Entry<Arc<dyn Child>>) -> Self {
+    fn of(desk: &SupervisorState, key: u64, entry: &Entry<Arc<dyn Child>>) -> Self {
         Self {
-            id: Branch::id_of(desk, key).to_string(),
+            id: SupervisorCore::id_of(desk, key).to_string(),
             child: Arc::clone(&entry.child),
             state: child_state(entry, &desk.rules.life),
             incarnation: entry.incarnation,
@@ -174,7 +174,7 @@ impl Row {
     }
 
     /// A supervisor that has none above it.
-    fn topmost(branch: &Arc<Branch>) -> Self {
+    fn topmost(branch: &Arc<SupervisorCore>) -> Self {
         let desk = branch.desk();
         Self {
             id: branch.label().to_owned(),
@@ -221,7 +221,7 @@ impl Row {
 }
 
 impl SupervisorNode {
-    fn of(desk: &Desk) -> Self {
+    fn of(desk: &SupervisorState) -> Self {
         let settings = &desk.rules.settings;
         Self {
             strategy: settings.strategy,
@@ -238,7 +238,7 @@ impl SupervisorNode {
 const PAGE: usize = 256;
 
 /// The first children of a supervisor, and how many more there are.
-fn children(branch: &Branch, limit: usize, now: Instant) -> (Vec<Tree>, usize) {
+fn children(branch: &SupervisorCore, limit: usize, now: Instant) -> (Vec<Tree>, usize) {
     let mut nodes = Vec::new();
     let mut after = Bound::Unbounded;
     loop {

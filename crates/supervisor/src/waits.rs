@@ -13,12 +13,12 @@
 //!
 //! What deliberately does not live here: the graph of waits itself (genserver's `cycle`).
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child::Child;
 use restante_genserver::cycle::{Ends, Fall, Member, Path, Taken, Turn, is_in_handler, wait_for_ends};
 use std::sync::Arc;
 
-impl Branch {
+impl SupervisorCore {
     /// The handler that runs here, if one does, begins to wait for all that is below this supervisor.
     pub(crate) fn wait_for_all(&self) -> Result<Option<Ends>, Path> {
         wait_for(self, self.label())
@@ -59,7 +59,7 @@ pub(crate) struct Falling {
 }
 
 impl Falling {
-    pub(crate) fn new(branch: &Branch) -> Self {
+    pub(crate) fn new(branch: &SupervisorCore) -> Self {
         Self { fall: Fall::new(branch.label()), down: Vec::new() }
     }
 
@@ -84,7 +84,7 @@ pub(crate) struct Resizing {
 }
 
 impl Resizing {
-    pub(crate) fn new(branch: &Branch, turn: &Turn) -> Self {
+    pub(crate) fn new(branch: &SupervisorCore, turn: &Turn) -> Self {
         Self { taken: turn.taken(branch.label()), waited_for: Vec::new() }
     }
 

@@ -1,7 +1,7 @@
 //! What a supervisor is to the one above it: a child that is started, told to end, killed and closed as any other is. What
 //! these do to it lies in [`super::life`].
 
-use super::Branch;
+use super::SupervisorCore;
 use crate::child::Child;
 use crate::child_spec::ChildKind;
 use crate::nursery::Nursery;
@@ -15,7 +15,7 @@ use restante_genserver::cycle::Member;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
-impl Child for Branch {
+impl Child for SupervisorCore {
     fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted> {
         // Two that come below each other at once must not both look before either has its place.
         static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -130,7 +130,7 @@ impl Child for Branch {
         Some(sum)
     }
 
-    fn as_branch(self: Arc<Self>) -> Option<Arc<Branch>> {
+    fn as_branch(self: Arc<Self>) -> Option<Arc<SupervisorCore>> {
         Some(self)
     }
 
@@ -139,7 +139,7 @@ impl Child for Branch {
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     /// Begins an incarnation, noted there as one with nobody above it, and waits until it is up.
     pub(crate) fn start_noted(
         self: Arc<Self>,
@@ -174,7 +174,7 @@ impl Branch {
 
 /// A start that nobody waits for any more ends.
 struct StartGuard<'a> {
-    branch: &'a Arc<Branch>,
+    branch: &'a Arc<SupervisorCore>,
     incarnation: u32,
     done: bool,
 }

@@ -2,7 +2,7 @@
 //! table and what is kept of who leaves it. What an end means is decided in [`crate::rules`].
 
 use super::crash_report::{Who, is_heard};
-use super::{Branch, Over};
+use super::{Over, SupervisorCore};
 use crate::child::Child;
 use crate::child_spec::{ChildKind, ChildSpec};
 use crate::path::step;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-impl Branch {
+impl SupervisorCore {
     /// Puts a child into the table: see [`Rules::add`].
     pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<(u64, u32), AddError> {
         let supervisor = spec.child.kind() == ChildKind::Supervisor;

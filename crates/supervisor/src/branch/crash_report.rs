@@ -1,7 +1,7 @@
 //! What is said of an end that calls for it, in one event, and how a child is called there. Which ends do is decided in
 //! [`crate::rules`]; who listens is the program's business.
 
-use super::{Branch, Desk};
+use super::{SupervisorCore, SupervisorState};
 use crate::child::Child;
 use crate::child_spec::ChildId;
 use crate::path::step;
@@ -10,9 +10,9 @@ use restante_core::quiet;
 use restante_genserver::keeper::End;
 use std::sync::Arc;
 
-impl Branch {
+impl SupervisorCore {
     /// What a child is called: its id, else its mailbox's name, else its number.
-    pub(crate) fn id_of(desk: &Desk, key: u64) -> ChildId {
+    pub(crate) fn id_of(desk: &SupervisorState, key: u64) -> ChildId {
         desk.rules
             .get(key)
             .map_or_else(|| ChildId::from(format!("#{key}")), |entry| name_of(entry.id(), &*entry.child, key))
@@ -112,7 +112,7 @@ fn name_of(id: Option<&ChildId>, child: &dyn Child, key: u64) -> ChildId {
         .unwrap_or_else(|| ChildId::from(format!("#{key}")))
 }
 
-impl Desk {
+impl SupervisorState {
     pub(super) fn who(&self, key: u64) -> Option<Who> {
         let entry = self.rules.get(key)?;
         let (id, child) = (entry.id().cloned(), Arc::clone(&entry.child));

@@ -1,7 +1,7 @@
 //! A supervisor's own life: it begins, is up, is told to end, is down; who waits for that, and who performs it. What is
 //! performed lies in [`crate::perform`].
 
-use super::{Branch, Desk, Doomed, Over, tell};
+use super::{Doomed, Over, SupervisorCore, SupervisorState, tell};
 use crate::child::Child;
 use crate::perform::Performer;
 use crate::rt::Runtime;
@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-impl Branch {
+impl SupervisorCore {
     /// Sees to it that somebody performs what is noted.
     pub(crate) fn ensure_performer(self: &Arc<Self>) {
         let rt = {
@@ -223,7 +223,7 @@ impl Branch {
         self.close_over(over);
     }
 
-    /// Closes the mailboxes of what has come down in an end for good ([`Desk::closes_for_good`]).
+    /// Closes the mailboxes of what has come down in an end for good ([`SupervisorState::closes_for_good`]).
     pub(crate) fn close_over(&self, over: impl IntoIterator<Item = Over>) {
         for (child, reason) in over {
             child.close(reason);
@@ -367,7 +367,7 @@ impl GoneJoiners {
     }
 }
 
-impl Desk {
+impl SupervisorState {
     /// One more who waits for the end of this incarnation.
     fn join(&mut self, incarnation: u32) -> (GoneJoiners, oneshot::Receiver<Exit>) {
         let (teller, told) = oneshot::channel();
@@ -407,7 +407,7 @@ impl Desk {
 
 /// Sees to it that an incarnation ends with its runtime. (A tree in which nothing happens has no other task there.)
 struct Lookout {
-    branch: Arc<Branch>,
+    branch: Arc<SupervisorCore>,
     incarnation: u32,
     told: oneshot::Receiver<Exit>,
     done: bool,

@@ -21,7 +21,7 @@
 //! The supervisor's lock is taken first and the cell's second, here alone; nothing takes a supervisor's lock under a cell's.
 //! With the lease given back before the table's lock, a monitor that is set in between would be told of an end that the table
 //! does not show. With the table changed before the lease, a start by hand would be let begin and find the mailbox taken. A
-//! supervisor among the children has no lease: [`Desk::telling`] keeps it alive for those who ask until the table above shows its
+//! supervisor among the children has no lease: [`SupervisorState::telling`] keeps it alive for those who ask until the table above shows its
 //! end.
 //!
 //! | room | its one idea |
@@ -61,13 +61,13 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) type Table = Rules<Arc<dyn Child>>;
 
 /// A supervisor.
-pub(crate) struct Branch {
+pub(crate) struct SupervisorCore {
     /// Tells it from every other.
     pub(crate) serial: u64,
     pub(crate) name: Option<Arc<str>>,
     /// How long a killed child may take to end before it is abandoned.
     pub(crate) grace: Duration,
-    desk: Mutex<Desk>,
+    desk: Mutex<SupervisorState>,
     /// Rung when the performer may have to do something else, and when the last child is down.
     pub(crate) bell: Notify,
     /// Rung when it is asked to end by one who does not wait. Those who run a tree listen, by wakers of their own.
@@ -79,7 +79,7 @@ pub(crate) struct Branch {
 
 /// What lies under the lock.
 #[expect(clippy::struct_excessive_bools, reason = "each is a note of its own")]
-pub(crate) struct Desk {
+pub(crate) struct SupervisorState {
     pub(crate) rules: Table,
     /// There is a performer.
     pub(crate) performing: bool,
@@ -105,7 +105,7 @@ pub(crate) struct Desk {
     /// An incarnation that was told to end between the word of the supervisor above, that it may begin, and its begin.
     doomed: Option<Doomed>,
     /// A supervisor lives by itself: nobody need hold on to it while it is up.
-    me: Option<Arc<Branch>>,
+    me: Option<Arc<SupervisorCore>>,
     pub(crate) rt: Option<Runtime>,
     /// Its runtime has shut down under it.
     pub(crate) orphaned: bool,
@@ -121,10 +121,10 @@ pub(crate) struct Desk {
     unsettled: Vec<Arc<dyn Child>>,
 }
 
-/// A child whose mailbox is to be closed, and why: see [`Branch::close_over`].
+/// A child whose mailbox is to be closed, and why: see [`SupervisorCore::close_over`].
 pub(crate) type Over = (Arc<dyn Child>, ExitReason);
 
-/// See [`Desk`].
+/// See [`SupervisorState`].
 struct Doomed {
     incarnation: u32,
     reason: ExitReason,
@@ -132,22 +132,22 @@ struct Doomed {
 }
 
 /// The lock, held. What was thrown away under it goes when it is given up.
-pub(crate) struct DeskGuard<'a>(Option<MutexGuard<'a, Desk>>);
+pub(crate) struct StateGuard<'a>(Option<MutexGuard<'a, SupervisorState>>);
 
-impl std::ops::Deref for DeskGuard<'_> {
-    type Target = Desk;
-    fn deref(&self) -> &Desk {
+impl std::ops::Deref for StateGuard<'_> {
+    type Target = SupervisorState;
+    fn deref(&self) -> &SupervisorState {
         self.0.as_ref().expect("it is held until it is dropped")
     }
 }
 
-impl std::ops::DerefMut for DeskGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Desk {
+impl std::ops::DerefMut for StateGuard<'_> {
+    fn deref_mut(&mut self) -> &mut SupervisorState {
         self.0.as_mut().expect("it is held until it is dropped")
     }
 }
 
-impl Drop for DeskGuard<'_> {
+impl Drop for StateGuard<'_> {
     fn drop(&mut self) {
         let Some(mut desk) = self.0.take() else { return };
         if desk.rules.trash.is_empty() {
@@ -164,7 +164,7 @@ pub(crate) fn tell<T>(waiting: oneshot::Sender<T>, what: T) {
     quiet::run("a waker", || drop(waiting.send(what)));
 }
 
-impl Desk {
+impl SupervisorState {
     fn can_begin(&self) -> Result<(), StartError> {
         if self.closed {
             return Err(StartError::Closed);
@@ -195,7 +195,7 @@ impl Desk {
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     pub(crate) fn new(
         name: Option<Arc<str>>,
         settings: Settings,
@@ -209,7 +209,7 @@ impl Branch {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             name,
             grace,
-            desk: Mutex::new(Desk {
+            desk: Mutex::new(SupervisorState {
                 rules: Rules::new(settings, seed),
                 performing: false,
                 brutal: false,
@@ -241,8 +241,8 @@ impl Branch {
     }
 
     /// The lock. For moments, and never while anything of a child is called.
-    pub(crate) fn desk(&self) -> DeskGuard<'_> {
-        DeskGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
+    pub(crate) fn desk(&self) -> StateGuard<'_> {
+        StateGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {
@@ -255,7 +255,7 @@ impl Branch {
     }
 }
 
-impl fmt::Debug for Branch {
+impl fmt::Debug for SupervisorCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Supervisor({})", self.name.as_deref().unwrap_or("-"))
     }

@@ -4,12 +4,12 @@
 //! Two may be at it at once for the same supervisor, one that begins it and one that changes something above. Each looks
 //! again after it has written whether what it was told still holds, so that what is written last is what holds.
 
-use super::Branch;
+use super::SupervisorCore;
 use crate::child::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-impl Branch {
+impl SupervisorCore {
     /// Asks the supervisor above. False: no change.
     pub(super) fn hear_of_tempo(self: &Arc<Self>) -> bool {
         let (mut above, mut version) = self.tempo_above();

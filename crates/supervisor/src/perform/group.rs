@@ -3,7 +3,7 @@
 
 use super::start::start_wanted;
 use super::stop::stop_one;
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child::Child;
 use crate::restart::Restart;
 use crate::rt::Runtime;
@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 /// Stops the group in reverse order, waits, starts it in order.
-pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
+pub(super) async fn restart_group(branch: &Arc<SupervisorCore>, group: Group) {
     let members = group.from..group.until;
     branch.take_back(members.clone());
     // With whether each rests: looked up in a list, 10,000 that rest would keep this thread for 10^8 steps.
@@ -50,7 +50,7 @@ pub(super) async fn restart_group(branch: &Arc<Branch>, group: Group) {
     branch.desk().rules.falling = None;
     if !group.pause.is_zero() {
         let pause = pin!(Runtime::sleep(group.pause));
-        let interrupted = pin!(branch.until(Branch::is_interrupted));
+        let interrupted = pin!(branch.until(SupervisorCore::is_interrupted));
         if let Either::Right(_) = select(pause, interrupted).await {
             branch.desk().rules.resume(group);
             return;

@@ -25,7 +25,7 @@ pub use start::ChildNotStarted;
 pub(crate) use start::{ignored, why_not_started};
 pub(crate) use stop::stop_one;
 
-use crate::branch::{Branch, Desk};
+use crate::branch::{SupervisorCore, SupervisorState};
 use crate::rt::Runtime;
 use crate::rules::{Group, Life, Stopping};
 use group::restart_group;
@@ -44,13 +44,13 @@ enum Job {
 
 /// Does what is noted, until there is nothing more.
 pub(crate) struct Performer {
-    branch: Arc<Branch>,
+    branch: Arc<SupervisorCore>,
     done: bool,
 }
 
 impl Performer {
     /// To be spawned: from here on it is a performer, also if it is never polled.
-    pub(crate) fn new(branch: Arc<Branch>) -> Self {
+    pub(crate) fn new(branch: Arc<SupervisorCore>) -> Self {
         Self { branch, done: false }
     }
 
@@ -77,7 +77,7 @@ impl Performer {
                         branch.begin_again();
                     }
                 }
-                Job::Stay => branch.until(|desk| !desk.awaited || Branch::is_interrupted(desk)).await,
+                Job::Stay => branch.until(|desk| !desk.awaited || SupervisorCore::is_interrupted(desk)).await,
             }
         }
         self.done = true;
@@ -85,7 +85,7 @@ impl Performer {
 }
 
 /// The most urgent thing to do; none: the performer has gone, as of this moment.
-fn next_job(branch: &Branch) -> Option<Job> {
+fn next_job(branch: &SupervisorCore) -> Option<Job> {
     let mut desk = branch.desk();
     if matches!(desk.rules.life, Life::Ending(_)) {
         return Some(Job::End);
@@ -112,7 +112,7 @@ impl Drop for Performer {
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     /// The supervisor's runtime has shut down: nobody will perform there. All that is left is killed; it is down when that
     /// has ended, which mostly is at once.
     pub(crate) fn orphaned(self: &Arc<Self>) {
@@ -149,7 +149,7 @@ impl Branch {
     }
 
     /// Waits until `holds`, which is looked at again when the bell is rung.
-    pub(crate) async fn until(&self, holds: impl Fn(&Desk) -> bool) {
+    pub(crate) async fn until(&self, holds: impl Fn(&SupervisorState) -> bool) {
         loop {
             // Listen first, then look: or the bell could be rung in between.
             let rung = self.bell.notified();
@@ -161,7 +161,7 @@ impl Branch {
     }
 
     /// Something more urgent than a start has been noted.
-    fn is_interrupted(desk: &Desk) -> bool {
+    fn is_interrupted(desk: &SupervisorState) -> bool {
         matches!(desk.rules.life, Life::Ending(_) | Life::Down) || desk.rules.group.is_some()
     }
 

@@ -1,7 +1,7 @@
 //! What is noted for the report of a supervisor's end ([`ShutdownReport`](crate::ShutdownReport)) while its children are being
 //! stopped. The report itself lives in [`crate::shutdown`].
 
-use crate::branch::{Branch, Desk};
+use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
 use crate::path::step;
 use crate::rules::{Kill, Life};
@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A child is killed with everything else.
-pub(super) fn note_killed(desk: &mut Desk, key: u64) {
+pub(super) fn note_killed(desk: &mut SupervisorState, key: u64) {
     desk.rules.kills(key, Kill::Plain);
     desk.report.went_to(Stage::Cancel);
 }
 
 /// A child had so long, and is killed.
-pub(super) fn note_late(desk: &mut Desk, key: u64, limit: Duration, by_hand: bool) {
+pub(super) fn note_late(desk: &mut SupervisorState, key: u64, limit: Duration, by_hand: bool) {
     let first = desk.rules.kills(key, Kill::Late);
     if first && !by_hand && matches!(desk.rules.life, Life::Ending(_)) {
-        let id = Branch::id_of(desk, key);
+        let id = SupervisorCore::id_of(desk, key);
         desk.report.went_to(Stage::Cancel);
         desk.report.killed.push((step(id.as_str()).into_owned(), limit));
     }
@@ -27,7 +27,7 @@ pub(super) fn note_late(desk: &mut Desk, key: u64, limit: Duration, by_hand: boo
 
 /// Takes what there is to say of a child into the report of the whole's end, if it is that. A supervisor has its own report; one
 /// that was abandoned has said what it knew by then.
-pub(super) fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>, down: bool) {
+pub(super) fn absorb(branch: &Arc<SupervisorCore>, key: u64, child: &Arc<dyn Child>, down: bool) {
     let below = Arc::clone(child).as_branch().map(|below| below.desk().report.clone());
     let mut desk = branch.desk();
     if !matches!(desk.rules.life, Life::Ending(_)) {
@@ -35,7 +35,7 @@ pub(super) fn absorb(branch: &Arc<Branch>, key: u64, child: &Arc<dyn Child>, dow
     }
     match below {
         Some(below) => {
-            let id = Branch::id_of(&desk, key);
+            let id = SupervisorCore::id_of(&desk, key);
             desk.report.absorb(id.as_str(), below);
         }
         None => desk.report.stopped += usize::from(down),

@@ -1,7 +1,7 @@
 //! Starting what is wanted, in order, and what becomes of a start that fails. Starts by hand are not made here but by who
-//! asks for them ([`crate::supervisor`]); they share [`ignored`] and [`Branch::start_failed`].
+//! asks for them ([`crate::supervisor`]); they share [`ignored`] and [`SupervisorCore::start_failed`].
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child::Child;
 use crate::child_spec::ChildId;
 use crate::rules::{Life, Outcome, State};
@@ -34,12 +34,12 @@ enum Begun {
 }
 
 /// Starts what is wanted from this key on, in order. False: interrupted, or failed (which is noted).
-pub(super) async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
+pub(super) async fn start_wanted(branch: &Arc<SupervisorCore>, from: u64) -> bool {
     let mut from = from;
     loop {
         let next = {
             let mut desk = branch.desk();
-            if Branch::is_interrupted(&desk) {
+            if SupervisorCore::is_interrupted(&desk) {
                 desk.rules.put_off(None);
                 return false;
             }
@@ -75,10 +75,10 @@ pub(super) async fn start_wanted(branch: &Arc<Branch>, from: u64) -> bool {
 }
 
 /// A child did not start: the whole is rolled back, or, if it was up before, the restart is tried again.
-fn failed(branch: &Arc<Branch>, key: u64, error: StartError) {
+fn failed(branch: &Arc<SupervisorCore>, key: u64, error: StartError) {
     let (outcome, exit) = {
         let mut desk = branch.desk();
-        let child = Branch::id_of(&desk, key);
+        let child = SupervisorCore::id_of(&desk, key);
         let incarnation = desk.rules.get(key).map_or(0, |e| e.incarnation);
         let why = reason(&error);
         if desk.rules.life == Life::Starting {
@@ -115,10 +115,10 @@ pub(crate) fn why_not_started(error: &StartError) -> ExitReason {
 }
 
 /// Starts one child, which the table shows as starting.
-async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start: u32) -> Begun {
+async fn start_one(branch: &Arc<SupervisorCore>, key: u64, child: Arc<dyn Child>, start: u32) -> Begun {
     let mut starting = child.start();
     let started = {
-        let interrupted = pin!(branch.until(Branch::is_interrupted));
+        let interrupted = pin!(branch.until(SupervisorCore::is_interrupted));
         match select(&mut starting, interrupted).await {
             Either::Left((started, _)) => Some(started),
             Either::Right(_) => None,
@@ -159,7 +159,7 @@ async fn start_one(branch: &Arc<Branch>, key: u64, child: Arc<dyn Child>, start:
 }
 
 /// A child's `init` had nothing to serve: its specification stays, unless it is temporary.
-pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
+pub(crate) fn ignored(branch: &Arc<SupervisorCore>, key: u64, start: u32) {
     branch.start_failed(key, start, None);
     let gone = {
         let mut desk = branch.desk();
@@ -175,7 +175,7 @@ pub(crate) fn ignored(branch: &Arc<Branch>, key: u64, start: u32) {
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     /// The start of a child has come to nothing: who waited for its end is told. `discards`: the specification goes with it, for that
     /// reason, in the same moment, so that no one else closes a mailbox that is to be given back. What has left the table comes back, with
     /// whether an incarnation of it has begun.

@@ -2,7 +2,7 @@
 //! order several are stopped is not decided here.
 
 use super::notes::{absorb, note_killed, note_late};
-use crate::branch::{Branch, Desk};
+use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
 use crate::child_spec::{ChildKind, Shutdown};
 use crate::rt::at_most;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 /// Stops one child, within its own limit, and waits until it is down. False: it is not, and was abandoned. `by_hand`: a
 /// group restart under way will not start it again, and the end of the whole does not count it.
-pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> bool {
+pub(crate) async fn stop_one(branch: &Arc<SupervisorCore>, key: u64, by_hand: bool) -> bool {
     let (stopping, told) = {
         let mut desk = branch.desk();
         let stopping = stops(&mut desk, key, by_hand);
@@ -62,7 +62,7 @@ pub(crate) async fn stop_one(branch: &Arc<Branch>, key: u64, by_hand: bool) -> b
 }
 
 /// Decides how a child is stopped, and notes that it is killed if it is.
-pub(super) fn stops(desk: &mut Desk, key: u64, by_hand: bool) -> Stopping<Arc<dyn Child>> {
+pub(super) fn stops(desk: &mut SupervisorState, key: u64, by_hand: bool) -> Stopping<Arc<dyn Child>> {
     let mut stopping = desk.rules.stops(key, by_hand);
     if let Stopping::Tell { shutdown, .. } = &mut stopping {
         if desk.brutal {
@@ -100,11 +100,11 @@ pub(super) fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_
 }
 
 /// A child does not end: it is left behind.
-pub(super) fn abandon(branch: &Arc<Branch>, key: u64) {
+pub(super) fn abandon(branch: &Arc<SupervisorCore>, key: u64) {
     let child = {
         let mut desk = branch.desk();
         desk.rules.abandon(key);
-        Branch::id_of(&desk, key)
+        SupervisorCore::id_of(&desk, key)
     };
     branch.tell(Vec::new());
     quiet::run("a tracing subscriber", || {
@@ -112,7 +112,7 @@ pub(super) fn abandon(branch: &Arc<Branch>, key: u64) {
     });
 }
 
-impl Branch {
+impl SupervisorCore {
     /// A child will not be restarted after the pause that it waits out: it is down.
     pub(super) fn cancelled(&self, key: u64, tell: Vec<oneshot::Sender<()>>) {
         let over = self.desk().closes_for_good(key);

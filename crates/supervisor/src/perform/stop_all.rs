@@ -3,7 +3,7 @@
 
 use super::notes::{absorb, note_killed, note_late};
 use super::stop::{abandon, limit, order, stop_one, stops};
-use crate::branch::{Branch, Desk};
+use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
 use crate::child_spec::ChildKind;
 use crate::path::step;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Stops everything: one after the other in reverse order, or, where there is no order among them, together.
-pub(super) async fn stop_all(branch: &Arc<Branch>) {
+pub(super) async fn stop_all(branch: &Arc<SupervisorCore>) {
     // Who waits for a restart is down: none of the others waits for it, neither here nor there.
     branch.take_back(0..u64::MAX);
     branch.note_for_good();
@@ -39,7 +39,7 @@ pub(super) async fn stop_all(branch: &Arc<Branch>) {
         let mut desk = branch.desk();
         let abandoned = desk.rules.abandoned();
         for key in abandoned {
-            let id = Branch::id_of(&desk, key);
+            let id = SupervisorCore::id_of(&desk, key);
             desk.report.went_to(Stage::Abandon);
             desk.report.abandoned.push(step(id.as_str()).into_owned());
             if let (true, Life::Ending(reason), Some(entry)) =
@@ -54,7 +54,7 @@ pub(super) async fn stop_all(branch: &Arc<Branch>) {
     }
 }
 
-async fn stop_in_turn(branch: &Arc<Branch>) {
+async fn stop_in_turn(branch: &Arc<SupervisorCore>) {
     // (Who is down stays down while the whole ends, so nobody behind the last one is looked at again.)
     let mut before = u64::MAX;
     let mut falling = falling(branch);
@@ -90,7 +90,7 @@ async fn stop_in_turn(branch: &Arc<Branch>) {
 }
 
 /// Where the supervisor may be started again, its children come back when all of them have been stopped. `None`: they do not.
-fn falling(branch: &Arc<Branch>) -> Option<Falling> {
+fn falling(branch: &Arc<SupervisorCore>) -> Option<Falling> {
     let down: Vec<_> = {
         let desk = branch.desk();
         if desk.for_good {
@@ -116,7 +116,7 @@ struct Told {
 }
 
 /// Orders all to stop at once; each limit that occurs among them is waited for once.
-async fn stop_together(branch: &Arc<Branch>) {
+async fn stop_together(branch: &Arc<SupervisorCore>) {
     let mut told = order_all(branch).await;
     // None of them serves another one any more: each has its order.
     let mut falling = falling(branch).filter(|_| branch.desk().rules.settings.keep_children);
@@ -178,7 +178,7 @@ async fn stop_together(branch: &Arc<Branch>) {
 }
 
 /// Workers that were killed have had their time, while others are waited for.
-async fn abandon_killed(branch: &Arc<Branch>, told: &[Told]) {
+async fn abandon_killed(branch: &Arc<SupervisorCore>, told: &[Told]) {
     let killed = |told: &&Told| told.limit.is_none() && told.child.kind() == ChildKind::Worker;
     let is_live = |told: &&Told| !branch.desk().rules.is_down(told.key);
     if !told.iter().filter(killed).any(|told| is_live(&told)) {
@@ -191,7 +191,7 @@ async fn abandon_killed(branch: &Arc<Branch>, told: &[Told]) {
 }
 
 /// Tells all that live to end.
-async fn order_all(branch: &Arc<Branch>) -> Vec<Told> {
+async fn order_all(branch: &Arc<SupervisorCore>) -> Vec<Told> {
     let keys: Vec<u64> = branch.desk().rules.live_keys();
     let mut told = Vec::new();
     for (n, key) in keys.into_iter().rev().enumerate() {
@@ -213,7 +213,7 @@ async fn order_all(branch: &Arc<Branch>) -> Vec<Told> {
 }
 
 /// Kills a child whose time is over, or whose supervisor's is, unless it is down.
-fn kill_late(branch: &Arc<Branch>, told: &mut Told) {
+fn kill_late(branch: &Arc<SupervisorCore>, told: &mut Told) {
     let Some(limit) = told.limit else { return };
     {
         let mut desk = branch.desk();
@@ -231,7 +231,7 @@ fn kill_late(branch: &Arc<Branch>, told: &mut Told) {
 }
 
 /// What was killed has had its time: it is abandoned, but for supervisors, which have first to do the same below.
-async fn abandon_all(branch: &Arc<Branch>, told: &[Told]) {
+async fn abandon_all(branch: &Arc<SupervisorCore>, told: &[Told]) {
     let mut patience = Duration::ZERO;
     let mut busy = BTreeSet::new();
     for told in told.iter().filter(|told| told.child.kind() == ChildKind::Supervisor) {
@@ -253,7 +253,11 @@ async fn abandon_all(branch: &Arc<Branch>, told: &[Told]) {
 }
 
 /// Waits until `holds`, but no longer than this: whether it does.
-async fn wait(branch: &Arc<Branch>, limit: Duration, holds: impl Fn(&Desk) -> bool) -> bool {
+async fn wait(
+    branch: &Arc<SupervisorCore>,
+    limit: Duration,
+    holds: impl Fn(&SupervisorState) -> bool,
+) -> bool {
     let mut until = Box::pin(branch.until(holds));
     at_most(limit, &mut until).await.is_some()
 }

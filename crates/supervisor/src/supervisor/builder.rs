@@ -3,7 +3,7 @@
 
 use super::{SpecError, SupervisorRef, TreeError, check, check_options, check_settings, too_slow, warn_of};
 use crate::backoff::Backoff;
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
 use crate::rules::{AddError, Settings};
@@ -171,9 +171,9 @@ impl Supervisor {
     }
 
     /// The supervisor, and the children that it is to have. `unsound`: why it must not start.
-    fn make(self, unsound: Option<SpecError>) -> (Vec<ChildSpec>, Arc<Branch>) {
+    fn make(self, unsound: Option<SpecError>) -> (Vec<ChildSpec>, Arc<SupervisorCore>) {
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        let branch = Branch::new(self.name, self.settings, seed, self.grace, unsound);
+        let branch = SupervisorCore::new(self.name, self.settings, seed, self.grace, unsound);
         (self.children, branch)
     }
 
@@ -218,7 +218,7 @@ impl Supervisor {
 }
 
 /// Tells of the back-off of all children, where it is too slow.
-fn warn_of_all(branch: &Branch, settings: &Settings) {
+fn warn_of_all(branch: &SupervisorCore, settings: &Settings) {
     if let Some(pause) = too_slow(settings, settings.backoff) {
         warn_of(branch.label(), None, pause);
     }

@@ -3,7 +3,7 @@
 
 use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, SupervisorRef};
 use super::{check, too_slow, warn_of};
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child::Child;
 use crate::child_spec::{ChildOptions, ChildSpec};
 use crate::dynamic::ChildKey;
@@ -283,7 +283,7 @@ async fn ended(told: Option<oneshot::Receiver<bool>>) -> Result<(), ChildError> 
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     /// The child of this key, if it is one here.
     fn here(&self, key: ChildKey) -> Option<u64> {
         let key = (key.0.table == self.serial).then_some(key.0.key)?;
@@ -317,7 +317,7 @@ impl Branch {
 /// Starts a child, which the table shows as starting, in its supervisor's runtime, whoever asks: a child that lived in
 /// another would end its supervisor with that one, and would not be restarted any more after its supervisor's.
 async fn start_by_hand(
-    branch: &Arc<Branch>,
+    branch: &Arc<SupervisorCore>,
     key: u64,
     start: u32,
     child: Arc<dyn Child>,
@@ -368,7 +368,7 @@ async fn start_here(child: Arc<dyn Child>, guard: StartGuard) -> Result<Started,
 /// A start by hand that comes to nothing leaves nothing behind. What has been decided over the child since (it fell with a
 /// group, say) is none of its business.
 struct StartGuard {
-    branch: Arc<Branch>,
+    branch: Arc<SupervisorCore>,
     key: u64,
     start: u32,
     /// The specification goes as well.

@@ -2,7 +2,7 @@
 //! tree below is [`crate::tree`]'s.
 
 use super::SupervisorRef;
-use crate::branch::{Branch, Desk};
+use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind};
 use crate::dynamic::ChildKey;
@@ -97,7 +97,7 @@ pub(crate) fn child_state<C>(entry: &Entry<C>, life: &Life) -> ChildState {
     }
 }
 
-impl Branch {
+impl SupervisorCore {
     /// What there is to see of each child, in the order of their start.
     pub(crate) fn infos(&self) -> Vec<(ChildInfo, Arc<dyn Child>)> {
         let desk = self.desk();
@@ -111,7 +111,7 @@ impl Branch {
         desk.rules.get(key).map(|entry| self.info_of(&desk, key, entry))
     }
 
-    fn info_of(&self, desk: &Desk, key: u64, entry: &Entry<Arc<dyn Child>>) -> ChildInfo {
+    fn info_of(&self, desk: &SupervisorState, key: u64, entry: &Entry<Arc<dyn Child>>) -> ChildInfo {
         ChildInfo {
             key: ChildKey(TableKey { table: self.serial, key }),
             id: Self::id_of(desk, key),

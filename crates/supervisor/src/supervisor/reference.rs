@@ -1,7 +1,7 @@
 //! What one holds of a supervisor, and its own life seen from outside. What can be done to its children lies in
 //! [`super::children`].
 
-use crate::branch::Branch;
+use crate::branch::SupervisorCore;
 use crate::child::Child;
 use crate::child_spec::{ChildId, ChildSpec};
 use crate::nursery::Nursery;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Refers to a supervisor, over all its incarnations. Cheap to clone.
 #[derive(Clone)]
 pub struct SupervisorRef {
-    pub(crate) branch: Arc<Branch>,
+    pub(crate) branch: Arc<SupervisorCore>,
 }
 
 /// Its own life.
