@@ -3,7 +3,7 @@
 
 use crate::branch::SupervisorCore;
 use crate::child_spec::{ChildKind, short_name};
-use crate::post::{NotAdopted, Post, Standing};
+use crate::parent_link::{NotAdopted, ParentLink, Standing};
 use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::addressable::GivenUp;
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// See the module. None of these may be called under a supervisor's lock.
 pub(crate) trait Child: Send + Sync + 'static {
     /// Takes up its post.
-    fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted>;
+    fn adopt(self: Arc<Self>, post: ParentLink) -> Result<(), NotAdopted>;
     /// Gives its post up, where nothing of it has begun: it is as it was before.
     fn release(&self);
     /// Notes that its offerer was told of a refusal.
@@ -117,7 +117,7 @@ impl<S: GenServer> Drop for ServerChild<S> {
 }
 
 impl<S: GenServer> Child for ServerChild<S> {
-    fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted> {
+    fn adopt(self: Arc<Self>, post: ParentLink) -> Result<(), NotAdopted> {
         if !self.post.take_up(post) {
             return Err(NotAdopted::Supervised);
         }

@@ -25,10 +25,10 @@ mod dynamic;
 mod intensity;
 #[doc(hidden)]
 pub mod nursery;
+mod parent_link;
 mod partition;
 mod path;
 mod perform;
-mod post;
 mod reconfigure;
 mod restart;
 mod root;

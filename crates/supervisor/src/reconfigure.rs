@@ -9,7 +9,7 @@ use crate::child::Child;
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
 use crate::intensity::Intensity;
 use crate::nursery::Nursery;
-use crate::post::{NotAdopted, Post};
+use crate::parent_link::{NotAdopted, ParentLink};
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
 use crate::supervisor::{SpecError, SupervisorRef, check_options, check_settings, too_slow, warn_of};
@@ -297,7 +297,7 @@ impl Newcomer {
     }
 
     fn adopt(&self, branch: &Arc<SupervisorCore>) -> Result<(), SpecError> {
-        let post = Post::new(branch, self.key);
+        let post = ParentLink::new(branch, self.key);
         Arc::clone(&self.child).adopt(post).map_err(|why| match why {
             NotAdopted::Supervised => SpecError::Supervised(self.id.clone()),
             NotAdopted::Running => SpecError::Running(self.id.clone()),

@@ -5,7 +5,7 @@ use super::SupervisorCore;
 use crate::child::Child;
 use crate::child_spec::ChildKind;
 use crate::nursery::Nursery;
-use crate::post::{NotAdopted, Post};
+use crate::parent_link::{NotAdopted, ParentLink};
 use crate::rules::Life;
 use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
 impl Child for SupervisorCore {
-    fn adopt(self: Arc<Self>, post: Post) -> Result<(), NotAdopted> {
+    fn adopt(self: Arc<Self>, post: ParentLink) -> Result<(), NotAdopted> {
         // Two that come below each other at once must not both look before either has its place.
         static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +160,7 @@ impl SupervisorCore {
     }
 
     /// Whether this place lies somewhere below it.
-    fn is_above(&self, post: &Post) -> bool {
+    fn is_above(&self, post: &ParentLink) -> bool {
         let mut at = post.branch.upgrade();
         while let Some(branch) = at {
             if branch.serial == self.serial {

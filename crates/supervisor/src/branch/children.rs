@@ -5,8 +5,8 @@ use super::crash_report::{Who, is_heard};
 use super::{Over, SupervisorCore};
 use crate::child::Child;
 use crate::child_spec::{ChildKind, ChildSpec};
+use crate::parent_link::{NotAdopted, ParentLink};
 use crate::path::step;
-use crate::post::{NotAdopted, Post};
 use crate::rt::Runtime;
 use crate::rules::{AddError, Attempt, Early, Outcome, State, Then};
 use crate::supervisor::check_options;
@@ -37,7 +37,7 @@ impl SupervisorCore {
             (key, start)
         };
         let child = Arc::clone(&spec.child);
-        let Err(why) = child.adopt(Post::new(self, key)) else {
+        let Err(why) = child.adopt(ParentLink::new(self, key)) else {
             return Ok((key, start));
         };
         let (tell, _child) = {

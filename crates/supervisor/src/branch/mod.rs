@@ -43,7 +43,7 @@ mod tempo;
 mod tests;
 
 use crate::child::Child;
-use crate::post::Standing;
+use crate::parent_link::Standing;
 use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{Life, Rules, Settings, State};
 use crate::shutdown::ShutdownReport;

@@ -17,14 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A supervisor, and a key in its table.
 #[derive(Debug, Clone)]
-pub(crate) struct Post {
+pub(crate) struct ParentLink {
     pub(crate) branch: Weak<SupervisorCore>,
     pub(crate) key: u64,
     /// Since which moment ([`keeper::kept_so_far`]).
     since: u64,
 }
 
-impl Post {
+impl ParentLink {
     pub(crate) fn new(branch: &Arc<SupervisorCore>, key: u64) -> Self {
         Self { branch: Arc::downgrade(branch), key, since: keeper::take_number() }
     }
@@ -48,7 +48,7 @@ enum At {
     #[default]
     Offered,
     Refused,
-    Taken(Post),
+    Taken(ParentLink),
 }
 
 impl Standing {
@@ -57,7 +57,7 @@ impl Standing {
     }
 
     /// False when there is a post already.
-    pub(crate) fn take_up(&self, post: Post) -> bool {
+    pub(crate) fn take_up(&self, post: ParentLink) -> bool {
         let mut at = self.at();
         let free = !matches!(*at, At::Taken(_));
         if free {
@@ -99,7 +99,7 @@ impl Standing {
     /// The supervisor, while it is there, and the key.
     pub(crate) fn get(&self) -> Option<(Arc<SupervisorCore>, u64)> {
         match &*self.at() {
-            At::Taken(Post { branch, key, .. }) => Some((branch.upgrade()?, *key)),
+            At::Taken(ParentLink { branch, key, .. }) => Some((branch.upgrade()?, *key)),
             At::Offered | At::Refused => None,
         }
     }
