@@ -72,7 +72,7 @@ impl SupervisorCore {
         desk.for_good = false;
         desk.late = None;
         for (_, old) in std::mem::take(&mut desk.report).unexpected {
-            desk.rules.trash.put(old);
+            desk.rules.aftermath.put(old);
         }
         desk.incarnation += 1;
         let begun = desk.incarnation;
@@ -86,7 +86,7 @@ impl SupervisorCore {
         }
         let incarnation = desk.incarnation;
         drop(desk);
-        rt.spawn(Lookout { branch: Arc::clone(self), incarnation, told, done: false }.look());
+        rt.spawn(RuntimeGuard { branch: Arc::clone(self), incarnation, told, done: false }.look());
         Ok(incarnation)
     }
 
@@ -140,7 +140,7 @@ impl SupervisorCore {
             desk.rules.life = Life::Down;
             desk.telling = Some(exit.incarnation);
             if let Some(old) = desk.last_exit.replace(exit.clone()) {
-                desk.rules.trash.put(old.reason);
+                desk.rules.aftermath.put(old.reason);
             }
             let waiting = desk.starting.take();
             (exit, desk.me.take(), waiting, closed, desk.orphaned)
@@ -406,21 +406,21 @@ impl SupervisorState {
 }
 
 /// Sees to it that an incarnation ends with its runtime. (A tree in which nothing happens has no other task there.)
-struct Lookout {
+struct RuntimeGuard {
     branch: Arc<SupervisorCore>,
     incarnation: u32,
     told: oneshot::Receiver<Exit>,
     done: bool,
 }
 
-impl Lookout {
+impl RuntimeGuard {
     async fn look(mut self) {
         let _ = (&mut self.told).await;
         self.done = true;
     }
 }
 
-impl Drop for Lookout {
+impl Drop for RuntimeGuard {
     fn drop(&mut self) {
         let same = !self.done && self.branch.desk().incarnation == self.incarnation;
         if same {

@@ -150,12 +150,12 @@ impl std::ops::DerefMut for StateGuard<'_> {
 impl Drop for StateGuard<'_> {
     fn drop(&mut self) {
         let Some(mut desk) = self.0.take() else { return };
-        if desk.rules.trash.is_empty() {
+        if desk.rules.aftermath.is_empty() {
             return;
         }
-        let trash = std::mem::take(&mut desk.rules.trash);
+        let aftermath = std::mem::take(&mut desk.rules.aftermath);
         drop(desk);
-        trash.discard();
+        aftermath.discard();
     }
 }
 

@@ -131,7 +131,7 @@ impl<C: Clone> Rules<C> {
         let from = std::mem::replace(&mut entry.state, State::Restarting);
         self.count(from, State::Restarting);
         if let Some(old) = old {
-            self.trash.put(old.reason);
+            self.aftermath.put(old.reason);
         }
         Early::Again
     }
@@ -149,7 +149,7 @@ impl<C: Clone> Rules<C> {
         let reason = &end.exit.reason;
         let keeps_history = self.settings.dynamic && options.restart == Restart::Temporary;
         if !keeps_history && let Some(old) = entry.cold().last_exit.replace(end.exit.clone()) {
-            self.trash.put(old.reason);
+            self.aftermath.put(old.reason);
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
         // A group restart will stop it, or is about to: its own end makes no difference.

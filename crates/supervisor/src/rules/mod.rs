@@ -112,14 +112,14 @@ pub(crate) struct Rules<C> {
     pub(crate) restarts: u64,
     /// Reasons that nobody asks for any more. An error in one is somebody else's, and its drop may do anything: not under the
     /// lock.
-    pub(crate) trash: Trash,
+    pub(crate) aftermath: Aftermath,
 }
 
 /// See [`Rules::trash`]. Mostly of one, which costs no memory of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Trash(Option<ExitReason>, Vec<ExitReason>);
+pub(crate) struct Aftermath(Option<ExitReason>, Vec<ExitReason>);
 
-impl Trash {
+impl Aftermath {
     pub(crate) fn put(&mut self, reason: ExitReason) {
         if let Some(before) = self.0.replace(reason) {
             self.1.push(before);

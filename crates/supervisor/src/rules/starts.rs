@@ -98,7 +98,7 @@ impl<C: Clone> Rules<C> {
         {
             let old = entry.cold().why_discarded.replace(Box::new(why.clone()));
             if let Some(old) = old {
-                self.trash.put(*old);
+                self.aftermath.put(*old);
             }
         }
         gone

@@ -33,7 +33,7 @@ impl<C: Clone> Rules<C> {
     /// The supervisor is to end, for the first reason given; if it is not down.
     pub(crate) fn end(&mut self, reason: ExitReason) {
         if matches!(self.life, Life::Down | Life::Ending(_)) {
-            self.trash.put(reason);
+            self.aftermath.put(reason);
         } else {
             self.life = Life::Ending(reason);
         }

@@ -2,7 +2,7 @@
 //! leave is decided in the other rooms.
 
 use super::entry::{Cold, Entry, Kill, Origin, State};
-use super::{Life, Rules, Settings, Trash};
+use super::{Aftermath, Life, Rules, Settings};
 use crate::child_spec::{ChildId, ChildOptions};
 use crate::intensity::Window;
 use crate::supervisor::SpecError;
@@ -46,7 +46,7 @@ impl<C: Clone> Rules<C> {
             window: Window::default(),
             rng: fastrand::Rng::with_seed(seed),
             restarts: 0,
-            trash: Trash::default(),
+            aftermath: Aftermath::default(),
         }
     }
 
@@ -171,7 +171,7 @@ impl<C: Clone> Rules<C> {
             self.ids.remove(id);
         }
         if let Some(old) = entry.cold.and_then(|cold| cold.last_exit) {
-            self.trash.put(old.reason);
+            self.aftermath.put(old.reason);
         }
         Some(entry.child)
     }

@@ -219,18 +219,18 @@ fn reasons_that_are_replaced_are_kept_for_after_the_lock() {
         let end = end(ExitReason::error("no"), incarnation);
         assert_eq!(rules.goes_on(0, &end, clock::now), Early::Again);
         rules.started(0, incarnation + 1, clock::now);
-        !std::mem::take(&mut rules.trash).is_empty()
+        !std::mem::take(&mut rules.aftermath).is_empty()
     };
     assert_eq!([1, 2, 3].map(|incarnation| crash(&mut rules, incarnation)), [false, true, true]);
     stop(&mut rules, 0);
-    assert!(!std::mem::take(&mut rules.trash).is_empty(), "the stop replaces the crash");
+    assert!(!std::mem::take(&mut rules.aftermath).is_empty(), "the stop replaces the crash");
     rules.remove(0);
-    assert!(!std::mem::take(&mut rules.trash).is_empty(), "its last end goes with it");
+    assert!(!std::mem::take(&mut rules.aftermath).is_empty(), "its last end goes with it");
     rules.end(ExitReason::Shutdown);
-    assert!(rules.trash.is_empty());
+    assert!(rules.aftermath.is_empty());
     rules.end(ExitReason::Killed);
     assert_eq!(rules.life, Life::Ending(ExitReason::Shutdown), "the first reason counts");
-    assert!(!rules.trash.is_empty(), "and the other is not dropped here");
+    assert!(!rules.aftermath.is_empty(), "and the other is not dropped here");
 }
 
 /// An error that is known by the count of those dropped, and whose drop panics.
@@ -253,14 +253,14 @@ impl Drop for Rude {
 #[test]
 fn the_trash_holds_all_and_drops_each_by_itself() {
     let dropped = Arc::default();
-    let mut trash = Trash::default();
-    assert!(trash.is_empty());
+    let mut aftermath = Aftermath::default();
+    assert!(aftermath.is_empty());
     for _ in 0..3 {
-        trash.put(ExitReason::Error(Arc::new(Rude(Arc::clone(&dropped)))));
-        assert!(!trash.is_empty());
+        aftermath.put(ExitReason::Error(Arc::new(Rude(Arc::clone(&dropped)))));
+        assert!(!aftermath.is_empty());
     }
     assert_eq!(dropped.load(Ordering::Relaxed), 0);
-    trash.discard();
+    aftermath.discard();
     assert_eq!(dropped.load(Ordering::Relaxed), 3);
 }
 
@@ -398,7 +398,7 @@ fn a_specification_goes_when_its_child_is_down() {
     for why in [ExitReason::error("one"), ExitReason::NoProcess] {
         assert_eq!(rules.discard_failed(key, start, &why), None);
     }
-    assert!(!rules.trash.is_empty(), "the reason that was replaced");
+    assert!(!rules.aftermath.is_empty(), "the reason that was replaced");
     let then = ended(&mut rules, key, &end(ExitReason::Killed, 1), clock::now());
     assert_eq!((then.gone.is_some(), then.why.as_deref()), (true, Some(&ExitReason::NoProcess)));
     // One that is down goes at once, and its mailbox closes for the reason that is at hand.
