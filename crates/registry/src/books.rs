@@ -30,7 +30,7 @@ mod writes;
 use crate::change::{Change, Sizes};
 use crate::history::{At, History};
 use crate::index::{HashIndex, walk};
-use crate::lead::Lead;
+use crate::name_entry::NameEntry;
 use crate::name_text::NameText;
 use crate::record::Record;
 use crate::secondary::{KeyRef, Label, SecondaryKey};
@@ -67,7 +67,7 @@ pub(crate) struct Books {
 
 struct Indexes {
     ids: HashIndex<Uuid, Arc<Record>, RandomState>,
-    names: HashIndex<NameText, Lead, RandomState>,
+    names: HashIndex<NameText, NameEntry, RandomState>,
     keys: HashIndex<SecondaryKey, Arc<Record>, RandomState>,
 }
 
@@ -142,7 +142,7 @@ impl Books {
 impl Books {
     /// What this name leads to, lent.
     #[inline(always)]
-    pub(crate) fn lead<T>(&self, name: &str, f: impl FnOnce(&Lead) -> T) -> Option<T> {
+    pub(crate) fn lead<T>(&self, name: &str, f: impl FnOnce(&NameEntry) -> T) -> Option<T> {
         self.indexes.names.peek_with(name, |_, lead| f(lead))
     }
 

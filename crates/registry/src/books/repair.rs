@@ -4,7 +4,7 @@ use super::Books;
 use super::section::Section;
 use crate::change::What;
 use crate::consistency::Repaired;
-use crate::lead::Lead;
+use crate::name_entry::NameEntry;
 use crate::record::Record;
 use crate::secondary::Label;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Books {
         repaired: &mut Repaired,
     ) {
         let put = match &label {
-            Label::Name(name) => self.indexes.names.insert_sync(name.clone(), Lead::to(record)).is_ok(),
+            Label::Name(name) => self.indexes.names.insert_sync(name.clone(), NameEntry::to(record)).is_ok(),
             Label::Key(key) => self.indexes.keys.insert_sync(key.clone(), Arc::clone(record)).is_ok(),
         };
         if !put {

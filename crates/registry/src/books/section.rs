@@ -6,7 +6,7 @@ use crate::change::{Change, Sizes, What};
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
 use crate::labels::Labels;
-use crate::lead::Lead;
+use crate::name_entry::NameEntry;
 use crate::record::Record;
 use crate::rt;
 use crate::secondary::{Holder, Label};
@@ -147,7 +147,7 @@ impl Section<'_> {
         record.labels.put_on(label, self.ledger.history.next());
         match label {
             Label::Name(name) => {
-                let _ = self.books.indexes.names.insert_sync(name.clone(), Lead::to(record));
+                let _ = self.books.indexes.names.insert_sync(name.clone(), NameEntry::to(record));
                 self.note_of_names(record.id, What::Registered(name.clone()), |names| names + 1);
             }
             Label::Key(key) => {

@@ -93,7 +93,7 @@ async fn a_name_whose_mailbox_is_not_there_is_taken_off() {
     };
     // (Not counted either, and two of them.)
     for name in ["lost", "lost too"] {
-        books.indexes.names.insert_sync(text(name), Lead::to(&stranger)).unwrap();
+        books.indexes.names.insert_sync(text(name), NameEntry::to(&stranger)).unwrap();
     }
     let found = books.validate();
     let id = elsewhere.id();
@@ -114,7 +114,7 @@ async fn a_name_whose_mailbox_is_not_there_is_taken_off() {
 async fn a_name_that_leads_to_a_mailbox_without_it_is_taken_off() {
     let books = books();
     let (at, record) = named(&books, &["its own"]);
-    books.indexes.names.insert_sync(text("not its own"), Lead::to(&record)).unwrap();
+    books.indexes.names.insert_sync(text("not its own"), NameEntry::to(&record)).unwrap();
     assert_eq!(books.validate().orphaned_names, [(text("not its own"), at.id())]);
     assert_eq!(repair(&books), (count(0, 1, 0), vec!["unregister not its own".into()]));
     assert_eq!(books.find_name("its own", |record| record.id), Some(at.id()));
@@ -139,7 +139,7 @@ async fn a_name_that_leads_to_another_leads_back() {
     let (at, _) = named(&books, &["mine"]);
     let (other, record) = named(&books, &[]);
     books.indexes.names.remove_sync("mine");
-    books.indexes.names.insert_sync(text("mine"), Lead::to(&record)).unwrap();
+    books.indexes.names.insert_sync(text("mine"), NameEntry::to(&record)).unwrap();
     let found = books.validate();
     assert_eq!(found.orphaned_names, [(text("mine"), other.id())]);
     assert_eq!(found.missing_names, [(text("mine"), at.id())]);
@@ -315,7 +315,7 @@ async fn a_repair_keeps_nothing() {
     let elsewhere = Mailbox::<u8>::new().address();
     let stranger = Record::new(&elsewhere, elsewhere.id(), &books).unwrap();
     for (name, record) in [("lost", &stranger), ("lost too", &stranger), ("not its own", &record)] {
-        books.indexes.names.insert_sync(text(name), Lead::to(record)).unwrap();
+        books.indexes.names.insert_sync(text(name), NameEntry::to(record)).unwrap();
     }
     assert_eq!(books.repair(), count(0, 3, 0));
     drop((record, stranger, at, elsewhere));
@@ -333,7 +333,7 @@ async fn what_is_dropped_late_is_not_dropped_under_the_lock() {
     for n in 0..1000 {
         // A name that looks wrong, so that there is a second look, under the lock.
         let name = format!("not its own {n}");
-        books.indexes.names.insert_sync(text(&name), Lead::to(&record)).unwrap();
+        books.indexes.names.insert_sync(text(&name), NameEntry::to(&record)).unwrap();
         let (asks, count) = (Arc::clone(&books), Arc::clone(&dropped));
         scc::Guard::new().defer_execute(move || {
             assert!(asks.ended().is_none());

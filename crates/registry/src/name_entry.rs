@@ -10,20 +10,20 @@ use std::sync::Arc;
 
 /// What lies in a name's slot.
 #[derive(Clone)]
-pub(crate) struct Lead {
+pub(crate) struct NameEntry {
     // (First: by the time a record has no holder but its grave, nothing of a slot keeps the mailbox's memory.)
     pub(crate) mailbox: AnyLent,
     pub(crate) record: Arc<Record>,
 }
 
-impl Lead {
+impl NameEntry {
     pub(crate) fn to(record: &Arc<Record>) -> Self {
         Self { mailbox: record.mailbox.lent(), record: Arc::clone(record) }
     }
 }
 
-impl fmt::Debug for Lead {
+impl fmt::Debug for NameEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lead({:?})", self.record)
+        write!(f, "NameEntry({:?})", self.record)
     }
 }
