@@ -5,7 +5,7 @@
 
 use super::current::Current;
 use super::member::Member;
-use super::roll::Roll;
+use super::member_list::MemberList;
 use super::scope::{GroupName, Tie};
 use scc::HashIndex;
 use std::borrow::Borrow;
@@ -20,7 +20,7 @@ pub(super) type Table<T, K> = HashIndex<K, Arc<Group<T>>, foldhash::fast::Random
 
 /// A group: its list, and whose turn it is.
 pub(super) struct Group<T: Send + 'static> {
-    pub(super) roll: Current<Roll<T>>,
+    pub(super) list: Current<MemberList<T>>,
     pub(super) turn: AtomicUsize,
 }
 
@@ -58,9 +58,10 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
     /// Puts members that are known into a group, once for each time that they are named.
     pub(super) fn join(&mut self, table: &Table<T, K>, group: &K, members: &[Member<T>]) {
         let known = table.peek_with(group, |_, known| Arc::clone(known));
-        let mut roll = known.as_ref().map_or_else(Roll::new, |known| known.roll.with(Roll::clone));
+        let mut list =
+            known.as_ref().map_or_else(MemberList::new, |known| known.list.with(MemberList::clone));
         for member in members {
-            let place = roll.push(member.clone());
+            let place = list.push(member.clone());
             let places = self.at.get_mut(&member.id()).expect("it was admitted under the same lock");
             match places.groups.get_mut(group) {
                 Some(places) => places.push(place),
@@ -68,12 +69,12 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
             }
         }
         let Some(known) = known else {
-            let new = Group { roll: Current::new(roll), turn: AtomicUsize::new(0) };
+            let new = Group { list: Current::new(list), turn: AtomicUsize::new(0) };
             let added = table.insert_sync(group.clone(), Arc::new(new));
             debug_assert!(added.is_ok(), "nobody else writes");
             return;
         };
-        known.roll.set(roll);
+        known.list.set(list);
     }
 
     /// Takes each of these out of a group once, if it is there: who was, and the group's name. Who is nowhere any more goes
@@ -90,7 +91,7 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
         Q: Eq + Hash + ?Sized,
     {
         let (name, known) = table.peek_with(group, |name, known| (name.clone(), Arc::clone(known)))?;
-        let mut roll = known.roll.with(Roll::clone);
+        let mut list = known.list.with(MemberList::clone);
         let mut left = Vec::new();
         for id in ids {
             let Some(places) = self.at.get_mut(&id) else { continue };
@@ -102,18 +103,18 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
             if places.groups.is_empty() {
                 gone.extend(self.at.remove(&id));
             }
-            let (member, moved) = roll.take(place);
+            let (member, moved) = list.take(place);
             left.push(member);
             if let Some(moved) = moved {
-                self.moved(moved, group, roll.len(), place);
+                self.moved(moved, group, list.len(), place);
             }
         }
         if left.is_empty() {
             return None;
         }
-        let empty = roll.len() == 0;
+        let empty = list.len() == 0;
         // An emptied list is published first: whoever has found the group must not keep its last member's memory.
-        known.roll.set(roll);
+        known.list.set(list);
         if empty {
             table.remove_sync(&name);
         }

@@ -215,11 +215,11 @@ impl<T: Send + 'static, K: GroupName> GroupMonitor<T, K> {
     /// The members now. What happened until now will not be told any more, what happens from now on will.
     pub fn snapshot(&mut self) -> Vec<Member<T>> {
         let scope = Arc::clone(&self.0.scope);
-        let roll = scope.locked(|state, _| {
+        let list = scope.locked(|state, _| {
             self.0.catch_up(state);
-            self.0.group.as_ref().and_then(|group| scope.roll(group))
+            self.0.group.as_ref().and_then(|group| scope.list(group))
         });
-        roll.iter().flat_map(|roll| roll.iter()).cloned().collect()
+        list.iter().flat_map(|list| list.iter()).cloned().collect()
     }
 
     /// The number of the last operation that this monitor knows of.
@@ -284,7 +284,7 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
             self.0.catch_up(state);
             match feed.since(before) {
                 Some(events) => {
-                    let now = events.iter().map(|event| scope.roll(&event.group)).collect();
+                    let now = events.iter().map(|event| scope.list(&event.group)).collect();
                     Changes::These(events, now)
                 }
                 // More happened than the feed holds: once more, and nobody writes meanwhile.

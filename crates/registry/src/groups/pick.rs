@@ -1,7 +1,7 @@
 //! One of a group: in turn, or by chance.
 
 use super::member::Member;
-use super::roll::Roll;
+use super::member_list::MemberList;
 use super::scope::{GroupName, Groups};
 use restante_core::SendError;
 use scc::Guard;
@@ -175,8 +175,8 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
     {
         let guard = Guard::new();
         let known = self.scope.table.peek(group, &guard)?;
-        known.roll.with(|roll: &Roll<T>| {
-            let len = roll.len();
+        known.list.with(|list: &MemberList<T>| {
+            let len = list.len();
             if len == 0 {
                 return None;
             }
@@ -184,7 +184,7 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
                 Some(picker) => picker.next(len),
                 None => known.turn.fetch_add(1, Relaxed) % len,
             };
-            Some(read(&mut (0..len).filter_map(|n| roll.get((first + n) % len))))
+            Some(read(&mut (0..len).filter_map(|n| list.get((first + n) % len))))
         })
     }
 }

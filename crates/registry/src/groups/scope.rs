@@ -3,8 +3,8 @@
 use super::books::{Books, Places, Table};
 use super::current::Counted;
 use super::member::Member;
+use super::member_list::{MemberList, Members};
 use super::monitor::{Events, Feeds, GroupChange, GroupEvent, GroupMonitor, ScopeMonitor};
-use super::roll::{Members, Roll};
 use super::snapshot::ScopeSnapshot;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use restante_core::addressable::OnClose;
@@ -191,7 +191,7 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
     {
         let guard = Guard::new();
         match self.scope.table.peek(group, &guard) {
-            Some(known) => known.roll.with(|roll| read(Members(Some(roll)))),
+            Some(known) => known.list.with(|list| read(Members(Some(list)))),
             None => read(Members(None)),
         }
     }
@@ -210,7 +210,10 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
     pub fn which_groups(&self) -> HashSet<K> {
         let guard = Guard::new();
         let groups = self.scope.table.iter(&guard);
-        groups.filter(|(_, known)| known.roll.with(Roll::len) > 0).map(|(name, _)| name.clone()).collect()
+        groups
+            .filter(|(_, known)| known.list.with(MemberList::len) > 0)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 }
 
@@ -328,9 +331,9 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     }
 
     /// A group's list now.
-    pub(super) fn roll(&self, group: &K) -> Option<Counted<Roll<T>>> {
-        let roll = self.table.peek_with(group, |_, known| known.roll.counted())?;
-        Some(roll).filter(|roll| roll.len() > 0)
+    pub(super) fn list(&self, group: &K) -> Option<Counted<MemberList<T>>> {
+        let list = self.table.peek_with(group, |_, known| known.list.counted())?;
+        Some(list).filter(|list| list.len() > 0)
     }
 
     /// `once`: but for those who are in it.

@@ -2,8 +2,8 @@
 
 use super::books::Table;
 use super::current::Counted;
+use super::member_list::{MemberList, Members};
 use super::monitor::GroupEvent;
-use super::roll::{Members, Roll};
 use super::scope::GroupName;
 use scc::Guard;
 use std::borrow::Borrow;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// to take one costs a count for each group and none for a member.
 pub struct ScopeSnapshot<T: Send + 'static, K: GroupName = Arc<str>>(Lists<T, K>);
 
-type Lists<T, K> = HashMap<K, Counted<Roll<T>>, foldhash::fast::RandomState>;
+type Lists<T, K> = HashMap<K, Counted<MemberList<T>>, foldhash::fast::RandomState>;
 
 impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
     /// How many groups there are.
@@ -35,12 +35,12 @@ impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        Members(self.0.get(group).map(|roll| &**roll))
+        Members(self.0.get(group).map(|list| &**list))
     }
 
     /// All groups with their members, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, Members<'_, T>)> {
-        self.0.iter().map(|(group, roll)| (group, Members(Some(&**roll))))
+        self.0.iter().map(|(group, list)| (group, Members(Some(&**list))))
     }
 
     /// Looks at all groups, without a lock: each as it was at some instant during the look. A group that did not change
@@ -49,10 +49,10 @@ impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
         let guard = Guard::new();
         let mut lists = Lists::with_capacity_and_hasher(table.len(), foldhash::fast::RandomState::default());
         for (group, known) in table.iter(&guard) {
-            let roll = known.roll.counted();
-            if roll.len() > 0 {
+            let list = known.list.counted();
+            if list.len() > 0 {
                 // (While the table grows an entry may be met twice.)
-                lists.insert(group.clone(), roll);
+                lists.insert(group.clone(), list);
             }
         }
         Self(lists)
@@ -63,9 +63,9 @@ impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
         match changes {
             Changes::TooMany(all) => all,
             Changes::These(events, now) => {
-                for (event, roll) in events.iter().zip(now) {
-                    match roll {
-                        Some(roll) => drop(self.0.insert(event.group.clone(), roll)),
+                for (event, list) in events.iter().zip(now) {
+                    match list {
+                        Some(list) => drop(self.0.insert(event.group.clone(), list)),
                         None => drop(self.0.remove(&event.group)),
                     }
                 }
@@ -78,7 +78,7 @@ impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
 /// What happened during a look at all groups.
 pub(super) enum Changes<T: Send + 'static, K: GroupName> {
     /// These events, and how each one's group is after all of them.
-    These(Vec<Arc<GroupEvent<T, K>>>, Vec<Option<Counted<Roll<T>>>>),
+    These(Vec<Arc<GroupEvent<T, K>>>, Vec<Option<Counted<MemberList<T>>>>),
     /// More than was kept: so all groups are now.
     TooMany(ScopeSnapshot<T, K>),
 }

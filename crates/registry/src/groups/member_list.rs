@@ -13,12 +13,12 @@ use uuid::Uuid;
 const PIECE: usize = 64;
 
 /// A list of members. A member that joined several times is there several times.
-pub(super) struct Roll<T> {
+pub(super) struct MemberList<T> {
     pieces: Vec<Arc<Vec<Member<T>>>>,
     len: usize,
 }
 
-impl<T> Roll<T> {
+impl<T> MemberList<T> {
     pub(super) fn new() -> Self {
         Self { pieces: Vec::new(), len: 0 }
     }
@@ -62,13 +62,13 @@ impl<T> Roll<T> {
     }
 }
 
-impl<T> Clone for Roll<T> {
+impl<T> Clone for MemberList<T> {
     fn clone(&self) -> Self {
         Self { pieces: self.pieces.clone(), len: self.len }
     }
 }
 
-impl<T> fmt::Debug for Roll<T> {
+impl<T> fmt::Debug for MemberList<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -79,13 +79,13 @@ impl<T> fmt::Debug for Roll<T> {
 /// several times is there several times; in no particular order.
 pub struct Members<'a, T>(
     /// `None`: there is no such group.
-    pub(super) Option<&'a Roll<T>>,
+    pub(super) Option<&'a MemberList<T>>,
 );
 
 impl<'a, T> Members<'a, T> {
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.map_or(0, Roll::len)
+        self.0.map_or(0, MemberList::len)
     }
 
     /// Whether there is nobody: then the group does not exist.
@@ -100,7 +100,7 @@ impl<'a, T> Members<'a, T> {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &'a Member<T>> + use<'a, T> {
-        self.0.into_iter().flat_map(Roll::iter)
+        self.0.into_iter().flat_map(MemberList::iter)
     }
 }
 
@@ -128,8 +128,8 @@ mod tests {
     fn a_roll_is_a_vec_whose_old_versions_stay() {
         let mut random = fastrand::Rng::with_seed(5);
         let mut boxes = Vec::new();
-        let (mut roll, mut model) = (Roll::new(), Vec::new());
-        let (mut old, mut old_model) = (roll.clone(), model.clone());
+        let (mut list, mut model) = (MemberList::new(), Vec::new());
+        let (mut old, mut old_model) = (list.clone(), model.clone());
         for step in 0..2_000 {
             // (Grows first, shrinks later.)
             let grows = random.usize(..1_000) < if step < 1_000 { 700 } else { 300 };
@@ -138,19 +138,19 @@ mod tests {
                 let member = Member::address(&mailbox.address());
                 boxes.push(mailbox);
                 model.push(member.id());
-                assert_eq!(roll.push(member), model.len() - 1);
+                assert_eq!(list.push(member), model.len() - 1);
             } else {
                 let at = random.usize(..model.len());
-                let (taken, moved) = roll.take(at);
+                let (taken, moved) = list.take(at);
                 let last = model.last().copied();
                 assert_eq!(taken.id(), model.swap_remove(at));
                 assert_eq!(moved, last.filter(|_| at < model.len()));
             }
-            assert_eq!(roll.iter().map(Member::id).collect::<Vec<_>>(), model);
-            assert_eq!((roll.len(), roll.get(roll.len()).is_none()), (model.len(), true));
+            assert_eq!(list.iter().map(Member::id).collect::<Vec<_>>(), model);
+            assert_eq!((list.len(), list.get(list.len()).is_none()), (model.len(), true));
             if step % 97 == 0 {
                 assert_eq!(old.iter().map(Member::id).collect::<Vec<_>>(), old_model);
-                (old, old_model) = (roll.clone(), model.clone());
+                (old, old_model) = (list.clone(), model.clone());
             }
         }
     }
