@@ -74,7 +74,7 @@ pub(crate) struct Admission {
 }
 
 /// A place. However it is dropped, it is free again.
-pub(crate) struct Place {
+pub(crate) struct AdmissionPermit {
     of: Arc<Admission>,
     since: Instant,
     used: Used,
@@ -122,14 +122,17 @@ impl Admission {
     }
 
     /// Takes a place, or none. How many commands wait is asked for a refusal only: it is a look into the actor's mailbox.
-    pub(crate) fn admit(self: &Arc<Self>, queued: impl FnOnce() -> usize) -> Result<Place, Overloaded> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        queued: impl FnOnce() -> usize,
+    ) -> Result<AdmissionPermit, Overloaded> {
         let max = self.max();
         // Nothing is published by the count: relaxed.
         let taken = self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |active| {
             (active < max).then_some(active + 1)
         });
         match taken {
-            Ok(_) => Ok(Place { of: Arc::clone(self), since: clock::now(), used: Used::No }),
+            Ok(_) => Ok(AdmissionPermit { of: Arc::clone(self), since: clock::now(), used: Used::No }),
             Err(active) => Err(self.refuse(active, queued())),
         }
     }
@@ -203,7 +206,7 @@ fn averaged(old: u64, new: u64) -> u64 {
     if old == 0 { new } else { (old - old / 16).saturating_add(new / 16).max(1) }
 }
 
-impl Place {
+impl AdmissionPermit {
     /// The actor has come to the creation.
     pub(crate) fn begun(&mut self) {
         self.used = Used::Begun;
@@ -215,15 +218,15 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdmissionPermit {
     fn drop(&mut self) {
         self.of.leave(self.since.elapsed(), self.used);
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for AdmissionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place")
+        f.write_str("AdmissionPermit")
     }
 }
 

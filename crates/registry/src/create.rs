@@ -1,7 +1,7 @@
 //! Slow creation as one asks for it: under which names, with what, for how long.
 
 use crate::actor::{Ask, Where};
-use crate::creation::{Created, Dowry, Job, Made, Queued, Reservation, Running, work};
+use crate::creation::{Attachments, Created, Job, Made, Queued, Reservation, Running, work};
 use crate::ending::Ending;
 use crate::error::{CreateError, RegisterError};
 use crate::name_text::{InvalidName, NameText};
@@ -34,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Creation<'a> {
     registry: &'a Registry,
     labels: Result<Vec<Label>, InvalidName>,
-    dowry: Dowry,
+    attachments: Attachments,
     limit: Duration,
     by: Where,
 }
@@ -44,7 +44,7 @@ pub struct NewEntry<R>(Made<R>);
 
 impl<R: Addressable> From<R> for NewEntry<R> {
     fn from(mailbox: R) -> Self {
-        Self(Made { mailbox, dowry: Dowry::default() })
+        Self(Made { mailbox, attachments: Attachments::default() })
     }
 }
 
@@ -58,7 +58,7 @@ impl<R: Addressable> NewEntry<R> {
     /// channel's sender, a guard, the handle of a task that is to be aborted.
     #[must_use]
     pub fn own(mut self, resource: impl Send + 'static) -> Self {
-        self.0.dowry.resources.push(Resource::value(resource));
+        self.0.attachments.resources.push(Resource::value(resource));
         self
     }
 
@@ -69,14 +69,14 @@ impl<R: Addressable> NewEntry<R> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.0.dowry.resources.push(Resource::cleanup(cleanup));
+        self.0.attachments.resources.push(Resource::cleanup(cleanup));
         self
     }
 
     /// The entry keeps the mailbox open, until it is [destroyed](Registry::destroy) or [taken out](Registry::remove).
     #[must_use]
     pub fn keep_open(mut self) -> Self {
-        self.0.dowry.keep_open = true;
+        self.0.attachments.keep_open = true;
         self
     }
 }
@@ -98,7 +98,7 @@ impl Registry {
         Creation {
             registry: self,
             labels: Ok(Vec::new()),
-            dowry: Dowry::default(),
+            attachments: Attachments::default(),
             limit: DEFAULT_CREATE_TIMEOUT,
             by,
         }
@@ -153,7 +153,7 @@ impl Creation<'_> {
 
     /// With this metadata.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.dowry.metadata.push((key.into(), value.into()));
+        self.attachments.metadata.push((key.into(), value.into()));
         self
     }
 
@@ -165,13 +165,13 @@ impl Creation<'_> {
 
     /// The entry keeps the mailbox open: see [`NewEntry::keep_open`].
     pub fn keep_open(mut self) -> Self {
-        self.dowry.keep_open = true;
+        self.attachments.keep_open = true;
         self
     }
 
     /// The entry owns this: see [`NewEntry::own`]. Where nothing is created it is dropped.
     pub fn own(mut self, resource: impl Send + 'static) -> Self {
-        self.dowry.resources.push(Resource::value(resource));
+        self.attachments.resources.push(Resource::value(resource));
         self
     }
 
@@ -180,7 +180,7 @@ impl Creation<'_> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.dowry.resources.push(Resource::cleanup(cleanup));
+        self.attachments.resources.push(Resource::cleanup(cleanup));
         self
     }
 
@@ -258,7 +258,7 @@ impl Creation<'_> {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let Self { registry, labels, dowry, limit, by } = self;
+        let Self { registry, labels, attachments, limit, by } = self;
         let labels = labels?;
         let place = registry.admit()?;
         let inner = &registry.0;
@@ -270,7 +270,7 @@ impl Creation<'_> {
         let job = Job::new(reservation, runtime, inner.tasks.clone(), move |reservation| {
             let make = async move {
                 let NewEntry(mut made) = make.await?.into();
-                made.dowry.join(dowry);
+                made.attachments.join(attachments);
                 Ok(made)
             };
             let work = work(reservation, make, limit, tell);

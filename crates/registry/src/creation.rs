@@ -7,7 +7,7 @@
 //!              └──────────┴──────────┴──────────┴──> every other way out frees names and place
 //! ```
 //!
-//! - *place*: [`crate::admission::Place`], taken by the caller; refused at once where there is none.
+//! - *place*: [`crate::admission::AdmissionPermit`], taken by the caller; refused at once where there is none.
 //! - *queued*: a command in the actor's mailbox. A caller who gives up takes out of it what it was about ([`Queued`]), place
 //!   and future; the actor passes over the rest.
 //! - *held*: the actor has reserved the names ([`Reservation`]) and begun the task. A caller who gives up aborts the task.
@@ -20,7 +20,7 @@
 //! The actor's death concerns none of these: what is queued waits for its next incarnation, what is held goes on.
 
 use crate::addition::Addition;
-use crate::admission::Place;
+use crate::admission::AdmissionPermit;
 use crate::books::{Books, By};
 use crate::ending::{Ending, Outcome};
 use crate::error::{CreateError, RegisterError};
@@ -49,11 +49,17 @@ pub(crate) struct Reservation {
     held: bool,
     by: By,
     // (Dropped after the names are free: whoever is admitted in its stead finds them so.)
-    place: Option<Place>,
+    place: Option<AdmissionPermit>,
 }
 
 impl Reservation {
-    pub(crate) fn new(books: Arc<Books>, number: u64, labels: Vec<Label>, by: By, place: Place) -> Self {
+    pub(crate) fn new(
+        books: Arc<Books>,
+        number: u64,
+        labels: Vec<Label>,
+        by: By,
+        place: AdmissionPermit,
+    ) -> Self {
         Self { books, number, labels, held: false, by, place: Some(place) }
     }
 
@@ -154,13 +160,13 @@ impl Drop for Running {
 
 /// What comes with a mailbox: what its entry owns, and whether it keeps it open.
 #[derive(Default)]
-pub(crate) struct Dowry {
+pub(crate) struct Attachments {
     pub(crate) keep_open: bool,
     pub(crate) resources: Vec<Resource>,
     pub(crate) metadata: Vec<(String, String)>,
 }
 
-impl Dowry {
+impl Attachments {
     /// Both.
     pub(crate) fn join(&mut self, other: Self) {
         self.keep_open |= other.keep_open;
@@ -191,7 +197,7 @@ impl Dowry {
 /// What was made, with its dowry.
 pub(crate) struct Made<R> {
     pub(crate) mailbox: R,
-    pub(crate) dowry: Dowry,
+    pub(crate) attachments: Attachments,
 }
 
 /// What was created, on its way to the caller. Dropped before it is taken, its entry goes with it.
@@ -199,15 +205,15 @@ pub(crate) struct Created<R: Addressable> {
     // (First: the entry is to go before the reference does, which may be the last, and before the server is ended.)
     granted: Addition,
     /// Given when it is taken: an entry that was there before gets nothing from a creation that nobody wanted.
-    dowry: Untaken,
+    attachments: Untaken,
     /// The mailbox, and what else was made.
     offspring: Offspring<R>,
 }
 
 impl<R: Addressable> Created<R> {
     pub(crate) fn take(mut self) -> R {
-        if let Some(dowry) = self.dowry.dowry.take() {
-            dowry.give_to(&self.dowry.record, &self.dowry.books);
+        if let Some(attachments) = self.attachments.attachments.take() {
+            attachments.give_to(&self.attachments.record, &self.attachments.books);
         }
         self.offspring.take(self.granted).expect("it is in since before it was created")
     }
@@ -215,16 +221,16 @@ impl<R: Addressable> Created<R> {
 
 /// A dowry that waits to be given. Dropped before, what is in it ends as if its entry had been given up.
 struct Untaken {
-    dowry: Option<Dowry>,
+    attachments: Option<Attachments>,
     record: Arc<Record>,
     books: Arc<Books>,
 }
 
 impl Drop for Untaken {
     fn drop(&mut self) {
-        let Some(dowry) = self.dowry.take() else { return };
+        let Some(attachments) = self.attachments.take() else { return };
         let ending = Ending::new(Outcome::Abandoned, ExitReason::Normal);
-        for resource in dowry.resources.into_iter().rev() {
+        for resource in attachments.resources.into_iter().rev() {
             resource.end(&ending, &self.books.reaper);
         }
     }
@@ -295,7 +301,7 @@ fn commit<R: Addressable, E>(
     made: Made<R>,
     mut offspring: Offspring<R>,
 ) -> Result<Created<R>, CreateError<E>> {
-    let Made { mailbox, dowry } = made;
+    let Made { mailbox, attachments } = made;
     let mailbox = offspring.grown(mailbox);
     let books = Arc::clone(&reservation.books);
     let closed = |mailbox: &R| CreateError::Closed(mailbox.why_closed().unwrap_or(ExitReason::Normal));
@@ -307,8 +313,8 @@ fn commit<R: Addressable, E>(
             let labels = std::mem::take(&mut reservation.labels);
             let granted = Addition::granted(Arc::clone(&record), labels.into(), number, reservation.by);
             offspring.entered(&record);
-            let dowry = Untaken { dowry: Some(dowry), record, books };
-            Ok(Created { granted, dowry, offspring })
+            let attachments = Untaken { attachments: Some(attachments), record, books };
+            Ok(Created { granted, attachments, offspring })
         }
         Err(RegisterError::MailboxDoesNotExist(_)) => Err(closed(mailbox)),
         Err(refused) => Err(CreateError::Refused(refused)),

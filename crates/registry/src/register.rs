@@ -2,7 +2,7 @@
 
 use crate::actor::{Ask, Command, Where};
 use crate::addition::{Addition, Answer};
-use crate::admission::{Overloaded, Place};
+use crate::admission::{AdmissionPermit, Overloaded};
 use crate::ending::Outcome;
 use crate::error::RegisterError;
 use crate::name_text::NameText;
@@ -229,7 +229,7 @@ impl Many {
 
 impl Registry {
     /// A place for a creation.
-    pub(crate) fn admit(&self) -> Result<Place, RegisterError> {
+    pub(crate) fn admit(&self) -> Result<AdmissionPermit, RegisterError> {
         self.0.admission.admit(|| self.queued()).map_err(|overloaded| self.overloaded(overloaded))
     }
 
@@ -237,7 +237,7 @@ impl Registry {
     pub(crate) fn make_mailbox<M: Send + 'static>(
         &self,
         settings: Settings<M>,
-    ) -> Result<(Place, Mailbox<M>), RegisterError> {
+    ) -> Result<(AdmissionPermit, Mailbox<M>), RegisterError> {
         let place = self.admit()?;
         Ok((place, Mailbox::with(settings)?))
     }

@@ -341,11 +341,11 @@ async fn who_follows_is_woken_by_changes() {
     let books = books();
     let (at, _its) = with(&books, &[name("a")]);
     let rings = |act: &dyn Fn()| {
-        let mut bell = pin!(books.changed.notified());
+        let mut changed = pin!(books.changed.notified());
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(bell.as_mut().poll(&mut cx).is_pending());
+        assert!(changed.as_mut().poll(&mut cx).is_pending());
         act();
-        bell.poll(&mut cx).is_ready()
+        changed.poll(&mut cx).is_ready()
     };
     let change = || {
         drop(

@@ -30,7 +30,7 @@ enum Look<E> {
 /// A ring of events.
 pub(super) struct Feed<E> {
     ring: Mutex<Ring<E>>,
-    bell: Notify,
+    changed: Notify,
 }
 
 struct Ring<E> {
@@ -43,7 +43,10 @@ struct Ring<E> {
 
 impl<E: Clone> Feed<E> {
     pub(super) fn new() -> Self {
-        Self { ring: Mutex::new(Ring { events: VecDeque::new(), next: 0, over: false }), bell: Notify::new() }
+        Self {
+            ring: Mutex::new(Ring { events: VecDeque::new(), next: 0, over: false }),
+            changed: Notify::new(),
+        }
     }
 
     /// Adds an event; which one had to go for it.
@@ -62,7 +65,7 @@ impl<E: Clone> Feed<E> {
 
     /// Wakes who waits for events. Not under a lock: wakers are the user's.
     pub(super) fn ring_bell(&self) {
-        quiet::run("a waker", || self.bell.notify_waiters());
+        quiet::run("a waker", || self.changed.notify_waiters());
     }
 
     /// The number of the event that comes next.
@@ -104,7 +107,7 @@ impl<E: Clone> Feed<E> {
         loop {
             // Listen first, then look: or the event could come in between. (Who rings reaches all that have been made by then,
             // polled or not.)
-            let rung = self.bell.notified();
+            let rung = self.changed.notified();
             match self.look(cursor) {
                 Look::Found(read) => return Some(read),
                 Look::Over => return None,

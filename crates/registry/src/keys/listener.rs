@@ -137,7 +137,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) ear: Arc<Ear<K, V>>,
+    pub(super) ear: Arc<ListenerQueue<K, V>>,
     pub(super) shared: Weak<Shared<K, V>>,
 }
 
@@ -206,7 +206,7 @@ where
 }
 
 /// A listener's queue. Its lock is taken under the writers' one, never the other way round.
-pub(super) struct Ear<K, V> {
+pub(super) struct ListenerQueue<K, V> {
     capacity: usize,
     state: Mutex<EarState<K, V>>,
 }
@@ -221,7 +221,7 @@ struct EarState<K, V> {
     closed: bool,
 }
 
-impl<K, V> Ear<K, V> {
+impl<K, V> ListenerQueue<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),

@@ -19,7 +19,7 @@
 use super::entry::{Claim, Node, Registered};
 use super::holder::Held;
 use super::index::Index;
-use super::listener::{Ear, KeyEvent, KeySnapshot, Listener, Removal};
+use super::listener::{KeyEvent, KeySnapshot, Listener, ListenerQueue, Removal};
 use super::lock::KeyLocks;
 use super::meta::Metadata;
 use crate::sync::{Locked, Mutex};
@@ -66,7 +66,7 @@ where
     nodes: HashMap<u64, Arc<Node<K, V>>, RandomState>,
     /// Who is to tell us of its closing: exactly those who hold something.
     watches: HashMap<Uuid, Arc<Watch<K, V>>, RandomState>,
-    ears: Vec<Arc<Ear<K, V>>>,
+    ears: Vec<Arc<ListenerQueue<K, V>>>,
     /// The last registration's number, the last event's number.
     last: u64,
     seq: u64,
@@ -82,7 +82,7 @@ where
     nodes: Vec<Arc<Node<K, V>>>,
     watches: Vec<Arc<Watch<K, V>>>,
     events: Vec<KeyEvent<K, V>>,
-    ears: Vec<Arc<Ear<K, V>>>,
+    ears: Vec<Arc<ListenerQueue<K, V>>>,
 }
 
 impl<K, V> Aftermath<K, V>
@@ -353,7 +353,7 @@ where
     }
 
     fn follow(self: &Arc<Self>, capacity: usize, look: bool) -> (KeySnapshot<K, V>, Listener<K, V>) {
-        let ear = Arc::new(Ear::new(capacity));
+        let ear = Arc::new(ListenerQueue::new(capacity));
         let mut after = Aftermath::new();
         let mut table = self.table();
         let snapshot = if look {
@@ -367,7 +367,7 @@ where
     }
 
     /// All there is, for a listener that hears what comes after it, and forgets what it has not heard yet.
-    pub(super) fn resync(&self, ear: &Ear<K, V>) -> KeySnapshot<K, V> {
+    pub(super) fn resync(&self, ear: &ListenerQueue<K, V>) -> KeySnapshot<K, V> {
         let mut after = Aftermath::new();
         let mut table = self.table();
         let snapshot = self.snapshot(&mut table, &mut after);
