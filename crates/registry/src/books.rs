@@ -21,8 +21,8 @@
 //!
 //! What deliberately does not live here: who is admitted ([`crate::admission`]), and waiting.
 
+mod aftermath;
 mod ends;
-mod graves;
 mod repair;
 mod section;
 mod writes;
@@ -36,9 +36,9 @@ use crate::record::Record;
 use crate::secondary::{KeyRef, Label, SecondaryKey};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::tracked::TrackedNames;
+use aftermath::Aftermath;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
-use graves::Graves;
 use restante_core::{ExitReason, Reaper, quiet};
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
@@ -87,7 +87,7 @@ struct Ledger {
     removals: u64,
     /// Names and keys that creations hold, by the creation's number.
     reserved: HashMap<Label, u64, RandomState>,
-    graves: Graves,
+    aftermath: Aftermath,
     /// No creation and no mailbox comes in any more.
     ended: Option<ExitReason>,
     /// What test kits look at; empty elsewhere.
@@ -114,7 +114,7 @@ impl Books {
                 sizes: Sizes::default(),
                 removals: 0,
                 reserved: HashMap::default(),
-                graves: Graves::new(),
+                aftermath: Aftermath::new(),
                 ended: None,
                 tracked: TrackedNames::new(),
             }),

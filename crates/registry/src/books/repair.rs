@@ -56,7 +56,7 @@ impl Books {
         }
         // (One that is in goes there when it goes out.)
         if !record.is_in() {
-            section.ledger.graves.push_once(record);
+            section.ledger.aftermath.push_once(record);
         }
     }
 

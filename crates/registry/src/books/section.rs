@@ -210,7 +210,7 @@ impl Section<'_> {
             self.note_of_mailboxes(record.id, what, |mailboxes| mailboxes.saturating_sub(1));
         }
         self.count_removal();
-        self.ledger.graves.push(Arc::clone(record));
+        self.ledger.aftermath.push(Arc::clone(record));
         self.ended.push((Arc::clone(record), ending));
         true
     }
@@ -259,7 +259,7 @@ impl Books {
         } else {
             Vec::new()
         };
-        let buried = ledger.graves.bury_some();
+        let buried = ledger.aftermath.bury_some();
         drop(ledger);
         // (Relaxed: whoever follows counted itself before it took the lock to look, so either it has seen the change, or it is
         // seen here.)

@@ -1,6 +1,6 @@
 //! Each write by itself: what is found afterwards, what is counted and told, and what a refusal leaves as it was.
 
-use super::graves::Graves;
+use super::aftermath::Aftermath;
 use super::*;
 use crate::ending::{Ending, Outcome};
 use crate::error::RegisterError;
@@ -383,33 +383,34 @@ async fn the_history_is_as_long_as_it_was_asked_for() {
     assert_eq!(sizes(&books), (0, 0));
 }
 
-/// A few graves are looked at after each section, from the oldest on; one that is still visited waits for its next turn.
+/// A few aftermath are looked at after each section, from the oldest on; one that is still visited waits for its next turn.
 #[tokio::test]
 async fn a_record_is_buried_when_nobody_visits_it() {
     let books = books();
     let mailboxes: Vec<_> = (0..6).map(|_| Mailbox::<u8>::new().address()).collect();
-    let mut graves = Graves::new();
+    let mut aftermath = Aftermath::new();
     let mut visited = Vec::new();
     for (n, at) in mailboxes.iter().enumerate() {
         let record = record(&books, at);
         if n == 0 || n == 2 {
             visited.push(Arc::clone(&record));
         }
-        graves.push(record);
+        aftermath.push(record);
     }
-    let bury = |graves: &mut Graves| graves.bury_some().iter().map(|record| record.id).collect::<Vec<_>>();
+    let bury =
+        |aftermath: &mut Aftermath| aftermath.bury_some().iter().map(|record| record.id).collect::<Vec<_>>();
     let ids: Vec<_> = mailboxes.iter().map(Address::id).collect();
-    assert_eq!(bury(&mut graves), [ids[1], ids[3]]);
-    assert_eq!(bury(&mut graves), [ids[4], ids[5]]);
-    assert!(bury(&mut graves).is_empty());
+    assert_eq!(bury(&mut aftermath), [ids[1], ids[3]]);
+    assert_eq!(bury(&mut aftermath), [ids[4], ids[5]]);
+    assert!(bury(&mut aftermath).is_empty());
     let second = visited.pop().expect("there are two");
-    graves.push_once(Arc::clone(&second));
+    aftermath.push_once(Arc::clone(&second));
     drop(second);
-    assert_eq!(bury(&mut graves), [ids[2]], "it has one grave");
-    graves.push_once(record(&books, &mailboxes[5]));
+    assert_eq!(bury(&mut aftermath), [ids[2]], "it has one grave");
+    aftermath.push_once(record(&books, &mailboxes[5]));
     visited.clear();
-    assert_eq!(bury(&mut graves), [ids[0], ids[5]]);
-    assert!(bury(&mut graves).is_empty());
+    assert_eq!(bury(&mut aftermath), [ids[0], ids[5]]);
+    assert!(bury(&mut aftermath).is_empty());
 }
 
 /// What has gone is dropped when nobody reads it, and what is read stays until then.

@@ -295,7 +295,7 @@ pub(super) struct State<T: Send + 'static, K: GroupName> {
 
 /// What is done when the lock is free again: who waits is woken, and nothing that may be a mailbox's last memory is dropped
 /// before.
-pub(super) struct After<T: Send + 'static, K: GroupName> {
+pub(super) struct Aftermath<T: Send + 'static, K: GroupName> {
     bells: Vec<Arc<Events<T, K>>>,
     overwritten: Vec<Arc<GroupEvent<T, K>>>,
     gone: Vec<Places<T, K>>,
@@ -309,18 +309,18 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     }
 
     /// Does something under the lock, and afterwards what must not be done under it.
-    pub(super) fn locked<R>(&self, work: impl FnOnce(&mut State<T, K>, &mut After<T, K>) -> R) -> R {
+    pub(super) fn locked<R>(&self, work: impl FnOnce(&mut State<T, K>, &mut Aftermath<T, K>) -> R) -> R {
         // First in, last out: what the table has been rid of is dropped when a thread's last guard goes, and its drop may run
         // code of the user's, which is not for under the lock.
         let _epoch = Guard::new();
         let mut after =
-            After { bells: Vec::new(), overwritten: Vec::new(), gone: Vec::new(), left: Vec::new() };
+            Aftermath { bells: Vec::new(), overwritten: Vec::new(), gone: Vec::new(), left: Vec::new() };
         let result = work(&mut self.state.lock(), &mut after);
         for gone in &after.gone {
             let tie: Weak<dyn OnClose> = Arc::<Tie<T, K>>::downgrade(&gone.tie);
             gone.member.tell_no_more(&tie);
         }
-        let After { bells, overwritten, gone, left } = after;
+        let Aftermath { bells, overwritten, gone, left } = after;
         bells.iter().for_each(|feed| feed.ring_bell());
         // One by one: members have ways of the user's to deliver, reasons errors.
         bells.into_iter().for_each(|feed| quiet::discard("a feed", feed));
@@ -413,7 +413,7 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
     fn note(
         &self,
         state: &mut State<T, K>,
-        after: &mut After<T, K>,
+        after: &mut Aftermath<T, K>,
         group: K,
         change: GroupChange,
         members: Vec<Member<T>>,

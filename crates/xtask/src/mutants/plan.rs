@@ -69,7 +69,7 @@ pub(super) const GROUPS: [Group; 9] = [
     Group { of: "registry", files: &["books/section.rs"], unit: &["books"], public: BOOKS },
     Group {
         of: "registry",
-        files: &["books/ends.rs", "books/graves.rs", "books/repair.rs", "books/writes.rs"],
+        files: &["books/ends.rs", "books/aftermath.rs", "books/repair.rs", "books/writes.rs"],
         unit: &["books"],
         public: BOOKS,
     },

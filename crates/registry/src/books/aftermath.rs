@@ -9,13 +9,13 @@ use restante_core::quiet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many graves are looked at after a section.
+/// How many aftermath are looked at after a section.
 const LOOKED_AT: usize = 4;
 
 /// Under the writers' lock; what comes out is dropped after it.
-pub(super) struct Graves(VecDeque<Arc<Record>>);
+pub(super) struct Aftermath(VecDeque<Arc<Record>>);
 
-impl Graves {
+impl Aftermath {
     pub(super) const fn new() -> Self {
         Self(VecDeque::new())
     }
@@ -63,7 +63,7 @@ impl Books {
         self.indexes.keys.retain_sync(|_, _| true);
         let (buried, left) = {
             let mut ledger = self.writers.lock_with_epoch();
-            (ledger.graves.bury_all(), ledger.graves.0.len())
+            (ledger.aftermath.bury_all(), ledger.aftermath.0.len())
         };
         buried.into_iter().for_each(|record| quiet::discard("a record", record));
         left
