@@ -174,7 +174,7 @@ const FAILED: &str = "<format_status failed>";
 impl<S: GenServer> Executor<S> {
     /// What a callback has now, as far as anybody can see.
     pub(crate) fn in_hand_now_of(&self, bits: u32) -> Option<InHandNow> {
-        let (phase, name) = self.hand.get();
+        let (phase, name) = self.current.get();
         let name = match phase {
             Phase::Idle if name.is_empty() => return None,
             Phase::Init => "init",
