@@ -426,6 +426,13 @@ mod tests {
             (slowly, 2, true, true, Decision::PutBack(secs(4))),
             (slowly, 3, true, true, Decision::PutBack(secs(8))),
             (InHand::redeliver(99).backoff(secs(1)), 90, true, true, Decision::PutBack(secs(3600))),
+            (
+                InHand::redeliver(99).backoff(Duration::from_micros(1)),
+                32,
+                true,
+                true,
+                Decision::PutBack(Duration::from_micros(1 << 31)),
+            ),
             (InHand::redeliver(9).backoff(Duration::MAX), 2, true, true, Decision::PutBack(secs(3600))),
         ] {
             let crashed_message = CrashedMessage { started, copied, wanted };

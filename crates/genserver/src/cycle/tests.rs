@@ -41,7 +41,7 @@ fn is_waited_for_by_none(server: usize) -> bool {
 }
 
 /// Held by tests with falls: whether there are any concerns all.
-static FALLING: Mutex<()> = Mutex::new(());
+pub(super) static FALLING: Mutex<()> = Mutex::new(());
 
 /// Clause 8.4: what is not a handler waits for nobody's sake.
 #[test]
@@ -297,4 +297,72 @@ fn a_ring_goes_over_waits_and_falls() {
     assert!(waits_for(a, b, "b").is_ok() && fall::are_any());
     drop(one);
     assert!(!fall::are_any());
+}
+
+/// An edge is taken away with its incarnation, also where it is the only one.
+#[test]
+fn the_only_wait_ends_with_its_incarnation() {
+    let [a, b] = [(); 2].map(|()| server());
+    let _wait = waiting(a, b, "b");
+    ended(a);
+    assert!(waits_for(b, a, "a").is_ok());
+}
+
+/// Only while something falls can a wait that began in order have come to be part of a ring.
+#[test]
+fn a_wait_is_looked_at_again_while_something_falls() {
+    let _alone = FALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    assert!(!may_have_closed());
+    let fall = Fall::new("tree");
+    assert!(may_have_closed());
+    drop(fall);
+    assert!(!may_have_closed());
+}
+
+/// Polls a wait once, as the handler of this server.
+fn poll_in<T>(
+    server: usize,
+    wait: &mut std::pin::Pin<Box<impl Future<Output = Result<T, Path>>>>,
+) -> std::task::Poll<Result<T, Path>> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    inside(server, "waits", || wait.as_mut().poll(&mut cx))
+}
+
+/// Clause 21.30: a handler of a server that is waited for during a turn does not wait for that turn, whether it comes before the
+/// server is waited for or after. Others wait, and their wait is an edge as long as it lasts.
+#[test]
+fn a_turn_leads_to_all_that_are_waited_for_during_it() {
+    let _alone = FALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let [a, b, c, d] = [(); 4].map(|()| server());
+    let turn = Turn::new("resize");
+    let mut taken = turn.taken("pool");
+    let never = std::future::pending::<()>;
+    let (mut early, mut other) = (Box::pin(turn.wait(never())), Box::pin(turn.wait(never())));
+    assert!(poll_in(a, &mut early).is_pending() && poll_in(c, &mut other).is_pending());
+    let waits_for_c = waits_for(d, c, "c").expect("no ring");
+    taken.waits_for([member(d, "d")]);
+    let std::task::Poll::Ready(refused) = poll_in(c, &mut other) else { panic!("it waits in a ring") };
+    assert_eq!(ring(refused), ["resize", "pool", "d", "c"]);
+    drop(waits_for_c);
+    assert!(poll_in(a, &mut early).is_pending());
+    taken.waits_for([member(a, "a")]);
+    taken.waits_for([member(b, "b")]);
+    for (server, name) in [(a, "a"), (b, "b"), (d, "d")] {
+        let mut late = Box::pin(turn.wait(never()));
+        let std::task::Poll::Ready(refused) = poll_in(server, &mut late) else { panic!("{name} waits") };
+        assert_eq!(ring(refused), ["resize", "pool", name]);
+    }
+    let std::task::Poll::Ready(refused) = poll_in(a, &mut early) else { panic!("it waits in a ring") };
+    assert_eq!(ring(refused), ["resize", "pool", "a"]);
+    // What is given is given.
+    let mut given = Box::pin(turn.wait(std::future::ready(7)));
+    assert!(matches!(poll_in(a, &mut given), std::task::Poll::Ready(Ok(7))));
+    // The wait is an edge, for as long as it lasts.
+    let mut wait = Box::pin(turn.wait(never()));
+    assert!(poll_in(c, &mut wait).is_pending());
+    assert_eq!(ring(waits_for(a, c, "c")), ["c", "resize", "pool", "a"]);
+    drop(wait);
+    assert!(waits_for(a, c, "c").is_ok());
+    drop(taken);
+    assert!(poll_in(a, &mut Box::pin(turn.wait(never()))).is_pending(), "the turn is free");
 }
