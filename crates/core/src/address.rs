@@ -112,7 +112,7 @@ impl<M: Send + 'static> Address<M> {
     /// # Errors
     /// [`SendError::Full`] or [`SendError::Closed`], without a message.
     pub fn try_reserve(&self) -> Result<SendPermit<'_, M>, SendError<()>> {
-        match self.handle.try_reserve() {
+        match self.handle.cell().try_reserve() {
             Ok(true) => Ok(SendPermit::new(self.handle.cell())),
             Ok(false) => Err(SendError::Full(())),
             Err(()) => Err(SendError::Closed(())),

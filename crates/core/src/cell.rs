@@ -988,7 +988,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let ticket = g.waiters.get_or_insert_default().enroll(weight, waker);
         self.somebody_waits(&mut g);
-        // What the reader frees from here on it gives back itself, at the latest when it leaves: rule 5 of `word`.
+        // What the reader frees from here on it gives back itself, at the latest when it leaves and has no turn to come: rule 5
+        // of `word`.
         let seen = g.room.seen();
         drop(g);
         self.look_again(seen);
@@ -1140,16 +1141,23 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ///
     /// # Errors
     /// The mailbox has closed.
-    pub fn try_reserve(&self) -> Result<bool, ()> {
+    pub fn try_reserve(self: &Arc<Self>) -> Result<bool, ()> {
         let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
             return Err(());
         }
         self.see(&mut g);
+        let mut after = Aftermath::default();
+        if g.bits() & word::WAIT != 0 {
+            // Those who wait come first.
+            self.grant(&mut g, &mut after);
+        }
         let free = g.bits() & word::WAIT == 0 && g.room.fits(1);
         if free {
             g.room.reserve(1);
         }
+        drop(g);
+        self.afterwards(after);
         Ok(free)
     }
 
@@ -1501,7 +1509,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 
     /// The same, but a wake-up that is owed is left to the caller: true, SCHED is set, and nobody else will see to it. By
     /// [`Senders::Later`] the senders who wait are left to the reader's next turn, if there is more to do for it: while the
-    /// mailbox is half full they are not woken for a few slots each.
+    /// mailbox is more than half full they are not woken for a few slots.
     ///
     /// # Safety
     /// As [`MailCell::leave`].

@@ -110,7 +110,7 @@ impl Woken {
     }
 }
 
-fn poll_once<F: Future>(future: Pin<&mut F>, woken: &Arc<Woken>) -> Poll<F::Output> {
+fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>, woken: &Arc<Woken>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(woken))))
 }
 
@@ -1573,16 +1573,13 @@ fn loom_an_order_meets_a_reader_that_takes_the_alarm_down() {
 }
 
 /// A send that waits for room, with its cell, so that it can go from thread to thread.
-fn sending(
-    cell: &Cell,
-    message: u32,
-) -> Pin<Box<impl Future<Output = Result<(), SendError<u32>>> + Send + use<>>> {
+fn sending(cell: &Cell, message: u32) -> Pin<Box<dyn Future<Output = Result<(), SendError<u32>>> + Send>> {
     let cell = Arc::clone(cell);
     Box::pin(async move { Sending::new(&cell, message, SendOptions::new()).await })
 }
 
 /// A sender that found no room has been woken for it once, and sends.
-fn assert_sent<F: Future<Output = Result<(), SendError<u32>>>>(
+fn assert_sent<F: Future<Output = Result<(), SendError<u32>>> + ?Sized>(
     sent: bool,
     mut sending: Pin<Box<F>>,
     woken: &Arc<Woken>,
@@ -1617,37 +1614,69 @@ fn loom_a_waiting_send_and_a_reader_that_leaves_half_way() {
     });
 }
 
-/// Rule 5 of `word`: a reader that leaves the senders who wait to its next turn has one, and they are woken in it; where there
-/// is nothing more to do, it serves them before it leaves.
+/// What happens beside a reader that leaves its senders to the next turn.
+#[derive(Clone, Copy)]
+enum Beside {
+    /// An audit takes RUN for a look.
+    Look,
+    /// Another sender comes.
+    Sender,
+    /// The sender who waits gives up, and another comes.
+    Cancelled,
+}
+
+/// Rule 5 of `word`: a reader that leaves the senders who wait to its next turn has one, and they are served in it.
 #[test]
 fn loom_a_waiting_send_and_a_reader_that_will_be_back() {
-    for taken in 1..=2 {
+    for beside in [Beside::Look, Beside::Sender, Beside::Cancelled] {
         model(move || {
-            let cell = cell(2);
-            (0..2).for_each(|i| cell.push(i).expect("room"));
+            let cell = cell(4);
+            (0..4).for_each(|i| cell.push(i).expect("room"));
+            let (mut first, firsts) = (sending(&cell, 4), Woken::new());
+            assert!(poll_once(first.as_mut(), &firsts).is_pending());
+            let mut permit = RunGuard::enter(&cell).expect("nobody else runs");
+            assert_eq!(step(&mut permit), Found::Message(0));
             let c = Arc::clone(&cell);
             let reader = thread::spawn(move || {
-                let mut permit = RunGuard::enter(&c).expect("nobody else runs");
-                (0..taken).for_each(|i| assert_eq!(step(&mut permit), Found::Message(i)));
-                let kept = if taken < 2 { word::DATA } else { 0 };
-                let owes = MailCell::leave_owing_by(permit, kept, word::Senders::Later);
+                let owes = MailCell::leave_owing_by(permit, word::DATA, word::Senders::Later);
                 if owes {
                     c.runner.schedule(&c);
                 }
-                owes
             });
-            let woken = Woken::new();
-            let mut sending = sending(&cell, 2);
-            let sent = poll_once(sending.as_mut(), &woken).is_ready();
-            let owed = reader.join().expect("reader");
-            assert!(sent || owed || woken.times() == 1, "a sender waits for a reader that does not come");
-            let mut got: Vec<u32> = (0..taken).collect();
-            settle_polls(&cell, polls(&cell) - usize::from(cell.word().bits() & word::SCHED != 0), &mut got);
-            assert_sent(sent, sending, &woken);
+            let (mut second, seconds) = (sending(&cell, 5), Woken::new());
+            let mut sent = true;
+            match beside {
+                Beside::Look => {
+                    let look = RunGuard::enter_quietly(&cell);
+                    if look.is_some_and(RunGuard::leave_quietly) {
+                        cell.runner.schedule(&cell);
+                    }
+                }
+                Beside::Sender => sent = poll_once(second.as_mut(), &seconds).is_ready(),
+                Beside::Cancelled => {
+                    sent = poll_once(second.as_mut(), &seconds).is_ready();
+                    first = Box::pin(std::future::ready(Ok(())));
+                }
+            }
+            reader.join().expect("reader");
+            let owed = |cell: &Cell| usize::from(cell.word().bits() & word::SCHED != 0);
+            let mut got = vec![0];
+            settle_polls(&cell, polls(&cell) - owed(&cell), &mut got);
             assert_eq!((cell.stats().waiting_senders, cell.wake_at()), (0, u64::MAX));
-            let owed = usize::from(cell.word().bits() & word::SCHED != 0);
-            settle_polls(&cell, polls(&cell) - owed, &mut got);
-            assert_eq!(got, [0, 1, 2]);
+            if !matches!(beside, Beside::Cancelled) {
+                assert_sent(false, first, &firsts);
+            }
+            if !matches!(beside, Beside::Look) {
+                assert_sent(sent, second, &seconds);
+            }
+            settle_polls(&cell, polls(&cell) - owed(&cell), &mut got);
+            got.sort_unstable();
+            let expected: &[u32] = match beside {
+                Beside::Look => &[0, 1, 2, 3, 4],
+                Beside::Sender => &[0, 1, 2, 3, 4, 5],
+                Beside::Cancelled => &[0, 1, 2, 3, 5],
+            };
+            assert_eq!(got, expected);
         });
     }
 }

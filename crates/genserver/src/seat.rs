@@ -184,7 +184,7 @@ pub(crate) struct TurnState<S: GenServer> {
     turn: u8,
     /// How often this turn may still be made longer by [`turns::MORE`] messages.
     longer: u8,
-    /// For how long senders who wait for room are left to the next turn.
+    /// Whether senders who wait for room are left to the next turn.
     patience: Patience,
     /// The future is in the middle of something (rather than waiting for the next message).
     pub(crate) mid: bool,
@@ -249,6 +249,13 @@ impl<S: GenServer> TurnState<S> {
     #[inline(always)]
     pub(crate) fn has_looked(&self) -> bool {
         self.began != 0
+    }
+
+    /// Whether the turn, which ends now, has been quick since its first look at the clock.
+    fn was_quick(&self) -> bool {
+        self.has_looked()
+            && clock::coarse_ms_u16().wrapping_sub(self.began) <= 1
+            && clock::micros_u16().wrapping_sub(self.began_us) < turns::QUICK_TURN_US
     }
 
     /// Whether the turn has lasted long, or timers want to be looked at.
@@ -531,7 +538,8 @@ impl<S: GenServer> Executor<S> {
         let turn_state = unsafe { cell.runner.turn_state() };
         let end = turns::end();
         turn_state.turn = end.turn;
-        let senders = turn_state.patience.senders(turn_state.longer == 0);
+        let quick = turn_state.was_quick();
+        let senders = turn_state.patience.senders(cell.word().bits() & word::WAIT != 0, quick);
         // SAFETY: as in `leave`.
         if unsafe { cell.leave_owing(kept, senders) } {
             if end.deferred {

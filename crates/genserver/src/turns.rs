@@ -60,25 +60,25 @@ const SHARE: u16 = 16;
 /// So many ends of turns in a lap, and the herald has been lost with a runtime.
 const LOST: u16 = 512;
 
-/// After so many turns that ended with more to do, senders who wait for room are given it, however full the mailbox is.
-const PATIENCE: u8 = 8;
+/// A turn has been quick if no more microseconds have passed from its first look at the clock to its end.
+pub(crate) const QUICK_TURN_US: u16 = 200;
 
 /// When senders who wait for room are left to the server's next turn.
 ///
 /// Within a turn they are woken when the mailbox is half empty. Were they woken at each end of a turn too, eight senders would
-/// be woken for some three hundred slots, of which the first takes all but seven. After a turn of quick messages they wait
-/// for the next, which follows at once; slow handlers do not make them wait for half a mailbox.
+/// be woken for some three hundred slots, of which the first takes all but seven. So a quick turn that ends with more to do
+/// leaves them to the next one, but not twice in a row. Slow handlers do not make them wait for half a mailbox.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    /// Turns since they were last given room at the end of one.
-    turns: u8,
+    /// The end of the turn before has left them.
+    left: bool,
 }
 
 impl Patience {
-    /// A turn ends with more to do; whether its messages were quick to the end.
-    pub(crate) fn senders(&mut self, quick: bool) -> Senders {
-        self.turns = if quick && self.turns + 1 < PATIENCE { self.turns + 1 } else { 0 };
-        if self.turns == 0 { Senders::Unserved } else { Senders::Later }
+    /// A turn ends with more to do; whether senders wait, and whether the turn was quick.
+    pub(crate) fn senders(&mut self, wait: bool, quick: bool) -> Senders {
+        self.left = wait && quick && !self.left;
+        if self.left { Senders::Later } else { Senders::Unserved }
     }
 }
 
@@ -316,18 +316,23 @@ mod tests {
         }
     }
 
-    /// Clause 3.3: who waits for room is given it at the end of a turn of slow messages, and of every eighth quick one.
+    /// Clause 3.3: senders who wait for room are left to the next turn by a quick one, and not twice in a row.
     #[test]
-    fn quick_turns_leave_senders_to_the_next_turn_but_not_for_long() {
+    fn senders_are_left_to_the_next_turn_by_a_quick_one_and_once() {
         let mut patience = Patience::default();
-        let mut left_to_the_next = |quick| patience.senders(quick) == Senders::Later;
-        assert!(!left_to_the_next(false));
-        for _ in 0..2 {
-            let quick: Vec<bool> = (0..PATIENCE).map(|_| left_to_the_next(true)).collect();
-            assert_eq!(quick, [true, true, true, true, true, true, true, false]);
+        for (wait, quick, left) in [
+            (true, false, false),
+            (true, true, true),
+            (true, true, false),
+            (true, true, true),
+            (true, false, false),
+            (true, true, true),
+            (false, true, false),
+            (true, true, true),
+        ] {
+            let senders = patience.senders(wait, quick);
+            assert_eq!(senders == Senders::Later, left, "{wait} {quick}");
         }
-        assert!(left_to_the_next(true) && !left_to_the_next(false));
-        assert_eq!((0..7).filter(|_| left_to_the_next(true)).count(), 7, "it is counted from the last time");
     }
 
     /// A herald that was lost with its runtime is replaced.
