@@ -701,15 +701,16 @@ mod tests {
     fn senders_are_left_to_a_turn_that_comes_and_to_no_other() {
         use crate::options::SendOptions;
         use std::task::Waker;
-        for (senders, kept, left) in [
-            (Senders::Unserved, DATA, Left::SendersWait),
-            (Senders::Unserved, 0, Left::SendersWait),
-            (Senders::Later, DATA, Left::Owes),
-            (Senders::Later, 0, Left::SendersWait),
-            (Senders::Later, DATA | PEND, Left::SendersWait),
-            (Senders::Served, 0, Left::Asleep),
+        for (lease, senders, kept, left) in [
+            (LEASED, Senders::Unserved, DATA, Left::SendersWait),
+            (LEASED, Senders::Unserved, 0, Left::SendersWait),
+            (LEASED, Senders::Later, DATA, Left::Owes),
+            (LEASED, Senders::Later, 0, Left::SendersWait),
+            (LEASED, Senders::Later, DATA | PEND, Left::SendersWait),
+            (0, Senders::Later, DATA, Left::SendersWait),
+            (LEASED, Senders::Served, 0, Left::Asleep),
         ] {
-            let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), LEASED, Parked));
+            let cell = Arc::new(MailCell::<u8, Parked>::plain(Some(4), lease, Parked));
             let mut permit = RunGuard::enter(&cell).expect("idle");
             (0..4).for_each(|n| cell.push(n).expect("room"));
             cell.line_up(&4, &SendOptions::new(), Waker::noop()).expect("open");

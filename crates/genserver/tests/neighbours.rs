@@ -1,7 +1,7 @@
 //! Who else runs on a worker beside servers with deep queues: the runtime's driver, and tasks that are always ready. Counted in
 //! polls and messages, on a runtime of one thread.
 
-use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, ServerRef, Step, start};
+use restante_genserver::{Context, ExitReason, GenServer, Init, Next, Reply, Server, ServerRef, Step, start};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -222,4 +222,43 @@ async fn a_call_behind_a_deep_queue_keeps_its_place() {
         server.call(|reply| reply).await.unwrap();
         assert_eq!(passed.load(Ordering::Relaxed), 700 * n);
     }
+}
+
+/// How many messages a server has handled when a sender who waits for room is woken, where a message takes so long.
+async fn woken_at(takes: Duration) -> u64 {
+    /// Notes how far the server is.
+    struct Woken(Arc<AtomicU64>, AtomicU64);
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.1.store(self.0.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+    let passed = Arc::new(AtomicU64::new(0));
+    let server =
+        Server::<Relay>::settings().capacity(1024).start((Arc::clone(&passed), takes)).await.unwrap();
+    while server.cast(Tell::Token).is_ok() {}
+    let woken = Arc::new(Woken(Arc::clone(&passed), AtomicU64::new(0)));
+    let mut waiting = Box::pin(server.send(Tell::Token));
+    let waker = std::task::Waker::from(Arc::clone(&woken));
+    assert!(waiting.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    while passed.load(Ordering::Relaxed) < 1024 {
+        yield_now().await;
+    }
+    woken.1.load(Ordering::Relaxed)
+}
+
+/// Clause 3.3: at the end of a turn of slow messages, which is at a look at the clock, a sender who waits is given room.
+#[test]
+fn a_slow_turn_leaves_no_sender_waiting() {
+    let woken_at = alone(woken_at(Duration::from_micros(300)));
+    assert!(woken_at < 512 && woken_at % 16 == 15, "{woken_at}");
+}
+
+/// Clause 3.3: a quick turn, of 127 messages or some times 64 more, leaves a sender who waits to the next, which has 3 here, and
+/// that one does not.
+#[test]
+fn a_quick_turn_leaves_a_sender_to_the_next() {
+    // (A turn in which another process had the machine is slow.)
+    let mut all = (0..100).map(|_| alone(woken_at(Duration::ZERO)));
+    assert!(all.any(|woken_at| woken_at < 512 && woken_at % 64 == 2));
 }
