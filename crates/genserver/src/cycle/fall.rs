@@ -181,8 +181,8 @@ mod tests {
     /// of the first leads to each of the others.
     #[test]
     fn a_search_through_a_large_fall_comes_to_each_member_once() {
-        let _alone = super::super::tests::FALLING.lock().unwrap_or_else(PoisonError::into_inner);
         const MEMBERS: usize = 1000;
+        let _alone = super::super::tests::FALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut graph = Graph::default();
         // Each that is down waits for the next one; those being stopped come after them, the last one's name being that of the
         // server whose handler runs here.
