@@ -37,7 +37,7 @@
 //!    store would wait for ever.)
 //! 9. RUN is a value ([`RunGuard`]) wherever foreign code may run under it. A permit that is dropped, by unwinding say, gives
 //!    RUN up as its holder would have: senders who wait are served (rule 5), DATA is set (rule 4), the wake-up that is owed is
-//!    made. A holder without a permit (a server's seat, on the hot path) lets nothing unwind out of it. (Without it, a
+//!    made. A holder without a permit (a server's executor, on the hot path) lets nothing unwind out of it. (Without it, a
 //!    panic would leave a mailbox that takes messages and never reads one; or it would let the future that holds RUN be
 //!    freed before the code that runs in it.)
 //!

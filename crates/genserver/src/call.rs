@@ -1,15 +1,15 @@
 //! Calls: a message with a reply slot, and the caller who waits at it.
 //!
 //! A call to an idle server of the same runtime runs its handler on the caller's own stack, and then costs no wake-up at
-//! all (`seat`); otherwise the message goes through the mailbox and the reply straight to the slot.
+//! all (`executor`); otherwise the message goes through the mailbox and the reply straight to the slot.
 
 use crate::about::{Named, Who};
 use crate::cycle::{self, Path, Waiting};
+use crate::executor::{Cell, Executor};
 use crate::frame::Label;
 use crate::message::{CallMessage, Message};
 use crate::reply::Reply;
 use crate::rt::Rt;
-use crate::seat::{Cell, Executor};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::slot::{self, Dead, Outcome, Wait};

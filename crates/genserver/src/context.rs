@@ -1,11 +1,11 @@
 //! What a callback may do beside handling its message.
 
+use crate::executor::CellRef;
+use crate::executor::Started;
 use crate::guarded::fail_orphans;
 use crate::in_hand;
 use crate::message::{Message, Notice, Order, OrderKind};
 use crate::rt::Rt;
-use crate::seat::CellRef;
-use crate::seat::Started;
 use crate::server::{GenServer, Next, NextKind};
 use crate::server_ref::ServerRef;
 use crate::start::Outcome;
@@ -366,7 +366,7 @@ impl<S: GenServer> Context<S> {
         });
         self.calm();
         self.put_down();
-        // (Told outside of the desk: the starter's waker is foreign code.)
+        // (Told outside of the turn state: the starter's waker is foreign code.)
         let sender = self.cell.turn_state(|turn_state| {
             let sender = turn_state.start.take();
             if sender.is_none() {
@@ -464,7 +464,7 @@ impl<S: GenServer> Context<S> {
     pub(crate) fn failed(&mut self, reason: &ExitReason) {
         fail_orphans(Some(reason));
         let cell = &self.cell;
-        // The phase and the message stay on the desk, for the report.
+        // The phase and the message stay in the turn state, for the report.
         let left = cell.both(|turn_state, own| in_hand::crashed(cell, turn_state, own));
         left.clear_away(cell, reason);
         fail_orphans(Some(reason));
@@ -609,7 +609,10 @@ impl<S: GenServer> fmt::Debug for Context<S> {
 }
 
 /// A link's end, as the other side keeps it.
-pub(crate) struct LinkEnd<S: GenServer>(pub(crate) std::sync::Weak<crate::seat::Cell<S>>, pub(crate) usize);
+pub(crate) struct LinkEnd<S: GenServer>(
+    pub(crate) std::sync::Weak<crate::executor::Cell<S>>,
+    pub(crate) usize,
+);
 
 impl<S: GenServer> Linked for LinkEnd<S> {
     fn link_id(&self) -> usize {

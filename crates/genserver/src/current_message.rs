@@ -2,10 +2,10 @@
 //! message.
 //!
 //! Who asks a server that sits inside a blocking handler (`sys`, the watchdog) cannot have RUN, and so cannot look at its
-//! desk. A name is a pointer and a length, and read in two steps it could be half of one name and half of another. So
+//! turn state. A name is a pointer and a length, and read in two steps it could be half of one name and half of another. So
 //! both lie in one word, with the phase: one plain store a message, where there were three.
 //!
-//! One of the rooms of this crate that hold `unsafe`. INVARIANT (hand): the word is 0, or made by [`pack`] of a
+//! One of the rooms of this crate that hold `unsafe`. INVARIANT (current message): the word is 0, or made by [`pack`] of a
 //! `&'static str`.
 
 use restante_core::Phase;
@@ -93,7 +93,7 @@ fn pack_other(phase: Phase) -> u64 {
     at << (PHASE + LEN) | (OTHER.len() as u64) << PHASE | u64::from(number(phase))
 }
 
-#[expect(unsafe_code, reason = "invariant (hand)")]
+#[expect(unsafe_code, reason = "invariant (current message)")]
 fn name_of(word: u64) -> &'static str {
     let len = usize::try_from(word >> PHASE & LEN_MASK).unwrap_or_default();
     let at = usize::try_from(word >> (PHASE + LEN)).unwrap_or_default();

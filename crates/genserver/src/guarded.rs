@@ -1,7 +1,7 @@
 //! A callback's future, with a net under it: a panic becomes a reason, a kill ends it at its next await.
 
+use crate::executor::CellRef;
 use crate::frame;
-use crate::seat::CellRef;
 use crate::server::GenServer;
 use pin_project_lite::pin_project;
 use restante_core::word::KILL;

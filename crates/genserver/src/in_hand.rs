@@ -2,7 +2,7 @@
 //!
 //! A handler is given its message by value, so a server that crashes has nothing left to deliver again. One with a policy
 //! other than [`InHand::Drop`] therefore makes a copy of each message before its handler gets it ([`Redeliver`] says
-//! how), and drops the copy when the handler has returned. The copy, the policy and the back-off lie at the desk, in the
+//! how), and drops the copy when the handler has returned. The copy, the policy and the back-off lie in the turn state, in the
 //! cell: they outlive the loop, whatever ends it.
 //!
 //! The rule ([`InHand::decide`]) is synchronous; what it says is done by [`crashed`], under RUN and outside the handler.
@@ -10,10 +10,10 @@
 //! back-off (rule 7 of core's `word`).
 
 use crate::context::Context;
+use crate::executor::{Cell, TurnState};
 use crate::guarded::fail_orphans;
 use crate::message::{CallMessage, Message};
 use crate::next::Event;
-use crate::seat::{Cell, TurnState};
 use crate::server::GenServer;
 use restante_core::cell::Own;
 use restante_core::{ExitReason, Fate, Lane, drop_quietly, quiet, word};
@@ -183,7 +183,7 @@ fn copy_of<S: Redeliver>(message: &Message<S>) -> Option<Message<S>> {
     }
 }
 
-/// At the desk of a server that has a policy.
+/// In the turn state of a server that has a policy.
 pub(crate) struct Retry<S: GenServer> {
     rule: Rule<S>,
     /// The copy of the message in hand; of the last one, until the loop comes to the next.
@@ -209,7 +209,7 @@ impl<S: GenServer> Retry<S> {
     }
 }
 
-/// The message in hand, where there is one, has lost its handler. RUN is held; `desk` and `own` are those of the cell.
+/// The message in hand, where there is one, has lost its handler. RUN is held; `turn_state` and `own` are those of the cell.
 ///
 /// What is left to do, which is user's code, comes back: to be done when nothing of the cell is borrowed any more.
 pub(crate) fn crashed<S: GenServer>(

@@ -10,7 +10,7 @@
 
 use crate::call::label;
 use crate::cycle::Member;
-use crate::seat::{Cell, Executor};
+use crate::executor::{Cell, Executor};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::start::{Lent, Server, StartError, start_on};

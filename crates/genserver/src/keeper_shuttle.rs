@@ -1,11 +1,11 @@
-//! Kept mailboxes under shuttle, with a toy keeper: what [`crate::keeper`] and the seat owe whoever keeps a mailbox served.
+//! Kept mailboxes under shuttle, with a toy keeper: what [`crate::keeper`] and the executor owe whoever keeps a mailbox served.
 //! Run as `shuttle_tests`, with which this shares its servers.
 //!
 //! The toy writes down whatever a keeper must never see (two incarnations at a time, one that ends without having begun,
 //! a number that comes again), since its methods must not panic; [`Toy::content`] looks at it.
 
+use crate::executor::Cell;
 use crate::keeper::{self, Beginner, End, Keeper, Verdict};
-use crate::seat::Cell;
 use crate::shuttle_tests::{Args, Ask, EVER, Probe, Probes, Tell, balanced, explore, notes, spawn};
 use crate::*;
 use shuttle::thread;

@@ -19,6 +19,7 @@ mod call;
 mod context;
 mod current_message;
 pub mod cycle;
+mod executor;
 mod frame;
 mod guarded;
 mod in_hand;
@@ -37,7 +38,6 @@ mod request;
 #[cfg_attr(shuttle, path = "rt_shuttle.rs")]
 mod rt;
 mod run;
-mod seat;
 mod serve;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod serve_tests;

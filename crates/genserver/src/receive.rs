@@ -9,8 +9,8 @@
 //! what cannot be older than the moment it was taken.
 
 use crate::context::{Context, astray};
+use crate::executor::CellRef;
 use crate::message::Message;
-use crate::seat::CellRef;
 use crate::server::GenServer;
 use restante_core::cell::Own;
 use restante_core::word::{CLOSED, DATA};

@@ -2,8 +2,8 @@
 //! [`crate::next`], what a callback may do in [`crate::context`].
 
 use crate::context::Context;
+use crate::executor::{CellRef, Started};
 use crate::guarded::{Guarded, fail_orphans};
-use crate::seat::{CellRef, Started};
 use crate::serve::{Callbacks, Serve};
 use crate::server::{GenServer, Init, InitKind};
 use crate::start::Lent;

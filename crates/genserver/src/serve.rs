@@ -4,7 +4,7 @@
 //! Here a handler is made in the place where it is polled. The price: its borrow of state and context is not the
 //! compiler's to check.
 //!
-//! With `slot`, `frame` and `seat` the rooms of this crate that hold `unsafe`. INVARIANT (serve): while `running` holds a
+//! With `slot`, `frame` and `executor` the rooms of this crate that hold `unsafe`. INVARIANT (serve): while `running` holds a
 //! future, that future alone touches state and context.
 
 use crate::context::Context;

@@ -3,9 +3,9 @@
 use crate::about::About;
 use crate::call::{Call, CallError, DEFAULT_CALL_TIMEOUT, call_blocking, label, who};
 use crate::cycle::{self, Waiting};
+use crate::executor::{Cell, Executor, ServerHandle};
 use crate::message::{Message, Order, OrderKind};
 use crate::reply::Reply;
-use crate::seat::{Cell, Executor, ServerHandle};
 use crate::server::GenServer;
 use restante_core::addressable::{Addressable, GivenUp, OnClose};
 use restante_core::handle::{Handle, WeakHandle};

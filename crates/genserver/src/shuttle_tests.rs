@@ -281,7 +281,7 @@ pub(crate) async fn end(server: Probes) {
     balanced(&cell);
 }
 
-pub(crate) fn balanced(cell: &Arc<crate::seat::Cell<Probe>>) -> Ledger {
+pub(crate) fn balanced(cell: &Arc<crate::executor::Cell<Probe>>) -> Ledger {
     loop {
         if let Some(ledger) = cell.audit() {
             assert_eq!(ledger.lost(), 0, "{ledger}");

@@ -1,4 +1,4 @@
-//! Reply slots: where a reply goes, straight to its caller and never through a mailbox. With `frame`, `seat`
+//! Reply slots: where a reply goes, straight to its caller and never through a mailbox. With `frame`, `executor`
 //! and `serve` the rooms of this crate that hold `unsafe`.
 //!
 //! A slot has two sides: the caller's [`Wait`] and the server's: one or several [`Reply`](crate::Reply)s, its *claims*.

@@ -8,11 +8,11 @@
 //! What deliberately does not live here: what stand-ins do.
 
 use crate::context::Context;
+use crate::executor::CellRef;
 use crate::guarded::Guarded;
 use crate::message::{CallMessage, Message};
 use crate::next::Event;
 use crate::run;
-use crate::seat::CellRef;
 use crate::server::{GenServer, Init, InitKind, Next, Step};
 use crate::server_ref::ServerRef;
 use crate::start::{Lent, Server, StartError, start_on};

@@ -3,11 +3,11 @@
 use crate::call::{CallerRuns, label};
 use crate::context::Context;
 use crate::cycle::{self, Path};
+use crate::executor::{Cell, Executor, NewCell, NoLease, new_cell};
 use crate::in_hand::{InHand, Redeliver, Rule};
 use crate::keeper::{Beginner, Keeper};
 use crate::message::Message;
 use crate::rt::Rt;
-use crate::seat::{Cell, Executor, NewCell, NoLease, new_cell};
 use crate::server::GenServer;
 use crate::server_ref::ServerRef;
 use crate::thread::{ThreadError, ThreadPool, Threads};

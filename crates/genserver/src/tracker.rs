@@ -7,9 +7,9 @@
 //!
 //! What deliberately does not live here: what of all this is a leak.
 
+use crate::executor::{Cell, Executor};
 use crate::message::Message;
 use crate::rt::Rt;
-use crate::seat::{Cell, Executor};
 use crate::server::GenServer;
 use crate::slot;
 use restante_core::cell::MailCell;

@@ -10,8 +10,8 @@
 //!
 //! [`Context::monitor`]: crate::Context::monitor
 
+use crate::executor::Executor;
 use crate::message::Message;
-use crate::seat::Executor;
 use crate::server::GenServer;
 use restante_core::cell::MailCell;
 use restante_core::monitor::MonitorId;

@@ -2,9 +2,9 @@
 
 use crate::about::Who;
 use crate::call;
+use crate::executor::Cell;
 use crate::frame::Label;
 use crate::rt::Rt;
-use crate::seat::Cell;
 use crate::server::GenServer;
 use crate::slot::Outcome;
 use crate::{CallError, cycle};

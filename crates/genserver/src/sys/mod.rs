@@ -38,7 +38,7 @@ pub use status::{InHandNow, Statistics, Status};
 pub(crate) use requests::SysRequests;
 pub(crate) use serve::Open;
 
-use crate::seat::Cell;
+use crate::executor::Cell;
 use crate::server::GenServer;
 use crate::server_ref::{ServerRef, StopError};
 use restante_core::ExitReason;

@@ -1,7 +1,7 @@
 //! What is told of a server without its help.
 
 use super::{Sys, SysError, SysRequests};
-use crate::seat::Executor;
+use crate::executor::Executor;
 use crate::server::GenServer;
 use restante_core::{Exit, Phase, Stats, clock, word};
 use std::fmt;

@@ -4,8 +4,8 @@
 //! The span of a call is a child of the span that its caller is in, who waits for it. That of a cast or an info is a root of
 //! its own, which follows from its sender's: else the messages that a server sends on and on would make one endless trace.
 //!
-//! A handler is polled now and then, by whoever holds RUN; its span lies at the desk and is entered and left around each
-//! poll ([`crate::seat`]). Subscribers are user code: nothing here runs under a lock.
+//! A handler is polled now and then, by whoever holds RUN; its span lies in the turn state and is entered and left around each
+//! poll ([`crate::executor`]). Subscribers are user code: nothing here runs under a lock.
 
 use super::log::{Moment, Observed};
 use crate::server::GenServer;

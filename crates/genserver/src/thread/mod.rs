@@ -15,7 +15,7 @@
 //! - [`queue`]: where runnables wait.
 //! - [`still`]: tokio's paused clock, which waits for these threads.
 //!
-//! What deliberately does not live here: who may poll the loop (`seat`).
+//! What deliberately does not live here: who may poll the loop (`executor`).
 
 mod pool;
 mod pooled;

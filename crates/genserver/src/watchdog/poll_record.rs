@@ -2,7 +2,7 @@
 
 use super::Hold;
 use super::rule::Sight;
-use crate::seat::Cell as ServerCell;
+use crate::executor::Cell as ServerCell;
 use crate::server::GenServer;
 use restante_core::Phase;
 use std::cell::Cell;
