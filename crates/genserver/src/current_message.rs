@@ -101,7 +101,7 @@ fn name_of(word: u64) -> &'static str {
         return "";
     }
     let at = std::ptr::with_exposed_provenance::<u8>(at);
-    // SAFETY: invariant (hand): pointer and length are those of one `&'static str`, whose provenance `pack` exposed.
+    // SAFETY: invariant (current message): pointer and length are those of one `&'static str`, whose provenance `pack` exposed.
     let bytes = unsafe { std::slice::from_raw_parts(at, len) };
     // SAFETY: the bytes of a `str`.
     unsafe { std::str::from_utf8_unchecked(bytes) }
