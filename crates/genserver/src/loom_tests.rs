@@ -12,10 +12,10 @@
 //! generation says how often the slot was returned. What the values and wakers count lies in standard atomics, which
 //! are no part of what is modelled.
 
-use super::{
-    CALLER_DONE, Dead, FLAGS, GENERATION, LOCK, Outcome, SERVER_DONE, Seen, SlotPtr, WAKER, Wait, make,
-    pair_in,
-};
+use super::pool::make;
+use super::wait::pair_in;
+use super::word::{CALLER_DONE, FLAGS, GENERATION, LOCK, SERVER_DONE, WAKER};
+use super::{Dead, Outcome, Seen, SlotPtr, Wait};
 use crate::reply::Reply;
 use crate::waits::Waits;
 use loom::future::block_on;
