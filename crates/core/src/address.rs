@@ -1,5 +1,6 @@
 //! Addresses: cheap to clone, they send.
 
+use crate::addressable::{Addressable, OnClose};
 use crate::cell::Parked;
 use crate::counters::Stats;
 use crate::error::SendError;
@@ -11,6 +12,7 @@ use crate::permit::SendPermit;
 use crate::recipient::{Accept, Recipient};
 use crate::send::{Reserving, Sending, send_blocking};
 use std::fmt;
+use std::sync::Weak;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -217,5 +219,39 @@ impl<M: Send + 'static> Clone for WeakAddress<M> {
 impl<M: Send + 'static> fmt::Debug for WeakAddress<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WeakAddress")
+    }
+}
+
+impl<M: Send + 'static> Addressable for Address<M> {
+    fn mailbox_id(&self) -> Uuid {
+        self.id()
+    }
+    #[inline(always)]
+    fn has_closed(&self) -> bool {
+        self.is_closed()
+    }
+    fn why_closed(&self) -> Option<ExitReason> {
+        self.closed_reason()
+    }
+    fn close_mailbox(&self, reason: ExitReason) -> bool {
+        self.handle.cell().close(reason)
+    }
+    fn label(&self) -> String {
+        self.handle.label()
+    }
+    fn counted(&self) -> Option<Self> {
+        Handle::upgrade(self.handle.cell()).map(Self::new)
+    }
+    fn uncounted(&self) -> Self {
+        Self::new(Handle::uncounted(self.handle.cell()))
+    }
+    fn drop_uncounted(self) {
+        self.handle.drop_uncounted();
+    }
+    fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
+        self.handle.cell().tell_first(whom)
+    }
+    fn tell_no_more_at(&self, whom: usize) -> bool {
+        self.handle.cell().tell_no_more(whom)
     }
 }

@@ -1,4 +1,4 @@
-//! What can be put under a name: whatever refers to one mailbox, whoever reads it.
+//! What can be put under a name: a reference to one mailbox, whoever reads it.
 //!
 //! The ground for registries. A registry holds the memory of a mailbox and not its life: what it lends is an uncounted
 //! reference ([`Lent`]), which costs a reader no count, and it is told of a closing before anybody else is ([`OnClose`]),
@@ -6,10 +6,8 @@
 //!
 //! What deliberately does not live here: names.
 
-use crate::address::Address;
-pub use crate::any_lent::AnyLent;
 use crate::exit::ExitReason;
-use crate::handle::Handle;
+pub use crate::on_close::OnClose;
 use crate::quiet;
 use std::fmt;
 use std::future::Future;
@@ -18,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Weak;
 use uuid::Uuid;
 
-/// Whatever refers to one mailbox: an [`Address`], a server's reference.
+/// Whatever refers to one mailbox: an [`Address`](crate::Address), a server's reference.
 ///
 /// Not meant to be implemented by users; its methods are for registries and may change in any release. (What a user wants
 /// of them, the references have as their own.)
@@ -91,32 +89,6 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
 #[doc(hidden)]
 pub type GivenUp = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Is told that a mailbox has closed before links, monitors and waiting senders are, by whoever closed it or is about to tell
-/// those: perhaps by two at once, so the second is to find nothing to do, and to return when the first is through. It may
-/// take short locks and must not wait.
-pub trait OnClose: Send + Sync {
-    /// Closed, for this reason.
-    fn on_close(&self, reason: &ExitReason);
-}
-
-/// Those who asked to be told first, and what they are told.
-pub(crate) struct ToldFirst {
-    pub(crate) whom: Vec<Weak<dyn OnClose>>,
-    pub(crate) reason: ExitReason,
-}
-
-impl ToldFirst {
-    /// Tells them, outside of any lock. A panic of one stays with it.
-    pub(crate) fn tell(self) {
-        for one in self.whom.iter().filter_map(Weak::upgrade) {
-            quiet::run("what is told first of a mailbox's end", || one.on_close(&self.reason));
-            // It may be the last reference to it.
-            quiet::discard("what is told first of a mailbox's end", one);
-        }
-        quiet::discard("an exit reason", self.reason);
-    }
-}
-
 /// A reference that does not keep its mailbox open, and is read without a count: for a registry's entries.
 ///
 /// What is cloned out of it counts again. Should the mailbox close meanwhile, the clone is one to a closed mailbox.
@@ -159,39 +131,5 @@ impl<R: Addressable> Drop for Memory<R> {
 impl<R: Addressable> fmt::Debug for Lent<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lent({:?})", self.0)
-    }
-}
-
-impl<M: Send + 'static> Addressable for Address<M> {
-    fn mailbox_id(&self) -> Uuid {
-        self.id()
-    }
-    #[inline(always)]
-    fn has_closed(&self) -> bool {
-        self.is_closed()
-    }
-    fn why_closed(&self) -> Option<ExitReason> {
-        self.closed_reason()
-    }
-    fn close_mailbox(&self, reason: ExitReason) -> bool {
-        self.handle.cell().close(reason)
-    }
-    fn label(&self) -> String {
-        self.handle.label()
-    }
-    fn counted(&self) -> Option<Self> {
-        Handle::upgrade(self.handle.cell()).map(Self::new)
-    }
-    fn uncounted(&self) -> Self {
-        Self::new(Handle::uncounted(self.handle.cell()))
-    }
-    fn drop_uncounted(self) {
-        self.handle.drop_uncounted();
-    }
-    fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
-        self.handle.cell().tell_first(whom)
-    }
-    fn tell_no_more_at(&self, whom: usize) -> bool {
-        self.handle.cell().tell_no_more(whom)
     }
 }

@@ -21,7 +21,8 @@ mod address;
 #[doc(hidden)]
 pub mod addressable;
 pub mod alarm;
-mod any_lent;
+#[doc(hidden)]
+pub mod any_lent;
 #[doc(hidden)]
 pub mod cell;
 pub mod clock;
@@ -32,6 +33,7 @@ mod exit;
 #[doc(hidden)]
 pub mod handle;
 mod hops;
+mod lane;
 mod lanes;
 #[doc(hidden)]
 pub mod later;
@@ -42,6 +44,7 @@ pub mod look;
 mod loom_tests;
 mod mailbox;
 pub mod monitor;
+mod on_close;
 mod options;
 mod outlet;
 mod overflow;
@@ -58,6 +61,7 @@ pub mod send;
 mod settings;
 #[doc(hidden)]
 pub mod shield;
+mod slim;
 #[doc(hidden)]
 pub mod sync;
 #[doc(hidden)]
@@ -72,7 +76,8 @@ pub use counters::{Fate, Ledger, Stats};
 pub use dead_letter::{DeadCause, DeadLetter};
 pub use error::{Closed, LeaseError, SendError, SettingsError, TryReceiveError};
 pub use exit::{Exit, ExitReason, PanicInfo, Phase, drop_quietly, install_panic_hook};
-pub use lanes::{Lane, LaneOrder};
+pub use lane::Lane;
+pub use lanes::LaneOrder;
 pub use mailbox::{Mailbox, MailboxBuilder};
 pub use options::SendOptions;
 pub use overflow::Overflow;

@@ -1,8 +1,8 @@
 //! Two-way bonds: when one side ends, the other is told. What it then does is its own affair: a server that does not
 //! trap exits ends too, unless the reason was normal.
 
-use crate::cell::{KEPT, slim};
 use crate::exit::ExitReason;
+use crate::slim::{KEPT, slim};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -6,7 +6,8 @@
 //! moves what lies behind it, of which one message may be passed over or shown in its new place as well.)
 
 use crate::cell::{MailCell, Runner};
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 use crate::word::RunGuard;
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use crate::dead_letter::DeadCause;
 use crate::error::{SendError, TryReceiveError};
 use crate::exit::{Exit, ExitReason, Phase};
 use crate::handle::Handle;
-use crate::lanes::Lane;
+use crate::lane::Lane;
 use crate::link::Linked;
 use crate::monitor::{Event, Watch};
 use crate::options::SendOptions;

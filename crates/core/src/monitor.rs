@@ -1,8 +1,8 @@
 //! One-way notices: of an incarnation's end, or of everything that happens to a mailbox.
 
-use crate::cell::{KEPT, slim};
 use crate::exit::{Exit, ExitReason};
 use crate::quiet;
+use crate::slim::{KEPT, slim};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
 //! What a message may carry beside itself: lane, deadline, weight, key.
 
 use crate::clock::{self, Instant};
-use crate::lanes::Lane;
+use crate::lane::Lane;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Span;

@@ -5,8 +5,8 @@
 //!
 //! The line's buffer follows its length: a line that was long once does not stay in memory when nobody waits any more.
 
-use crate::cell::KEPT;
 use crate::room::Room;
+use crate::slim::KEPT;
 use std::collections::VecDeque;
 use std::task::Waker;
 

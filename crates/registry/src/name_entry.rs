@@ -4,7 +4,7 @@
 //! record.
 
 use crate::record::Record;
-use restante_core::addressable::AnyLent;
+use restante_core::any_lent::AnyLent;
 use std::fmt;
 use std::sync::Arc;
 

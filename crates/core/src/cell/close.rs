@@ -1,18 +1,19 @@
 //! Closing: the mailbox takes nothing more, is drained, and is settled.
 
 use super::after::Aftermath;
-use super::cold::slim;
 use super::halves::Own;
 use super::mail_cell::{Guard, MailCell, Runner};
-use crate::addressable::{OnClose, ToldFirst};
 use crate::counters::Fate;
 use crate::dead_letter::DeadCause;
 use crate::error::closed_reason;
 use crate::exit::ExitReason;
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 use crate::later;
 use crate::monitor::Event;
+use crate::on_close::{OnClose, ToldFirst};
 use crate::quiet;
+use crate::slim::slim;
 use crate::sync::Ordering;
 use crate::word::{self, RunGuard};
 use std::sync::{Arc, Weak};

@@ -1,29 +1,17 @@
 //! What few mailboxes need, and what becomes of the users' values when a mailbox's memory goes.
 
-use crate::addressable::OnClose;
 use crate::counters::Ledger;
 use crate::exit::{Exit, ExitReason};
 use crate::link::Links;
 use crate::monitor::{self, Event, Monitor, MonitorId, Monitors};
+use crate::on_close::OnClose;
 use crate::quiet;
 use crate::rate::RateState;
+use crate::slim::slim;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Weak;
 use std::task::Waker;
 use uuid::Uuid;
-
-/// A list that has become much shorter than it was: moves it to a buffer of twice its length. The old buffer comes back, to be
-/// dropped after the lock. (So the moves cost less than the removals before them.)
-pub(crate) fn slim<T>(list: &mut Vec<T>) -> Option<Vec<T>> {
-    (list.capacity() > KEPT && list.len() * 4 <= list.capacity()).then(|| {
-        let mut fresh = Vec::with_capacity(list.len() * 2);
-        fresh.append(list);
-        std::mem::replace(list, fresh)
-    })
-}
-
-/// Entries that a list or line keeps room for, however empty it is.
-pub(crate) const KEPT: usize = 32;
 
 /// What few mailboxes need, or few times.
 #[derive(Debug, Default)]

@@ -2,7 +2,8 @@
 
 use super::cold::Cold;
 use crate::counters::Ledger;
-use crate::lanes::{Lane, LaneOrder, Lanes};
+use crate::lane::Lane;
+use crate::lanes::{LaneOrder, Lanes};
 use crate::monitor::Event;
 use crate::options::Meta;
 use crate::quiet;

@@ -3,7 +3,7 @@
 use super::after::Aftermath;
 use super::mail_cell::{MailCell, Runner};
 use crate::error::SendError;
-use crate::lanes::Lane;
+use crate::lane::Lane;
 use crate::options::SendOptions;
 use crate::quiet;
 use crate::waiters::Ticket;

@@ -3,7 +3,8 @@
 use super::cold::Cold;
 use super::halves::{Own, Shared, Tally};
 use crate::dead_letter::DeadCause;
-use crate::lanes::{Lane, LaneOrder, Lanes};
+use crate::lane::Lane;
+use crate::lanes::{LaneOrder, Lanes};
 use crate::rate::RateState;
 use crate::room::Room;
 use crate::settings::Settings;

@@ -44,7 +44,6 @@ mod tell;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
-pub(crate) use self::cold::{KEPT, slim};
 pub use self::halves::{MarkBase, Own, Shared};
 pub use self::line::{PushError, WaitTicket, Waited};
 pub use self::mail_cell::{MailCell, Parked, Runner};

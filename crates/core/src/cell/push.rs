@@ -7,7 +7,7 @@ use crate::counters::Fate;
 use crate::dead_letter::DeadCause;
 use crate::error::SendError;
 use crate::hops::hop;
-use crate::lanes::Lane;
+use crate::lane::Lane;
 use crate::options::{Meta, SendOptions};
 use crate::overflow::{Overflow, Verdict};
 use crate::quiet;

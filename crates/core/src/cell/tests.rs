@@ -1,10 +1,10 @@
 //! Where the halves lie, and what lists give back.
 
 use super::{MailCell, Parked, Waited};
-use crate::addressable::OnClose;
 use crate::exit::{Exit, ExitReason};
 use crate::link::Linked;
 use crate::monitor::Watch;
+use crate::on_close::OnClose;
 use crate::options::SendOptions;
 use crate::word::{self, RunGuard};
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Another mailbox takes what does not fit.
 
 use super::{Policy, Verdict};
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 use crate::recipient::Recipient;
 
 pub(super) struct Fallback<M>(pub(super) Recipient<M>);

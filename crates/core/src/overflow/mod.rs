@@ -5,7 +5,8 @@ mod reject;
 mod shed_oldest;
 mod wait;
 
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 use crate::options::Meta;
 use crate::recipient::Recipient;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! Nobody waits.
 
 use super::{Policy, Verdict};
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 
 pub(super) struct Reject;
 

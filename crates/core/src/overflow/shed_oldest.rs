@@ -1,7 +1,8 @@
 //! The oldest of the lowest lane makes room.
 
 use super::{Policy, Verdict};
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 
 pub(super) struct ShedOldest;
 

@@ -1,7 +1,8 @@
 //! Senders who ask for it wait for room.
 
 use super::{Policy, Verdict};
-use crate::lanes::{Lane, Lanes};
+use crate::lane::Lane;
+use crate::lanes::Lanes;
 
 pub(super) struct Wait;
 
