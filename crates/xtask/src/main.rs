@@ -4,7 +4,7 @@
 //! user of the crates could want. There are no dependencies, so that a fresh clone reaches its first test soon.
 //!
 //! ```text
-//! main (which command) ─> suite, sanitize, mutants, lint, closure, deny, counts (which steps) ─> report (runs, prints, sums up)
+//! main (which command) ─> suite, sanitize, mutants, lint, prose, closure, deny, counts ─> report (runs, prints, sums up)
 //!                     └──> chaos (a program of the tests, which sums up itself)
 //! ```
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
@@ -17,6 +17,7 @@ mod deny;
 mod lint;
 mod mutants;
 mod programs;
+mod prose;
 mod report;
 mod sanitize;
 mod suite;
@@ -46,6 +47,7 @@ Commands:
                     least 90 % of each crate's must be noticed by the tests. `mutants changed`
                     is what `ci` does: those of changed lines, two minutes at most
   lint              Format, clippy for the whole workspace, rustdoc; warnings are errors
+  prose [PATH]...   Comment lines that name no role or lean on their neighbour: at most 60
   closure           Count the crates that core depends on, itself included: at most 40
   deny [CHECK]...   cargo deny: bans, licenses and sources, or the CHECKs named
                     (`advisories` fetches a database from the network)
@@ -109,6 +111,7 @@ enum Task {
     Sanitize(Vec<String>),
     Mutants(Vec<String>),
     Lint,
+    Prose(Vec<String>),
     Closure,
     Deny(Vec<String>),
     Counts,
@@ -136,6 +139,7 @@ impl Asked {
             "sanitize" => Task::Sanitize(rest.to_vec()),
             "mutants" => Task::Mutants(rest.to_vec()),
             "deny" => Task::Deny(rest.to_vec()),
+            "prose" => Task::Prose(rest.to_vec()),
             bare => {
                 let task = match bare {
                     "test" => Task::Test,
@@ -166,6 +170,7 @@ impl Task {
             Self::Mutants(names) if *names == ["changed"] => mutants::mutants_of_change(report),
             Self::Mutants(names) => mutants::mutants(report, names),
             Self::Lint => lint::lint(report),
+            Self::Prose(names) => prose::prose(report, names),
             Self::Closure => closure::closure(report),
             Self::Deny(checks) => deny::deny(report, checks),
             Self::Counts => counts::counts(report),
