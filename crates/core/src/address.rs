@@ -16,7 +16,7 @@ use std::sync::Weak;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Sends to a mailbox, whoever reads it. Cheap to clone; while one is left, the mailbox stays open.
+/// Sends to a mailbox, independently of its reader. Cheap to clone; while one is left, the mailbox stays open.
 ///
 /// # Ordering
 /// Messages of one sender in one lane arrive in the order in which they were sent. Nothing is promised between senders
@@ -166,7 +166,7 @@ impl<M: Send + 'static> Address<M> {
         WeakAddress { handle: self.handle.downgrade() }
     }
 
-    /// The same address with the mailbox's type erased.
+    /// This address with the mailbox's type erased.
     pub fn recipient(&self) -> Recipient<M> {
         Recipient::new(self.clone())
     }

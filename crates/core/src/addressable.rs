@@ -1,4 +1,4 @@
-//! What can be put under a name: a reference to one mailbox, whoever reads it.
+//! What can be put under a name: a reference to one mailbox, independently of its reader.
 //!
 //! The ground for registries. A registry holds the memory of a mailbox and not its life: what it lends is an uncounted
 //! reference ([`Lent`]), which costs a reader no count, and it is told of a closing before anybody else is ([`OnClose`]),
@@ -55,17 +55,18 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn drop_uncounted(self);
 
-    /// Has somebody told of the closing before anybody else is. False, and nobody will be told: it is closed.
+    /// Registers `whom` to be told of the closing before everyone else. False when the mailbox is closed already: `whom` is
+    /// not told.
     #[doc(hidden)]
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
 
-    /// The opposite; false when it was not to be told.
+    /// Takes that registration back; false when there was none.
     #[doc(hidden)]
     fn tell_no_more(&self, whom: &Weak<dyn OnClose>) -> bool {
         self.tell_no_more_at(whom.as_ptr().cast::<()>().addr())
     }
 
-    /// The same, by the address of who was to be told.
+    /// Like [`Addressable::tell_no_more`], by the address of the registered value.
     #[doc(hidden)]
     fn tell_no_more_at(&self, whom: usize) -> bool;
 
@@ -75,9 +76,9 @@ pub trait Addressable: Clone + fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// The creation that made it is not taken. Where a supervisor keeps it served, and has not done so before this moment
-    /// (a number that servers' keepers give), that one ends its server for good: ordered at once, and what is returned
-    /// waits for the end. `None`: there is nothing to end.
+    /// The creation that made this mailbox was not taken. If a supervisor keeps the mailbox served since `since` or later (a
+    /// number that servers' keepers give), the supervisor ends the server for good. The end is ordered at once; the returned
+    /// future waits for it. `None`: there is nothing to end.
     #[doc(hidden)]
     fn give_up(&self, since: u64) -> Option<GivenUp> {
         let _ = since;
@@ -112,7 +113,7 @@ impl<R: Addressable> Deref for Lent<R> {
 impl<R: Addressable> Drop for Lent<R> {
     fn drop(&mut self) {
         if let Some(reference) = self.0.take() {
-            // (The last memory of a mailbox: its settings may hold closures of the user's.)
+            // This may be the last memory of a mailbox, whose settings may hold closures of the user's.
             quiet::discard("a mailbox", Memory(Some(reference)));
         }
     }

@@ -1,9 +1,9 @@
 //! Time for what the library waits for of its own accord, in a runtime of which nothing is known.
 //!
-//! Tokio tells only by a panic that a runtime has no time driver, and a panic is heard by the process's hook. So nobody asks:
-//! pauses that no user has asked for are kept by one thread of the process, which sleeps until the next is over, and
-//! goes when there have been none for a while. Where tokio's clock is paused, as in tests, its own timers keep them, for
-//! they move it on.
+//! Tokio tells only by a panic that a runtime has no time driver, and a panic is heard by the process's hook. So this
+//! room does not ask: pauses that no user has asked for are kept by one thread of the process, which sleeps until the next is
+//! over, and goes when there have been none for a while. Where tokio's clock is paused, as in tests, its own timers keep them,
+//! for they move it on.
 //!
 //! ```text
 //!   poll ── puts its waker into the list; the first of all tells the thread ──▶ thread: waits for the first in the list,
@@ -57,7 +57,8 @@ impl Clock {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// There is no thread to be had: every pause is polled again, and again, until there is one, since nothing else keeps the time.
+    /// There is no thread to be had: every pause is polled again, and again, until there is one, since nothing else keeps the
+    /// time.
     #[cold]
     fn goes_without(&self, now: Instant, error: &io::Error) {
         let waiting = {

@@ -1,7 +1,8 @@
-//! A lent reference of any type in a word, so that a registry's index holds it in the slot of its name: a look-up reads no other
-//! memory than the index.
+//! A lent reference of any type in a word, so that a registry's index holds it in the slot of its name: a look-up reads no
+//! other memory than the index.
 //!
-//! One of the crate's rooms with `unsafe`. (Without, the slot would lead to a trait object, and a look-up to one cache line more.)
+//! One of the crate's rooms with `unsafe`. (Without, the slot would lead to a trait object, and a look-up to one cache line
+//! more.)
 
 use crate::addressable::{Addressable, Lent};
 use std::any::TypeId;
@@ -12,14 +13,14 @@ use std::mem::{MaybeUninit, align_of, size_of};
 /// A [`Lent`] whose type is erased, in two words: itself where it fits into one (as those of addresses and servers do), else
 /// on the heap. Cloning it clones the memory's count.
 ///
-/// INVARIANT (any lent): `word` holds, as `Erased::put` has left it, the `Lent<R>` whose `R` the table is of; it is dropped once,
-/// with this. What lies there is `Send` and `Sync`, as every [`Addressable`] is, and so is this.
+/// INVARIANT (any lent): `word` holds, as `Erased::put` has left it, the `Lent<R>` whose `R` the table is of; it is dropped
+/// once, with this. What lies there is `Send` and `Sync`, as every [`Addressable`] is, and so is this.
 pub struct AnyLent {
     table: &'static Table,
     word: Word,
 }
 
-/// (Never read as the number: a union's bytes are moved as they are, a pointer's among them.)
+/// Storage for a [`Lent`] or a pointer to one. Its bytes are moved as they are and never read as a number.
 type Word = MaybeUninit<usize>;
 
 /// What can be done with a word without knowing what is in it.
@@ -95,7 +96,7 @@ impl AnyLent {
     /// The reference; `None`: it is of another type.
     #[inline(always)]
     pub fn get<R: Addressable>(&self) -> Option<&R> {
-        // (Mostly it is the very table; a type may have several.)
+        // The table is mostly this very one. The type decides, because a type may have several tables.
         if !std::ptr::eq(self.table, Erased::<R>::TABLE) && (self.table.type_of)() != TypeId::of::<R>() {
             return None;
         }

@@ -155,7 +155,7 @@ pub struct Stats {
     /// The most that may wait; `None` is unbounded.
     pub capacity: Option<u64>,
     /// An upper bound of the oldest waiting message's age, to within the coarse clock's few ms. A message that
-    /// found the reader idle is stamped when somebody first looks, so for it the age counts from that look.
+    /// found the reader idle is stamped by the first look at the mailbox, so for it the age counts from that look.
     pub oldest_age: Option<std::time::Duration>,
     /// Senders who wait for room.
     pub waiting_senders: usize,

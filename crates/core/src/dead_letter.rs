@@ -1,9 +1,9 @@
-//! Messages that nobody will handle, and why.
+//! Messages that will not be handled, and why.
 
 use crate::counters::Fate;
 use crate::exit::ExitReason;
 
-/// A message that nobody will handle, as it arrives in a dead-letter mailbox.
+/// A message that will not be handled, as it arrives in a dead-letter mailbox.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DeadLetter<M> {
@@ -19,7 +19,7 @@ pub struct DeadLetter<M> {
     pub attempts: u32,
 }
 
-/// Why nobody will handle a message.
+/// Why a message will not be handled.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum DeadCause {

@@ -70,7 +70,7 @@ impl<M> SendError<M> {
         }
     }
 
-    /// The same refusal of another form of the message.
+    /// This refusal of another form of the message.
     pub fn map<T>(self, f: impl FnOnce(M) -> T) -> SendError<T> {
         match self {
             Self::Full(m) => SendError::Full(f(m)),
@@ -144,7 +144,7 @@ pub enum TryReceiveError {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
-    /// Somebody else reads. Wait for that reader to end, or monitor the mailbox.
+    /// The mailbox has a reader. Wait for that reader to end, or monitor the mailbox.
     #[error("the mailbox has a reader already")]
     Leased,
     /// The mailbox is closed and its messages have been settled.
@@ -181,7 +181,7 @@ pub enum SettingsError {
     ZeroRate,
 }
 
-/// Why a mailbox ended, for whoever asks later.
+/// Why a mailbox ended, for later questions.
 pub(crate) fn closed_reason(reason: Option<&ExitReason>) -> ExitReason {
     reason.cloned().unwrap_or(ExitReason::Normal)
 }

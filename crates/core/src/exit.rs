@@ -201,8 +201,8 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Drops a value of unknown manners: a panic in its drop is caught, and so is one in the drop of that panic's payload
-/// (which is then forgotten). The reason of the first panic, if there was one.
+/// Drops a value of unknown manners: a panic in its drop is caught, and so is one in the drop of that panic's payload, which
+/// is then forgotten. Returns the reason of the first panic, if there was one.
 pub fn drop_quietly<T>(value: T) -> Option<ExitReason> {
     let payload = catch_unwind(AssertUnwindSafe(move || drop(value))).err()?;
     let message = payload

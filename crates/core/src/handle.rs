@@ -35,7 +35,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Handle<M, X> {
         Self(Arc::clone(cell))
     }
 
-    /// A handle that does not count, to be read while somebody else keeps an eye on the mailbox. Ends in
+    /// A handle that does not count, to be read while its owner watches the mailbox. Ends in
     /// [`Handle::drop_uncounted`]: its `Drop` would take another's count.
     pub fn uncounted(cell: &Arc<MailCell<M, X>>) -> Self {
         Self(Arc::clone(cell))

@@ -24,7 +24,7 @@ impl Drop for Back {
 
 /// Hands `message` to the next mailbox by way of `to`; back it comes where this is too deep already.
 pub(crate) fn hop<M, R>(message: M, to: impl FnOnce(M) -> R) -> Result<R, M> {
-    // (A thread whose locals are gone has no stack for many either.)
+    // A thread whose locals are gone has no stack for many either.
     let depth = DEPTH.try_with(Cell::get).unwrap_or(MOST);
     if depth >= MOST {
         return Err(message);

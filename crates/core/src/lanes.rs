@@ -791,7 +791,7 @@ mod tests {
         }
     }
 
-    /// Dropping what is left drops each by itself: one that panics costs the others nothing, and nobody hears of it.
+    /// Dropping what is left drops each by itself: one that panics costs the others nothing, and is not reported.
     #[test]
     fn what_is_discarded_is_dropped_one_by_one() {
         let dropped = std::rc::Rc::default();

@@ -37,7 +37,7 @@ thread_local! {
 /// Performs `end` now, or, where too many run on this stack already, when the outermost of them is done; what it is the end of is
 /// kept until then. What is put off runs under a net.
 pub fn in_turn<C: ?Sized + 'static>(of: &Arc<C>, end: impl FnOnce(&Arc<C>) + 'static) {
-    // (Models run all threads on one, and their chains are short.)
+    // Models run all threads on one, and their chains are short.
     if cfg!(any(loom, shuttle)) {
         return end(of);
     }

@@ -17,7 +17,7 @@ const SECTION: usize = if cfg!(loom) { 1 } else { 64 };
 /// What became of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Looked {
-    /// False: somebody reads right now, and only what that one has not taken yet could be looked at.
+    /// False: a reader is at work, and the look saw only what the reader has not taken yet.
     pub complete: bool,
     /// How many lie where could be looked, shown or not.
     pub queued: u64,

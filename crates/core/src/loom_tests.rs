@@ -55,7 +55,7 @@ impl Runner<u32> for Polls {
 
 type Cell = Arc<MailCell<u32, Polls>>;
 
-/// A cell that somebody reads, asleep.
+/// A cell with a reader, which sleeps.
 fn cell(capacity: usize) -> Cell {
     Arc::new(MailCell::plain(Some(capacity), word::LEASED, Polls(AtomicUsize::new(0))))
 }
@@ -335,7 +335,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
         MailCell::leave_by(permit, word::HALF | word::PEND);
         order.join().expect("order");
         data.join().expect("sender");
-        // (A note may be left for an order that has been seen by then.)
+        // A note may be left for an order that has been seen by then.
         assert!(got.is_some() || polls(&cell) == 1, "the order is not heard of");
         assert!(polls(&cell) <= 1, "one for the order, none for the message");
         if polls(&cell) == 1 {
@@ -353,7 +353,7 @@ fn loom_an_order_wakes_a_reader_that_holds_back() {
     });
 }
 
-/// The same × a look at the counters: it takes RUN, and leaves no order unheard of.
+/// An order × a look at the counters: the look takes RUN, and leaves no order unheard of.
 #[test]
 fn loom_an_order_and_an_audit_while_a_reader_holds_back() {
     model(|| {
@@ -595,7 +595,7 @@ fn loom_a_waiting_send_and_a_reader_that_goes_idle() {
     });
 }
 
-/// The same for a receiver that parks.
+/// Rule 5 of `word`, for a receiver that parks.
 #[test]
 fn loom_a_waiting_send_and_a_receiver_that_parks() {
     model(|| {
@@ -623,7 +623,8 @@ fn loom_a_waiting_send_and_a_receiver_that_parks() {
     });
 }
 
-/// The same for a receiver that stays awake and does not look again: either it sees who waits, or that one sees the slot.
+/// Rule 5 of `word`, for a receiver that stays awake and does not look again: either the receiver sees the sender who waits, or
+/// that sender sees the slot.
 #[test]
 fn loom_a_waiting_send_and_a_receiver_that_stays_awake() {
     model(|| {
@@ -910,8 +911,8 @@ fn loom_last_handle_dropped_and_weak_upgrade() {
     });
 }
 
-/// The last address goes while one is cloned out of a lent one, and dropped: whoever is given a counted one meanwhile has an open
-/// mailbox for as long as it is kept, and the mailbox closes once.
+/// The last address goes while one is cloned out of a lent one, and dropped: a thread that is given a counted one meanwhile
+/// has an open mailbox for as long as it is kept, and the mailbox closes once.
 #[test]
 fn loom_last_handle_dropped_and_lent_clone_and_counted() {
     model(|| {
@@ -951,7 +952,7 @@ fn told() -> (Arc<Told>, Weak<dyn OnClose>) {
     (told, weak)
 }
 
-/// Row B5: who asks to be told first is told once, before whoever closed it returns; or is refused, and not told.
+/// Row B5: one registered to be told first is told once, before the closing thread returns; or is refused, and not told.
 #[test]
 fn loom_tell_first_and_close() {
     model(|| {
@@ -996,7 +997,7 @@ fn loom_tell_no_more_and_close() {
 }
 
 /// Notes whether one who asked to be told first had been when others are told of the closing. (A panic in there would stay
-/// there. What it counts in is no part of the model: standard atomics, at which nobody else gets a turn.)
+/// there. What it counts in is no part of the model: standard atomics, at which no other thread gets a turn.)
 #[derive(Default)]
 struct Order {
     first: std::sync::atomic::AtomicUsize,
@@ -1012,7 +1013,7 @@ impl OnClose for Order {
 }
 
 impl Order {
-    /// Somebody else is told.
+    /// The other one is told.
     fn hear(&self) {
         self.heard.fetch_add(1, SeqCst);
         self.too_early.fetch_add(usize::from(self.first.load(SeqCst) == 0), SeqCst);
@@ -1096,8 +1097,8 @@ impl Runner<u32> for Buries {
     }
 }
 
-/// Clause 26.1: one closes it while another, who only looks, buries in its stead what is queued: the callers of what is buried hear
-/// of it then.
+/// Clause 26.1: one closes it while another, who only looks, buries in its stead what is queued: the callers of what is buried
+/// hear of it then.
 #[test]
 fn loom_told_first_and_an_audit_that_buries() {
     model(|| {
@@ -1131,7 +1132,8 @@ fn loom_told_first_and_a_dropped_look_that_buries() {
     });
 }
 
-/// Clause 26.1: one closes it while somebody asks to be told first, and then to be told: in this order, or refused the first.
+/// Clause 26.1: one thread closes it while another asks to be told first, and then to be told: in this order, or refused the
+/// first.
 #[test]
 fn loom_told_first_and_a_late_monitor() {
     model(|| {
@@ -1155,8 +1157,8 @@ fn loom_told_first_and_a_late_monitor() {
     });
 }
 
-/// Clause 26.1: one closes it, its reader goes, and one comes to monitor it: three of whom each may be the one to tell. (With one
-/// preemption: with two it takes minutes.)
+/// Clause 26.1: one closes it, its reader goes, and one comes to monitor it: three of whom each may be the one to tell. (With
+/// one preemption: with two it takes minutes.)
 #[test]
 fn loom_told_first_and_a_reader_that_goes_and_a_late_monitor() {
     let mut builder = loom::model::Builder::new();
@@ -1334,8 +1336,8 @@ fn loom_end_lease_and_push() {
     });
 }
 
-/// Clause 12.7: an end that is noted in a table under a lock of its own. Who is told of it, by a monitor that is set at any moment,
-/// and who finds the lease given back, finds the note; who finds the note finds the lease given back.
+/// Clause 12.7: an end that is noted in a table under a lock of its own. Who is told of it, by a monitor that is set at any
+/// moment, and who finds the lease given back, finds the note; who finds the note finds the lease given back.
 #[test]
 fn loom_an_end_that_is_noted_and_a_late_monitor() {
     model(|| {
@@ -1354,7 +1356,7 @@ fn loom_an_end_that_is_noted_and_a_late_monitor() {
         let is_noted = |table: &Mutex<bool>| *table.lock().expect("nobody panics there");
         let heard = Arc::new(AtomicUsize::new(0));
         let (h, t) = (Arc::clone(&heard), Arc::clone(&table));
-        // (A panic of its own would go no further than the cell's net.)
+        // A panic of its own would go no further than the cell's net.
         let told = move |_| {
             h.fetch_add(if is_noted(&t) { 1 } else { 100 }, SeqCst);
         };
@@ -1491,7 +1493,7 @@ fn loom_a_kill_and_an_order_within_a_batch() {
         let orders = thread::spawn(move || push_order(&c));
         let mut found = steps_beside_a_kill(&cell, &mut permit, killer, &done, 1);
         orders.join().expect("orders");
-        // A server would end here. What it had not taken is there for whoever reads next, the order first.
+        // A server would end here. What it had not taken is there for the next reader, the order first.
         let mut rest = Vec::new();
         take_all(&mut permit, &mut rest);
         let came = found.contains(&Found::Message(ORDER));
@@ -1729,7 +1731,7 @@ fn loom_a_waiting_send_is_woken_within_a_batch() {
             assert_eq!(step(&mut permit), Found::Message(i));
             assert!(!waited || woken.times() == 1, "a sender waits at {i}");
         }
-        // (Who lined up just now may have been missed so far: to the reader `wake_at` is a hint.)
+        // A sender that lined up just now may have been missed so far: to the reader `wake_at` is a hint.
         MailCell::leave_by(permit, 0);
         let free = sender.join().expect("sender");
         assert_eq!(woken.times(), usize::from(!free));
@@ -1737,7 +1739,7 @@ fn loom_a_waiting_send_is_woken_within_a_batch() {
     });
 }
 
-/// Row B5: whoever waits while the mailbox closes is told, and the drain after it has nobody to give room back to.
+/// Row B5: a sender who waits while the mailbox closes is told, and the drain after it has no sender to give room back to.
 #[test]
 fn loom_close_and_waiting_send_and_drain() {
     model(|| {
@@ -1760,7 +1762,7 @@ fn loom_close_and_waiting_send_and_drain() {
         assert_eq!(step(&mut permit), Found::Message(1));
         assert_eq!(step(&mut permit), Found::Nothing);
         assert_eq!(cell.wake_at(), u64::MAX);
-        // (A slot that was granted before the close has come to nothing.)
+        // A slot that was granted before the close has come to nothing.
         assert!(matches!(poll_once(sending.as_mut(), &woken), Poll::Ready(Err(SendError::Closed(2)))));
     });
 }

@@ -26,8 +26,8 @@ pub enum Event {
         /// Which.
         incarnation: u32,
     },
-    /// The incarnation ended. A monitor of an incarnation hears this once and is then gone; when nobody reads the
-    /// mailbox at the time of monitoring it hears at once how the last reader ended.
+    /// The incarnation ended. A monitor of an incarnation hears this once and is then gone. If the mailbox has
+    /// no reader at the time of monitoring, the monitor hears at once how the last reader ended.
     Down(Exit),
     /// The mailbox closed for good. Monitors hear nothing after it.
     Closed(ExitReason),
@@ -87,9 +87,9 @@ impl Monitor {
 
 /// The monitors of a mailbox, in the order in which they are told.
 ///
-/// It is touched under the senders' lock, so to take one down must not cost as much as there are others: it is found by its number
-/// (INVARIANT: numbers ascend, since each is given under that lock), and what was in its place stays empty until half of
-/// the places are.
+/// It is touched under the senders' lock, so to take one down must not cost as much as there are others: it is found by its
+/// number, and what was in its place stays empty until half of the places are. INVARIANT: numbers ascend, since each is given
+/// under that lock.
 #[derive(Debug, Default)]
 pub(crate) struct Monitors {
     list: Vec<Monitor>,

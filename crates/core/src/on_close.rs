@@ -4,9 +4,9 @@ use crate::exit::ExitReason;
 use crate::quiet;
 use std::sync::Weak;
 
-/// Is told that a mailbox has closed before links, monitors and waiting senders are, by whoever closed it or is about to tell
-/// those: perhaps by two at once, so the second is to find nothing to do, and to return when the first is through. It may
-/// take short locks and must not wait.
+/// Is told that a mailbox has closed before links, monitors and waiting senders are. The thread that closed the mailbox tells
+/// it, or a thread that is about to tell the others; perhaps two at once, so the second call finds nothing to do and returns
+/// when the first is through. An implementation may take short locks and must not wait.
 pub trait OnClose: Send + Sync {
     /// Closed, for this reason.
     fn on_close(&self, reason: &ExitReason);

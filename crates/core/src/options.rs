@@ -129,35 +129,35 @@ impl Meta {
         *self == Self::default()
     }
 
-    /// The same, with a deadline.
+    /// With this deadline.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The same, with a key.
+    /// With this key.
     #[must_use]
     pub fn with_key(mut self, key: u128) -> Self {
         self.key = Some(halves(key));
         self
     }
 
-    /// The same, with a weight.
+    /// With this weight.
     #[must_use]
     pub fn with_weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// The same, with a count of attempts.
+    /// With this count of attempts.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The same, with the span that it was sent in.
+    /// With the span that the message was sent in.
     #[must_use]
     pub fn with_span(mut self, span: Option<Arc<Span>>) -> Self {
         self.span = span;

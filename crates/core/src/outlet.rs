@@ -6,10 +6,10 @@
 //!
 //! A measure, a fallback and a taker of dead letters are the user's, and may be the last to keep another mailbox open. The
 //! mailbox's memory outlives its end: weak references, a registry's records and keys have it for as long as they like. So
-//! what is here goes when the mailbox is closed, nobody reads it and nothing is left in it, and not with the memory.
+//! what is here goes when the mailbox is closed, has no reader and nothing is left in it, and not with the memory.
 //!
-//! A user of it has a clone, taken under a lock of its own that guards nothing else: whoever is in the middle of using it when
-//! it is let go keeps it for that long.
+//! A user of it has a clone, taken under a lock of its own that guards nothing else: a user that is in the middle of a call
+//! when it is let go keeps it for that long.
 
 use crate::quiet;
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! Foreign code under a net: the one road to a waker's `wake` and drop, and to closures of users, from our rooms.
 //!
 //! A waker, a `Drop` and a closure are foreign code: each may panic, re-enter the mailbox, or leave a payload whose own
-//! drop panics. Whoever holds RUN or a lock of ours calls none of it; what is collected there is passed to this room
+//! drop panics. A holder of RUN or of a lock of ours calls none of it; what is collected there is passed to this room
 //! afterwards. Nothing here unwinds: a panic is reported to `tracing` and the caller goes on.
 //!
 //! A waker's `clone` is not here: it runs on the stack of the future that was polled with that waker, before anything of

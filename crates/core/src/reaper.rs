@@ -1,4 +1,4 @@
-//! The reaper: asynchronous clean-up that outlives whoever asked for it.
+//! The reaper: asynchronous clean-up that outlives what asked for it.
 //!
 //! A `Drop` may not spawn, block or panic; it hands its clean-up over instead. The reaper runs it on the runtime it was
 //! made for, and a shutdown awaits what it has been given.

@@ -64,7 +64,7 @@ impl<M: Send + 'static> Receiver<M> {
         otherwise: impl FnOnce() -> M,
     ) -> Result<M, Closed> {
         if limit.is_zero() {
-            // (Not by a poll: it says Pending also where the budget is used up.)
+            // Not by a poll, which says Pending also where the budget is used up.
             return match self.take() {
                 Ok(message) => Ok(message),
                 Err(true) => Err(Closed),
@@ -109,7 +109,7 @@ impl<M: Send + 'static> Receiver<M> {
         loop {
             if let Some(message) = cell.take(own) {
                 cell.handled();
-                // Nobody knows when the next look comes: who waits is not to wait for half a mailbox.
+                // The next look may come late: a sender who waits is not to wait for half a mailbox.
                 cell.end_look();
                 return Ok(message);
             }
@@ -120,7 +120,7 @@ impl<M: Send + 'static> Receiver<M> {
         }
     }
 
-    /// Takes RUN back. The lease is ours, so only a look by somebody else (an audit) can stand in the way, briefly.
+    /// Takes RUN back. The lease is ours, so only a look by another thread (an audit) can stand in the way, briefly.
     fn wake_up(&mut self) {
         let mut spin = crate::sync::Spin::default();
         while self.awake.is_none() {

@@ -16,7 +16,7 @@ pub trait Accept<T>: Send + Sync + 'static {
     fn is_closed(&self) -> bool;
 }
 
-/// An address with its mailbox type erased: it accepts `T`, and what stands behind it is nobody's business.
+/// An address with its mailbox type erased: it accepts `T`, and does not show what stands behind it.
 ///
 /// Cheap to clone; counts as an address, so it keeps a mailbox open.
 pub struct Recipient<T>(Arc<dyn Accept<T>>);

@@ -265,7 +265,7 @@ mod tests {
         assert!(r.fits_instead(1, 1000) && !r.is_too_heavy(u32::MAX));
     }
 
-    /// Clause 3.3: those who wait are given room when the mailbox is half empty. Without a bound nobody waits for that.
+    /// Clause 3.3: those who wait are given room when the mailbox is half empty. Without a bound no sender waits for that.
     #[test]
     fn half_empty_is_when_half_of_the_bound_is_inside() {
         let mut r = Room::new(Some(10), None);

@@ -93,7 +93,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(place) = self.place else {
-            // (Where others wait, this one asks to wait too, and does not pass them by being lighter.)
+            // Where others wait, this one asks to wait too, and does not pass them by being lighter.
             let tries = self.options.is_none() && !self.refused;
             if tries && self.cell.word().bits() & crate::word::WAIT == 0 {
                 let Some(message) = self.message.take() else { return Poll::Pending };
@@ -121,7 +121,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> Future for Sending<'_, M, X> {
             };
             self.place = Some(place);
             self.message = Some(message);
-            // (Else it has been granted, or the mailbox has closed, since.)
+            // Otherwise the slot has been granted since, or the mailbox has closed.
             if let Ok(false) = self.cell.in_line(place, cx.waker()) {
                 return Poll::Pending;
             }
@@ -312,7 +312,7 @@ pub fn send_blocking<M: Send + 'static, X: Runner<M> + ?Sized>(
     send_blocking_as(cell, message, options, limit, || Ok(()))
 }
 
-/// [`send_blocking`] for whoever may wait in a ring: `begin` is asked before it waits, for what it holds meanwhile or for
+/// [`send_blocking`] for a sender that may wait in a ring: `begin` is asked before it waits, for what it holds meanwhile or for
 /// the ring.
 ///
 /// # Errors

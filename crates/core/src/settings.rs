@@ -134,7 +134,7 @@ impl<M: Send + 'static> Settings<M> {
         self
     }
 
-    /// Where messages go that nobody will handle: shed, expired, or left over when the mailbox closes.
+    /// Where messages go that will not be handled: shed, expired, or left over when the mailbox closes.
     #[must_use]
     pub fn dead_letters(mut self, to: Recipient<DeadLetter<M>>) -> Self {
         self.dead_letters = Outlet::new(to);
@@ -150,8 +150,8 @@ impl<M: Send + 'static> Settings<M> {
         self
     }
 
-    /// The normal and low lanes are each read at least once in about so many messages while something waits in them
-    /// (default 64, at least 1), however much comes in higher lanes. Control is not held up by this.
+    /// The normal and low lanes are each read at least once in about so many messages while something waits in them, however
+    /// much comes in higher lanes. The default is 64, the least is 1. Control is not held up by this.
     #[must_use]
     pub fn starvation_bound(mut self, messages: u32) -> Self {
         self.starvation_bound = messages.max(1);

@@ -3,7 +3,7 @@
 //! A waiter whose ticket is no longer in the list has been granted its slot (or the mailbox has closed). One that goes
 //! away with an unused grant gives the slot to the next: no permit is lost.
 //!
-//! The line's buffer follows its length: a line that was long once does not stay in memory when nobody waits any more.
+//! The line's buffer follows its length: a line that was long once does not stay in memory when no sender waits any more.
 
 use crate::room::Room;
 use crate::slim::KEPT;
@@ -33,7 +33,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Whether nobody waits.
+    /// Whether no sender waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.line.is_empty()
     }

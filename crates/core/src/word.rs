@@ -5,7 +5,7 @@
 //! word, so that "take the lock", "become the reader" and "is the reader asleep?" are one and the same instruction.
 //!
 //! ```text
-//!            push: LOCK, …, DATA (+ SCHED when nobody reads)
+//!            push: LOCK, …, DATA (+ SCHED while RUN is not set)
 //!   IDLE ───────────────────────────────────────────▶ SCHED ──┐
 //!    ▲ ▲                                                      │ task polls: RUN, SCHED and NOTE cleared
 //!    │ └── caller of an idle server: RUN … leave ──┐          ▼
@@ -23,10 +23,10 @@
 //!    lost.)
 //! 4. A runner that leaves with messages in the taken batch keeps DATA set. (Without it, a caller would find the word
 //!    idle and overtake messages that it sent itself.)
-//! 5. Whoever gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
+//! 5. A reader that gives RUN up while senders wait has first given them what room there is, under the lock: from then on no
 //!    room comes free, and who lines up later sees it all. (Without it, a sender that lined up just after the reader's
 //!    last look would wait for ever.) A reader may leave that to its next turn where the same instruction finds or sets SCHED.
-//! 6. Whoever sets an alarming bit raises the alarm, under the lock or else after the word; the reader takes the
+//! 6. The thread that sets an alarming bit raises the alarm, under the lock or else after the word; the reader takes the
 //!    alarm down, with an exchange, before it reads the word, and puts it up again where it finds such a bit or the lock
 //!    taken. (Without the exchange, or with a look before it, the reader would never hear of a kill in a long batch.)
 //! 7. A reader that waits out a back-off sets HOLD before it looks into the control lane, and keeps PEND when it leaves; who
@@ -41,7 +41,7 @@
 //!    panic would leave a mailbox that takes messages and never reads one; or it would let the future that holds RUN be
 //!    freed before the code that runs in it.)
 //!
-//! LOCK comes last: whoever holds it takes no other lock and waits for nothing, so it may be taken under any other (a supervisor
+//! LOCK comes last: its holder takes no other lock and waits for nothing, so it may be taken under any other (a supervisor
 //! gives a lease back under its table's lock).
 //!
 //! LOCK and RUN stand for exclusive borrows, so no safe function takes them away from their holder: LOCK goes with its guard,
@@ -53,9 +53,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Somebody is inside the senders' half.
+/// A thread is inside the senders' half.
 pub const LOCK: u32 = 1;
-/// Somebody reads: a task's poll, a caller's poll, or an awake receiver.
+/// A reader is at work: a task's poll, a caller's poll, or an awake receiver.
 pub const RUN: u32 = 1 << 1;
 /// Something lies in a lane.
 pub const DATA: u32 = 1 << 2;
@@ -63,7 +63,7 @@ pub const DATA: u32 = 1 << 2;
 pub const PEND: u32 = 1 << 3;
 /// A handler is half done: no caller may step in.
 pub const HALF: u32 = 1 << 4;
-/// Somebody wanted to run and found RUN taken.
+/// A thread wanted to run and found RUN taken.
 pub const NOTE: u32 = 1 << 5;
 /// A wake-up is under way.
 pub const SCHED: u32 = 1 << 6;
@@ -75,7 +75,7 @@ pub const WAIT: u32 = 1 << 8;
 pub const SIDE: u32 = 1 << 9;
 /// No more sends.
 pub const CLOSED: u32 = 1 << 10;
-/// Somebody holds the lease to read.
+/// A reader holds the lease.
 pub const LEASED: u32 = 1 << 11;
 /// The cell has a task of its own whose waker is set.
 pub const TASK: u32 = 1 << 12;
@@ -85,11 +85,11 @@ pub const ASIDE: u32 = 1 << 13;
 pub const POLICY: u32 = 1 << 15;
 /// A monitor was taken down while the list of them is out being told.
 pub const UNWATCH: u32 = 1 << 16;
-/// The runtime died under a poll: whoever holds RUN ends the incarnation.
+/// The runtime died under a poll: the holder of RUN ends the incarnation.
 pub const ORPHAN: u32 = 1 << 14;
 /// A message waits out its back-off and holds up all data behind it: only what comes in the control lane wakes the reader.
 pub const HOLD: u32 = 1 << 17;
-/// Somebody wants the reader's attention between two messages, or has had it suspended or watched.
+/// An operator wants the reader's attention between two messages, or has had it suspended or watched.
 pub const SYS: u32 = 1 << 18;
 /// What belongs to a guard and a permit, and is neither set nor cleared by anything else.
 const OWNED: u32 = LOCK | RUN;
@@ -101,7 +101,7 @@ const ALARMING: u32 = KILL | SIDE | POLICY | SYS;
 pub enum Entered {
     /// RUN is ours; the bits are those from before.
     Mine(u32),
-    /// Somebody else runs and was left a note.
+    /// Another holds RUN and was left a note.
     Noted,
 }
 
@@ -119,7 +119,7 @@ pub enum Senders {
 /// What became of giving RUN up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
-    /// Nothing to do until somebody sends.
+    /// Nothing to do until a message is sent.
     Asleep,
     /// SCHED is set: the caller owes a wake-up.
     Owes,
@@ -143,8 +143,9 @@ const fn left_quietly(s: u32) -> u32 {
 
 /// Two values behind one word: `L` under LOCK, `R` under RUN.
 ///
-/// INVARIANT (L): `locked` is touched only by whoever moved the word from unlocked to locked, until it stores it back.
-/// INVARIANT (R): `running` is touched only by whoever set RUN, until it clears RUN with a release.
+/// INVARIANT (L): `locked` is touched only by the thread that moved the word from unlocked to locked, until it stores the word
+/// back.
+/// INVARIANT (R): `running` is touched only by the thread that set RUN, until it clears RUN with a release.
 ///
 /// The order of the fields is that of memory: senders on another core write word and lock half at every message, so what
 /// the reader needs for one must lie a cache line away. (Each half puts what it seldom needs on the side of the other.)
@@ -181,19 +182,19 @@ impl<L, R> StateWord<L, R> {
         }
     }
 
-    /// The bits as they are now; a hint for whoever does not hold LOCK or RUN.
+    /// The bits as they are now; a hint, unless the caller holds LOCK or RUN.
     #[inline(always)]
     pub fn bits(&self) -> u32 {
         self.word.load(Ordering::Relaxed)
     }
 
-    /// The bits, ordered after everything that whoever set them did before.
+    /// The bits, ordered after everything that the setting thread did before.
     #[inline]
     pub fn bits_acquire(&self) -> u32 {
         self.word.load(Ordering::Acquire)
     }
 
-    /// Enters the senders' half; spins, then yields, while somebody else is in it.
+    /// Enters the senders' half; spins, then yields, while another thread is in it.
     #[inline(always)]
     pub fn lock(&self) -> Locked<'_, L, R> {
         let s = self.word.load(Ordering::Relaxed);
@@ -241,7 +242,7 @@ impl<L, R> StateWord<L, R> {
         if before & RUN != 0 { Entered::Noted } else { Entered::Mine(before) }
     }
 
-    /// Becomes the reader of an idle cell: nothing queued, nobody at work, an incarnation ready to go on.
+    /// Becomes the reader of an idle cell: nothing queued, no reader at work, an incarnation ready to go on.
     #[inline(always)]
     pub fn enter_idle(&self) -> bool {
         let s = self.word.load(Ordering::Relaxed);
@@ -249,7 +250,7 @@ impl<L, R> StateWord<L, R> {
             && self.word.compare_exchange(s, s | RUN, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Becomes the reader if nobody is, whatever else is the case, without disturbing a wake-up that is under way.
+    /// Becomes the reader if RUN is free, whatever else is the case, without disturbing a wake-up that is under way.
     pub fn enter_quietly(&self) -> bool {
         self.update(|s| (s & RUN == 0).then_some(s | RUN)).is_some()
     }
@@ -305,7 +306,7 @@ impl<L, R> StateWord<L, R> {
         self.update(|s| Some(left_quietly(s))).is_some_and(|s| left_quietly(s) & !s & SCHED != 0)
     }
 
-    /// Sets `bits`; true when the caller now owes a wake-up, because somebody reads this mailbox but not just now.
+    /// Sets `bits`; true when the caller now owes a wake-up, because the mailbox has a reader that does not run just now.
     pub fn raise(&self, bits: u32) -> bool {
         let bits = bits & !OWNED;
         let mut owes = false;
@@ -326,7 +327,7 @@ impl<L, R> StateWord<L, R> {
     pub fn call_for(&self) -> bool {
         let mut owes = false;
         self.update(|s| {
-            // (Under RUN, HALF and HOLD are what the last poll left behind.)
+            // Under RUN, HALF and HOLD are what the last poll left behind.
             let half = s & HALF != 0 && s & HOLD == 0;
             owes = s & LEASED != 0 && s & (RUN | SCHED) == 0 && !half;
             Some(s | SYS | if owes { SCHED } else { 0 } | if s & RUN != 0 { NOTE } else { 0 })
@@ -341,7 +342,7 @@ impl<L, R> StateWord<L, R> {
         self.update(|s| (s & LEASED != 0).then_some(s | ORPHAN)).is_some()
     }
 
-    /// Sets and clears bits that wake nobody.
+    /// Sets and clears bits that wake no reader.
     pub fn change(&self, set: u32, clear: u32) {
         debug_assert!(set & ALARMING == 0, "those are set under the lock, or raised");
         let (set, clear) = (set & !OWNED, clear & !OWNED);
@@ -357,7 +358,7 @@ impl<L, R> StateWord<L, R> {
         self.raise(0)
     }
 
-    /// Enters both halves with one instruction; `None` and a note when somebody else runs.
+    /// Enters both halves with one instruction. `None` when another holds RUN, who is left a note.
     #[inline]
     pub fn enter_locked(&self) -> Option<Locked<'_, L, R>> {
         let before = self
@@ -380,7 +381,7 @@ impl<L, R> StateWord<L, R> {
         if bits & (ALARMING | LOCK) != 0 || self.is_calm() {
             return bits;
         }
-        // Whoever raised it still holds the lock, or its bits are to be seen (rule 6).
+        // The thread that raised it still holds the lock, or its bits are to be seen (rule 6).
         self.alarm.swap(0, Ordering::AcqRel);
         let bits = self.bits();
         if bits & (ALARMING | LOCK) != 0 {
@@ -389,7 +390,7 @@ impl<L, R> StateWord<L, R> {
         bits
     }
 
-    /// Both halves, where nobody else refers to them any more.
+    /// Both halves, where no other reference to them is left.
     #[expect(unsafe_code, reason = "the exclusive borrow is both bits at once")]
     pub fn get_mut(&mut self) -> (&mut L, &mut R) {
         // SAFETY: `self` is borrowed exclusively, and the two references are to two fields.
@@ -451,7 +452,7 @@ impl<'a, L, R> Locked<'a, L, R> {
     pub fn set(&mut self, bits: u32) {
         self.bits |= bits & !OWNED;
         if bits & ALARMING != 0 {
-            // (By the standard's rules a store would do; loom, which keeps no order of plain stores, says otherwise.)
+            // By the standard's rules a store would do; loom, which keeps no order of plain stores, says otherwise.
             self.word.alarm.swap(1, Ordering::AcqRel);
         }
     }
@@ -470,7 +471,7 @@ impl<'a, L, R> Locked<'a, L, R> {
         owes
     }
 
-    /// The same for the control lane: also wakes a reader that holds back data (rule 7).
+    /// Like `announce`, for the control lane: also wakes a reader that holds back data (rule 7).
     pub fn announce_order(&mut self) -> bool {
         let owes = self.announce(SIDE);
         if owes || self.bits & HOLD == 0 || self.bits & LEASED == 0 {
@@ -516,7 +517,7 @@ impl<L, R> Drop for Locked<'_, L, R> {
 /// What has a state word at a fixed place.
 ///
 /// # Safety
-/// `word` returns the same state word at every call, for as long as the value lives, and nobody gets at its halves by other
+/// `word` returns the same state word at every call, for as long as the value lives, and its halves are reached by no other
 /// means: a [`RunGuard`] takes RUN of the one word and lends the reader's half of the other.
 /// ```compile_fail,E0200
 /// use restante_core::word::{StateWord, HasStateWord, RunGuard};
@@ -583,7 +584,7 @@ impl<C: HasStateWord + ?Sized> fmt::Debug for RunGuard<C> {
 }
 
 impl<C: HasStateWord + ?Sized> RunGuard<C> {
-    /// Takes RUN, clearing what was noted for its holder; `None` when somebody else has it.
+    /// Takes RUN, clearing what was noted for its holder; `None` when another has it.
     pub fn enter(cell: &std::sync::Arc<C>) -> Option<Self> {
         matches!(cell.word().enter(), Entered::Mine(_)).then(|| Self(std::sync::Arc::clone(cell)))
     }

@@ -38,7 +38,7 @@ async fn a_waiting_receiver_hears_of_the_destruction() {
     assert!(matches!(a.try_send(1), Err(SendError::Closed(1))));
 }
 
-/// Row B5, clauses 4.5, 14.3: what nobody will read is dead-lettered, and says why.
+/// Row B5, clauses 4.5, 14.3: what will not be read is dead-lettered, and says why.
 #[test]
 fn destroy_without_a_reader_drains_to_the_dead_letters() {
     let (_d, dead, mut letters) = with_room(8);

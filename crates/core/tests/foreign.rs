@@ -1,4 +1,4 @@
-//! Foreign code that panics: wakers, drops, notices, closures. It costs nobody else anything: no message, no slot, no notice.
+//! Foreign code that panics: wakers, drops, notices, closures. It costs the others nothing: no message, no slot, no notice.
 
 use crate::{drain, opened, poll, with_room};
 use restante_core::addressable::{Addressable, OnClose};

@@ -39,7 +39,7 @@ fn drain<M: Send + 'static>(receiver: &mut Receiver<M>) -> Vec<M> {
     std::iter::from_fn(|| receiver.try_receive().ok()).collect()
 }
 
-/// One poll whose wake-up nobody hears.
+/// One poll whose wake-up is not heard.
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }

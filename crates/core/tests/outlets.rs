@@ -28,7 +28,7 @@ impl<T: Send + 'static> WeakAddressOf<T> {
     }
 }
 
-/// A mailbox that has ended keeps no other one open, whoever has its memory.
+/// A mailbox that has ended keeps no other one open, wherever its memory is kept.
 /// Clause 1.9.
 #[test]
 fn an_ended_mailbox_keeps_no_other_open_by_its_settings() {

@@ -129,7 +129,7 @@ fn a_receiver_goes_on_in_another_runtime() {
     });
 }
 
-/// Failure mode 20: clean-up is handed over from anywhere, and a panic in it stops nobody.
+/// Failure mode 20: clean-up is handed over from anywhere, and a panic in it stops no other.
 #[test]
 fn the_reaper_takes_clean_up_from_a_plain_thread() {
     let runtime = runtime();

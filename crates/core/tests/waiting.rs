@@ -1,4 +1,4 @@
-//! Waiting for room: nobody waits while there is some, and no slot is lost.
+//! Waiting for room: no sender waits while there is some, and no slot is lost.
 
 use crate::{drain, opened, poll, with_room};
 use restante_core::{Lane, Mailbox, Overflow, SendError, SendOptions};
@@ -85,7 +85,7 @@ async fn a_permit_used_for_an_order_gives_its_slot_to_the_next() {
     assert!(poll(waiting.as_mut()).is_ready());
 }
 
-/// Row D4, clause 3.6: where the policy is to reject, nobody waits, whoever else does.
+/// Row D4, clause 3.6: where the policy is to reject, no sender waits; those who reserve do.
 #[tokio::test]
 async fn a_waiting_reservation_makes_no_sender_wait_where_the_policy_is_to_reject() {
     let (_m, a, _r) = opened(Mailbox::settings().capacity(1).overflow(Overflow::reject()));

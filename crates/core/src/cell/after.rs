@@ -57,8 +57,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         quiet::run("a runner", || self.runner.schedule(self));
     }
 
-    /// Hands a message that nobody will handle to the dead-letter mailbox, where there is one, and says so. Counting
-    /// is the caller's, who may hold RUN: nothing unwinds out of here.
+    /// Hands a message that will not be handled to the dead-letter mailbox, where there is one, and traces it. The caller
+    /// counts it, and may hold RUN: nothing unwinds out of here.
     #[cold]
     pub(super) fn bury(&self, message: M, meta: Meta, cause: DeadCause) {
         let attempts = meta.attempts();
@@ -70,7 +70,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         quiet::discard("a span", meta);
     }
 
-    /// The same for a message that was in hand at a crash, whose handler has had it: what there is of it is a copy.
+    /// Like `bury`, for a message that was in hand at a crash. Its handler has consumed it, so only a copy is left.
     #[cold]
     pub fn bury_copy(&self, copy: Option<M>, name: &'static str, attempts: u32, reason: ExitReason) {
         let cause = DeadCause::InHand(reason);

@@ -31,10 +31,10 @@ struct Closing {
 }
 
 impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
-    /// No more sends; senders who wait are told. What is queued can still be read; where nobody reads, it is
-    /// dead-lettered. False when it was closed already.
+    /// Ends sending and tells the senders who wait. A reader can still read what is queued; without a reader it is
+    /// dead-lettered. False when the mailbox was closed already.
     ///
-    /// It takes nothing any more when this returns; the rest has its turn, where this is deep within other ends.
+    /// The mailbox takes nothing any more when this returns. The rest has its turn, where this is deep within other ends.
     pub fn close(self: &Arc<Self>, reason: ExitReason) -> bool {
         let Some(closing) = self.begin_closing(reason) else { return false };
         later::in_turn(self, |cell| cell.go_on_closing(closing));
@@ -61,7 +61,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         if owes {
             g.set(word::SCHED);
         } else if g.bits() & word::RUN != 0 {
-            // Whoever runs may have looked for the close already.
+            // The holder of RUN may have looked for the close already.
             g.set(word::NOTE);
         }
         let parked = if owes { g.take_parked() } else { None };
@@ -92,9 +92,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         g.waiters.as_mut().map(|w| w.dismiss()).unwrap_or_default()
     }
 
-    /// Where the mailbox has closed: tells those who asked to be told first, unless that has been done. By whoever is about to
-    /// tell anybody else of anything: who closed it may not have come to it yet. (So two may tell the same ones at once, and
-    /// neither goes on before they have heard.)
+    /// Where the mailbox has closed: tells those registered by `tell_first`, unless they have been told. A thread calls this
+    /// before it tells others of an end, because the thread that closed the mailbox may not have told them yet. Two threads
+    /// may tell the same ones at once; neither goes on before they have heard.
     pub(super) fn announce_closing(&self) {
         if self.word.bits_acquire() & word::CLOSED == 0 {
             return;
@@ -109,11 +109,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         drop(told);
     }
 
-    /// Has `whom` told of the closing before anybody else hears of it. False, and nobody will be told: it is closed.
+    /// Registers `whom` to be told of the closing before everyone else. False when the mailbox is closed: `whom` is not told.
     pub fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool {
         let mut g = self.word.lock();
         let open = g.bits() & word::CLOSED == 0;
-        // (Dropped under the lock where it is closed: a weak reference frees memory at most.)
+        // Where the mailbox is closed, `whom` is dropped under the lock: a weak reference frees memory at most.
         if open {
             g.cold().on_close.push(whom);
         }
@@ -139,12 +139,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
-    /// Closed and nobody reads: what is left is dead-lettered, monitors hear of the end. False when somebody
-    /// else is just looking: then that one does it when it leaves.
+    /// Settles a closed mailbox without a reader: dead-letters what is left and tells the monitors of the end. False when
+    /// another thread holds RUN for a look: that thread settles the mailbox when it leaves.
     pub(super) fn settle(self: &Arc<Self>) -> bool {
         let Some(mut permit) = RunGuard::enter_quietly(self) else { return false };
-        // The thread that closed it may not have come to it yet; those who sent what is buried are about to hear of the end. (Under RUN, so
-        // that one who looks from in there does not settle it once more.)
+        // The thread that closed it may not have come to it yet; those who sent what is buried are about to hear of the end.
+        // (Under RUN, so that one who looks from in there does not settle it once more.)
         self.announce_closing();
         let reason = closed_reason(self.word.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();
@@ -162,7 +162,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         true
     }
 
-    /// Dead-letters what is queued, for this reason, while nobody reads: how many. Open mailboxes go on taking messages.
+    /// Dead-letters what is queued, for this reason, while there is no reader; returns how many. An open mailbox goes on taking
+    /// messages.
     pub fn clear_out(self: &Arc<Self>, reason: &ExitReason) -> u64 {
         let Some(mut permit) = RunGuard::enter_quietly(self) else { return 0 };
         if self.is_leased() {
@@ -177,8 +178,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// Dead-letters what senders have queued in a mailbox whose reader was killed and does not end: it will take none
-    /// of that any more. How many. (What lies in its batch is out of reach until it ends.) An open mailbox has room again then, for
-    /// those who wait for it.
+    /// of that any more. How many. (What lies in its batch is out of reach until it ends.) An open mailbox has room again
+    /// then, for those who wait for it.
     pub fn bury_unread(self: &Arc<Self>, reason: &ExitReason) -> u64 {
         let mut dead = Vec::new();
         let mut after = Aftermath::default();

@@ -25,7 +25,7 @@ pub(super) struct Cold {
     pub(super) monitors: Monitors,
     /// Taken down while the list was out being told.
     pub(super) demonitored: BTreeSet<MonitorId>,
-    /// Somebody has the list out and tells what lies in `untold`.
+    /// A thread has taken the list out and tells what lies in `untold`.
     pub(super) telling: bool,
     /// Events so far: a monitor hears of those that come after it.
     pub(super) events: u64,

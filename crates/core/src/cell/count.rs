@@ -50,7 +50,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         Some(ledger)
     }
 
-    /// The same for whoever holds RUN.
+    /// Like `audit`, for the holder of RUN.
     pub fn audit_as_reader(&self, own: &Own<M>) -> Ledger {
         let g = self.word.lock();
         let mut ledger = g.cold.as_ref().map(|c| c.ledger).unwrap_or_default();

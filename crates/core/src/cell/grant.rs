@@ -38,7 +38,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     /// A plain receiver may stay awake for long after it has freed a slot, without looking at WAIT once more. So either it
-    /// sees WAIT, or whoever set it sees the slot: its fence is in [`MailCell::end_look`].
+    /// sees WAIT, or the sender that set WAIT sees the slot: the receiver's fence is in [`MailCell::end_look`].
     pub(super) fn look_again(self: &Arc<Self>, seen: u64) {
         fence(Ordering::SeqCst);
         if self.tally.out.load(Ordering::Acquire) == seen {
@@ -67,7 +67,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
-    /// For a reader that takes one message and then stays away for nobody knows how long: who waits for room is served now.
+    /// For readers that may not return soon: hands free slots to waiting senders.
     pub(crate) fn end_look(self: &Arc<Self>) {
         // Pairs with the fence of `look_again`.
         fence(Ordering::SeqCst);

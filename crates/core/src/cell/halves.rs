@@ -103,7 +103,7 @@ impl<M> Own<M> {
         self.hand.as_ref().map_or(0, |m| m.attempts())
     }
 
-    /// The lane of the message in hand, for whoever has called [`Own::note_lane`] before it was taken.
+    /// The lane of the message in hand, if [`Own::note_lane`] was called before it was taken.
     pub fn hand_lane(&self) -> Lane {
         self.hand_lane
     }

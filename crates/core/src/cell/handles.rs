@@ -32,8 +32,8 @@ impl<M: 'static, X: ?Sized> MailCell<M, X> {
         self.handles.fetch_sub(1, Ordering::AcqRel) == 1 && self.last_handle_goes()
     }
 
-    /// Out of a lent handle one can be cloned when the last has just gone. Either it is too late for that one, for good, or that
-    /// one is the last now: whoever is given a handle meanwhile has one to a mailbox that stays open.
+    /// A lent handle may be cloned while the last counted one drops. Exactly one wins: GONE is set and the clone fails, or the
+    /// mailbox stays open.
     #[cold]
     fn last_handle_goes(&self) -> bool {
         self.handles.compare_exchange(0, GONE, Ordering::AcqRel, Ordering::Relaxed).is_ok()

@@ -13,7 +13,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.kill_incarnation(None, reason)
     }
 
-    /// The same for one incarnation, where one is named: a later one is let be.
+    /// Like `kill`, but for one incarnation where one is named: a later incarnation goes on.
     pub fn kill_incarnation(self: &Arc<Self>, which: Option<u32>, reason: ExitReason) -> bool {
         let mut g = self.word.lock();
         if g.bits() & word::LEASED == 0 || which.is_some_and(|n| n != g.incarnation) {

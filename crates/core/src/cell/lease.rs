@@ -42,7 +42,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// Takes the lease to read. RUN is not taken.
     ///
     /// # Errors
-    /// Somebody reads already, or the mailbox is closed.
+    /// The mailbox has a reader already, or is closed.
     pub fn lease(self: &Arc<Self>) -> Result<u32, LeaseError> {
         let mut g = self.word.lock();
         if g.bits() & word::CLOSED != 0 {
@@ -73,16 +73,16 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         later::in_turn(self, |cell| cell.tell_of_end(given, exit));
     }
 
-    /// [`MailCell::end_lease`], where the end is noted somewhere else as well: `note` does that under a lock of its own, and calls
-    /// what it is handed, which gives the lease back, before it lets go of that lock. So the two happen at once for all who look
-    /// at both:
+    /// [`MailCell::end_lease`], where the end is noted somewhere else as well: `note` does that under a lock of its own, and
+    /// calls what it is handed, which gives the lease back, before it lets go of that lock. So the two happen at once for all
+    /// who look at both:
     ///
     /// - Who finds the lease given back, in whatever way (a look, a monitor or link that is set late, a start), and then reads
     ///   the note's table, waits there for the lock and finds the end noted.
     /// - Who finds the end noted finds the lease given back.
     ///
-    /// Links and monitors are told after `note`. It must not unwind, and must run no foreign code under its lock. The cell's LOCK
-    /// is taken under that lock, never the other way round.
+    /// Links and monitors are told after `note`. It must not unwind, and must run no foreign code under its lock. The cell's
+    /// LOCK is taken under that lock, never the other way round.
     ///
     /// All is done when this returns: where it may be deep within other ends, the caller has its turn already.
     pub fn end_lease_and(
@@ -119,8 +119,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             quiet::discard("an exit reason", exit);
         }
         let mut watched = given.watched;
-        // Unless the next incarnation has begun: then what is queued is its to drain. (Once closed, none begins.) Before
-        // the monitors are told, so that whoever joins finds nothing half done.
+        // Unless the next incarnation has begun: then what is queued is its to drain. Once the mailbox is closed, none begins.
+        // This comes before the monitors are told, so that the caller of a join finds nothing half done.
         if self.word.bits_acquire() & (word::CLOSED | word::LEASED) == word::CLOSED {
             // The thread that settles it in our stead tells the monitors afterwards.
             watched &= self.settle();
@@ -138,12 +138,12 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let left = !own.is_empty();
         let mut given = GivenBack::default();
         let mut g = self.word.lock();
-        // Together with the lease: nobody is to slip in between.
+        // Together with the lease: no other reader can come in between.
         if let Some(exit) = exit.filter(|_| close && g.bits() & word::CLOSED == 0) {
             given.after.wakers = self.close_locked(&mut g, exit.reason.clone());
         }
         if g.bits() & word::WAIT != 0 {
-            // Rule 5 of `word`: nobody may be there to give room back for a long time.
+            // Rule 5 of `word`: there may be no reader to give room back for a long time.
             self.see(&mut g);
             self.grant(&mut g, &mut given.after);
         }
@@ -172,8 +172,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         given
     }
 
-    /// Ends an incarnation and begins the next one in the same breath: lease and RUN stay where they are, so nobody can slip in
-    /// between. Links and monitors are told as by [`MailCell::end_lease`] and [`MailCell::lease`]. The number of the next.
+    /// Ends an incarnation and begins the next one in one step: lease and RUN stay held, so no other reader can come in
+    /// between. Links and monitors are told as by [`MailCell::end_lease`] and [`MailCell::lease`]. Returns the number of the
+    /// next.
     ///
     /// # Errors
     /// The mailbox is closed: nothing has happened, and the exit comes back.
@@ -191,7 +192,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         let cold = g.cold();
         let links = cold.links.take();
         let linked = (!links.is_empty()).then(|| exit.reason.clone());
-        // (Dropped below: reasons hold errors of the user's.)
+        // Dropped below, outside the lock: reasons hold errors of the user's.
         let old = (cold.last_exit.replace(exit), cold.doom.take());
         drop(g);
         quiet::discard("an exit reason", old.0);
@@ -218,7 +219,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
 }
 
 impl<M: 'static, X: ?Sized> MailCell<M, X> {
-    /// Whether somebody holds the lease.
+    /// Whether a reader holds the lease.
     pub fn is_leased(&self) -> bool {
         self.word.bits() & word::LEASED != 0
     }

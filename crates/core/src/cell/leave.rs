@@ -59,9 +59,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
     }
 
-    /// The same, but a wake-up that is owed is left to the caller: true, SCHED is set, and nobody else will see to it. By
-    /// [`Senders::Later`] the senders who wait are left to the reader's next turn, if there is more to do for it: while the
-    /// mailbox is more than half full they are not woken for a few slots.
+    /// Like `leave`, but leaves an owed wake-up to the caller. True: SCHED is set, and only the caller can make that wake-up.
+    /// [`Senders::Later`] leaves the senders who wait to the reader's next turn, if one is to come: while the mailbox is more
+    /// than half full they are not woken for a few slots.
     ///
     /// # Safety
     /// As [`MailCell::leave`].

@@ -116,7 +116,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         })
     }
 
-    /// The same with the slot of a place in line, unless it has not been granted yet.
+    /// Like `push_reserved`, with the slot of a wait ticket, if it has been granted.
     ///
     /// # Errors
     /// Still waiting, or refused; both with the message.

@@ -1,4 +1,4 @@
-//! The cell itself, whoever runs it, and what it is made with.
+//! The cell itself, its runner, and what it is made with.
 
 use super::cold::Cold;
 use super::halves::{Own, Shared, Tally};
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use tracing::Span;
 use uuid::Uuid;
 
-/// Whoever reads a cell: told when something is to be done and nobody is doing it.
+/// What runs a cell's reader. It is told when the reader has something to do and does not run.
 pub trait Runner<M>: Send + Sync + 'static {
     /// SCHED has been set and its wake-up is owed: see to it that the cell is polled. Neither blocks nor panics.
     fn schedule(&self, cell: &Arc<MailCell<M, Self>>);
-    /// Nobody will handle this message: whoever waits for its outcome is to be told. Called once, before it goes to the
-    /// dead-letter mailbox or is dropped; outside the lock.
+    /// This message will not be handled: tell the caller who waits for its outcome. Called once, before the message goes to
+    /// the dead-letter mailbox or is dropped; outside the lock.
     fn on_dead(&self, message: &M, cause: &DeadCause) {
         let _ = (message, cause);
     }
-    /// The mailbox is closed, nobody reads it, and nothing is left in it.
+    /// The mailbox is closed, has no reader, and nothing is left in it.
     fn on_settled(&self) {}
     /// The span that a message is being sent in, where that is to be known. Asked while SYS is set, outside the lock.
     fn span(&self) -> Option<Arc<Span>> {
@@ -39,7 +39,7 @@ impl<M: Send + 'static> Runner<M> for Parked {
     fn schedule(&self, _: &Arc<MailCell<M, Self>>) {}
 }
 
-/// A mailbox and, at its end, whoever runs it.
+/// A mailbox and, at its end, its runner.
 // In this order in memory: what senders write, then what the reader does (see `StateWord`).
 #[derive(Debug)]
 #[repr(C)]

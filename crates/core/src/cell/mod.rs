@@ -1,12 +1,12 @@
-//! The cell: a mailbox's lanes, counters and bookkeeping in one allocation, with room at its end for whoever runs it.
+//! The cell: a mailbox's lanes, counters and bookkeeping in one allocation, with room at its end for its runner.
 //!
 //! This is the ground on which receivers and behaviours (servers, later state machines) stand, and not meant for their
 //! users: it may change in any release. Senders go through [`MailCell::push`]; a reader holds RUN and goes through
 //! [`MailCell::take`].
 //!
 //! Foreign code (wakers, notices, `Drop`s and closures of users, the runner) is never called under the lock: what calls for
-//! it is collected in `Aftermath` and dealt with when the lock is free. Mostly RUN is still held then, and more is to be done: so
-//! each call goes through the net of [`crate::quiet`], one by one, and a panic of one neither unwinds out of the cell nor
+//! it is collected in `Aftermath` and dealt with when the lock is free. Mostly RUN is still held then, and more is to be done:
+//! so each call goes through the net of [`crate::quiet`], one by one, and a panic of one neither unwinds out of the cell nor
 //! keeps the next from being done. Only a closure that the present caller has handed in (`weigh`, `purge`'s predicate)
 //! unwinds to that caller, at a point where nothing has moved yet. Should anything else unwind while RUN is held, its
 //! [`RunGuard`] gives RUN up (rule 9 of `word`). Design note 0014 has a table of all such calls.

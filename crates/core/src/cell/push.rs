@@ -145,7 +145,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// What the message will carry. `Err` when it has expired already.
     pub(super) fn resolve(&self, message: &M, options: &SendOptions) -> Result<Meta, ()> {
         let meta = self.resolve_settings(message, options)?;
-        // (User code, and so before the lock.)
+        // User code, and so before the lock.
         Ok(if self.word.bits() & word::SYS == 0 { meta } else { meta.with_span(self.runner.span()) })
     }
 
@@ -213,11 +213,11 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return Ok(());
         }
         if g.bits() & word::WAIT != 0 {
-            // (Where the policy is not to wait, only reservations do, and they come first like anybody in line.)
+            // Where the policy is not to wait, only reservations wait, and they come first as all in line do.
             if full.asks && self.settings.as_ref().is_none_or(|s| s.waits()) {
                 return Err(Unplaced::Refused(Refused { error: SendError::Full(message), may_wait: true }));
             }
-            // Those who wait come first; what is left is for whoever does not wait.
+            // Those who wait come first; what is left is for senders that do not wait.
             self.grant(&mut g, after);
         }
         while !g.room.fits(weight) {

@@ -8,8 +8,8 @@ use crate::word::{self};
 use std::sync::Arc;
 
 impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
-    /// Becomes the reader and takes over what senders have queued, with one instruction; false, and a note, when somebody
-    /// else reads.
+    /// Becomes the reader and takes over what senders have queued, with one instruction. False when another holds RUN, who is
+    /// left a note.
     ///
     /// # Safety
     /// As for [`StateWord::running`]: nothing else refers to the reader's half from here on, if RUN is taken.
@@ -122,7 +122,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         own.lanes.shrink();
         own.lent = 0;
         let mut g = self.word.lock();
-        // (What goes, goes after the lock.)
+        // What is dropped is dropped after the lock.
         let lanes = g.lanes.slim();
         let line = g.waiters.as_mut().and_then(|w| w.slim());
         let lists = g.cold.as_mut().map(|cold| cold.slim());

@@ -20,7 +20,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.take_unless(own, 0)
     }
 
-    /// The same; but where one of these (alarming) bits of the word is found set, nothing is taken that came in after it was.
+    /// Like `take`, but takes nothing queued after one of `alarms` was set.
     #[inline(always)]
     pub fn take_unless(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
         if let Some(message) = self.take_calmly(own) {
@@ -32,7 +32,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     /// The next message of the batch, if that is sure to be the next of all, without a look at anything that senders write.
     #[inline(always)]
     pub fn take_calmly(self: &Arc<Self>, own: &mut Own<M>) -> Option<M> {
-        // (Under a policy even a message that carries nothing has its weight.)
+        // Under a policy even a message that carries nothing has its weight.
         if !self.word.is_calm() || own.side_pending {
             return None;
         }
@@ -97,7 +97,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         self.take_order_unless(own, 0)
     }
 
-    /// The same; but where one of these bits of the word is found set, nothing is taken that came in after it was.
+    /// Like `take_order`, but takes nothing queued after one of `alarms` was set.
     pub fn take_order_unless(self: &Arc<Self>, own: &mut Own<M>, alarms: u32) -> Option<M> {
         let mut now = None;
         loop {

@@ -26,8 +26,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         Arc::as_ptr(self).cast::<()>().addr()
     }
 
-    /// Tells the monitors what is untold, in order; user code, so the list is out of the cell meanwhile. Where somebody
-    /// is at it already, that one goes on with what has come since.
+    /// Tells the monitors what is untold, in order. That is user code, so the list is out of the cell meanwhile. If another
+    /// thread is telling already, that thread goes on with what has come since.
     pub(super) fn tell(&self) {
         let (mut event, mut list) = {
             let mut g = self.word.lock();
@@ -89,7 +89,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     }
 
     fn was_demonitored(&self, id: MonitorId) -> bool {
-        // (Looked at first: mostly none is taken down just while it is told.)
+        // Looked at first: mostly no monitor is taken down while it is told.
         self.word.bits_acquire() & word::UNWATCH != 0
             && self.word.lock().cold.as_ref().is_some_and(|c| c.demonitored.contains(&id))
     }

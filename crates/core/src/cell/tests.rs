@@ -26,7 +26,7 @@ fn senders_and_reader_lie_a_cache_line_apart() {
     assert!(reader >= senders_end + 64, "{} bytes", reader.wrapping_sub(senders_end));
 }
 
-/// Clause 1.7: nobody has to ask for the memory of a line that nobody stands in any more, nor for that of lists.
+/// Clause 1.7: the memory of a line whose senders have gone is given back without being asked for; so is that of lists.
 #[test]
 fn the_line_and_the_lists_follow_those_who_have_gone() {
     struct Side;

@@ -54,7 +54,7 @@ impl<M: Send + 'static> Overflow<M> {
         Self(Arc::new(wait::Wait))
     }
 
-    /// Nobody waits: the sender gets its message back as full, at once.
+    /// No sender waits: it gets its message back as full, at once.
     pub fn reject() -> Self {
         Self(Arc::new(reject::Reject))
     }

@@ -1,4 +1,4 @@
-//! Nobody waits.
+//! No sender waits.
 
 use super::{Policy, Verdict};
 use crate::lane::Lane;
