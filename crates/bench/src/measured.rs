@@ -15,7 +15,7 @@ pub(crate) struct Measured {
     pub(crate) allocs_per_op: Option<f64>,
     /// Of a thread that reads: the 99.9th percentile of its look-ups, in ns, with nothing else going on.
     pub(crate) readers_idle_ns: Option<f64>,
-    /// The same during what was measured.
+    /// Its value during what was measured.
     pub(crate) readers_meanwhile_ns: Option<f64>,
 }
 

@@ -29,7 +29,7 @@ impl Callbacks<'_> {
         let (call, cast, info) = (self.call.ty(), self.cast.ty(), self.info.ty());
         let lent = init.args().map(|(_, ty)| ty.span()).next().unwrap_or_else(Span::call_site);
         let (args, init) = self.init(init);
-        // (A type that others may not see is told where it stands.)
+        // A type that others may not see is told where it stands.
         let args = located(quote!(type Args = #args;), lent);
         let methods = [
             self.handle(self.call),
@@ -100,7 +100,7 @@ impl Callbacks<'_> {
             Kind::Cast => (quote!(handle_cast), false),
             _ => (quote!(handle_info), false),
         };
-        // (Without a call there is nothing to handle; the trait asks for the method all the same.)
+        // Without a call there is nothing to handle; the trait asks for the method all the same.
         if messages.handlers().next().is_none() && !is_call {
             return None;
         }

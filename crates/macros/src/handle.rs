@@ -33,7 +33,7 @@ struct Method {
 }
 
 impl Handle<'_> {
-    /// The trait and its impl; nothing for a server that nobody can send to.
+    /// The trait and its impl; nothing for a server that takes no messages.
     pub(crate) fn write(&self, vis: &Visibility, errors: &mut Errors) -> TokenStream {
         let methods: Vec<Method> = (self.call.handlers().flat_map(|handler| self.calls(handler)))
             .chain(self.cast.handlers().flat_map(|handler| self.casts(handler)))
@@ -223,7 +223,7 @@ fn documented(own: &TokenStream, how: &str, errors: &str) -> TokenStream {
 fn distinct(methods: Vec<Method>, errors: &mut Errors) -> Vec<Method> {
     let mut wrong: Vec<Ident> = Vec::new();
     for (n, method) in methods.iter().enumerate() {
-        // (Said once for each handler: not for each of its twins.)
+        // Said once for each handler: not for each of its twins.
         if wrong.contains(&method.of) {
             continue;
         }

@@ -90,7 +90,7 @@ impl Handler {
         })
     }
 
-    /// What whoever asks gets.
+    /// What the caller gets.
     pub(crate) fn reply(&self) -> TokenStream {
         let sent = self.params.iter().find_map(|param| match param {
             Param::Reply(ty) => Some(ty),

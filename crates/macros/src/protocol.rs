@@ -144,7 +144,7 @@ impl Protocol {
         let Self { options: Options { krate, .. }, locals: Locals { limit, reply, .. }, .. } = self;
         let (name, args, reply_type) = (&message.ident, typed(message), message.reply());
         let names: Vec<_> = message.args().map(|(ident, _)| ident).collect();
-        // (Called otherwise: the server's own handle has methods of the same names.)
+        // Called otherwise: the server's own handle has methods of the same names.
         let erased = format_ident!("erased_{name}");
         let boxed = |output: &TokenStream| quote!(::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = #output> + ::core::marker::Send + '_>>);
         if message.kind() == Kind::Call {
@@ -260,7 +260,7 @@ pub(crate) fn spoken(
             let Some(path) = &handler.mark.protocol else { continue };
             let signature = maker(handler, krate, locals);
             let message = of.message(handler, (of.kind == Kind::Call).then_some(&locals.reply));
-            // (Where it is not as the protocol declares it, the handler is to be looked at.)
+            // Where it is not as the protocol declares it, the handler is to be looked at.
             let method = located(quote!(#signature { #message }), handler.ident.span());
             let key = |path: &Path| shown(path.to_token_stream());
             match protocols.iter_mut().find(|(known, _)| key(known) == key(path)) {
@@ -274,7 +274,7 @@ pub(crate) fn spoken(
     protocols
         .iter()
         .map(|(path, methods)| {
-            // (Where one is missing, the protocol.)
+            // Where one is missing, the protocol.
             let header = located(quote!(impl #impls #path for #ty #conditions), path.span());
             let mut body = Group::new(Delimiter::Brace, methods.clone());
             body.set_span(path.span().resolved_at(Span::call_site()));

@@ -123,7 +123,7 @@ fn check_block(block: &ItemImpl, errors: &mut Errors) {
         }
     }
     match types::last(&block.self_ty) {
-        // (Said once: not of the parameter's uses as well.)
+        // Said once: not of the parameter's uses as well.
         Some(name) if block.generics.lifetimes().next().is_none() => {
             for lifetime in lifetimes_of(name) {
                 errors.at(lifetime, OWNS);

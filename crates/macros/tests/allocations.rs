@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: every call is handed on unchanged to the system's allocator, which keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // (A thread that is ending counts no more.)
+        // A thread that is ending counts no more.
         let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
         // SAFETY: the caller keeps the contract of `alloc`, which is the same here and there.
         unsafe { System.alloc(layout) }

@@ -285,7 +285,7 @@ async fn ticks_keep_their_rate() -> Tested {
     Ok(())
 }
 
-/// Clause 24.5: where nobody replies at once, or nobody has room, that is the answer.
+/// Clause 24.5: where no server replies at once, or none has room, that is the answer.
 #[tokio::test(start_paused = true)]
 async fn a_try_form_does_not_wait() -> Tested {
     let began = tokio::time::Instant::now();

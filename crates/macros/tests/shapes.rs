@@ -225,7 +225,7 @@ async fn a_server_may_say_where_the_framework_is() -> Tested {
 mod silent {
     use restante::prelude::*;
 
-    /// Nobody can ask it anything.
+    /// It has no call.
     pub(super) struct Clock;
 
     #[gen_server]

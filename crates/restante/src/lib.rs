@@ -15,7 +15,7 @@
 //!     fn init(start: &u64) -> Self {
 //!         Counter { n: *start, ticks: 0 }
 //!     }
-//!     #[call] // somebody waits for the reply
+//!     #[call] // the caller waits for the reply
 //!     fn get(&self) -> u64 {
 //!         self.n
 //!     }
@@ -23,7 +23,7 @@
 //!     fn divide(&self, by: u64) -> u64 {
 //!         self.n / by // by zero: a panic, and only this server ends
 //!     }
-//!     #[cast] // nobody waits
+//!     #[cast] // the sender does not wait
 //!     fn add(&mut self, n: u64) -> Result<(), ExitReason> {
 //!         self.n = self.n.checked_add(n).ok_or_else(|| ExitReason::error("the sum is too big"))?;
 //!         Ok(())
@@ -36,7 +36,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let server = Server::<Counter>::new("counter"); // address first: a mailbox, and nobody reads it yet
+//!     let server = Server::<Counter>::new("counter"); // address first: a mailbox without a reader yet
 //!     let counter = server.address();
 //!     counter.add(2)?; // waits in the mailbox
 //!     let tree = Supervisor::one_for_one().child(server.child(40)).start().await?; // process after: `init` has returned

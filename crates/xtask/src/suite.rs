@@ -72,7 +72,7 @@ fn models(
 ) -> Result<(), Failure> {
     let mut total = 0;
     for (folder, package) in MODELLED {
-        // (Asked first: a build for nothing takes a minute.)
+        // Asked first: a build for nothing takes a minute.
         if !has_models(folder, checker)? {
             println!("crates/{folder} has no {checker} test");
             continue;

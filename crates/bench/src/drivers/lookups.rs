@@ -115,7 +115,7 @@ async fn beside_writer<S: System>(named: &Arc<Named<S>>, count: u64) -> (Measure
     let watch = Stopwatch::start();
     while !ended.load(Ordering::Relaxed) {
         writes += named.write(&others, &spare).await;
-        // (The writer's worker is also the one that is told of the reader's end.)
+        // The writer's worker is also the one that is told of the reader's end.
         yield_now().await;
     }
     let write = watch.stop(writes);
@@ -158,7 +158,7 @@ pub(crate) async fn and_cast<S: System>(count: u64) -> Option<Measured> {
 /// The directory, and the servers in it.
 struct Named<S: System> {
     directory: S::Directory,
-    /// Somebody has to keep them.
+    /// The driver keeps them alive.
     _servers: Vec<S::Ref<Hearer>>,
     heard: Arc<AtomicU64>,
 }

@@ -1,4 +1,4 @@
-//! A mailbox that fills while nobody reads it, and many that are told of one death.
+//! A mailbox that fills without a reader, and many that are told of one death.
 
 use std::{sync::Arc, time::Duration};
 

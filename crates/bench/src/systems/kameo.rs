@@ -155,7 +155,7 @@ impl Actor for Watcher {
     }
 }
 
-/// A supervisor, which ends when nobody has its address.
+/// A supervisor, which ends with its last address.
 pub(crate) struct Keeper;
 
 impl Actor for Keeper {

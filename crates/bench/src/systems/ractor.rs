@@ -192,7 +192,7 @@ type Restarts = (Case, mpsc::UnboundedSender<ActorRef<Message>>);
 impl Restarter {
     fn start_child(me: &ActorRef<()>, (case, tell): &Restarts) -> Result<(), ActorProcessingErr> {
         let (child, _) = ActorRuntime::spawn_linked_instant(None, Patient, case.clone(), me.get_cell())?;
-        // Nobody listens once the driver is done.
+        // The driver listens no more once it is done.
         let _ = tell.send(child);
         Ok(())
     }

@@ -193,7 +193,7 @@ impl GenServer for Child {
 
 /// Starts a patient under a supervisor that restarts it without end and without pause, or that remembers so many restarts.
 async fn supervise(case: Case) -> Option<ServerRef<Patient>> {
-    // (More than the client will count in any such time.)
+    // More than the client will count in any such time.
     const EVER: Duration = Duration::from_secs(1 << 30);
     let intensity = match case.remembers {
         Some(n) => Intensity::new(u32::try_from(n).expect("a sound number"), EVER),

@@ -159,7 +159,7 @@ async fn admission() -> Measured {
             registry.create_with_retry(format!("created-{number}"), retry, make).await.expect("it is created")
         });
     }
-    // The first wave is under way, and whoever is not in it has been told.
+    // The first wave is under way, and the others have been told.
     while registry.capacity().total_refusals + started.load(Ordering::Relaxed) < ADMISSIONS {
         tokio::task::yield_now().await;
     }

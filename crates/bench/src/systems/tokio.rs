@@ -142,7 +142,7 @@ impl<C: Channel> Supervised for Patient<C> {
     }
 }
 
-/// One incarnation: serves until it is told to crash, or until nobody is left to tell it.
+/// One incarnation: serves until it is told to crash, or until its last sender has gone.
 async fn incarnation<C: Channel>(receiver: &mut C::Receiver, case: &Case) -> Result<(), Crashed> {
     let number = case.begin();
     while let Some(message) = C::receive(receiver).await {

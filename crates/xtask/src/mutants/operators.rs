@@ -310,7 +310,7 @@ impl File<'_> {
                     self.replace(at, with, changes);
                 }
             }
-            // (Not the fields of a tuple.)
+            // Not the fields of a tuple.
             Kind::Int if before != "." => {
                 let suffix = text.find(|c: char| c.is_ascii_alphabetic());
                 let (digits, suffix) = text.split_at(suffix.unwrap_or(text.len()));

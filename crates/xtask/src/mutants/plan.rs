@@ -58,7 +58,7 @@ pub(super) const GROUPS: [Group; 9] = [
         public: &["in_hand", "timers", "trace", "sys", "replies"],
     },
     Group { of: "genserver", files: &["timer.rs"], unit: &["timer"], public: &["timers", "rounds"] },
-    // (The last two stand in files of their own only because they are used twice.)
+    // The last two stand in files of their own only because they are used twice.
     Group {
         of: "registry",
         files: &["admission.rs", "retry.rs", "starts.rs"],

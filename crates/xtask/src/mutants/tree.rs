@@ -83,7 +83,7 @@ impl Tree {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).args(args.split_whitespace());
         command.env("CARGO_TARGET_DIR", &self.build).env_remove("CARGO_MANIFEST_DIR");
-        // Nobody looks at it with a debugger, and it is built many times.
+        // It is never debugged, and built many times.
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_TEST_DEBUG", "0");
         // What is woven may warn as it likes.
         command.env("RUSTFLAGS", "--cap-lints=warn -Awarnings").env_remove("CARGO_ENCODED_RUSTFLAGS");

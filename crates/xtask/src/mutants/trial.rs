@@ -21,7 +21,7 @@ const CHECKS_MAX: usize = 12;
 /// Bytes of bodies that are woven into one program.
 const WOVEN_MAX: usize = 400_000;
 
-/// The same where the time is short: what is built soon is asked soon.
+/// How much where the time is short: what is built soon is asked soon.
 const WOVEN_MAX_IN_A_HURRY: usize = 60_000;
 
 /// A test program of the crate.

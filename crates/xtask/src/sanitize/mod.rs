@@ -177,7 +177,7 @@ impl Run {
             .env("RUSTFLAGS", format!("{} {}", self.of.flags().join(" "), flags.join(" ")))
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env("CARGO_TARGET_DIR", target_dir().join(format!("sanitize-{name}")))
-            // It is built once and read by nobody else.
+            // It is built once and read nowhere else.
             .env("CARGO_INCREMENTAL", "0");
         programs::built(&mut command)
     }
