@@ -7,7 +7,7 @@ use crate::outlet::Outlet;
 use crate::overflow::Overflow;
 use crate::rate::RateLimit;
 use crate::recipient::Recipient;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -221,6 +221,23 @@ impl<M> Settings<M> {
         self.weigh.let_go("a measure of weight");
         self.overflow.let_go("a fallback");
         self.dead_letters.let_go("a taker of dead letters");
+    }
+
+    /// A message of this weight has left its lane. Called by the reader, for each that is not of the control lane.
+    #[inline]
+    pub(crate) fn weight_left(&self, weight: u32) {
+        if self.weight_limit.is_some() {
+            let out = self.weight_out.load(Ordering::Relaxed) + u64::from(weight);
+            self.weight_out.store(out, Ordering::Release);
+        }
+    }
+
+    /// A message of this weight is put back into its lane, from which it had left.
+    pub(crate) fn weight_back(&self, weight: u32) {
+        if self.weight_limit.is_some() {
+            let out = self.weight_out.load(Ordering::Relaxed) - u64::from(weight);
+            self.weight_out.store(out, Ordering::Release);
+        }
     }
 
     /// Whether an asking sender waits for room.

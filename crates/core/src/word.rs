@@ -463,6 +463,15 @@ impl<'a, L, R> Locked<'a, L, R> {
         self.bits &= !(bits & !OWNED);
     }
 
+    /// Sets bits that a reader is to see soon, one that is at work now included (by NOTE): true when the caller owes a wake-up
+    /// after unlocking. [`StateWord::raise`], under the lock.
+    pub fn raise(&mut self, bits: u32) -> bool {
+        let owes = self.bits & LEASED != 0 && self.bits & (RUN | SCHED) == 0;
+        let note = if self.bits & RUN != 0 { NOTE } else { 0 };
+        self.set(bits | note | if owes { SCHED } else { 0 });
+        owes
+    }
+
     /// Says that data came in: true when the caller owes a wake-up after unlocking.
     #[inline(always)]
     pub fn announce(&mut self, bits: u32) -> bool {

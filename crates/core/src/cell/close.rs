@@ -57,13 +57,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             return None;
         }
         let wakers = self.close_locked(&mut g, reason);
-        let owes = g.bits() & word::LEASED != 0 && g.bits() & (word::RUN | word::SCHED) == 0;
-        if owes {
-            g.set(word::SCHED);
-        } else if g.bits() & word::RUN != 0 {
-            // The holder of RUN may have looked for the close already.
-            g.set(word::NOTE);
-        }
+        // The holder of RUN may have looked for the close already.
+        let owes = g.raise(0);
         let parked = if owes { g.take_parked() } else { None };
         let leased = g.bits() & word::LEASED != 0;
         drop(g);
@@ -225,10 +220,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
                 own.left(lane);
                 left += 1;
                 if lane != Lane::Control
-                    && let Some(settings) = self.settings.as_ref().filter(|s| s.weight_limit.is_some())
+                    && let Some(settings) = &self.settings
                 {
-                    let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
-                    settings.weight_out.store(out, Ordering::Release);
+                    settings.weight_left(meta.weight());
                 }
                 self.bury(message, meta, DeadCause::Closed(reason.clone()));
             }

@@ -23,12 +23,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
         }
         let cold = g.cold();
         let late = if cold.doom.is_none() { cold.doom.replace(reason) } else { Some(reason) };
-        g.set(word::KILL);
-        let owes = g.bits() & (word::RUN | word::SCHED) == 0;
-        g.set(if owes { word::SCHED } else { 0 });
-        if g.bits() & word::RUN != 0 {
-            g.set(word::NOTE);
-        }
+        let owes = g.raise(word::KILL);
         let parked = if owes { g.take_parked() } else { None };
         drop(g);
         if owes {

@@ -143,11 +143,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     ) -> Option<M> {
         own.left(lane);
         if lane != Lane::Control {
-            if let Some(settings) = &self.settings
-                && settings.weight_limit.is_some()
-            {
-                let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
-                settings.weight_out.store(out, Ordering::Release);
+            if let Some(settings) = &self.settings {
+                settings.weight_left(meta.weight());
             }
             self.took(own);
         }
@@ -170,10 +167,9 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub fn put_back(&self, own: &mut Own<M>, message: M, lane: Lane, attempts: u32) {
         let meta = own.hand.take().map_or_else(Meta::default, |m| *m).with_attempts(attempts);
         if lane != Lane::Control
-            && let Some(settings) = self.settings.as_ref().filter(|s| s.weight_limit.is_some())
+            && let Some(settings) = &self.settings
         {
-            let out = settings.weight_out.load(Ordering::Relaxed) - u64::from(meta.weight());
-            settings.weight_out.store(out, Ordering::Release);
+            settings.weight_back(meta.weight());
         }
         own.lanes.lane_mut(lane).push_front(message, meta);
         own.side_pending = own.lanes.side_len() != 0;
@@ -234,10 +230,8 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
             for (message, meta) in out {
                 if lane != Lane::Control
                     && let Some(settings) = &self.settings
-                    && settings.weight_limit.is_some()
                 {
-                    let out = settings.weight_out.load(Ordering::Relaxed) + u64::from(meta.weight());
-                    settings.weight_out.store(out, Ordering::Release);
+                    settings.weight_left(meta.weight());
                 }
                 purged += 1;
                 quiet::discard("a purged message", message);
