@@ -18,6 +18,7 @@ mod about;
 mod call;
 mod context;
 mod current_message;
+#[doc(hidden)]
 pub mod cycle;
 mod executor;
 mod frame;

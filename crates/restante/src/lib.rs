@@ -79,13 +79,28 @@ pub use restante_core::{
     Stats, TryReceiveError, WeakAddress, Weigh, install_panic_hook, monitor,
 };
 #[cfg(feature = "genserver")]
-pub use restante_genserver::*;
+pub use restante_genserver::{
+    About, Call, CallError, CallMessage, CallRecipient, CallerRuns, CastPermit, Context,
+    DEFAULT_CALL_TIMEOUT, DEFAULT_START_TIMEOUT, Every, ExitSignal, GenServer, InHand, Init, IntoInit,
+    IntoStep, Mark, Message, MultiReplies, Named, Next, Notice, Order, PoolReport, ReceiveError, Redeliver,
+    Reply, Request, Requests, Response, Selector, Server, ServerRef, ServerSettings, StartError, Step,
+    StopError, Sys, SysError, ThreadError, ThreadPool, ThreadPoolBuilder, TimerId, WeakServerRef, drain,
+    late_replies, link, multi_call, multi_cast, start, start_again, start_link, start_monitor, sys, unlink,
+    watchdog,
+};
 #[cfg(feature = "macros")]
 pub use restante_macros::{gen_server, protocol};
 #[cfg(feature = "registry")]
 pub use restante_registry::{self as registry, MailboxName, Name, Registry};
 #[cfg(feature = "supervisor")]
-pub use restante_supervisor::*;
+pub use restante_supervisor::{
+    AutoShutdown, Backoff, Capacity, ChildCounts, ChildError, ChildId, ChildInfo, ChildKey, ChildKind,
+    ChildNotStarted, ChildOptions, ChildSpec, ChildState, DynamicRef, DynamicSupervisor, Intensity,
+    NoPartitions, Partition, PartitionError, PartitionRef, PartitionSupervisor, Reconfigure,
+    ReconfigureError, ResizeError, Restart, RestartLimit, RunOptions, RunOutcome, Shutdown, ShutdownReport,
+    SpecError, Stage, StartChildError, Started, Strategy, Supervise, Supervisor, SupervisorNode,
+    SupervisorRef, Tree, TreeError, TreeIter, task,
+};
 #[cfg(feature = "testkit")]
 pub use restante_testkit as testkit;
 
