@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Kind {
     /// A server that runs: others refer to it, or it to itself.
     Server,
-    /// A mailbox of a server that has no reader, and that can still be sent to.
+    /// A server's mailbox that has no reader, and that can still be sent to.
     Mailbox,
     /// A timer of a server that runs.
     Timer,
