@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// The pause before a restart, during which messages keep queuing.
 ///
-/// A child's very first restart is immediate, and so is the first after a healthy period; the next waits the minimum, and each further one twice as long,
-/// up to the maximum. A child that has then been up for the reset time (half of minimum and maximum together, unless set)
-/// is healthy again.
+/// A child's very first restart is immediate, and so is the first after a healthy period; the next waits the minimum, and
+/// each further one twice as long, up to the maximum. A child that has then been up for the reset time (half of minimum and
+/// maximum together, unless set) is healthy again.
 ///
 /// Default: from 50 ms, up to 20 % longer by chance. The maximum of the default follows from the limits that count the
 /// child's restarts ([`Intensity`](crate::Intensity)): it is at most 1 s, and so short that a child that fails again and again
@@ -33,8 +33,8 @@ pub struct Backoff {
 const LONGEST: Duration = Duration::from_secs(1);
 
 impl Backoff {
-    /// No pause, ever: what Erlang does. With [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED) a child whose `init` always fails
-    /// keeps a worker busy.
+    /// No pause, ever: what Erlang does. With [`Intensity::UNLIMITED`](crate::Intensity::UNLIMITED) a child whose `init`
+    /// always fails keeps a worker busy.
     pub const NONE: Self = Self {
         min: Duration::ZERO,
         max: Some(Duration::ZERO),
@@ -108,8 +108,8 @@ impl Pauses {
         self.up_since
     }
 
-    /// The pause before the restart that is due now. `bound`: what it must stay below ([`Tempo::pause`](crate::tempo::Tempo::pause)),
-    /// where the back-off has no maximum of its own.
+    /// The pause before the restart that is due now. `bound`: what it must stay below where the back-off has no
+    /// maximum of its own, as [`Tempo::pause`](crate::tempo::Tempo::pause) says.
     pub(crate) fn next(
         &mut self,
         backoff: &Backoff,

@@ -26,7 +26,7 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn refused(&self);
     /// Starts an incarnation and waits for its `init`. Dropped before that, it kills it.
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StartError>>;
-    /// Starts an incarnation that nobody waits for.
+    /// Starts an incarnation that is not awaited.
     fn again(self: Arc<Self>);
     /// Tells an incarnation to end in order.
     fn order_stop(&self, incarnation: u32, reason: ExitReason);
@@ -34,10 +34,11 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn kill(&self, incarnation: u32, reason: ExitReason);
     /// There will be no other incarnation.
     fn close(&self, reason: ExitReason);
-    /// Dead-letters what is queued while there is no reader, or while the present incarnation was killed and does not end. The mailbox
-    /// stays open.
+    /// Dead-letters what is queued while there is no reader, or while the present incarnation was killed and does not end.
+    /// The mailbox stays open.
     fn clear_out(&self, reason: &ExitReason);
-    /// There will be no other incarnation. Where the present one was killed and does not end, those who wait in the queue are told.
+    /// There will be no other incarnation. Where the present one was killed and does not end, those who wait in the queue
+    /// are told.
     fn give_up(&self, reason: &ExitReason);
     /// Whether there can be no other incarnation.
     fn is_closed(&self) -> bool;
@@ -71,7 +72,7 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn reference(&self) -> Option<Box<dyn Any>> {
         None
     }
-    /// Why it could never be started, whoever it belongs to.
+    /// Why it could never be started, under any supervisor.
     fn unsound(&self) -> Option<SpecError> {
         None
     }
@@ -95,16 +96,16 @@ impl<S: GenServer> ServerChild<S> {
     }
 }
 
-/// Nobody else could ever serve its mailbox: without this, whoever still has an address would go on sending there. What was
-/// refused, or is served by a server that no supervisor has started, is let be.
+/// Closes the mailbox, which no other could ever serve: otherwise the holders of an address would go on sending there. A
+/// mailbox that was refused, or is served by a server that no supervisor has started, is let be.
 impl<S: GenServer> Drop for ServerChild<S> {
     fn drop(&mut self) {
         let server = self.server.server();
         if self.post.is_taken() || !self.post.is_refused() && !server.is_alive() {
             server.close(ExitReason::Shutdown);
         }
-        // They are somebody else's, and may panic in their drop: in the middle of a supervisor's work that would leave those
-        // above it waiting for ever.
+        // The arguments are user code, and may panic in their drop: in the middle of a supervisor's work that would leave
+        // those above it waiting for ever.
         let Some(args) = self.args.take() else { return };
         // They may own the next one of a long chain.
         later::let_go(args, |args| {
@@ -151,7 +152,7 @@ impl<S: GenServer> Child for ServerChild<S> {
         let server = self.server.server();
         keeper::again(server);
         if server.is_closed() && !server.is_alive() {
-            // Its task is done, perhaps, and would tell nobody.
+            // The child's task may be done, and then would not tell of the end.
             let exit = Exit::new(ExitReason::Normal, Phase::Init, None, server.incarnation());
             self.ended(&End::new(exit, true)).settle();
         }

@@ -89,8 +89,8 @@ pub struct ChildOptions {
     /// Whether what is queued waits while the child is stopped and its specification stays (default: yes); else it is
     /// dead-lettered.
     pub keep_mailbox: bool,
-    /// When it is a supervisor that gives up: whether the one above gives up as well, at once, rather than restart it
-    /// (default: no).
+    /// When it is a supervisor that gives up: whether the one above gives up as well, at once, rather than restart
+    /// it (default: no).
     pub escalate: bool,
 }
 
@@ -113,12 +113,13 @@ impl ChildOptions {
 
 /// A child, as its supervisor is told of it.
 ///
-/// Made of a server's mailbox ([`Supervise::child`]) or of a supervisor ([`Supervisor::into_child`](crate::Supervisor::into_child)).
+/// Made of a server's mailbox ([`Supervise::child`]) or, by
+/// [`Supervisor::into_child`](crate::Supervisor::into_child), of a supervisor.
 ///
-/// A supervisor that refuses a child (its id is taken, it runs already, there is no room, it makes no sense) leaves it as it
-/// was: a server that runs goes on, the mailbox stays open with what is queued. To have arguments and settings back as well,
-/// keep a clone. Clones are one child: the first supervisor that takes one has it, and others are refused
-/// ([`SpecError::Supervised`](crate::SpecError::Supervised)).
+/// A supervisor that refuses a child (its id is taken, it runs already, there is no room, it makes no sense) leaves it as
+/// it was: a server that runs goes on, the mailbox stays open with what is queued. To have arguments and settings back as
+/// well, keep a clone. Clones are one child: the first supervisor that takes a clone has the child, and the other clones
+/// are refused ([`SpecError::Supervised`](crate::SpecError::Supervised)).
 #[derive(Clone)]
 #[must_use = "a specification is for a supervisor"]
 pub struct ChildSpec {
@@ -201,9 +202,9 @@ impl fmt::Debug for ChildSpec {
 
 /// Makes a child of a server's mailbox.
 pub trait Supervise<S: GenServer> {
-    /// The specification of a child that reads this mailbox. `args` are kept, and lent to each `init`. When it is dropped,
-    /// alone or with a supervisor that nobody starts, the mailbox closes; unless it was refused ([`ChildSpec`]), or a server
-    /// runs there that no supervisor has started.
+    /// The specification of a child that reads this mailbox. `args` are kept, and lent to each `init`. When the
+    /// specification is dropped, alone or with a supervisor that is never started, the mailbox closes; unless it was
+    /// refused ([`ChildSpec`]), or a server runs there that no supervisor has started.
     fn child(self, args: S::Args) -> ChildSpec;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It is the supervisor of [`crate::branch`] with other rules: one for one, no order among the children, no ids, and no
 //! specification without a process. What it adds is the key by which a child is found again: the child's mailbox remembers
-//! it ([`keeper::place_of`]), so that whoever has the reference has the key.
+//! the key ([`keeper::place_of`]), so that each holder of the reference has the key.
 
 use crate::backoff::Backoff;
 use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Supervise};
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// A supervisor to be that starts without children, which are started and stopped one by one later.
 ///
-/// Default: 3 restarts in 5 s, back-off from 50 ms to 1 s ([`Backoff`]), no limit to the number of children, which are permanent and are
-/// given 5 s to end.
+/// Default: 3 restarts in 5 s, back-off from 50 ms to 1 s ([`Backoff`]), no limit to the number of children, which are
+/// permanent and are given 5 s to end.
 ///
 /// All of its children are stopped together: each is ordered to at once, and each limit that occurs among them is waited for
 /// once. When another supervisor restarts it, it begins with no children.
@@ -102,7 +102,7 @@ impl DynamicSupervisor {
         self.with(|s| s.intensity(max, period))
     }
 
-    /// The same as a value, [`Intensity::UNLIMITED`] among them.
+    /// Sets the limit as a value, which may be [`Intensity::UNLIMITED`].
     pub fn with_intensity(self, intensity: Intensity) -> Self {
         self.with(|s| s.with_intensity(intensity))
     }
@@ -140,8 +140,8 @@ impl DynamicSupervisor {
 
     /// Makes the supervisor without starting it: it has an address, and can be the child of another.
     ///
-    /// Settings or default options that make no sense are told of when it is to start, with the [`SpecError`](crate::SpecError) in the reason,
-    /// and by the supervisor that it is offered to.
+    /// Settings or default options that make no sense are told of when it is to start, with the
+    /// [`SpecError`](crate::SpecError) in the reason, and by the supervisor that it is offered to.
     pub fn build(self) -> DynamicRef {
         let supervisor = self.supervisor.make_empty(&self.defaults);
         DynamicRef { supervisor, defaults: Arc::new(self.defaults) }
@@ -154,8 +154,8 @@ impl DynamicSupervisor {
         (dynamic, spec)
     }
 
-    /// Starts it, with nobody above it. It then lives until it is stopped, gives up or its runtime ends, whether or not anybody
-    /// holds its reference.
+    /// Starts it, without a supervisor above it. It then lives until it is stopped, gives up or its runtime ends, whether
+    /// or not its reference is held.
     ///
     /// # Errors
     /// [`StartError::NoRuntime`]; [`StartError::Failed`] where a setting or a default option makes no sense: a
@@ -194,7 +194,7 @@ pub struct Capacity {
     pub active: usize,
     /// The limit; `usize::MAX`: none.
     pub max: usize,
-    /// How many more may be started, if nobody else does.
+    /// How many more may be started, if no other caller starts any.
     pub available: usize,
 }
 
@@ -213,8 +213,8 @@ impl DynamicRef {
     ///
     /// # Errors
     /// [`StartChildError`]: [`MaxChildren`](StartChildError::MaxChildren) says how many there are and may be;
-    /// [`Start`](StartChildError::Start) says why its `init` came to nothing, [`StartError::Ignored`] included, and its mailbox closes.
-    /// In no case is there such a child. One that is refused is as it was before (see [`ChildSpec`]).
+    /// [`Start`](StartChildError::Start) says why its `init` came to nothing, [`StartError::Ignored`] included, and its
+    /// mailbox closes. In no case is there such a child. One that is refused is as it was before (see [`ChildSpec`]).
     ///
     /// # Cancel safety
     /// Dropping the future before the child is up kills it and takes it out of the table.
@@ -243,7 +243,7 @@ impl DynamicRef {
         Ok(address)
     }
 
-    /// The same with a new mailbox, whose settings are the default ones.
+    /// Starts a server with a new mailbox, whose settings are the default ones.
     ///
     /// # Errors
     /// As [`DynamicRef::start_child`].
@@ -292,7 +292,7 @@ impl DynamicRef {
         self.supervisor.begin_terminate(key.0.key).map(drop)
     }
 
-    /// The same as [`DynamicRef::terminate_child`] by the child's key.
+    /// Stops a child, like [`DynamicRef::terminate_child`], by its key.
     ///
     /// # Errors
     /// As [`DynamicRef::terminate_child`].

@@ -11,7 +11,8 @@ use std::time::Duration;
 ///
 /// A period of zero is refused wherever a limit is given: nothing would ever count.
 ///
-/// A [task](crate::task) that starts again has one by itself: with one more it is done, and nobody gives up with it.
+/// A [task](crate::task) that starts again has a limit of its own: with one restart more the task is done, and no
+/// supervisor gives up with it.
 ///
 /// Default: 3 in 5 s. Source: OTP `supervisor`, restart intensity (there 1 in 5 s, in whole seconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +156,8 @@ mod tests {
         assert_eq!(Intensity::default(), Intensity::new(3, Duration::from_secs(5)));
     }
 
-    /// A limit over no time would count nothing, and is refused wherever one is given. Without a limit nothing is to be counted.
+    /// A limit over no time would count nothing, and is refused wherever one is given. Without a limit nothing is to be
+    /// counted.
     #[test]
     fn a_limit_over_no_time_is_void() {
         assert!(Intensity::new(3, Duration::ZERO).is_void() && Intensity::new(0, Duration::ZERO).is_void());

@@ -6,18 +6,19 @@
 //!                              └─────> ended        it has not, whyever: each is ended for good
 //! ```
 //!
-//! - *noted*: by the poll that adds the child to its supervisor's table, or begins the incarnation of a supervisor with nobody
-//!   above it, on the stack of the future that is tended. A start by
-//!   a server's handler that happens to run on this stack is that server's. A task that the future spawns may be taken along
-//!   ([`tend_here`]), and then may outlive the future: what it starts after the others were ended is ended at once, and
-//!   what it starts after they were forgotten is its own. Any other task's starts are that task's. What one of this crate's
-//!   own parts starts for itself, as partitions are for all who use them, is that one's (`apart`).
-//! - *ended for good*: a child is ordered to stop within its own limit, by a task in its supervisor's runtime, neither restarted
-//!   nor left in the table; its mailbox closes. A child that has left the table is none. A supervisor with nobody above it ends
-//!   as by a shutdown without a limit; one whose incarnation is over has ended.
+//! - *noted*: by the poll that adds the child to its supervisor's table, or begins the incarnation of a supervisor without
+//!   one above it, on the stack of the future that is tended. A start by a server's handler that happens to run on this
+//!   stack is that server's. A task that the future spawns may be taken along ([`tend_here`]), and then may outlive the
+//!   future: what it starts after the others were ended is ended at once, and what it starts after they were forgotten is
+//!   its own. Any other task's starts are that task's. What one of this crate's own parts starts for itself, as partitions
+//!   are for all who use them, is that one's (`apart`).
+//! - *ended for good*: a child is ordered to stop within its own limit, by a task in its supervisor's runtime, neither
+//!   restarted nor left in the table; its mailbox closes. A child that has left the table is none. A supervisor without one
+//!   above it ends as by a shutdown without a limit; one whose incarnation is over has ended.
 //!
 //! The list belongs to one future and what was taken along with it, and is behind a lock; nothing is called under it. Each
-//! child is taken out of it, or found too late for it, under that lock, so by one of the two that end it. The same end is used for a mailbox of which only a reference is known ([`Keeper::end_for_good`]).
+//! child is taken out of it, or found too late for it, under that lock, so by one of the two that end it. The same end is
+//! used for a mailbox of which only a reference is known ([`Keeper::end_for_good`]).
 //!
 //! Not meant for users of supervisors: it may change in any release.
 //!
@@ -120,7 +121,7 @@ impl Nursery {
         children.into_iter().filter_map(Started::end_for_good).collect()
     }
 
-    /// What was made has been taken: the children stay, and belong to nobody here.
+    /// Forgets the children, because what was made has been taken: they stay, and do not belong to this nursery any more.
     pub fn forget(&self) {
         drop(self.put(Children::Forgotten));
     }
@@ -134,7 +135,7 @@ impl Nursery {
         let here = HERE.try_with(|here| {
             let here = here.borrow();
             let (nursery, whose) = here.as_ref()?;
-            // (The handler of a server that is polled on this stack starts children of its own.)
+            // The handler of a server that is polled on this stack starts children of its own.
             (*whose == keeper::on_whose_stack()).then(|| nursery.clone())
         });
         here.ok().flatten()
@@ -179,7 +180,7 @@ impl<F: Future> Future for Apart<F> {
     }
 }
 
-/// A future that is tended; by nobody, where nobody tended the one that it was taken along with.
+/// A future that is tended. Without a nursery, where the future that it was taken along with was not tended.
 struct Tended<F> {
     nursery: Option<Nursery>,
     future: Pin<Box<F>>,
@@ -210,15 +211,15 @@ impl Drop for Back {
 }
 
 impl SupervisorCore {
-    /// Nobody wants this child: it is ended within its own limit, and neither restarted nor left in the table. `None`: it has
-    /// left that already, or is about to.
+    /// Ends a child that no caller wants: within its own limit, and neither restarted nor left in the table. `None`: it has
+    /// left the table already, or is about to.
     pub(crate) fn end_for_good(self: &Arc<Self>, key: u64) -> Option<GivenUp> {
         let (gone, rt) = {
             let mut desk = self.desk();
             if desk.rules.get(key)?.discarded {
                 return None;
             }
-            // (Before it is told to end: should it end by itself meanwhile, it is not restarted by hand.)
+            // Discarded before it is told to end: should it end by itself meanwhile, it is not restarted by hand.
             (desk.rules.discard(key), desk.rt.clone())
         };
         if let Some(gone) = gone {
@@ -227,10 +228,10 @@ impl SupervisorCore {
         }
         let (tell, told) = oneshot::channel();
         let branch = Arc::clone(self);
-        // (Where its runtime has shut down the child has ended with that.)
+        // Where its runtime has shut down, the child has ended with the runtime.
         rt?.spawn(async move {
             perform::stop_one(&branch, key, true).await;
-            // (One that waited for its next incarnation had none that could end.)
+            // A child that waited for its next incarnation had none that could end.
             branch.dismiss(key);
             let _ = tell.send(());
         });

@@ -8,9 +8,9 @@
 //!             switched on          switched off
 //! ```
 //!
-//! The table only grows, so a reader needs no lock and no guard: it reads how many are switched on, and is lent what lies at
-//! the place. Who resizes waits for whoever else does, and with that one for the partitions whose end or start that one waits for: a
-//! handler of one of these hears of the ring ([`Turn`]).
+//! The table only grows, so a reader needs no lock and no guard: it reads how many are switched on, and is lent what lies
+//! at the place. A caller that resizes waits for the others that resize, and with each of them for the partitions whose end
+//! or start that one waits for: a handler of one of these hears of the ring ([`Turn`]).
 //!
 //! What deliberately does not live here: starting, restarting, stopping. That is a `one_for_one` supervisor's, of which each
 //! partition is a permanent child.
@@ -59,14 +59,13 @@ impl Partition for DynamicSupervisor {
     type Ref = DynamicRef;
 }
 
-/// Makes a partition, which nobody has started yet.
+/// Makes a partition, which has not been started yet.
 type Make<R> = Box<dyn Fn(usize) -> Result<(R, ChildSpec), SettingsError> + Send + Sync>;
 
 /// A supervisor to be, of several partitions of the same kind, among which keys are distributed.
 ///
-/// Default: as many partitions as threads can run at once; 3 restarts in 5 s, back-off from 50 ms to 1 s
-/// ([`Backoff`]). A partition that
-/// crashes is restarted by itself, over its mailbox; the others do not notice.
+/// Default: as many partitions as threads can run at once; 3 restarts in 5 s, back-off from 50 ms to 1 s ([`Backoff`]). A
+/// partition that crashes is restarted by itself, over its mailbox; the others do not notice.
 ///
 /// Source: Elixir `PartitionSupervisor`. Differs: it can grow beyond what it started with; a partition that is switched off
 /// keeps its mailbox.
@@ -178,7 +177,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         self.with(|s| s.intensity(max, period))
     }
 
-    /// The same as a value, [`Intensity::UNLIMITED`] among them.
+    /// Sets the limit as a value, which may be [`Intensity::UNLIMITED`].
     pub fn with_intensity(self, intensity: Intensity) -> Self {
         self.with(|s| s.with_intensity(intensity))
     }
@@ -234,7 +233,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         Ok((partitions, spec))
     }
 
-    /// Starts it, with nobody above it: all partitions, in order.
+    /// Starts it, without a supervisor above it: all partitions, in order.
     ///
     /// # Errors
     /// [`PartitionError`].
@@ -341,8 +340,8 @@ pub enum ResizeError {
     /// The supervisor is not running, or is about to end.
     #[error("the supervisor is not running")]
     Down,
-    /// A handler would wait for the end, or the start, of its own partition or of one that waits for it, be it this call's doing or
-    /// that of a resize that is under way. Nothing was ordered.
+    /// A handler would wait for the end, or the start, of its own partition or of one that waits for it, be it this call's
+    /// doing or that of a resize that is under way. Nothing was ordered.
     #[error("the wait would close a ring of waiting servers: {path}")]
     Cycle {
         /// The ring.
@@ -351,8 +350,8 @@ pub enum ResizeError {
 }
 
 impl ResizeError {
-    /// Whether what was addressed is gone: the supervisor ([`Down`](Self::Down)), or a partition, as its start said
-    /// ([`StartError::is_gone`]).
+    /// Whether what was addressed is gone: the supervisor ([`Down`](Self::Down)), or a partition, as its start
+    /// said ([`StartError::is_gone`]).
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Down => true,
@@ -370,12 +369,12 @@ pub struct PartitionRef<P: Partition> {
 struct Shared<R> {
     supervisor: SupervisorRef,
     table: Rows<R>,
-    /// How many of the table are switched on: no more than have been put there. Whoever reads it (acquire) finds those, as they
-    /// were put there before it was written (release).
+    /// How many of the table are switched on: no more than have been put there. A reader of this count (acquire) finds
+    /// those, as they were put there before it was written (release).
     on: AtomicUsize,
     make: Make<R>,
     shutdown: Option<Shutdown>,
-    /// Held by who resizes.
+    /// Held by the caller that resizes.
     made: tokio::sync::Mutex<Made>,
     /// What a handler that waits for that lock waits for.
     turn: Turn,
@@ -401,7 +400,7 @@ impl<P: Partition> PartitionRef<P> {
         self.of_ref(key).cloned()
     }
 
-    /// The same, lent.
+    /// Lends the reference of the partition that this key belongs to.
     ///
     /// # Errors
     /// As [`PartitionRef::of`].
@@ -430,10 +429,11 @@ impl<P: Partition> PartitionRef<P> {
 
     /// Has so many partitions from now on; how many there were. Keys are distributed among them anew.
     ///
-    /// Surplus partitions are first cut off from new look-ups, the last first, then stopped, together, each within its limit.
-    /// They are *switched off*: the mailbox stays and takes what is sent to it by whoever has a reference; what is queued waits
-    /// until the partition is switched on again, or is dead-lettered when the supervisor ends. Missing partitions are started,
-    /// in order, over the mailboxes that are there or else new ones; look-ups find them when all of them are up.
+    /// Surplus partitions are first cut off from new look-ups, the last first, then stopped, together, each within its
+    /// limit. They are *switched off*: the mailbox stays and takes what the holders of a reference send to it; what is
+    /// queued waits until the partition is switched on again, or is dead-lettered when the supervisor ends. Missing
+    /// partitions are started, in order, over the mailboxes that are there or else new ones; look-ups find them when all of
+    /// them are up.
     ///
     /// State does not move with the keys: that is for the servers to see to.
     ///
@@ -502,7 +502,7 @@ impl<R> Shared<R> {
                 Err(ChildError::Abandoned) => Err(ResizeError::Abandoned { partition }),
                 Err(ChildError::Down) => Err(ResizeError::Down),
                 Err(ChildError::Cycle { path }) => Err(ResizeError::Cycle { path }),
-                // Somebody has deleted it by hand.
+                // A caller has deleted it by hand.
                 Err(ChildError::NotFound) => Err(failed(StartError::Closed)),
             };
         }
@@ -513,7 +513,7 @@ impl<R> Shared<R> {
             Ok(_) => {}
             Err(StartChildError::Start(error)) => return Err(failed(error)),
             Err(StartChildError::Spec(error)) => return Err(ResizeError::Spec { partition, error }),
-            // (Its id is new, its mailbox is nobody else's, and there is no limit.)
+            // Its id is new, its mailbox is no other's, and there is no limit.
             Err(_) => return Err(ResizeError::Down),
         }
         self.table.put(partition, reference);

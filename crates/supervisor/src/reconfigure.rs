@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// What is to be different: only what is named changes.
 ///
-/// Source: OTP `supervisor`, `code_change`: children that are there get their new options, new ones are added and *not* started,
-/// missing ones stay. Differs: the change is given, not asked of a module.
+/// Source: OTP `supervisor`, `code_change`: children that are there get their new options, new ones are added and *not*
+/// started, missing ones stay. Differs: the change is given, not asked of a module.
 #[derive(Default)]
 #[must_use = "it is for `SupervisorRef::reconfigure`"]
 pub struct Reconfigure {
@@ -54,7 +54,7 @@ impl Reconfigure {
         self.with_intensity(Intensity::new(max, period))
     }
 
-    /// The same as a value, [`Intensity::UNLIMITED`] among them.
+    /// Sets the limit as a value, which may be [`Intensity::UNLIMITED`].
     pub fn with_intensity(mut self, intensity: Intensity) -> Self {
         self.intensity = Some(intensity);
         self
@@ -152,15 +152,16 @@ pub enum ReconfigureError {
 }
 
 impl ReconfigureError {
-    /// Whether what was addressed is gone: a child ([`NotFound`](Self::NotFound)), or the supervisor ([`Closed`](Self::Closed)).
+    /// Whether what was addressed is gone: a child, as [`NotFound`](Self::NotFound) says, or the
+    /// supervisor, as [`Closed`](Self::Closed) says.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Closed)
     }
 }
 
 impl SupervisorRef {
-    /// Changes what is named, all of it or nothing, effective for the next event: for the next end of a child, not for a pause or a
-    /// group restart under way. Waits for nothing. What was changed stays over restarts of the supervisor.
+    /// Changes what is named, all of it or nothing, effective for the next event: for the next end of a child, not for a
+    /// pause or a group restart under way. Waits for nothing. What was changed stays over restarts of the supervisor.
     ///
     /// # Errors
     /// [`ReconfigureError`]: nothing was changed. Children that were to be added are as they were before (see [`ChildSpec`]).
@@ -206,7 +207,7 @@ impl SupervisorRef {
             return Err(error.into());
         }
         let mut changed = changed_options(branch, &change.changes)?;
-        // Looked at before anybody is adopted; and once more when it is made.
+        // Looked at before any child is adopted; and once more when it is made.
         let newcomers = {
             let rules = &mut open(branch)?.rules;
             let newcomers: Vec<_> =
@@ -264,7 +265,7 @@ impl Changed {
     }
 }
 
-/// Asks the closures, outside the lock: they are somebody else's.
+/// Asks the closures, outside the lock, because they are user code.
 fn changed_options(
     branch: &SupervisorCore,
     changes: &[(ChildId, Change)],

@@ -31,7 +31,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// The same where specifications do not stay without a process.
+    /// The fate where specifications do not stay without a process.
     pub(crate) fn without_rest(self) -> Self {
         if self == Self::Rests { Self::Goes } else { self }
     }
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// Where nobody could restart it by hand, one that would rest goes.
+    /// Where a child could not be restarted by hand, one that would rest goes.
     #[test]
     fn where_nothing_rests_it_goes() {
         use Fate::{Goes, Restarts, Rests};

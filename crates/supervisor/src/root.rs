@@ -8,9 +8,9 @@
 //!               └ stop again ──> killed ──all are down, or abandoned───────> Killed
 //! ```
 //!
-//! What tells it to stop is given ([`SupervisorRef::run_until`]), so that this can be tested with a paused clock; the signals of a
-//! process are one such thing (`signals`, with the feature `signal`). What deliberately does not live here: how a
-//! supervisor stops what is below it ([`crate::perform`]).
+//! What tells it to stop is given ([`SupervisorRef::run_until`]), so that this can be tested with a paused clock; the
+//! signals of a process are one such thing (`signals`, with the feature `signal`). What deliberately does not live here:
+//! how a supervisor stops what is below it ([`crate::perform`]).
 
 #[cfg(feature = "signal")]
 mod signals;
@@ -114,8 +114,8 @@ impl fmt::Display for RunOutcome {
 
 impl SupervisorRef {
     /// Starts the tree, unless it has been, and runs it until it ends by itself, or `stop` is there or
-    /// [`SupervisorRef::request_stop`] is called; then stops it as [`SupervisorRef::shutdown`] does. When `kill` is there while it stops, all that is left is killed at once. (`kill` is not polled
-    /// before `stop` is there.)
+    /// [`SupervisorRef::request_stop`] is called; then stops it as [`SupervisorRef::shutdown`] does. When `kill` is there
+    /// while it stops, all that is left is killed at once. (`kill` is not polled before `stop` is there.)
     ///
     /// When `stop` is there before all children are up, the start is given up, and those that are up are stopped.
     ///
@@ -167,7 +167,7 @@ impl SupervisorRef {
             let start = pin!(self.start());
             match select(start, stop.as_mut()).await {
                 Either::Left((started, _)) => Some(started),
-                // (The start is dropped, which tells the tree to end.)
+                // The start is dropped, which tells the tree to end.
                 Either::Right(_) => None,
             }
         };
@@ -197,9 +197,9 @@ impl SupervisorRef {
         self.branch.request_stop()
     }
 
-    /// Stops it: its children in reverse order of their start, each within its own limit. At the deadline for the whole all that
-    /// is left is killed; what has not ended even so is abandoned. Says what did not go as it should; of a supervisor that is
-    /// not running, nothing.
+    /// Stops it: its children in reverse order of their start, each within its own limit. At the deadline for the whole all
+    /// that is left is killed; what has not ended even so is abandoned. Says what did not go as it should; of a supervisor
+    /// that is not running, nothing.
     ///
     /// Where another supervisor is above, that one is told of a shutdown, and restarts a permanent child.
     ///
@@ -242,7 +242,7 @@ impl SupervisorRef {
         };
         if !in_time {
             branch.end(ExitReason::Shutdown, true);
-            // (It is down when what does not end has been abandoned.)
+            // The tree is down when what does not end has been abandoned.
             let _ = ended.await;
         }
         let report = self.report();

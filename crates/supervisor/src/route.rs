@@ -62,7 +62,7 @@ impl Hasher for Route {
     }
 
     fn finish(&self) -> u64 {
-        // (The low bits of a product know little of the high ones.)
+        // The low bits of a product know little of the high ones.
         self.hash ^ (self.hash >> 32)
     }
 }

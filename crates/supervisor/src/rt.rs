@@ -1,7 +1,7 @@
 //! What a supervisor needs of the runtime it lives in: a task now and then. Pauses, and limits on its waits, it needs of no
-//! runtime: it has them of its own accord (back-off, the time that a child may take to end), so they are kept where the runtime has
-//! no time driver as well. Under `--cfg shuttle` the tasks are shuttle's, and there is no time: a pause is over at once, and no limit
-//! is ever over but zero.
+//! runtime: it has them of its own accord (back-off, the time that a child may take to end), so they are kept where the
+//! runtime has no time driver as well. Under `--cfg shuttle` the tasks are shuttle's, and there is no time: a pause is over
+//! at once, and no limit is ever over but zero.
 
 use std::future::Future;
 use std::time::Duration;
@@ -34,8 +34,8 @@ impl Runtime {
         drop(self.handle.spawn(task));
     }
 
-    /// Runs this there: here and now where that is this runtime, else in a task, which is aborted when nobody waits for it any
-    /// more. `None`: the runtime has shut down.
+    /// Runs this in this runtime: here and now where the caller is in it, else in a task, which is aborted when the caller
+    /// does not wait for it any more. `None`: the runtime has shut down.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl Future<Output = T> + Send + 'static,
@@ -51,7 +51,7 @@ impl Runtime {
         restante_core::alarm::sleep(pause).await;
     }
 
-    /// The same.
+    /// To be polled in a task of this runtime.
     pub(crate) async fn yield_now() {
         tokio::task::yield_now().await;
     }

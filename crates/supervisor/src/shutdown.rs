@@ -20,8 +20,8 @@ pub enum Stage {
 
 /// What came of stopping a supervisor and all that is below it.
 ///
-/// A path is the ids from that supervisor down, its own not included, with `/` between: as in [`Tree::find`](crate::Tree::find).
-/// The lists are no longer than there are children.
+/// A path is the ids from that supervisor down, its own not included, with `/` between: as in
+/// [`Tree::find`](crate::Tree::find). The lists are no longer than there are children.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ShutdownReport {

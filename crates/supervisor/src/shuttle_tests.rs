@@ -11,7 +11,7 @@
 //! deadlock, or as a schedule without end. There is no time: limits do not end (but for zero), pauses are over at once.
 //!
 //! At the end of each schedule ([`Lab::over`]): every mailbox is closed and its counters add up, the table is empty and
-//! nothing of it is live, no server was ever there twice, and nobody holds the supervisor or its children any more.
+//! nothing of it is live, no server was ever there twice, and the supervisor and its children have no holders any more.
 
 use crate::branch::SupervisorCore;
 use crate::child::Child as _;
@@ -185,7 +185,7 @@ impl Lab {
         let branch: Arc<SupervisorCore> = Arc::clone(&tree.branch);
         drop(tree);
         for at in self.all.lock().unwrap().iter() {
-            // (Where it had ended by itself, that may just be under way.)
+            // Where the tree had ended by itself, the closing may just be under way.
             while !at.is_closed() {
                 yield_now().await;
             }
@@ -205,11 +205,11 @@ impl Lab {
             assert_eq!((&desk.rules.life, desk.rules.live), (&Life::Down, 0));
             assert!(desk.rules.children.is_empty(), "it is closed");
         }
-        // The performer, and whoever stopped something by hand, go when they are done; so do the workers' arguments. (What
-        // is left when a schedule is over is torn down task by task, and one may then wait for another in vain.)
+        // The performer, and callers that stopped something by hand, go when they are done; so do the workers' arguments.
+        // What is left when a schedule is over is torn down task by task, and one task may then wait for another in vain.
         self.all.lock().unwrap().clear();
         loop {
-            // (Who was looked at when it left the table is kept until somebody counts.)
+            // A child that was looked at when it left the table is kept until its counters are read.
             if let Some(ledger) = branch.audit() {
                 assert_eq!(ledger.lost(), 0, "{ledger}");
             }
@@ -249,13 +249,13 @@ async fn tree<const N: usize>(lab: &Lab, supervisor: Supervisor, slow: bool) -> 
     (supervisor.start().await.unwrap(), workers)
 }
 
-/// Somebody reads this mailbox, or will.
+/// Asserts that a server reads this mailbox, or will.
 async fn served(at: &At) {
     assert_eq!(at.call(|reply| reply).await, Ok(()));
 }
 
 fn crash(at: &At) {
-    // (Refused where the mailbox is closed by then.)
+    // The cast is refused where the mailbox is closed by then.
     let _ = at.cast(Tell::Panic);
 }
 
@@ -334,7 +334,7 @@ fn shuttle_stop_and_crash() {
     explore(|| stop_and_crash(relentless(Strategy::OneForOne)));
 }
 
-/// The same with pauses, after which the restart comes by another way.
+/// Stop and crash with pauses, after which the restart comes by another way.
 #[test]
 fn shuttle_stop_and_a_put_off_restart() {
     let pause = Duration::from_millis(1);
@@ -363,7 +363,7 @@ async fn group_and_crash(strategy: Strategy) {
     for at in [&a, &b, &c] {
         served(at).await;
     }
-    // (By a restart of the group: its members may have been served by the incarnations before it.)
+    // `c` runs again by a restart of the group: its members may have been served by the incarnations before that.
     while state(&tree, "c") != Some(ChildState::Running) {
         yield_now().await;
     }
@@ -421,7 +421,7 @@ async fn group_and_start(strategy: Strategy, restart: Restart) {
     match started {
         Ok(Started::Running) if restart == Restart::Permanent => served(&c).await,
         Ok(Started::Running) | Err(StartChildError::Start(_)) => {
-            // A temporary child has ended, and a start within somebody else's restart may come to nothing.
+            // A temporary child has ended, and a start within another caller's restart may come to nothing.
             while !c.is_closed() || state(&tree, "c").is_some() {
                 yield_now().await;
             }
@@ -456,7 +456,7 @@ fn closes_what_is_given_back(started: &Result<Started, StartChildError>, at: &At
     }
 }
 
-/// Row G3: shutdown × start: the child is up for a while, or was never; nobody hangs.
+/// Row G3: shutdown × start: the child is up for a while, or was never; no caller hangs.
 async fn shutdown_and_start(supervisor: Supervisor) {
     let lab = Lab::default();
     let (tree, []) = tree(&lab, supervisor, false).await;
@@ -499,7 +499,7 @@ fn shuttle_shutdown_of_a_dynamic_supervisor_and_start() {
     });
 }
 
-/// Shutdown × crash × callers: everybody is answered or told.
+/// Shutdown × crash × callers: every caller is answered or told.
 #[test]
 fn shuttle_shutdown_and_crash() {
     explore(|| async {
@@ -535,7 +535,7 @@ fn shuttle_kill_and_a_group_restart() {
     });
 }
 
-/// Kill × crash, without patience: whoever has not ended at once is abandoned, and ends later.
+/// Kill × crash, without patience: a child that has not ended at once is abandoned, and ends later.
 #[test]
 fn shuttle_kill_without_patience() {
     explore(|| async {
@@ -662,7 +662,7 @@ fn shuttle_a_start_that_is_given_up() {
     });
 }
 
-/// The same for a start of one that was there: it stays, and can be started.
+/// A start of a child that was there is given up: the child stays, and can be started.
 #[test]
 fn shuttle_a_restart_by_hand_that_is_given_up() {
     explore(|| async {
@@ -863,8 +863,9 @@ fn shuttle_who_hears_of_a_stop_can_start_it_again() {
     });
 }
 
-/// Clauses 21.10 and 21.30: a shutdown × handlers that ask a sibling: none waits for one that has gone, and whoever hears that the
-/// tree is down finds all mailboxes closed. (There is no time here: who waits for what never comes hangs.)
+/// Clauses 21.10 and 21.30: a shutdown × handlers that ask a sibling: none waits for one that has gone, and a caller that
+/// hears that the tree is down finds all mailboxes closed. There is no time here: a caller that waits for what never comes
+/// hangs.
 async fn shutdown_and_a_handler_that_asks(supervisor: Supervisor, crashes: usize) {
     let lab = Lab::default();
     let (tree, [a, b]) = tree(&lab, supervisor, false).await;
@@ -897,7 +898,8 @@ fn shuttle_shutdown_and_a_handler_that_asks_a_sibling() {
     explore(|| shutdown_and_a_handler_that_asks(relentless(Strategy::OneForOne), 0));
 }
 
-/// Clause 21.30: the sibling has crashed, and may wait out the pause before its restart when the end begins, or be about to begin.
+/// Clause 21.30: the sibling has crashed, and may wait out the pause before its restart when the end begins, or be about to
+/// begin.
 #[test]
 fn shuttle_shutdown_and_a_handler_that_asks_a_sibling_in_its_pause() {
     let pause = Duration::from_millis(1);
@@ -905,7 +907,7 @@ fn shuttle_shutdown_and_a_handler_that_asks_a_sibling_in_its_pause() {
     explore(move || shutdown_and_a_handler_that_asks(relentless(Strategy::OneForOne).backoff(backoff), 2));
 }
 
-/// Clause 8.2: two handlers that would end each other: one of them, or both, hear of the ring; nobody hangs.
+/// Clause 8.2: two handlers that would end each other: one of them, or both, hear of the ring; neither hangs.
 #[test]
 fn shuttle_handlers_that_stop_each_other() {
     explore(|| async {
@@ -921,7 +923,7 @@ fn shuttle_handlers_that_stop_each_other() {
             }));
             at.cast(stop).unwrap();
         }
-        // (One may be stopped before it comes to it: what it was told waits in its mailbox then.)
+        // One server may be stopped before it comes to its order: what it was told waits in its mailbox then.
         while heard.lock().unwrap().is_empty() || state(&tree, "a") == Some(ChildState::Stopping) {
             yield_now().await;
         }

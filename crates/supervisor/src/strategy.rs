@@ -29,7 +29,7 @@ impl fmt::Display for Strategy {
 
 /// Whether a supervisor ends when significant children have.
 ///
-/// Counted are children that end by themselves and are not restarted; not those that somebody stops, the supervisor included.
+/// Counted are children that end by themselves and are not restarted; not those that a caller or the supervisor stops.
 ///
 /// Source: OTP `supervisor`, automatic shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

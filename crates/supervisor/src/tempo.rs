@@ -1,12 +1,12 @@
 //! How fast restarts have to follow one another for a limit to be reached.
 //!
-//! A limit of n restarts in a period counts the restarts of a child that fails at once, again and again. It is reached
-//! when n pauses lie within the period; longer pauses would have such a child restart for ever, and its supervisor never
-//! give up. So the back-off that nobody set takes its maximum from the limits ([`Tempo::pause`]).
+//! A limit of n restarts in a period counts the restarts of a child that fails at once, again and again. It is reached when
+//! n pauses lie within the period; longer pauses would have such a child restart for ever, and its supervisor never give
+//! up. So a back-off that was not set takes its maximum from the limits ([`Tempo::pause`]).
 //!
-//! A supervisor above counts how often the one below gives up. What lies between two of these is the time that the lower
-//! one takes to give up, and the pause before it is started again: each is given half of the upper one's period by n
-//! ([`Tempo::below`]). Where that pause was set, the lower one is given half of what it leaves.
+//! A supervisor above counts how often the one below gives up. What lies between two of these is the time that the
+//! lower one takes to give up, and the pause before it is started again: each is given half of the upper one's period
+//! by n ([`Tempo::below`]). Where that pause was set, the lower one is given half of what it leaves.
 //!
 //! ```text
 //!  upper:   |<───────────────── period ─────────────────>|     n = 3
@@ -43,12 +43,13 @@ impl Tempo {
     }
 
     /// What this child, which is a supervisor, may take from its start to its giving up; `None`: as long as it likes.
-    /// `escalates`: its supervisor gives up with it, at once. `set`: the longest pause before it is started again, where that was set.
+    /// `escalates`: its supervisor gives up with it, at once. `set`: the longest pause before it is started again, where
+    /// that was set.
     pub(crate) fn below(&self, escalates: bool, set: Option<Duration>) -> Option<Duration> {
         if escalates {
             return self.above;
         }
-        // (It gives up once more often than it is started again.)
+        // The supervisor gives up once more often than it is started again.
         let times = self.fewest()?.saturating_add(1);
         let bound = self.shortest(self.above.map(|above| above / times))?;
         // A pause that leaves nothing keeps the limit from being reached in any case.

@@ -1,8 +1,8 @@
 //! The whole tree at a glance: every supervisor and child, what it does, what waits for it, how it last ended.
 //!
-//! Looking waits for nobody: each supervisor's lock is taken by itself, never two at once, and for some hundred children at
-//! a time, so that no restart is held up by somebody who looks at a million. The price: each node is true of a moment of
-//! its own. How it is printed: [`render`]; how it becomes JSON: `serialize`.
+//! A look at the tree waits for no supervisor and no child: each supervisor's lock is taken by itself, never two at once,
+//! and for some hundred children at a time, so that no restart is held up by a reader that looks at a million. The price:
+//! each node is true of a moment of its own. How it is printed: [`render`]; how it becomes JSON: `serialize`.
 
 mod render;
 #[cfg(feature = "serde")]
@@ -63,7 +63,7 @@ pub struct Tree {
     pub incarnation: u32,
     /// How often its supervisor has tried to restart it because it had ended by itself.
     pub restarts: u64,
-    /// How long its present incarnation has been up. `None`: it is not, or nobody has noted since when (as of children that
+    /// How long its present incarnation has been up. `None`: it is not up, or its start was not noted (as of children that
     /// came and went without an id and have never failed).
     #[cfg_attr(feature = "serde", serde(rename = "up_ms", serialize_with = "serialize::ms"))]
     pub up: Option<Duration>,
@@ -137,7 +137,8 @@ impl SupervisorRef {
         self.tree_with(usize::MAX)
     }
 
-    /// The same with the first so many children of each supervisor; of the others only the number ([`Tree::more`]).
+    /// Shows the tree with at most so many children of each supervisor, the first ones; of the others only the
+    /// number ([`Tree::more`]).
     pub fn tree_with(&self, children: usize) -> Tree {
         let branch = &self.branch;
         let seen = branch.parent().and_then(|(parent, key)| {
@@ -255,7 +256,7 @@ fn children(branch: &SupervisorCore, limit: usize, now: Instant) -> (Vec<Tree>, 
         let last = rows.len() < PAGE;
         nodes.extend(rows.into_iter().map(|row| row.node(limit, now)));
         if last {
-            // (Of those that were there when this was begun some may have gone since.)
+            // Of those that were there when this was begun some may have gone since.
             let more = if nodes.len() < limit { 0 } else { all.saturating_sub(nodes.len()) };
             return (nodes, more);
         }
@@ -265,8 +266,8 @@ fn children(branch: &SupervisorCore, limit: usize, now: Instant) -> (Vec<Tree>, 
 impl Tree {
     /// The node at this path: ids from below this one down, with `/` between. The empty path is this one.
     ///
-    /// In a path `/` within an id is written `%2F`, `%` is `%25`, and an empty id is `%`, as in [`Tree::iter`] and in reports. A
-    /// path that leads nowhere so is looked for with its ids as they are.
+    /// In a path `/` within an id is written `%2F`, `%` is `%25`, and an empty id is `%`, as in [`Tree::iter`] and in
+    /// reports. A path that leads nowhere so is looked for with its ids as they are.
     pub fn find(&self, path: &str) -> Option<&Self> {
         self.at(path).or_else(|| self.like(path))
     }
@@ -296,7 +297,8 @@ impl Tree {
         })
     }
 
-    /// All nodes with their paths (as [`Tree::find`] takes them), each before those below it; this one first, with an empty path.
+    /// All nodes with their paths (as [`Tree::find`] takes them), each before those below it; this one first, with an empty
+    /// path.
     pub fn iter(&self) -> TreeIter<'_> {
         TreeIter { top: Some(self), below: Vec::new() }
     }

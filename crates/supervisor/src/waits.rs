@@ -69,7 +69,7 @@ impl Falling {
         self.down.push(Arc::clone(child));
     }
 
-    /// These are being stopped now. Whoever is in a handler there, and has asked one that is down, is to look.
+    /// These are being stopped now. A handler that runs in one of them, and has asked a child that is down, is to look.
     pub(crate) fn stops<'a>(&mut self, children: impl Iterator<Item = &'a Arc<dyn Child>> + Clone) {
         self.fall.stops(children.clone().flat_map(members).collect());
         children.for_each(|child| child.nudge());

@@ -63,8 +63,8 @@ fn rude(name: &'static str, drops: &Arc<AtomicUsize>) -> restante_supervisor::Ch
     Server::<Plain>::new(name).child(Rude(Arc::clone(drops)))
 }
 
-/// Part 16: arguments that panic in their drop, given up in each way in which a supervisor gives up arguments: whoever waits is
-/// told, and the supervisor above as well.
+/// Part 16: arguments that panic in their drop, given up in each way in which a supervisor gives up arguments: the callers
+/// that wait are told, and the supervisor above as well.
 #[tokio::test(start_paused = true)]
 async fn arguments_that_panic_in_their_drop_hang_nobody() {
     quiet();
@@ -113,7 +113,8 @@ async fn several_arguments_that_panic_in_their_drop_abort_nothing() {
     assert_eq!(drops.load(Ordering::SeqCst), 3);
 }
 
-/// Clause 21.22: a supervisor below itself, at once or by way of another: neither could ever be started, and a look would never end.
+/// Clause 21.22: a supervisor below itself, at once or by way of another: neither could ever be started, and a look would
+/// never end.
 #[tokio::test]
 async fn a_supervisor_cannot_come_below_itself() {
     let refused = |id: &str| Err(ReconfigureError::Spec(SpecError::Supervised(id.into())));
@@ -212,7 +213,7 @@ impl GenServer for Quiet {
     }
 }
 
-/// Clause 21.21: whoever looks at a mailbox just when it leaves its tree takes none of its counters away.
+/// Clause 21.21: a reader that looks at a mailbox just when it leaves its tree takes none of its counters away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn counters_of_children_that_go_survive_being_looked_at() {
     let tree = DynamicSupervisor::new().start().await.unwrap();
@@ -244,7 +245,7 @@ async fn counters_of_children_that_go_survive_being_looked_at() {
     done.store(true, Ordering::Relaxed);
     looking.join().unwrap();
     let ledger = assert_conserved!(tree.as_supervisor());
-    // (Each was told to stop as well, which is a message of the control lane.)
+    // Each was told to stop as well, which is a message of the control lane.
     assert!(ledger.sent >= sent, "{ledger} of {sent}");
 }
 
@@ -270,7 +271,8 @@ fn here() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Clause 21.20: a runtime from which somebody has merely asked for a child: the supervisor, which lives elsewhere, outlives it.
+/// Clause 21.20: a runtime from which a caller has merely asked for a child: the supervisor, which lives elsewhere,
+/// outlives it.
 #[test]
 fn a_runtime_that_a_child_was_asked_for_from_takes_no_supervisor_along() {
     let log = Log::new();
@@ -285,7 +287,7 @@ fn a_runtime_that_a_child_was_asked_for_from_takes_no_supervisor_along() {
         noted(&b).await;
     });
     drop(other);
-    // (A child that lived there would be over by now.)
+    // A child that lived there would be over by now.
     assert!(
         b.call_blocking(Ask::Get).is_ok(),
         "the child ended with a runtime that it was merely asked for from"
@@ -328,13 +330,13 @@ fn a_plain_thread_may_do_all_that_a_task_may() {
     assert_eq!(on_this_thread(tree.start_child(worker("c", &log).1)), Err(StartChildError::Down));
 }
 
-/// The same when that runtime has gone: an answer, and nothing left behind.
+/// A start from another runtime, when the supervisor's own has gone: an answer, and nothing left behind.
 #[test]
 fn a_start_on_a_supervisor_whose_runtime_has_gone_is_refused() {
     let log = Log::new();
     let (b, sb) = worker("b", &log);
     let rt = here();
-    // Nobody has spoken to anybody: it does not know yet.
+    // No message has been sent to the supervisor or a child: it does not know yet.
     let tree = rt.block_on(Supervisor::one_for_one().start()).unwrap();
     drop(rt);
     here().block_on(async {
@@ -497,8 +499,8 @@ impl GenServer for Meddler {
     }
 }
 
-/// A child that turns to its own supervisor, in `init` (where it is started with it, and by hand) and in a handler. It may be
-/// killed for it in the end, but nobody hangs, and the tree can be stopped.
+/// A child that turns to its own supervisor, in `init` (where it is started with it, and by hand) and in a handler. It may
+/// be killed for it in the end, but no caller hangs, and the tree can be stopped.
 #[tokio::test(start_paused = true)]
 async fn a_child_may_turn_to_its_own_supervisor() {
     quiet();
@@ -595,7 +597,7 @@ async fn extreme_settings_do_what_they_say() {
     soon(tree.shutdown(AGES)).await;
     settled().await;
     assert!(!a.is_alive() && !tree.is_alive());
-    // Room for nobody.
+    // Room for no child.
     let dynamic = DynamicSupervisor::new().max_children(0).start().await.unwrap();
     let full = dynamic.start_new::<Quiet>(()).await.err();
     assert_eq!(full, Some(StartChildError::MaxChildren { active: 0, max: 0 }));
@@ -874,7 +876,7 @@ async fn a_run_that_is_told_to_stop_at_once_stops() {
     }
 }
 
-/// Clause 21.16, second half: of a child that is stopped nobody is told that its mailbox has closed.
+/// Clause 21.16, second half: when the mailbox of a stopped child closes, the supervisor is not told.
 #[tokio::test(start_paused = true)]
 async fn closing_the_mailbox_of_a_stopped_child_takes_it_out() {
     let log = Log::new();
@@ -891,7 +893,7 @@ async fn closing_the_mailbox_of_a_stopped_child_takes_it_out() {
     assert_eq!(tree.start_child(worker("a", &log).1).await, Ok(Started::Running), "the id is free");
 }
 
-/// Clause 21.17: a tree in which nobody was ever spoken to, and whose end nobody waits for.
+/// Clause 21.17: a tree whose children were never sent a message, and whose end is not awaited.
 #[test]
 fn an_idle_tree_that_nobody_joins_ends_with_its_runtime() {
     let log = Log::new();

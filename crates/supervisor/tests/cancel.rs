@@ -27,7 +27,7 @@ async fn is_down(server: &ServerRef<Worker>) {
     assert!(!server.is_alive());
 }
 
-/// A tree whose start is given up stops what had been started, in reverse, and nobody stays in its `init`.
+/// A tree whose start is given up stops what had been started, in reverse, and no child stays in its `init`.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_is_given_up_is_rolled_back() {
     let log = Log::new();
@@ -42,7 +42,8 @@ async fn a_start_that_is_given_up_is_rolled_back() {
     assert!(c.is_closed());
 }
 
-/// The same at the worst moment: all are up, and who waited has not been told yet. What is dropped spawns nothing.
+/// The start is given up at the worst moment: all are up, and the waiting caller has not been told yet. What is dropped
+/// spawns nothing.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_is_given_up_when_it_is_done_is_rolled_back() {
     let log = Log::new();
@@ -91,7 +92,7 @@ async fn a_start_by_hand_that_is_given_up_leaves_nothing() {
     assert!(noted(&a).await.is_empty());
 }
 
-/// The same at the worst moment: `init` has returned, and who waited has not been told yet.
+/// `start_child` dropped at the worst moment: `init` has returned, and the waiting caller has not been told yet.
 #[tokio::test(start_paused = true)]
 async fn a_start_by_hand_that_is_given_up_when_it_is_done_leaves_nothing() {
     let log = Log::new();
@@ -108,8 +109,8 @@ async fn a_start_by_hand_that_is_given_up_when_it_is_done_leaves_nothing() {
     assert_eq!((counts(&tree), a.incarnation(), tree.restarts()), ([0; 4], 1, 0));
 }
 
-/// Clause 21.15: `start_child` whose child fails once it has begun leaves nothing, however it fails; one that had nothing to serve
-/// leaves its specification, unless it is temporary.
+/// Clause 21.15: `start_child` whose child fails once it has begun leaves nothing, however it fails; one that had nothing
+/// to serve leaves its specification, unless it is temporary.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_does_not_start_leaves_nothing() {
     use restante_supervisor::{Restart, Started};
@@ -192,7 +193,7 @@ async fn a_shutdown_that_nobody_waits_for_is_carried_out() {
     assert!(tree.report().is_clean());
 }
 
-/// `join` dropped: nobody minds.
+/// `join` dropped: nothing changes.
 #[tokio::test(start_paused = true)]
 async fn a_join_that_is_given_up_changes_nothing() {
     let tree = Supervisor::one_for_one().start().await.unwrap();

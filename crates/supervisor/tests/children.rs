@@ -133,8 +133,8 @@ async fn starting_by_hand_what_has_nothing_to_serve_is_no_failure() {
     assert_eq!(counts(&tree), [1, 1, 0, 1]);
 }
 
-/// OTP `supervisor_SUITE`: `do_not_save_child_specs_for_temporary_children`. However it ends, a temporary child's id is free;
-/// the others' ids are taken, by somebody running or by a specification.
+/// OTP `supervisor_SUITE`: `do_not_save_child_specs_for_temporary_children`. However it ends, a temporary child's id is
+/// free; the others' ids are taken, by a child that runs or by a specification.
 #[tokio::test(start_paused = true)]
 async fn only_a_temporary_childs_specification_goes_with_it() {
     quiet();
@@ -257,7 +257,7 @@ async fn nobody_else_starts_a_supervised_mailbox() {
     assert_eq!(noted(&a).await, [0; 0]);
 }
 
-/// The same for a supervisor that has one above it.
+/// A supervised supervisor is started by the supervisor above it alone.
 #[tokio::test(start_paused = true)]
 async fn nobody_else_starts_a_supervised_supervisor() {
     let log = Log::new();
@@ -292,8 +292,8 @@ async fn a_supervisor_has_at_most_one_above_it() {
     assert!(other.is_alive());
 }
 
-/// Clause 21.16: A child whose mailbox somebody closes ends with it, for good, and that is no restart; so does one that is waiting for its
-/// restart, and one that is stopped can be taken away.
+/// Clause 21.16: A child whose mailbox a caller closes ends with it, for good, and that is no restart; so does one that is
+/// waiting for its restart, and one that is stopped can be taken away.
 #[tokio::test(start_paused = true)]
 async fn a_child_whose_mailbox_is_closed_by_hand_is_gone() {
     quiet();

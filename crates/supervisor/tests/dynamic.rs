@@ -36,7 +36,7 @@ async fn begin(
     supervisor.start(Server::new(name), args(name, log)).await
 }
 
-/// (specs, active).
+/// The counts of specs and of active children.
 fn counts(supervisor: &DynamicRef) -> (usize, usize) {
     let counts = supervisor.count_children();
     (counts.specs, counts.active)
@@ -414,7 +414,7 @@ async fn stubborn(
 ) -> (ServerRef<Stubborn>, tokio::runtime::Runtime, mpsc::Sender<()>) {
     let elsewhere = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let settings = Server::<Stubborn>::settings().name("stubborn").caller_runs(CallerRuns::Never);
-    // (The clock of the test is ahead of other threads.)
+    // The clock of the test is ahead of other threads.
     let settings = settings.start_timeout(Duration::MAX);
     let server = settings.runtime(elsewhere.handle().clone()).build().unwrap();
     let address = server.address();
@@ -778,7 +778,7 @@ async fn twenty_thousand_children_come_and_go_and_nothing_is_lost() {
         assert!(child.is_closed() && !child.is_alive(), "RESTANTE_SEED={seed}");
         sum += child.audit().expect("it is at rest");
     }
-    // (Orders to stop are messages too.)
+    // Orders to stop are messages too.
     assert!(sum.sent >= sent && sent > 50_000, "{sum}; RESTANTE_SEED={seed}");
     assert_eq!((sum.lost(), sum.queued, sum.in_hand), (0, 0, 0), "{sum}; RESTANTE_SEED={seed}");
     let begun = begun.load(Ordering::Relaxed);

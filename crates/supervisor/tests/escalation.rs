@@ -19,8 +19,8 @@ async fn limit(tree: &SupervisorRef) -> RestartLimit {
     RestartLimit::of(&exit.reason).unwrap_or_else(|| panic!("{exit:?}")).clone()
 }
 
-/// OTP `supervisor_SUITE`: `one_for_one`, `one_for_all`, `rest_for_one`: their last step. Two in a period are within the limit,
-/// whoever it is that falls; the third ends the supervisor and its children.
+/// OTP `supervisor_SUITE`: `one_for_one`, `one_for_all`, `rest_for_one`: their last step. Two in a period are within the
+/// limit, whichever child falls; the third ends the supervisor and its children.
 #[tokio::test(start_paused = true)]
 async fn the_limit_is_the_supervisors_whoever_falls() {
     quiet();
@@ -160,8 +160,8 @@ async fn a_tree_is_restarted_without_the_children_added_later() {
     assert!(RestartLimit::of(&sup2.last_exit().unwrap().reason).is_some());
 }
 
-/// Peer bug 4. When a supervisor gives up and is restarted, the mailboxes of its own children stay, with all that is queued,
-/// also the messages that came while nobody was there.
+/// Peer bug 4. When a supervisor gives up and is restarted, the mailboxes of its own children stay, with all that is
+/// queued, also the messages that came while no child was up.
 #[tokio::test(start_paused = true)]
 async fn queues_survive_a_supervisor_that_gives_up() {
     quiet();
@@ -242,7 +242,7 @@ async fn an_escalating_supervisor_takes_the_one_above_with_it() {
     assert_eq!((b.last_exit().unwrap().reason, top.restarts()), (ExitReason::Shutdown, 0));
 }
 
-/// The same supervisor is restarted as usual when it ends for another reason than having given up.
+/// An escalating supervisor is restarted as usual when it ends for another reason than having given up.
 #[tokio::test(start_paused = true)]
 async fn only_giving_up_escalates() {
     let log = Log::new();
@@ -308,7 +308,7 @@ async fn a_supervisor_that_cannot_come_back_counts_above() {
     assert_eq!((limit.child.as_str(), limit.count, low.incarnation()), ("low", 3, 3));
 }
 
-/// Without limit and with a back-off a hopeless child does not keep anybody busy: the attempts are far apart.
+/// Without limit and with a back-off a hopeless child keeps no thread busy: the attempts are far apart.
 #[tokio::test(start_paused = true)]
 async fn a_hopeless_child_is_tried_ever_more_rarely() {
     quiet();

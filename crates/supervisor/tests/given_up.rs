@@ -1,4 +1,4 @@
-//! What is left when something is given up: an abandoned child's callers, and a pause that nobody waits for any more.
+//! What is left when something is given up: an abandoned child's callers, and a pause that is not waited for any more.
 
 use crate::support::{
     AGES, Args, Ask, Log, OnInit, Tell, Worker, block, counts, crash, noted, quiet, relentless, states,
@@ -70,8 +70,8 @@ async fn callers_behind_an_abandoned_dynamic_child_are_told() {
     assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
-/// Clause 21.14: the task that waits out a pause goes with the restart that is taken back, and with the tree; the universe of the
-/// test finds nothing left.
+/// Clause 21.14: the task that waits out a pause goes with the restart that is taken back, and with the tree; the universe
+/// of the test finds nothing left.
 #[test]
 fn a_pause_that_leads_to_nothing_leaves_no_task() {
     quiet();
@@ -83,7 +83,7 @@ fn a_pause_that_leads_to_nothing_leaves_no_task() {
             let inner = pauses.child(sa).child(sb).build().unwrap();
             let tree = Supervisor::one_for_one().child(inner.child("inner")).start().await.unwrap();
             for incarnation in 1..=2 {
-                // (The first restart is immediate.)
+                // The first restart is immediate.
                 until(|| a.incarnation() == incarnation && a.is_alive()).await;
                 crash(&a).await;
             }
@@ -135,8 +135,8 @@ async fn a_child_in_the_init_of_a_group_restart_is_restarting() {
     }
 }
 
-/// Clause 21.31: so it is on every road on which a child leaves the table that has not ended: that of a creation that came to nothing,
-/// that of a group in which it is temporary, and that of a supervisor that forgets what was added by hand.
+/// Clause 21.31: so it is on every road on which a child leaves the table that has not ended: that of a creation that came
+/// to nothing, that of a group in which it is temporary, and that of a supervisor that forgets what was added by hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn callers_behind_an_abandoned_child_that_leaves_the_table_are_told() {
     quiet();
@@ -176,8 +176,9 @@ async fn callers_behind_an_abandoned_child_that_leaves_the_table_are_told() {
     }
 }
 
-/// Clause 21.9: where the mailbox is not kept over a stop, what is queued behind a child that is abandoned is dead-lettered at once, and
-/// what has come since when it has ended at last; the mailbox stays open, and who waits for room in it gets it.
+/// Clause 21.9: where the mailbox is not kept over a stop, what is queued behind a child that is abandoned is dead-lettered
+/// at once, and what has come since when it has ended at last; the mailbox stays open, and who waits for room in it gets
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn what_is_queued_behind_an_abandoned_child_is_not_kept() {
     let log = Log::new();

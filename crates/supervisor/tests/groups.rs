@@ -57,8 +57,8 @@ async fn the_rest_is_stopped_in_reverse_and_started_in_order() {
     assert_eq!(log.take(), ["-ch5", "-ch2", "+ch10", "+ch2", "+ch5"]);
 }
 
-/// Clause 21.5: OTP `supervisor_SUITE`: `one_for_all_other_child_fails_restart`. When a later one does not start, those that were restarted
-/// already are stopped again, and all are tried again.
+/// Clause 21.5: OTP `supervisor_SUITE`: `one_for_all_other_child_fails_restart`. When a later one does not start, those
+/// that were restarted already are stopped again, and all are tried again.
 #[tokio::test(start_paused = true)]
 async fn one_for_all_begins_anew_when_a_later_child_does_not_start() {
     quiet();
@@ -110,8 +110,8 @@ async fn a_temporary_bystander_is_stopped_and_dropped() {
     }
 }
 
-/// OTP `supervisor`, `one_for_all`: what somebody stopped by hand is started again with the group; under `rest_for_one` only
-/// where it comes after the one that fell.
+/// OTP `supervisor`, `one_for_all`: a child that was stopped by hand is started again with the group; under `rest_for_one`
+/// only where it comes after the one that fell.
 #[tokio::test(start_paused = true)]
 async fn stopped_members_are_started_again_with_the_group() {
     quiet();
@@ -144,7 +144,8 @@ async fn a_group_does_not_wait_for_members_that_are_down() {
     assert_eq!(tree.which_children()[1].state, ChildState::Stopped, "it has nothing to serve again");
 }
 
-/// Clause 21.13: A group restart ends the `init` of a member that is slow, whoever waits for that, and does not wait for it.
+/// Clause 21.13: A group restart ends the `init` of a member that is slow, whichever caller waits for that, and does not
+/// wait for it.
 #[tokio::test(start_paused = true)]
 async fn a_group_does_not_wait_for_a_member_in_a_slow_init() {
     quiet();
@@ -210,7 +211,7 @@ async fn a_child_that_is_added_during_a_group_restart_lives() {
     assert_eq!(counts(&tree), [3, 3, 0, 3]);
 }
 
-/// The same at the very moment at which the group falls.
+/// A child that is added at the very moment at which the group falls is neither stopped nor forgotten.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_is_added_when_a_group_has_just_fallen_lives() {
     quiet();
@@ -219,7 +220,7 @@ async fn a_child_that_is_added_when_a_group_has_just_fallen_lives() {
     let tree = relentless(Supervisor::one_for_all()).child(sa).start().await.unwrap();
     a.cast(Tell::Panic).unwrap();
     a.join().await;
-    // (The supervisor has noted the group restart; its task has not begun.)
+    // The supervisor has noted the group restart; its task has not begun.
     tree.start_child(sc).await.unwrap();
     settled().await;
     assert!(noted(&c).await.is_empty());
@@ -329,7 +330,7 @@ async fn one_for_all_does_without_a_member_that_was_taken_back() {
     }
 }
 
-/// A second crash before a group is back makes one group restart of the two, with everybody that either takes in.
+/// A second crash before a group is back makes one group restart of the two, with all children that either takes in.
 #[tokio::test(start_paused = true)]
 async fn a_crash_further_up_widens_a_group_restart_that_is_under_way() {
     quiet();
@@ -401,7 +402,7 @@ async fn slow_stops_within_a_group_are_one_attempt_each() {
     assert!(tree.is_alive());
 }
 
-/// A mailbox that somebody closed while its child was stopped is no reason for the others not to come back.
+/// A mailbox that was closed while its child was stopped is no reason for the others not to come back.
 #[tokio::test(start_paused = true)]
 async fn a_group_comes_back_without_a_member_whose_mailbox_was_closed() {
     quiet();
@@ -417,7 +418,8 @@ async fn a_group_comes_back_without_a_member_whose_mailbox_was_closed() {
     assert_eq!(tree.restarts(), 1);
 }
 
-/// The pause of a group is the back-off of the child that fell; nobody of the group is up meanwhile, and those before it are.
+/// The pause of a group is the back-off of the child that fell; no member of the group is up meanwhile, and those before it
+/// are.
 #[tokio::test(start_paused = true)]
 async fn a_group_waits_out_the_back_off_of_the_one_that_fell() {
     quiet();
@@ -436,8 +438,8 @@ async fn a_group_waits_out_the_back_off_of_the_one_that_fell() {
     assert!(waited > secs(9) && waited <= secs(10), "{waited:?}");
 }
 
-/// Clause 21.27: what a member takes back is the restart that it was part of. Where its group has fallen anew meanwhile, that goes its
-/// way, and takes the member along (21.4).
+/// Clause 21.27: what a member takes back is the restart that it was part of. Where its group has fallen anew meanwhile,
+/// that goes its way, and takes the member along (21.4).
 #[tokio::test(start_paused = true)]
 async fn a_member_that_is_taken_back_does_not_take_a_later_fall_with_it() {
     quiet();

@@ -285,13 +285,13 @@ async fn a_limit_that_is_set_further_up_later_is_heard_of_below() {
             took = gives_up(&tree) => took,
             () = crashing(&a) => unreachable!("it never ends"),
         };
-        // (By their own limits alone those below would take too long for that of the top.)
+        // By their own limits alone those below would take too long for that of the top.
         assert!(took < secs(12), "{levels}: {took:?}");
     }
 }
 
-/// Clause 21.7: the default pause is never longer than a second and its jitter, whoever has no limit; so a caller in line, who
-/// waits 5 s, is answered by the next incarnation.
+/// Clause 21.7: the default pause is never longer than a second and its jitter, also where there is no limit; so a caller
+/// in line, who waits 5 s, is answered by the next incarnation.
 #[tokio::test(start_paused = true)]
 async fn a_default_pause_is_at_most_a_second() {
     quiet();
@@ -315,8 +315,8 @@ async fn a_default_pause_is_at_most_a_second() {
     assert_eq!(a.call(Ask::Get).await, Ok(Vec::new()), "within the 5 s that a caller waits");
 }
 
-/// Clause 21.24: a limit that is set later was set, though it has the value of the default: what it does not go together with is
-/// refused.
+/// Clause 21.24: a limit that is set later was set, though it has the value of the default: what it does not go together
+/// with is refused.
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_set_to_the_default_counts_as_set() {
     let log = Log::new();
@@ -327,8 +327,8 @@ async fn a_limit_that_is_set_to_the_default_counts_as_set() {
     assert_eq!(refused, Err(ReconfigureError::Spec(why)));
 }
 
-/// Clause 21.23: a pause that was set for a supervisor leaves those below less time to give up in, and the limit above is reached all the
-/// same.
+/// Clause 21.23: a pause that was set for a supervisor leaves those below less time to give up in, and the limit above is
+/// reached all the same.
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_was_set_for_a_supervisor_lets_the_limit_above_trip() {
     quiet();
@@ -381,8 +381,8 @@ impl Subscriber for Warned {
     fn exit(&self, _: &Id) {}
 }
 
-/// Clause 21.24: of a back-off that is too slow for the default limit a warning tells, wherever it comes in, whosever it is; of one that
-/// was refused, or that goes together with the limit, none does.
+/// Clause 21.24: of a back-off that is too slow for the default limit a warning tells, wherever it comes in, whosever it
+/// is; of one that was refused, or that goes together with the limit, none does.
 #[tokio::test(start_paused = true)]
 async fn a_back_off_that_is_too_slow_for_the_default_limit_is_warned_of() {
     let log = Log::new();

@@ -25,7 +25,7 @@ fn number(partitions: &PartitionRef<Worker>, server: &ServerRef<Worker>) -> Opti
     partitions.partitions().position(|partition| partition.same_server(server))
 }
 
-/// (specs, active).
+/// The counts of specs and of active children.
 fn counts(partitions: &PartitionRef<Worker>) -> (usize, usize) {
     let counts = partitions.as_supervisor().count_children();
     (counts.specs, counts.active)
@@ -206,7 +206,7 @@ async fn a_partition_that_does_not_start_takes_back_the_growth() {
     assert_eq!(log.take(), ["+p0", "+p1", "-p1", "+p1", "+p2", "+p3"]);
 }
 
-/// A resize that nobody waits for any more can be made good by the next.
+/// A resize that is not awaited any more can be made good by the next.
 #[tokio::test(start_paused = true)]
 async fn a_resize_that_was_given_up_is_finished_by_the_next() {
     let log = Log::new();

@@ -130,7 +130,7 @@ async fn kills_and_panics_are_abnormal() {
     assert_eq!(states(&tree), [("a".into(), ChildState::Running)]);
 }
 
-/// Peer bug 3. A child that has ended for good is in nobody's way: it has left the table when the next group falls.
+/// Peer bug 3. A child that has ended for good is in no other's way: it has left the table when the next group falls.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_ended_for_good_is_not_waited_for() {
     quiet();

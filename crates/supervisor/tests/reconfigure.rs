@@ -316,7 +316,7 @@ async fn an_automatic_shutdown_can_be_turned_on() {
     assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
 }
 
-/// Clause 22.7: the closures may look at the tree, and see options that nobody changes under them.
+/// Clause 22.7: the closures may look at the tree, and see options that do not change under them.
 #[tokio::test]
 async fn a_change_is_asked_again_when_the_options_have_changed_meanwhile() {
     let log = Log::new();

@@ -131,8 +131,8 @@ async fn a_caller_is_answered_by_a_later_incarnation() {
     assert!(matches!(poison, Err(CallError::Exited(ExitReason::Panic(_)))), "{poison:?}");
 }
 
-/// Row G4: attempts are restarts, so a poison that may be tried more often than the supervisor restarts makes that give up; with
-/// nobody above, the message is dead-lettered with all the rest, and its caller hears why.
+/// Row G4: attempts are restarts, so a poison that may be tried more often than the supervisor restarts makes that give up;
+/// with no supervisor above, the message is dead-lettered with all the rest, and its caller hears why.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_may_give_up_before_the_policy_does() {
     let t = table(InHand::Redeliver { max: 100, backoff: Duration::ZERO }, |s| s).await;

@@ -23,7 +23,7 @@ async fn running(name: &'static str, log: &Log) -> (ServerRef<Worker>, ChildSpec
     (running, server.child(args(name, log)))
 }
 
-/// Runs as if nothing had happened, and is nobody's.
+/// The server runs as if nothing had happened, and has no supervisor.
 async fn goes_on(server: &ServerRef<Worker>) {
     settled().await;
     assert_eq!((noted(server).await, server.incarnation()), (vec![1], 1));
@@ -95,8 +95,8 @@ async fn a_running_server_goes_on_whatever_it_is_refused_for() {
     goes_on(&p).await;
 }
 
-/// Offered and refused, a mailbox that nobody reads keeps what is queued, and its specification is good for another supervisor:
-/// with the arguments that it had.
+/// Offered and refused, a mailbox that is not being read keeps what is queued, and its specification is good for another
+/// supervisor: with the arguments that it had.
 async fn is_good_for_another(server: &ServerRef<Worker>, spec: ChildSpec, log: &Log) {
     assert!(!server.is_closed());
     log.take();
@@ -192,8 +192,8 @@ async fn a_specification_that_was_refused_is_dropped_without_harm() {
     assert!(a.is_closed() && b.is_closed());
 }
 
-/// Clause 21.25: a supervisor that is down, is about to end, or whose runtime has gone, refuses as any other does: what was offered to
-/// it is as it was before.
+/// Clause 21.25: a supervisor that is down, is about to end, or whose runtime has gone, refuses as any other does: what was
+/// offered to it is as it was before.
 #[tokio::test(start_paused = true)]
 async fn what_is_offered_to_a_supervisor_that_is_down_is_given_back() {
     let log = Log::new();

@@ -1,4 +1,4 @@
-//! One event for each end that calls for one, with all that is known of it; none where nobody listens.
+//! One event for each end that calls for one, with all that is known of it; none where no subscriber listens.
 
 use crate::stubborn::stubborn;
 use crate::support::{Ask, Log, OnInit, Tell, listen, noted, quiet, relentless, slow_worker, worker};
@@ -329,7 +329,7 @@ async fn the_chain_of_supervisors_is_told_from_the_top() {
     heard.one().says(&[("supervisors", "top/one/two/three"), ("child", "leaf")]);
 }
 
-/// Clause 22.12: where nobody listens, nobody asks an error what it has to say.
+/// Clause 22.12: where no subscriber listens, an error is not asked what it has to say.
 #[tokio::test]
 async fn nothing_is_put_into_words_where_nobody_listens() {
     #[derive(Debug)]

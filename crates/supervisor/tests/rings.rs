@@ -280,7 +280,7 @@ async fn a_handler_may_stop_others() {
     assert!(tree.shutdown(AGES).await.is_clean());
 }
 
-/// Clause 14.5: an order that nobody waits for is obeyed when the handler has returned, `terminate` included.
+/// Clause 14.5: an order that is not awaited is obeyed when the handler has returned, `terminate` included.
 #[tokio::test(start_paused = true)]
 async fn what_is_requested_is_obeyed_after_the_handler() {
     let seen: Arc<Mutex<Vec<&str>>> = Arc::default();
@@ -384,8 +384,8 @@ fn is_ring<T: std::fmt::Debug>(heard: &T) -> bool {
     format!("{heard:?}").contains("Cycle")
 }
 
-/// Clause 21.32: a group falls; `b` is down and comes back when `a` has ended: what `a` asks it is a ring, whether it asks when it is
-/// down or has asked before, in whatever way. Who is outside goes on waiting, and is answered.
+/// Clause 21.32: a group falls; `b` is down and comes back when `a` has ended: what `a` asks it is a ring, whether it asks
+/// when it is down or has asked before, in whatever way. Who is outside goes on waiting, and is answered.
 #[tokio::test(start_paused = true)]
 async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_back_later() {
     let sec = Duration::from_secs(1);
@@ -459,8 +459,8 @@ async fn one_that_is_stopped_with_its_group_does_not_wait_for_one_that_comes_bac
     }
 }
 
-/// Clause 21.32: the same in `terminate`, where a supervisor is stopped that may be started again: its children together or one after
-/// the other, and those further below.
+/// Clause 21.32: the same in `terminate`, where a supervisor is stopped that may be started again: its children together or
+/// one after the other, and those further below.
 #[tokio::test(start_paused = true)]
 async fn a_terminate_does_not_wait_for_a_sibling_that_comes_back_later() {
     for dynamic in [false, true] {
@@ -494,8 +494,8 @@ async fn a_terminate_does_not_wait_for_a_sibling_that_comes_back_later() {
     }
 }
 
-/// Clause 21.32: one that waits out the pause before its restart is down as well, where its supervisor may be started again, and where
-/// a group falls that it has come into meanwhile.
+/// Clause 21.32: one that waits out the pause before its restart is down as well, where its supervisor may be started
+/// again, and where a group falls that it has come into meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_terminate_does_not_wait_for_a_sibling_that_waits_for_its_restart() {
     for falls in [false, true] {
@@ -541,8 +541,8 @@ async fn partitions(count: usize) -> (Arc<PartitionRef<Node>>, Vec<At>) {
     (nodes, all)
 }
 
-/// Clause 8.1: who resizes waits for the one who does so already, and so for the partitions whose end that one waits for: one of these
-/// that would resize hears of the ring, whoever has it stopped, and nothing hangs.
+/// Clause 8.1: a caller that resizes waits for one that does so already, and so for the partitions whose end that one waits
+/// for: one of these that would resize hears of the ring, whichever caller has it stopped, and nothing hangs.
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_is_being_switched_off_does_not_wait_to_resize() {
     let sec = Duration::from_secs(1);
@@ -569,8 +569,8 @@ async fn a_partition_that_is_being_switched_off_does_not_wait_to_resize() {
     }
 }
 
-/// Clause 8.1: one that waits in line to resize when another, which was in line before it, comes to have it stopped, hears of the ring
-/// as well; and so does one whose `init` a resize waits for. Who would only have to wait does.
+/// Clause 8.1: one that waits in line to resize when another, which was in line before it, comes to have it stopped, hears
+/// of the ring as well; and so does one whose `init` a resize waits for. Who would only have to wait does.
 #[tokio::test(start_paused = true)]
 async fn who_waits_in_line_to_resize_hears_of_a_ring_that_comes_later() {
     let sec = Duration::from_secs(1);

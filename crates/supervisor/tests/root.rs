@@ -78,7 +78,7 @@ async fn a_tree_that_is_told_to_stop_ends_in_reverse_order() {
     assert_eq!(log.take(), ["+a", "+b", "-b", "-a"]);
 }
 
-/// Row G7, clause 22.4: nobody told it to, and the outcome has the reason.
+/// Row G7, clause 22.4: the tree was not told to end, and the outcome has the reason.
 #[tokio::test(start_paused = true)]
 async fn a_tree_that_ends_by_itself_has_run_its_course() {
     quiet();
@@ -119,7 +119,7 @@ async fn what_is_left_at_the_deadline_is_killed_and_named() {
     let outcome = run.stopped().await;
     assert_eq!(before.elapsed(), secs(30), "the default");
     let RunOutcome::Shutdown(report) = &outcome else { panic!("{outcome:?}") };
-    // (Nobody had come to a: it was given no more time than anybody.)
+    // The stop had not come to `a`: it was given no more time than the others.
     assert_eq!(killed(report), [("sub", 30), ("a", 30), ("sub/x", 30)]);
     assert_eq!((report.stage, report.stopped), (Stage::Cancel, 3));
     assert!(report.abandoned.is_empty() && report.unexpected.is_empty(), "{report}");
@@ -231,7 +231,7 @@ async fn what_does_not_end_even_killed_is_left_behind_and_named() {
     let mid = Supervisor::one_for_one().abandon_after(grace).child(sub.into_child("sub").unwrap());
     let tree = Supervisor::one_for_one().abandon_after(grace).child(sa).child(mid.into_child("mid").unwrap());
     let run = run(tree, RunOptions::default().deadline(grace));
-    // (A first turn may be taken on the starter's stack: it must not be that one that is blocked.)
+    // A first turn may be taken on the starter's stack: the thread that is blocked must not be that one.
     started(&run).await;
     let release = block(&x).await;
     let outcome = run.stopped().await;
@@ -317,7 +317,7 @@ async fn an_end_for_another_reason_is_named() {
     assert_eq!(sub.report().unexpected, [("x".to_owned(), ExitReason::error("no time to die"))]);
 }
 
-/// Clause 22.6: killed on purpose, a tree names nobody: that they did not end in order is what was asked for.
+/// Clause 22.6: killed on purpose, a tree names no child: that they did not end in order is what was asked for.
 #[tokio::test(start_paused = true)]
 async fn a_tree_that_is_killed_outright_names_nobody() {
     let log = Log::new();

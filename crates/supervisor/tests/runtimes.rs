@@ -40,7 +40,7 @@ fn a_supervisor_ends_with_its_runtime() {
     assert!(!tree.is_alive());
 }
 
-/// Children that nobody has ever spoken to have no tasks: nobody tells of the end but who joins.
+/// Children that were never sent a message have no tasks: only a caller that joins tells of the end.
 #[test]
 fn an_idle_tree_ends_with_its_runtime() {
     let log = Log::new();
@@ -54,7 +54,7 @@ fn an_idle_tree_ends_with_its_runtime() {
     assert!(a.is_closed());
 }
 
-/// The same for somebody who has been waiting since before.
+/// A caller that has been waiting since before the runtime goes is told of the end.
 #[test]
 fn who_waits_from_another_runtime_is_told_when_the_runtime_goes() {
     let rt = runtime();
@@ -79,7 +79,7 @@ fn who_waits_from_another_runtime_is_told_when_the_runtime_goes() {
     assert_eq!(waiting.join().unwrap(), ExitReason::Killed);
 }
 
-/// In the middle of things: a back-off, a group restart with somebody in `init`, a start, a shutdown.
+/// The runtime goes in the middle of things: a back-off, a group restart with a member in `init`, a start, a shutdown.
 #[test]
 fn a_runtime_may_go_at_any_moment() {
     quiet();
@@ -186,7 +186,7 @@ fn a_child_in_another_runtime_is_restarted_there() {
 }
 
 /// A child whose own runtime has gone cannot come back: its supervisor, which goes on elsewhere, stops the others in order
-/// and ends; whoever joins is told.
+/// and ends; the callers that join are told.
 #[test]
 fn a_child_whose_runtime_has_gone_ends_its_supervisor() {
     let log = Log::new();

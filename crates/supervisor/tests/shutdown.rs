@@ -49,7 +49,8 @@ async fn a_child_over_its_limit_is_killed_and_named() {
     assert_eq!(report.to_string(), "3 stopped; b was killed after 1s");
 }
 
-/// OTP `supervisor_SUITE`: `sup_stop_brutal_kill`. No `terminate`, no waiting for the message in hand, and that is as it should be.
+/// OTP `supervisor_SUITE`: `sup_stop_brutal_kill`. No `terminate`, no waiting for the message in hand, and that is as it
+/// should be.
 #[tokio::test(start_paused = true)]
 async fn brutally_killed_children_do_not_terminate() {
     let log = Log::new();
@@ -75,7 +76,7 @@ async fn a_child_that_ends_while_it_is_told_to_is_not_waited_for() {
         async move { tree.shutdown(AGES).await }
     });
     settled().await;
-    // (`a` has not been told yet: `b` is in `terminate`.)
+    // `a` has not been told yet: `b` is in `terminate`.
     a.cast(Tell::Stop(ExitReason::Shutdown)).unwrap();
     let report = stop.await.unwrap();
     assert_eq!((a.incarnation(), b.incarnation(), tree.restarts()), (1, 1, 0));
@@ -164,7 +165,7 @@ async fn a_blocked_child_is_abandoned_and_named() {
     assert_eq!(b.join().await.reason, ExitReason::Killed);
 }
 
-/// The same at the deadline for the whole: the child is named, not the supervisor that it is under.
+/// A blocked child, at the deadline for the whole: the child is named, not the supervisor that it is under.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_blocked_child_is_named_at_the_deadline() {
     let log = Log::new();
@@ -179,8 +180,8 @@ async fn a_blocked_child_is_named_at_the_deadline() {
     drop(gate);
 }
 
-/// OTP `supervisor_SUITE`: `child_unlink`. A child that cannot be ended hangs nobody: who stops it is told so, and its supervisor
-/// goes on with everything else. When it has ended at last it can be started again.
+/// OTP `supervisor_SUITE`: `child_unlink`. A child that cannot be ended hangs no caller: the one that stops it is told so,
+/// and its supervisor goes on with everything else. When it has ended at last it can be started again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_child_that_cannot_be_ended_hangs_nobody() {
     let log = Log::new();
@@ -225,8 +226,8 @@ async fn a_group_does_not_come_back_over_a_member_that_does_not_end() {
     assert!(tree.is_alive());
 }
 
-/// OTP `supervisor_SUITE`: `hanging_restart_loop`, its end: the supervisor's own end is not put off by a restart loop, under any
-/// strategy, without any pause.
+/// OTP `supervisor_SUITE`: `hanging_restart_loop`, its end: the supervisor's own end is not put off by a restart loop,
+/// under any strategy, without any pause.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_can_be_stopped_in_a_hot_restart_loop() {
     quiet();
@@ -285,8 +286,8 @@ async fn a_start_that_is_under_way_when_the_supervisor_ends_is_broken_off() {
     assert!(b.is_closed());
 }
 
-/// Peer bug 5. A child that calls, in its `terminate` or before it, somebody who is stopped already does not wait: it is told.
-/// Here: its supervisor's stop goes on while it waits for a sibling, which is stopped after it and so still answers.
+/// Peer bug 5. A child that calls, in its `terminate` or before it, a server that is stopped already does not wait: it is
+/// told. Here: its supervisor's stop goes on while it waits for a sibling, which is stopped after it and so still answers.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_waits_for_an_earlier_sibling_is_answered_before_both_are_stopped() {
     let log = Log::new();

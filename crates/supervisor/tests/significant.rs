@@ -22,7 +22,7 @@ async fn tree(when: AutoShutdown, restart: Restart) -> (SupervisorRef, [ServerRe
     (tree, [a, b, c])
 }
 
-/// It has ended by itself, in order, and everybody with it.
+/// The tree has ended by itself, in order, and all children with it.
 async fn ended(tree: &SupervisorRef, children: &[ServerRef<Worker>]) {
     assert!(!tree.is_alive());
     assert_eq!(tree.join().await.reason, ExitReason::Shutdown);
@@ -168,8 +168,8 @@ async fn significant_children_that_fall_with_a_sibling_end_nothing() {
     }
 }
 
-/// OTP `supervisor_SUITE`: `significant_escalation`. A supervisor that ends with its significant child ends the one above, if it
-/// is significant itself; else it rests.
+/// OTP `supervisor_SUITE`: `significant_escalation`. A supervisor that ends with its significant child ends the one above,
+/// if it is significant itself; else it rests.
 #[tokio::test(start_paused = true)]
 async fn ending_with_a_significant_child_goes_up_where_the_supervisor_is_significant() {
     for significant in [true, false] {

@@ -178,7 +178,7 @@ async fn an_init_that_takes_too_long_is_killed_and_fails_the_start() {
     assert_eq!(log.take(), ["+a", "-a"]);
 }
 
-/// An `init` that is slow in a restart that nobody waits for is killed after its time as well, and that is a failed attempt.
+/// An `init` that is slow in a restart that is not awaited is killed after its time as well, and that is a failed attempt.
 #[tokio::test(start_paused = true)]
 async fn an_init_that_hangs_in_a_restart_is_killed_and_tried_again() {
     quiet();

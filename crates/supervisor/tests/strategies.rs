@@ -37,7 +37,8 @@ async fn one_for_one_restarts_only_the_child_that_ended() {
     assert!(noted(&b).await.is_empty(), "a tree lives without anybody who holds it");
 }
 
-/// Clauses 21.2, 21.4, row G3: `one_for_all`: the others are stopped in reverse, all are started in order. (OTP: `one_for_all`.)
+/// Clauses 21.2, 21.4, row G3: `one_for_all`: the others are stopped in reverse, all are started in order. (OTP:
+/// `one_for_all`.)
 #[tokio::test]
 async fn one_for_all_stops_the_others_in_reverse_and_starts_all_in_order() {
     quiet();
@@ -135,7 +136,7 @@ async fn transient_and_temporary_children_end_as_the_manual_says() {
     b.cast(Tell::Panic).unwrap();
     a.join().await;
     b.join().await;
-    // (The supervisor is told when those who join have been.)
+    // The supervisor is told when those who join have been.
     tokio::task::yield_now().await;
     assert_eq!(tree.which_children().iter().map(|c| c.state).collect::<Vec<_>>(), [ChildState::Stopped]);
     assert!(!a.is_closed() && b.is_closed());
@@ -143,8 +144,8 @@ async fn transient_and_temporary_children_end_as_the_manual_says() {
     assert_eq!(a.incarnation(), 2);
 }
 
-/// Clauses 21.4, 21.16: a mailbox that was closed while nobody read it is no reason to try the restart of its group, or of its
-/// supervisor, again and again.
+/// Clauses 21.4, 21.16: a mailbox that was closed while it was not being read is no reason to try the restart of its group,
+/// or of its supervisor, again and again.
 #[tokio::test(start_paused = true)]
 async fn a_member_whose_mailbox_was_closed_leaves_its_group() {
     quiet();

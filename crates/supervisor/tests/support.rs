@@ -161,7 +161,7 @@ pub(crate) fn worker(name: &'static str, log: &Log) -> (ServerRef<Worker>, Child
     slow_worker(name, log, Duration::ZERO)
 }
 
-/// The same with a slow `terminate`.
+/// A worker's mailbox and its specification, with a slow `terminate`.
 pub(crate) fn slow_worker(
     name: &'static str,
     log: &Log,
@@ -249,8 +249,8 @@ pub(crate) fn block(
 
 /// Listens to `tracing` on this thread.
 ///
-/// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether anybody
-/// listens to it, and remembers the answer for all threads: here often the thread of another test, where nobody does. So there
+/// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether it has
+/// a listener, and remembers the answer for all threads: here often the thread of another test, which has none. So there
 /// are always two.
 pub(crate) fn listen<S: tracing::Subscriber + Send + Sync + 'static>(
     to: S,

@@ -11,7 +11,7 @@
 //! | replies kept in the state | callers hear the reason | the same | the same | the same |
 //! | what a selective receive skipped | queued, in order | the same | the same | dead-lettered |
 //! | timers of the instance; times to live | cancelled; run on | the same | the same | cancelled |
-//! | monitors of the instance; of the mailbox; links | DOWN; told of each incarnation; told | the same | the same | DOWN; closed |
+//! | monitors of the instance; the mailbox; links | DOWN; told of each incarnation; told | the same | the same | DOWN; closed |
 //! | state | made anew by `init` | the same | the same | – |
 
 use crate::support::quiet;
@@ -147,7 +147,8 @@ impl World {
         Self { tree, sibling: sibling_ref, vault, shared, letters }
     }
 
-    /// Ends the vault's incarnation; `queue` is done when it has ended or is about to, and before the next one begins, where that can be told.
+    /// Ends the vault's incarnation; `queue` is done when it has ended or is about to, and before the next one begins,
+    /// where that can be told.
     async fn strike(&self, way: Way, queue: impl FnOnce()) {
         let first = self.vault.incarnation();
         match way {
@@ -248,7 +249,8 @@ async fn queued_messages() {
     }
 }
 
-/// Clause 21.9: where the mailbox is not kept over a stop, what is queued is dead-lettered; what comes later is not. Deleting dead-letters as well.
+/// Clause 21.9: where the mailbox is not kept over a stop, what is queued is dead-lettered; what comes later is not.
+/// Deleting dead-letters as well.
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_not_kept() {
     for (keep, deletes) in [(false, false), (true, true)] {
@@ -279,8 +281,8 @@ async fn a_mailbox_that_is_not_kept() {
     }
 }
 
-/// Clauses 21.8, 5.4: the message in hand at a panic is failed, and its caller hears the reason at once; one that is in hand when the child is told to stop
-/// ends first, and one that does not is killed with its server at the limit.
+/// Clauses 21.8, 5.4: the message in hand at a panic is failed, and its caller hears the reason at once; one that is in
+/// hand when the child is told to stop ends first, and one that does not is killed with its server at the limit.
 #[tokio::test(start_paused = true)]
 async fn the_message_in_hand_and_its_caller() {
     let world = World::new(Way::Panic, true).await;
@@ -375,8 +377,8 @@ async fn timers_and_times_to_live() {
     }
 }
 
-/// Clauses 21.8, 5.6: monitors of an instance are told of its end and gone; those of the mailbox hear of every incarnation, and of its
-/// closing; links are told.
+/// Clauses 21.8, 5.6: monitors of an instance are told of its end and gone; those of the mailbox hear of every incarnation,
+/// and of its closing; links are told.
 #[tokio::test(start_paused = true)]
 async fn monitors_and_links() {
     for way in WAYS {
@@ -404,8 +406,8 @@ async fn monitors_and_links() {
     }
 }
 
-/// Clause 21.10, row G4: a supervisor that gave up and is restarted from above finds its static children's mailboxes as they were; those
-/// of children that were added later are dead-lettered, unless they are kept.
+/// Clause 21.10, row G4: a supervisor that gave up and is restarted from above finds its static children's mailboxes as
+/// they were; those of children that were added later are dead-lettered, unless they are kept.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_that_is_restarted() {
     quiet();

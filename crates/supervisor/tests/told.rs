@@ -24,7 +24,7 @@ fn at_its_end<T: Send + 'static>(at: &At, look: impl Fn() -> T + Send + 'static)
     seen
 }
 
-/// Clause 12.7: whatever becomes of a child, its supervisor shows it by the time that anybody is told of the end.
+/// Clause 12.7: whatever becomes of a child, its supervisor shows it by the time that any caller is told of the end.
 #[tokio::test(start_paused = true)]
 async fn who_hears_of_an_end_finds_it_in_the_table() {
     quiet();
@@ -85,8 +85,8 @@ async fn who_hears_of_an_end_can_go_on_from_there() {
     assert!(tree.shutdown(AGES).await.is_clean() && nodes.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
-/// Clause 12.7: on threads of their own too, in whichever way the end is heard of; and a worker that the table shows no more is not
-/// alive.
+/// Clause 12.7: on threads of their own too, in whichever way the end is heard of; and a worker that the table shows no
+/// more is not alive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn who_asks_just_when_a_child_ends_hears_the_same_everywhere() {
     let log = Log::new();
@@ -160,8 +160,8 @@ fn alive_at_each_closing(tree: &SupervisorRef, all: &[At]) -> Arc<Mutex<Vec<bool
     seen
 }
 
-/// Clause 21.10: a supervisor with nobody above is not down, and nobody who joins it is told, before all mailboxes are closed:
-/// however it ends, nested supervisors included.
+/// Clause 21.10: a supervisor without one above it is not down, and the callers that join it are not told, before all
+/// mailboxes are closed: however it ends, nested supervisors included.
 #[tokio::test(start_paused = true)]
 async fn all_mailboxes_are_closed_before_a_supervisor_is_down() {
     quiet();
@@ -268,8 +268,8 @@ async fn an_end_that_is_not_for_good_leaves_the_mailboxes_open() {
     assert!(tree.shutdown(AGES).await.is_clean());
 }
 
-/// Clause 21.30: one that waits out the pause before its restart is down as well: its mailbox closes when the end begins, and its
-/// restart is taken back, however soon it was due.
+/// Clause 21.30: one that waits out the pause before its restart is down as well: its mailbox closes when the end begins,
+/// and its restart is taken back, however soon it was due.
 #[tokio::test(start_paused = true)]
 async fn in_an_end_for_good_nobody_waits_for_a_sibling_that_waits_for_its_restart() {
     quiet();
@@ -323,8 +323,8 @@ fn at_its_closing<T: Send + 'static>(
     seen
 }
 
-/// Clause 21.30: a transient supervisor that ends in order under a dynamic one leaves its table by that: its children's mailboxes close
-/// one by one as they end, and all before it is down.
+/// Clause 21.30: a transient supervisor that ends in order under a dynamic one leaves its table by that: its children's
+/// mailboxes close one by one as they end, and all before it is down.
 #[tokio::test(start_paused = true)]
 async fn a_transient_supervisor_under_a_dynamic_one_ends_for_good() {
     let log = Log::new();
@@ -350,8 +350,8 @@ async fn a_transient_supervisor_under_a_dynamic_one_ends_for_good() {
     assert!(nodes.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
-/// Clause 21.10: a supervisor by whose end the one above gives up, or ends with it, has ended for good: all mailboxes are closed by the
-/// time that a listener is told.
+/// Clause 21.10: a supervisor by whose end the one above gives up, or ends with it, has ended for good: all mailboxes are
+/// closed by the time that a listener is told.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_whose_end_is_that_of_the_one_above_closes_first() {
     quiet();

@@ -1,4 +1,4 @@
-//! What a look at the tree shows, and that it waits for nobody.
+//! What a look at the tree shows, and that it waits for nothing.
 
 use crate::support::{Log, OnInit, Tell, noted, quiet, relentless, slow_worker, worker};
 use restante_core::{ExitReason, Phase};
@@ -27,7 +27,7 @@ async fn seen(tree: &SupervisorRef, holds: impl Fn(&Tree) -> bool) -> Tree {
         if holds(&now) {
             return now;
         }
-        // (On a clock that is paused: whoever else has something to do does it first.)
+        // On a clock that is paused, every task that has something to do does it first.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -65,7 +65,7 @@ async fn a_look_shows_every_supervisor_and_child() {
     assert!(c.supervisor.is_none() && c.children.is_empty() && c.mailbox.is_some());
 }
 
-/// Clause 22.1: what waits in a mailbox is seen, whether or not anybody reads it.
+/// Clause 22.1: what waits in a mailbox is seen, whether or not it has a reader.
 #[tokio::test]
 async fn a_look_shows_what_waits_in_a_mailbox() {
     let log = Log::new();
@@ -138,7 +138,7 @@ async fn a_look_shows_what_a_handler_waits_with() {
     let mut seen = seen(&tree, waits).await;
     let mut now = seen.children[0].in_hand.unwrap();
     assert_eq!((now.phase, now.name), (Phase::Cast, "cast"));
-    // (How long, is told by a clock that tests cannot pause.)
+    // The time in hand is told by a clock that tests cannot pause.
     for (since, expected) in [(999, ""), (1000, ", in handle_cast of cast for 1s")] {
         now.since = Some(Duration::from_millis(since));
         seen.children[0].in_hand = Some(now);
@@ -307,7 +307,7 @@ async fn a_tree_prints_as_indented_text() {
          └─ d (dd) [Worker] stopped, 0 of 1024 queued, last exit: shutdown in terminate\n"
     );
     let printed = tree.tree().render();
-    // (In which phase an order finds an idle server is not the matter here.)
+    // In which phase an order finds an idle server is not the matter here.
     let printed = printed.replace("shutdown in idle", "shutdown in terminate");
     assert_eq!(printed, expected);
     assert_eq!(seen.render(), seen.to_string());
@@ -315,7 +315,7 @@ async fn a_tree_prints_as_indented_text() {
     assert!(tree.tree().render().contains("stopped, 1 of 1024 queued for "));
 }
 
-/// Row G7: as deep as nobody builds them.
+/// Row G7: a tree deeper than any that is built.
 #[tokio::test(start_paused = true)]
 async fn a_tree_of_depth_fifty_starts_and_shuts_down() {
     let log = Log::new();
@@ -417,8 +417,8 @@ async fn a_tree_serializes_with_the_names_that_are_promised() {
     assert_eq!(json["supervisor"]["intensity"], json!({"max": 3, "period_ms": 5000}));
 }
 
-/// Clause 22.13: a child whose id contains what paths are made of, beside one that lies where it seems to: each is found by its own path,
-/// and reports name each by it.
+/// Clause 22.13: a child whose id contains what paths are made of, beside one that lies where it seems to: each is found by
+/// its own path, and reports name each by it.
 #[tokio::test(start_paused = true)]
 async fn ids_that_look_like_paths_are_told_apart() {
     let log = Log::new();

@@ -103,7 +103,7 @@ fn patient() -> ServerSettings<Worker> {
     Server::settings().start_timeout(Duration::from_secs(1))
 }
 
-/// Whoever waits in the queue of a child that does not start hears why: the reason that its starter is told.
+/// A caller that waits in the queue of a child that does not start hears why: the reason that its starter is told.
 /// Clause 21.15.
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_child_that_does_not_start_hears_why() {

@@ -130,7 +130,7 @@ impl<Q: Send + 'static, T: Send + 'static> GenServer for Desk<Q, T> {
     }
 
     async fn handle_call(&mut self, question: Self::Call, _: &mut Context<Self>) -> Step {
-        // (Refused only once the test has let go of the probe: then nobody answers.)
+        // Refused only once the test has let go of the probe: then the call stays unanswered.
         drop(self.to.send(question).await);
         Ok(Next::go())
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Whatever counts its messages exactly.
 pub trait Audited {
-    /// The exact counters; `None` while somebody is at work there.
+    /// The exact counters; `None` while a handler or receiver is at work there.
     fn audited(&self) -> Option<Ledger>;
 }
 
@@ -46,7 +46,7 @@ impl Audited for SupervisorRef {
     }
 }
 
-/// What has been counted by somebody who may: a receiver, a server of itself.
+/// What has been counted by a holder that may: a receiver, a server of itself.
 impl Audited for Ledger {
     fn audited(&self) -> Option<Ledger> {
         Some(*self)
@@ -65,8 +65,8 @@ impl<A: Audited + ?Sized> Audited for &A {
     }
 }
 
-/// The same as [`assert_conserved!`](crate::assert_conserved) of one, as a function: where there is a future to pass on, as to
-/// `block_on`.
+/// Asserts the conservation law of one, like [`assert_conserved!`](crate::assert_conserved), as a function: where there is
+/// a future to pass on, as to `block_on`.
 ///
 /// # Panics
 /// As there.
@@ -91,7 +91,7 @@ impl At {
     }
 }
 
-/// The law of one, once nobody is at work there.
+/// The law of one, once no handler or receiver is at work there.
 pub async fn at_rest(audited: impl Audited, name: &'static str, at: At) -> Ledger {
     match some(DEFAULT_LIMIT, || audited.audited()).await {
         Some(ledger) => checked(ledger, name, at),
@@ -126,8 +126,9 @@ pub fn total<const N: usize>(ledgers: [Ledger; N]) -> Ledger {
     })
 }
 
-/// Asserts that `sent` is what was handled, failed, expired, shed, coalesced, diverted, dead-lettered, purged, cancelled, is in
-/// hand or queued, for each of these ([`Audited`]), once nobody is at work there. Their counters taken together.
+/// Asserts that `sent` is what was handled, failed, expired, shed, coalesced, diverted, dead-lettered, purged, cancelled,
+/// is in hand or queued, for each of these ([`Audited`]), once no handler or receiver is at work there. Returns their
+/// counters taken together.
 ///
 /// It awaits: each is waited for 3 s at most, on the clock that tests can pause.
 ///
@@ -142,7 +143,7 @@ pub fn total<const N: usize>(ledgers: [Ledger; N]) -> Ledger {
 /// ```
 ///
 /// # Panics
-/// When it does not hold, with the name and every term; when somebody stays at work.
+/// When it does not hold, with the name and every term; when a handler or receiver stays at work.
 #[macro_export]
 macro_rules! assert_conserved {
     ($($audited:expr),+ $(,)?) => {

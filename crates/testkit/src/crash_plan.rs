@@ -92,7 +92,7 @@ impl CrashPlan {
         Self { seed, rng, moment, rules, at_most: None, messages: 0, crashes: 0 }
     }
 
-    /// The same without a seed, for plans that leave nothing to chance.
+    /// No crash yet, and no seed: for plans that leave nothing to chance.
     pub fn new() -> Self {
         Self::seeded(0)
     }
@@ -177,7 +177,7 @@ impl CrashPlan {
             let holds = match &rule.when {
                 When::Message(n) => is_message && *n == self.messages,
                 When::Named(name) => is_message && name == message,
-                // (Rolled whether or not another rule holds: so one more rule does not change the others' chances.)
+                // Rolled whether or not another rule holds, so that one more rule does not change the others' chances.
                 When::Chance(p) => is_message && self.rng.f64() < *p,
                 When::Init(n) => phase == Phase::Init && *n == incarnation,
                 When::Terminate(n) => phase == Phase::Terminate && *n == incarnation,

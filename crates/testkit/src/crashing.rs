@@ -28,8 +28,8 @@ impl CrashLog {
 }
 
 impl CrashPlan {
-    /// Has the server of this mailbox crash as planned, from its next incarnation on: so before it is started, by whomever. The
-    /// server's code is its own, and nobody who talks to it can tell.
+    /// Has the server of this mailbox crash as planned, from its next incarnation on: so before it is started, by any
+    /// starter. The server's code is its own, and its callers cannot tell.
     ///
     /// # Panics
     /// When the mailbox has a plan already, or is a stub's.

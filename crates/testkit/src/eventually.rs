@@ -56,7 +56,7 @@ pub(crate) async fn some<T>(limit: Duration, mut look: impl FnMut() -> Option<T>
         tokio::time::sleep((waited / 16).max(Duration::from_millis(1)).min(left)).await;
     }
     while really.elapsed() < limit.min(GRACE) {
-        // (The thread sleeps, not the task: of the clock that is paused there is enough.)
+        // The thread sleeps, not the task: of the clock that is paused there is enough.
         std::thread::sleep(Duration::from_millis(1));
         tokio::task::yield_now().await;
         if let Some(found) = look() {

@@ -2,13 +2,13 @@
 //!
 //! - [`Probe`] keeps what it is sent and [expects](Probe::expect) it; [`CallProbe`] is asked and lets the test answer;
 //!   [`MonitorProbe`] watches a server.
-//! - [`StubServer`] stands for a server: whoever has its reference cannot tell.
+//! - [`StubServer`] stands for a server: the holders of its reference cannot tell.
 //! - [`Universe`] runs a test in a runtime of its own, under paused time, and fails at its end when something is left over:
-//!   servers, tasks, timers, monitors, replies that nobody gave.
+//!   servers, tasks, timers, monitors, replies that were not given.
 //! - [`CrashPlan`] has a server crash: at the n-th message, at one of a name, by chance from a seed, in `init`, in `terminate`.
 //! - [`rudely!`] applies foreign code at its worst ([`Rude`], [`RudeValue`]) to every operation on a list.
-//! - [`assert_conserved!`] asserts the conservation law, [`eventually`] what comes about by itself; [`FakeClock`] is time for rules
-//!   that take `now`.
+//! - [`assert_conserved!`] asserts the conservation law, [`eventually`] what comes about by itself; [`FakeClock`] is time
+//!   for rules that take `now`.
 //!
 //! Everything that waits has a limit, on the clock that tests can pause. What a failure says ends with the place in the test
 //! that asked for it. The kit prints nothing and installs nothing uninvited ([`quiet_panics`] is an invitation).

@@ -7,7 +7,8 @@ use restante_core::Exit;
 use restante_genserver::{GenServer, ServerRef};
 use std::panic::Location;
 
-/// Kills the server's present incarnation, and waits for its end. (For other ends than a kill: [`CrashPlan`](crate::CrashPlan).)
+/// Kills the server's present incarnation, and waits for its end. (For other ends than a kill:
+/// [`CrashPlan`](crate::CrashPlan).)
 ///
 /// # Panics
 /// When no incarnation reads, or it does not end within 3 s.

@@ -136,7 +136,7 @@ impl<M: Send + 'static> Probe<M> {
 
     /// The next message, unless time is over.
     pub(crate) async fn next(&mut self, limit: Duration) -> Option<M> {
-        // (Looked at first: a limit of zero is for what lies there.)
+        // The queue is looked at first: a limit of zero is for what lies there.
         if let Ok(message) = self.receiver.try_receive() {
             return Some(message);
         }

@@ -8,8 +8,8 @@ static EXPECTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Panics whose message begins with `text` are not printed, on any thread, while what this returns lives. They stay panics.
 ///
-/// (Not those that only mention it: so an assertion that fails and shows what was expected is printed all the same. With an
-/// empty text none is printed, of other tests of the process neither.)
+/// Panics that only mention the text are printed all the same, such as an assertion that fails and shows what was expected.
+/// With an empty text none is printed, of other tests of the process neither.
 ///
 /// The first call puts a hook before the process's panic hook, for good; with no text expected it does nothing.
 pub fn quiet_panics(text: impl Into<String>) -> QuietPanics {
@@ -66,8 +66,9 @@ mod tests {
         TOLD.load(Ordering::Relaxed)
     }
 
-    /// Clause 25.4: before the first call nothing is installed, after it the process's hook is told of every panic but those
-    /// that begin as somebody expects at the time. An assertion that shows such a text is none that was expected.
+    /// Clause 25.4: before the first call nothing is installed, after it the process's hook is told of every panic but
+    /// those that begin with a text that is expected at the time. An assertion that shows such a text is none that was
+    /// expected.
     #[test]
     fn the_process_s_own_hook_is_told_of_what_nobody_expects() {
         let usual = std::panic::take_hook();

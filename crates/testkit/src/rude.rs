@@ -10,8 +10,8 @@
 //!
 //! A limit of the operation's own may run out while it holds a rude waker: what tokio's timers call then is a shield of ours.
 //!
-//! A panic that comes out of the operation's own poll or drop is its poller's, and let be; so is one of a waker's `clone`, which
-//! runs on that same stack: it is tried in the first poll, and in a later one, for what is held meanwhile.
+//! A panic that comes out of the operation's own poll or drop is its poller's, and let be; so is one of a waker's `clone`,
+//! which runs on that same stack: it is tried in the first poll, and in a later one, for what is held meanwhile.
 
 #[path = "rude_clone.rs"]
 mod clones;
@@ -34,8 +34,8 @@ pub enum Manner {
     PanicsWithRudePayload,
     /// Its `wake` is well, its drop panics: of the last clone, which is another's by then.
     PanicsInDrop,
-    /// The drop of each of its clones panics, so that an operation that holds two of them must not drop the one while the drop of
-    /// the other unwinds.
+    /// The drop of each of its clones panics, so that an operation that holds two of them must not drop the one while the
+    /// drop of the other unwinds.
     PanicsInEveryDrop,
     /// Its `clone` panics, from the first poll on.
     PanicsInClone,
@@ -327,9 +327,10 @@ impl Drop for RudeWaker {
     }
 }
 
-/// Applies every [`Manner`] with every [`Ending`] to each operation of a list: polls it with a rude waker, does `meanwhile`
-/// (what wakes it), ends it, and does `after`, which asserts that nothing else has suffered. Each case has a `setup` of its own;
-/// all see it by reference. In an async test under paused time, since what hangs is told by a time-out.
+/// Applies every [`Manner`] with every [`Ending`] to each operation of a list: polls it with a rude waker, does
+/// `meanwhile` (what wakes it), ends it, and does `after`, which asserts that nothing else has suffered. Each case has a
+/// `setup` of its own; all see it by reference. In an async test under paused time, since what hangs is told by a
+/// time-out.
 ///
 /// ```
 /// use restante_testkit::rudely;

@@ -1,4 +1,5 @@
-//! A waker whose `clone` panics, or the drop of each clone: `std::task::Wake` has no word for that, so it has a table of its own.
+//! A waker whose `clone` panics, or the drop of each clone: `std::task::Wake` has no word for that, so it has a table of
+//! its own.
 //!
 //! Rule: the data of a waker with this table is what `Arc::into_raw` made of an `Arc<RudeWaker>`, and the waker owns one of its
 //! counts: `clone` makes one more, `wake` and `drop` use one up, `wake_by_ref` none. A `clone` that panics has made none.

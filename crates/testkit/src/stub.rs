@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Stands for a server of type `S`: its mailbox, its reference and its life are a real one's, but no code of `S` runs. What
-/// comes is handled by the closures that were given ([`StubServer::on_call`]), else kept for the test
-/// ([`StubServer::expect_call`]), which answers when it likes.
+/// Stands for a server of type `S`: its mailbox, its reference and its life are a real one's, but no code of
+/// `S` runs. What comes is handled by the closures that were given ([`StubServer::on_call`]), else kept for the
+/// test ([`StubServer::expect_call`]), which answers when it likes.
 ///
-/// Whoever has the reference cannot tell: calls have their deadlines, a full mailbox is full, monitors and links hear of its end.
-/// A closure that panics crashes it. [`StubServer::start_again`] puts the next incarnation before the same mailbox.
+/// The holders of the reference cannot tell: calls have their deadlines, a full mailbox is full, monitors and links hear of
+/// its end. A closure that panics crashes it. [`StubServer::start_again`] puts the next incarnation before the same
+/// mailbox.
 pub struct StubServer<S: GenServer> {
     server: Server<S>,
     inbox: Probe<Received<S>>,
@@ -253,7 +254,7 @@ impl<S: GenServer> StandIn<S> for Stub<S> {
 
     fn play<'a>(&'a mut self, cue: Cue<S>, _: &'a mut Context<S>) -> Playing<'a, Next> {
         Box::pin(async move {
-            // (When the stub has been dropped nobody holds it any more.)
+            // A stub that has been dropped does not hold the server back any more.
             let _ = self.held.wait_for(|held| !held).await;
             let left = match cue {
                 Cue::Call(call) => by_closure(&self.script.call, call).map_err(Received::Call),
@@ -262,7 +263,7 @@ impl<S: GenServer> StandIn<S> for Stub<S> {
                 Cue::Continue | Cue::Timeout => Ok(()),
             };
             if let Err(message) = left {
-                // (Refused only once the test has let go of the stub.)
+                // Refused only once the test has let go of the stub.
                 drop(self.to.send(message).await);
             }
             Ok(Next::go())

@@ -85,7 +85,7 @@ fn what_comes_about_by_itself_is_waited_for_in_paused_time() {
     assert!(said.contains("did not within 1s"), "{said}");
 }
 
-/// Time that is paused runs out at once for whoever lives by the wall clock.
+/// Time that is paused runs out at once for a thread that lives by the wall clock.
 #[test]
 fn what_a_plain_thread_brings_about_is_waited_for_in_real_time() {
     Universe::new().run(async |_| {

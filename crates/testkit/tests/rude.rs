@@ -196,8 +196,8 @@ async fn rude_callers_harm_nobody_else() {
 /// How long an operation may take whose limit runs out within the case, and before what it waits for.
 const BRIEF: Duration = Duration::from_millis(100);
 
-/// Row H6, clause 17.6: what ends an operation's own limit goes on after a waker that panics, and with it the timers of everything
-/// else in that runtime.
+/// Row H6, clause 17.6: what ends an operation's own limit goes on after a waker that panics, and with it the timers of
+/// everything else in that runtime.
 #[tokio::test(start_paused = true)]
 async fn limits_that_run_out_under_rude_wakers_harm_nobody_else() {
     let _quiet = quiet_panics("rude");

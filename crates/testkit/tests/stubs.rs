@@ -1,4 +1,4 @@
-//! Stubs: a server that answers as told, and whom nobody tells from a real one.
+//! Stubs: a server that answers as told, and that callers cannot tell from a real one.
 
 use crate::support::{Ask, Counter, SECOND, Tell, counter, fails};
 use restante_core::monitor::Watch;

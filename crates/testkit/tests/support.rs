@@ -113,7 +113,7 @@ pub(crate) fn failure<T>(universe: Universe, body: impl AsyncFnOnce(&World) -> T
     }
 }
 
-/// The same in a universe that does not mind what is left over.
+/// Runs a test that is to fail, in a universe with the default settings: what it says.
 #[track_caller]
 pub(crate) fn fails<T>(body: impl AsyncFnOnce(&World) -> T) -> String {
     let text = failure(Universe::new(), body);

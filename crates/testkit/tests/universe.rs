@@ -13,7 +13,7 @@ fn new() -> Universe {
     Universe::new()
 }
 
-/// Clause 25.1: servers end when nobody refers to them any more, with their timers, tasks and links.
+/// Clause 25.1: servers end when they are not referred to any more, with their timers, tasks and links.
 #[test]
 fn what_ends_by_itself_is_no_leak() {
     new().run(async |world| {

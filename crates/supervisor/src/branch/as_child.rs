@@ -20,7 +20,7 @@ impl Child for SupervisorCore {
         // Two that come below each other at once must not both look before either has its place.
         static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
-        // (One that is up has nobody above it, and must not come under itself; neither must one that is not.)
+        // A supervisor that is up has none above it, and must not come under itself. Nor must one that is down.
         let is_down = self.desk().rules.life == Life::Down;
         let adopted = is_down && !self.is_above(&post) && self.post.take_up(post);
         if adopted { Ok(()) } else { Err(NotAdopted::Supervised) }
@@ -140,7 +140,7 @@ impl Child for SupervisorCore {
 }
 
 impl SupervisorCore {
-    /// Begins an incarnation, noted there as one with nobody above it, and waits until it is up.
+    /// Begins an incarnation, noted there as one without a supervisor above it, and waits until it is up.
     pub(crate) fn start_noted(
         self: Arc<Self>,
         nursery: Option<Nursery>,
@@ -172,7 +172,7 @@ impl SupervisorCore {
     }
 }
 
-/// A start that nobody waits for any more ends.
+/// Ends a start that is no longer awaited.
 struct StartGuard<'a> {
     branch: &'a Arc<SupervisorCore>,
     incarnation: u32,

@@ -44,7 +44,7 @@ impl SupervisorCore {
             let mut desk = self.desk();
             (desk.rules.rest(key), desk.rules.remove(key))
         };
-        // (It is another's, and not to be closed here.)
+        // The child is another supervisor's, so it is not closed here.
         self.has_left();
         self.tell(tell);
         Err(match why {
@@ -63,7 +63,7 @@ impl SupervisorCore {
         for child in children {
             child.release();
             child.refused();
-            // (Given back, and not closed.)
+            // The child is given back, and not closed.
             self.has_left();
         }
     }
@@ -102,9 +102,9 @@ impl SupervisorCore {
         }
     }
 
-    /// Nobody has been told of the end yet: the table shows it from here on, and under the same hold of its lock the child's lease
-    /// is given back. So whoever learns from one of them that the child has ended finds the same in the other. What is left to do
-    /// comes back: it calls the child and who waits for it, which may take its time.
+    /// Notes an end that has not been told yet: the table shows it from here on, and the child's lease is given back under
+    /// the same hold of the table's lock. So a reader that learns from one of them that the child has ended finds it ended
+    /// in the other. Returns what is left to do: calling the child and those who wait for it, which may take its time.
     fn note_end(
         self: Arc<Self>,
         key: u64,
@@ -116,7 +116,7 @@ impl SupervisorCore {
         let heard = is_heard();
         let noted = {
             let mut desk = self.desk();
-            // (Before it leaves the table, if it does.)
+            // Looked up before the child leaves the table, if it does.
             let who = if heard { desk.who(key) } else { None };
             let id = desk.is_ending().then(|| Self::id_of(&desk, key));
             let then = desk.rules.ended(key, &end, now, attempted);
@@ -150,7 +150,7 @@ impl SupervisorCore {
         if let Some(Pause { rt, length, epoch, told }) = pause {
             let weak = Arc::downgrade(self);
             rt.spawn(async move {
-                // (Told, or forgotten with the table: there will be no restart after this pause.)
+                // The sender told this task, or was dropped with the table: there will be no restart after this pause.
                 if let Either::Right(_) = select(pin!(Runtime::sleep(length)), told).await {
                     return;
                 }
@@ -165,7 +165,7 @@ impl SupervisorCore {
         if down {
             self.bell.notify_waiters();
         }
-        // (The last one may end when the performer has gone with its runtime: another one sees to the rest.)
+        // The last child may end when the performer has gone with its runtime: another performer sees to the rest.
         if end.orphaned || down && self.desk().is_ending() {
             // In a runtime that has shut down the performer is dropped at once, which ends the rest.
             self.ensure_performer();
@@ -191,8 +191,8 @@ impl SupervisorCore {
         }
     }
 
-    /// Takes the child of this id out of the table if it is stopped and its mailbox has been closed meanwhile. (Nobody is told
-    /// of that where nobody runs.)
+    /// Takes the child of this id out of the table if it is stopped and its mailbox has been closed meanwhile. The
+    /// supervisor is not told of such a close while the child does not run.
     pub(crate) fn forget_closed(&self, id: &str) {
         let (key, child) = {
             let desk = self.desk();
@@ -214,8 +214,8 @@ impl SupervisorCore {
         }
     }
 
-    /// A child that was stopped leaves the table, and its mailbox closes: now, or, where it does not end, the mailbox now, so that those
-    /// hear who wait in its queue, and the child when it has ended.
+    /// A child that was stopped leaves the table, and its mailbox closes: now, or, where it does not end, the mailbox now,
+    /// so that those hear who wait in its queue, and the child when it has ended.
     pub(crate) fn dismiss(&self, key: u64) {
         let (gone, left) = {
             let mut desk = self.desk();
@@ -231,14 +231,15 @@ impl SupervisorCore {
         }
     }
 
-    /// A child has left the table: its mailbox closes, and what it counted is kept. The supervisor is not down before that. (It may
-    /// have been killed and not have ended, and so may one below it: those who wait in such a queue hear as well.)
+    /// A child has left the table: its mailbox closes, and what it counted is kept. The supervisor is not down before
+    /// that. (It may have been killed and not have ended, and so may one below it: those who wait in such a queue hear as
+    /// well.)
     pub(crate) fn retire(&self, child: &Arc<dyn Child>, reason: &ExitReason) {
         child.give_up(reason);
         self.has_left();
         match at_rest(&**child) {
             Some(ledger) => self.desk().retired += ledger,
-            // Somebody looks at it just now, or it was abandoned in a handler: it counts on.
+            // Another reader looks at it just now, or it was abandoned in a handler: it counts on.
             None => self.desk().unsettled.push(Arc::clone(child)),
         }
         self.settle_accounts(2);
@@ -262,7 +263,7 @@ impl SupervisorCore {
         for child in some {
             let Some(ledger) = at_rest(&*child) else { continue };
             let mut desk = self.desk();
-            // (Unless somebody else has just done so.)
+            // Another thread may just have done so.
             if let Some(at) = desk.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
                 desk.unsettled.swap_remove(at);
                 desk.retired += ledger;

@@ -86,7 +86,7 @@ impl SupervisorCore {
     }
 }
 
-/// Whether anybody listens to reports. (Not to be asked under a lock: who listens is somebody else's code.)
+/// Whether a subscriber listens to reports. Not to be asked under a lock, because the subscriber is foreign code.
 pub(super) fn is_heard() -> bool {
     quiet::run("a tracing subscriber", || tracing::enabled!(tracing::Level::ERROR)).unwrap_or(false)
 }

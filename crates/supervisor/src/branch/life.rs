@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl SupervisorCore {
-    /// Sees to it that somebody performs what is noted.
+    /// Makes sure that a performer does what is noted.
     pub(crate) fn ensure_performer(self: &Arc<Self>) {
         let rt = {
             let mut desk = self.desk();
@@ -35,8 +35,8 @@ impl SupervisorCore {
     /// Begins an incarnation of the supervisor: the performer will start its children. `sure`: the supervisor above has said
     /// already that it may.
     ///
-    /// The supervisor above is asked before anything is noted, so that one that is refused gets in nobody's way. (Where there
-    /// is one above, only one can be let begin.)
+    /// The supervisor above is asked before anything is noted, so that an incarnation that is refused gets in no other's
+    /// way. Where there is a supervisor above, it lets only one begin.
     pub(crate) fn begin(
         self: &Arc<Self>,
         waiting: Option<oneshot::Sender<Result<(), StartError>>>,
@@ -111,8 +111,9 @@ impl SupervisorCore {
 
     /// All children are down (or abandoned): the incarnation is over. True: the supervisor above wants the next at once.
     ///
-    /// In this order: the mailboxes of what is gone for good close; then it is down; the supervisor above notes that; what is gone for
-    /// good by that closes as well; then those who wait for the end are told. So a caller that finds it ended finds all of that done.
+    /// In this order: the mailboxes of what is gone for good close; then it is down; the supervisor above notes that; what
+    /// is gone for good by that closes as well; then those who wait for the end are told. So a caller that finds it ended
+    /// finds all of that done.
     pub(crate) fn down(self: &Arc<Self>) -> bool {
         let known = self.ends_for_good();
         let (gone, reason, for_good) = {
@@ -127,7 +128,7 @@ impl SupervisorCore {
         }
         let (exit, me, waiting, closed, orphaned) = {
             let mut desk = self.desk();
-            // (It may have ended with its runtime on another thread meanwhile.)
+            // The supervisor may meanwhile have ended with its runtime, on another thread.
             if !desk.is_ending() {
                 return false;
             }
@@ -152,7 +153,7 @@ impl SupervisorCore {
         });
         let (again, settle) = match verdict {
             Some(Verdict::Again) => (true, None),
-            // (It has no lease: who asks it goes by `telling`.)
+            // A supervisor has no lease: those who ask about its end go by `telling`.
             Some(Verdict::Leave(Some(note))) => (false, note(&mut || ())),
             Some(Verdict::Leave(None)) | None => (false, None),
         };
@@ -185,7 +186,8 @@ impl SupervisorCore {
         again
     }
 
-    /// Whether nobody above will begin it again after the end that is under way. What is not known yet counts as no.
+    /// Whether no supervisor above will begin this one again after the end that is under way. What is not known yet counts
+    /// as no.
     pub(crate) fn ends_for_good(&self) -> bool {
         let Some((parent, key)) = self.parent() else { return true };
         let reason = match &self.desk().rules.life {
@@ -200,7 +202,7 @@ impl SupervisorCore {
             match (&desk.rules.life, desk.rules.get(key)) {
                 (Life::Ending(_), Some(_)) => None,
                 (_, None) => Some(true),
-                // (Left behind by that one's last end.)
+                // The child was left behind by its parent's last end.
                 (Life::Down, Some(_)) => Some(desk.closed),
                 (Life::Up, Some(entry)) => Some(goes(entry, &desk.rules.settings)),
                 (Life::Starting, Some(_)) => Some(false),
@@ -209,7 +211,7 @@ impl SupervisorCore {
         alone.unwrap_or_else(|| parent.ends_for_good())
     }
 
-    /// Notes whether this end is for good. If it is, what is down already closes: nobody reads it any more.
+    /// Notes whether this end is for good. If it is, what is down already closes, because it will not be read any more.
     pub(crate) fn note_for_good(&self) {
         if self.desk().for_good || !self.ends_for_good() {
             return;
@@ -231,8 +233,8 @@ impl SupervisorCore {
         }
     }
 
-    /// Those of these children that wait out the pause before their restart are down from here on: they are stopped, with others
-    /// or with all.
+    /// Those of these children that wait out the pause before their restart are down from here on: they are stopped, with
+    /// others or with all.
     pub(crate) fn take_back(&self, keys: Range<u64>) {
         let mut tell = Vec::new();
         let over: Vec<_> = {
@@ -290,10 +292,11 @@ impl SupervisorCore {
         }
     }
 
-    /// Nobody awaits the start of this incarnation any more. Unless it was `heard` of, that ends it.
+    /// Notes that the start of this incarnation is no longer awaited. Unless the start was `heard` of, that ends the
+    /// incarnation.
     ///
-    /// What is dropped spawns nothing: as long as a start is awaited the performer stays, and has only to be woken. (Where it
-    /// has gone with its runtime, everything has been killed.)
+    /// A drop spawns nothing: as long as a start is awaited the performer stays, and has only to be woken. Where the
+    /// performer has gone with its runtime, everything has been killed.
     pub(super) fn start_settled(&self, incarnation: u32, heard: bool) {
         let now = clock::now();
         {
@@ -335,7 +338,7 @@ impl SupervisorCore {
             let never = || Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0);
             return Err(desk.last_exit.clone().unwrap_or_else(never));
         }
-        // (One that is just being told of: who asks is told with the others.)
+        // Where the end of an incarnation is just being told, the caller is told with the others.
         let which = if desk.rules.life == Life::Down { desk.telling } else { None };
         let which = which.unwrap_or(desk.incarnation);
         let (gone, told) = desk.join(which);

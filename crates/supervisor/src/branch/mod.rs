@@ -21,8 +21,8 @@
 //! The supervisor's lock is taken first and the cell's second, here alone; nothing takes a supervisor's lock under a cell's.
 //! With the lease given back before the table's lock, a monitor that is set in between would be told of an end that the table
 //! does not show. With the table changed before the lease, a start by hand would be let begin and find the mailbox taken. A
-//! supervisor among the children has no lease: [`SupervisorState::telling`] keeps it alive for those who ask until the table above shows its
-//! end.
+//! supervisor among the children has no lease: [`SupervisorState::telling`] keeps it alive for those who ask until the
+//! table above shows its end.
 //!
 //! | room | its one idea |
 //! |---|---|
@@ -94,9 +94,9 @@ pub(crate) struct SupervisorState {
     pub(crate) incarnation: u32,
     /// Who waits for the start.
     pub(crate) starting: Option<oneshot::Sender<Result<(), StartError>>>,
-    /// Somebody who does not wait has asked it to end.
+    /// A caller that does not wait has asked it to end.
     pub(crate) requested: bool,
-    /// Somebody awaits the start of this incarnation, or has still to hear of it, and would end it by going away.
+    /// A caller awaits the start of this incarnation, or has still to hear of it, and would end it by going away.
     pub(crate) awaited: bool,
     /// Who wait for the end, of which incarnation.
     joiners: Vec<(u32, oneshot::Sender<Exit>)>,
@@ -104,14 +104,14 @@ pub(crate) struct SupervisorState {
     pub(crate) report: ShutdownReport,
     /// An incarnation that was told to end between the word of the supervisor above, that it may begin, and its begin.
     doomed: Option<Doomed>,
-    /// A supervisor lives by itself: nobody need hold on to it while it is up.
+    /// Keeps the supervisor alive while it is up: no other holder is needed.
     me: Option<Arc<SupervisorCore>>,
     pub(crate) rt: Option<Runtime>,
     /// Its runtime has shut down under it.
     pub(crate) orphaned: bool,
     /// There will be no other incarnation.
     pub(crate) closed: bool,
-    /// This end is for good, as far as is known: nobody above will begin it again.
+    /// This end is for good, as far as is known: no supervisor above will begin it again.
     pub(crate) for_good: bool,
     /// This incarnation is down, and the supervisor above and those who wait for its end have not been told.
     telling: Option<u32>,
@@ -203,7 +203,7 @@ impl SupervisorCore {
         grace: Duration,
         unsound: Option<SpecError>,
     ) -> Arc<Self> {
-        // (A name, and nothing that others are ordered by: a plain counter of the standard library, under any test.)
+        // The serial is a name that orders no other access: a plain counter of the standard library, under any test.
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),

@@ -57,7 +57,7 @@ pub(super) async fn restart_group(branch: &Arc<SupervisorCore>, group: Group) {
         }
     }
     if start_wanted(branch, group.from).await {
-        // (A group that fell while the supervisor was starting has been started with all the rest.)
+        // A group that fell while the supervisor was starting has been started with all the rest.
         branch.up();
     }
 }

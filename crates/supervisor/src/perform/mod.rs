@@ -1,5 +1,5 @@
 //! What takes a supervisor longer than a decision: starting all its children, stopping them, and restarting a group. One
-//! task at a time does it, and is there only while there is something to do, or somebody has still to hear of a start.
+//! task at a time does it, and is there only while there is something to do, or a caller has still to hear of a start.
 //!
 //! Whatever it waits for, it stops waiting when something more urgent is noted: the supervisor's end, or a group restart
 //! that takes in more children. What it had begun it leaves in a state from which the next job goes on.
@@ -12,8 +12,8 @@
 //! | `stop_all` | Stopping everything, in turn or together. |
 //! | `notes` | What the report of the whole's end says of each. |
 //!
-//! What deliberately does not live here: decisions ([`crate::rules`]), and the restart of one child, which its own task sees to
-//! ([`crate::branch`]).
+//! What deliberately does not live here: decisions ([`crate::rules`]), and the restart of one child, which the child's own
+//! task sees to ([`crate::branch`]).
 
 mod group;
 mod notes;
@@ -38,7 +38,8 @@ enum Job {
     Start,
     Group(Group),
     End,
-    /// Nothing as yet: whoever awaits the start has still to hear of it, and ends the supervisor if he goes away instead.
+    /// Nothing as yet: the caller that awaits the start has still to hear of it, and ends the supervisor if it goes away
+    /// instead.
     Stay,
 }
 
@@ -113,8 +114,8 @@ impl Drop for Performer {
 }
 
 impl SupervisorCore {
-    /// The supervisor's runtime has shut down: nobody will perform there. All that is left is killed; it is down when that
-    /// has ended, which mostly is at once.
+    /// Kills all that is left, because the supervisor's runtime has shut down and no performer will run there. The
+    /// supervisor is down when that has ended, which mostly is at once.
     pub(crate) fn orphaned(self: &Arc<Self>) {
         let live = {
             let mut desk = self.desk();
@@ -125,7 +126,7 @@ impl SupervisorCore {
             // Until this is done it need not be begun again for each child that ends by it.
             desk.performing = true;
             desk.brutal = true;
-            // (Or the supervisor above would begin it again, in a runtime that is no more.)
+            // Otherwise the supervisor above would begin it again, in a runtime that is no more.
             desk.orphaned = true;
             desk.rules.end(ExitReason::Killed);
             desk.rules.live_keys()

@@ -25,8 +25,8 @@ pub(super) fn note_late(desk: &mut SupervisorState, key: u64, limit: Duration, b
     }
 }
 
-/// Takes what there is to say of a child into the report of the whole's end, if it is that. A supervisor has its own report; one
-/// that was abandoned has said what it knew by then.
+/// Takes what there is to say of a child into the report of the whole's end, if it is that. A supervisor has its own
+/// report; one that was abandoned has said what it knew by then.
 pub(super) fn absorb(branch: &Arc<SupervisorCore>, key: u64, child: &Arc<dyn Child>, down: bool) {
     let below = Arc::clone(child).as_branch().map(|below| below.desk().report.clone());
     let mut desk = branch.desk();

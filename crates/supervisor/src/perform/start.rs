@@ -57,7 +57,7 @@ pub(super) async fn start_wanted(branch: &Arc<SupervisorCore>, from: u64) -> boo
             {
                 Begun::Failed(StartError::AlreadyStarted)
             }
-            // Somebody else has started it.
+            // Another caller has started it.
             None => Begun::Up,
         };
         match begun {
@@ -106,7 +106,7 @@ fn reason(error: &StartError) -> ExitReason {
 /// What is told to those who wait in the queue of a child that did not start by hand, and that closes with that.
 pub(crate) fn why_not_started(error: &StartError) -> ExitReason {
     match error {
-        // It was not let begin: its supervisor is about to end, or somebody has stopped it.
+        // It was not let begin: its supervisor is about to end, or a caller has stopped it.
         StartError::Supervised | StartError::NoRuntime | StartError::Closed | StartError::AlreadyStarted => {
             ExitReason::Shutdown
         }
@@ -176,9 +176,9 @@ pub(crate) fn ignored(branch: &Arc<SupervisorCore>, key: u64, start: u32) {
 }
 
 impl SupervisorCore {
-    /// The start of a child has come to nothing: who waited for its end is told. `discards`: the specification goes with it, for that
-    /// reason, in the same moment, so that no one else closes a mailbox that is to be given back. What has left the table comes back, with
-    /// whether an incarnation of it has begun.
+    /// Notes that the start of a child has come to nothing. Tells the callers that wait for its end. `discards`: the
+    /// specification goes with it, for that reason, in the same moment, so that no other caller closes a mailbox that is
+    /// to be given back. Returns what has left the table, and whether an incarnation of it has begun.
     pub(crate) fn start_failed(
         self: &Arc<Self>,
         key: u64,
@@ -196,8 +196,9 @@ impl SupervisorCore {
         self.close_over(over);
         self.tell(tell);
         if down {
-            // (Who waits by hand may get here by being dropped. Whoever notes an end sees to a performer: mostly it is only
-            // woken. One that has gone with its runtime is spawned there once more, which drops it at once and ends the rest.)
+            // A caller that waits by hand may get here by being dropped. Each caller that notes an end sees to a performer,
+            // which mostly is only woken. A performer that has gone with its runtime is spawned there once more, which
+            // drops it at once and ends the rest.
             self.ensure_performer();
         }
         gone

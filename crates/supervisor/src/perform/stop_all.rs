@@ -55,7 +55,7 @@ pub(super) async fn stop_all(branch: &Arc<SupervisorCore>) {
 }
 
 async fn stop_in_turn(branch: &Arc<SupervisorCore>) {
-    // (Who is down stays down while the whole ends, so nobody behind the last one is looked at again.)
+    // A child that is down stays down while the whole ends, so no child behind the last one is looked at again.
     let mut before = u64::MAX;
     let mut falling = falling(branch);
     loop {
@@ -129,7 +129,7 @@ async fn stop_together(branch: &Arc<SupervisorCore>) {
             told.child.nudge();
         }
     }
-    // (Nobody's time runs before he has been told, and to tell a million takes its time.)
+    // A child's time does not run before the child has been told, and to tell a million takes its time.
     let begun = clock::now();
     let mut limits: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();
     for (n, limit) in told.iter().enumerate().filter_map(|(n, told)| Some((n, told.limit?))) {

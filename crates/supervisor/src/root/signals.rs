@@ -25,7 +25,7 @@ impl Signals {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // (The other one, if it is there too, is the second signal.)
+        // The other signal, if it is there too, is the second signal.
         if self.term.poll_recv(cx) == Poll::Ready(Some(())) {
             return Poll::Ready(());
         }
@@ -58,7 +58,7 @@ impl SupervisorRef {
     /// they do nothing any more after it has returned, nor does a third one while it runs.
     ///
     /// # Errors
-    /// The operating system's, when it lets nobody listen. Nothing was started then.
+    /// The operating system's, when it does not let the process listen. Nothing was started then.
     ///
     /// # Panics
     /// On a runtime without an I/O driver (built without `enable_io` or `enable_all`).

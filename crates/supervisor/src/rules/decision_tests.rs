@@ -85,8 +85,8 @@ fn a_significant_child_that_ignores_its_restart_ends_nothing() {
     }
 }
 
-/// Clauses 22.6 and 22.12: what is said of a child that was told to end, by how it was told, how it ended, whether it was killed
-/// for being late, and whether it may end by itself.
+/// Clauses 22.6 and 22.12: what is said of a child that was told to end, by how it was told, how it ended, whether it was
+/// killed for being late, and whether it may end by itself.
 #[test]
 fn what_is_said_of_a_child_that_was_told_to_end() {
     use Outcome::{Late, Unexpected};
@@ -172,7 +172,8 @@ fn a_significant_child_that_waits_for_its_group_lives() {
     assert_eq!(rules.life, Life::Ending(ExitReason::Shutdown), "and was the last");
 }
 
-/// Clause 21.4: falls that overlap become one, from the first of them on, with the longer pause and everybody that is there by then.
+/// Clause 21.4: falls that overlap become one, from the first of them on, with the longer pause and all children that are
+/// there by then.
 #[test]
 fn falls_that_overlap_become_one() {
     let mut rules = up(Strategy::RestForOne, Intensity::UNLIMITED, &[Restart::Permanent; 4]);
@@ -206,8 +207,8 @@ fn a_group_that_was_interrupted_is_part_of_the_next() {
     assert_eq!(rules.group, None);
 }
 
-/// Clause 21.4: a member that was started by hand when its group had fallen already, and ends by itself before it is stopped, comes back
-/// with the group, and counts no attempt.
+/// Clause 21.4: a member that was started by hand when its group had fallen already, and ends by itself before it is
+/// stopped, comes back with the group, and counts no attempt.
 #[test]
 fn a_member_that_ends_while_its_group_falls_comes_back_with_it() {
     for life in [Life::Up, Life::Ending(ExitReason::Shutdown)] {
@@ -251,8 +252,8 @@ fn a_stop_by_hand_takes_back_what_comes_after_it_under_rest_for_one() {
     }
 }
 
-/// Clause 21.27: what a group wants that has fallen since the restart began is not taken back with it, whether it takes in the child that
-/// was stopped or only those that came after it.
+/// Clause 21.27: what a group wants that has fallen since the restart began is not taken back with it, whether it takes in
+/// the child that was stopped or only those that came after it.
 #[test]
 fn a_stop_by_hand_takes_back_nothing_of_a_later_fall() {
     for (falls, left) in [(0, vec![0, 1, 2, 3]), (3, vec![3])] {
@@ -288,7 +289,8 @@ fn what_is_switched_off_stays_off_until_it_is_started() {
     assert_eq!(anew(&mut rules), [0, 1, 2]);
 }
 
-/// Clause 21.14: a pause that has been overtaken (the child was stopped, started again, or has crashed once more) starts nobody.
+/// Clause 21.14: a pause that has been overtaken (the child was stopped, started again, or has crashed once more) starts no
+/// child.
 #[test]
 fn a_pause_that_was_overtaken_starts_nobody() {
     fn crashed(rules: &mut Table, incarnation: u32) -> u32 {
@@ -339,8 +341,8 @@ fn a_child_is_healthy_by_the_last_time_that_it_came_up() {
     assert_eq!(pauses, [0, 100, 200, 300, 0, 100, 0, 100]);
 }
 
-/// Clause 21.6: an attempt counts when it is decided on, whatever becomes of it; exactly a period ago counts; a limit of the child's
-/// own counts beside.
+/// Clause 21.6: an attempt counts when it is decided on, whatever becomes of it; exactly a period ago counts; a limit of
+/// the child's own counts beside.
 #[test]
 fn an_attempt_counts_when_it_is_decided_on() {
     let period = ms(1000);
@@ -349,7 +351,7 @@ fn an_attempt_counts_when_it_is_decided_on() {
     for (second, too_many) in [(999, true), (1000, true), (1001, false)] {
         let mut rules = up(Strategy::OneForOne, Intensity::new(1, period), &[Restart::Permanent]);
         assert!(ended(&mut rules, 0, &end(ExitReason::Killed, 1), at(0)).again);
-        // (It fails in `init`, which took its time.)
+        // The child fails in `init`, which took its time.
         let then = ended(&mut rules, 0, &end(ExitReason::error("init"), 2), at(second));
         assert_eq!(matches!(rules.life, Life::Ending(_)), too_many, "{second}");
         assert_eq!(then.report.is_some(), too_many);
@@ -384,7 +386,7 @@ fn an_attempt_counts_when_it_is_decided_on() {
     }
 }
 
-/// An end without a place in the table is nobody's.
+/// An end without a place in the table is no child's.
 #[test]
 fn a_child_that_is_not_there_ends_nothing() {
     let mut rules = table(Strategy::OneForOne, Intensity::UNLIMITED);

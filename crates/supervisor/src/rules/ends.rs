@@ -152,11 +152,11 @@ impl<C: Clone> Rules<C> {
             self.aftermath.put(old.reason);
         }
         let ending = matches!(self.life, Life::Down | Life::Ending(_)) || end.orphaned;
-        // A group restart will stop it, or is about to: its own end makes no difference.
-        // (A temporary one is gone with its end, as ever.)
+        // A group restart will stop it, or is about to: its own end makes no difference. A temporary child, though, is gone
+        // with its end, as ever.
         let falls = falls && options.restart != Restart::Temporary;
         let settled = match state {
-            // Whoever started it or told it to end decides.
+            // The caller that started it or told it to end decides.
             State::Starting | State::Rejoining | State::Abandoned => true,
             State::Stopping => {
                 let told = match options.shutdown {
@@ -194,7 +194,7 @@ impl<C: Clone> Rules<C> {
             State::Restarting if end.ignored && self.settings.dynamic => Fate::Goes,
             State::Restarting if end.ignored => Fate::Rests,
             State::Restarting => Fate::Restarts,
-            // (Nobody could restart it by hand: there is no id to do it by.)
+            // Under a dynamic supervisor it could not be restarted by hand, because there is no id to do it by.
             _ if self.settings.dynamic => fate(options.restart, reason).without_rest(),
             _ => fate(options.restart, reason),
         };
@@ -209,7 +209,7 @@ impl<C: Clone> Rules<C> {
                     then.clear_out = !options.keep_mailbox;
                     then.report = Some(Outcome::Rests);
                 }
-                // (Of one that was abandoned all has been said.)
+                // Of a child that was abandoned all has been said.
                 let worth = state != State::Abandoned && (!reason.is_orderly() || end.closed);
                 then.report = then.report.filter(|_| worth);
                 if significant && self.shuts_down() {

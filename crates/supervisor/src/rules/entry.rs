@@ -67,7 +67,7 @@ pub(crate) struct Entry<C> {
     /// It leaves the table when it is down.
     pub(crate) discarded: bool,
     pub(super) supervisor: bool,
-    /// It was stopped by hand since it was last started: that it did not start is nobody's failure.
+    /// It was stopped by hand since it was last started: that it did not start is no failure.
     pub(super) halted: bool,
     /// Whether the supervisor has killed the present incarnation.
     pub(super) kill: Kill,
@@ -92,7 +92,7 @@ pub(super) struct Cold {
     pub(super) window: Window,
     pub(super) restarts: u64,
     pub(super) last_exit: Option<Exit>,
-    /// It does not start with its supervisor either, until somebody starts it by hand.
+    /// It does not start with its supervisor either, until a caller starts it by hand.
     pub(super) off: bool,
     /// Who wait for its end.
     pub(super) waiting: Vec<oneshot::Sender<()>>,

@@ -40,7 +40,8 @@ impl<C: Clone> Rules<C> {
         }
         match self.attempt(key, || now) {
             Ok(pause) => {
-                // (One for one: the strategy has changed since. This one and those of the group that are not up yet.)
+                // Under one for one the strategy has changed since: this child falls, with those of the group that are not
+                // up yet.
                 let first = if self.settings.strategy == Strategy::OneForAll { 0 } else { key };
                 self.fall_together(first, pause);
                 Some(Outcome::Restarts)
@@ -61,14 +62,14 @@ impl<C: Clone> Rules<C> {
         group.pause = group.pause.max(pause);
         let from = group.from;
         for entry in self.children.range_mut(from..).map(|(_, entry)| entry) {
-            // (Who has been added and was never up is only stopped: whoever added it hears so, and it goes.)
+            // A child that has been added and was never up is only stopped: its starter hears so, and it goes.
             entry.wanted = entry.options.restart != Restart::Temporary && !entry.is_tentative();
         }
     }
 
-    /// A child that was being started again with its group has been stopped by hand before it was up. Under *rest for one* those
-    /// after it rest as well, as they may rely on it; those of other groups do without. What is wanted by a group that has fallen since
-    /// is that one's.
+    /// A child that was being started again with its group has been stopped by hand before it was up. Under *rest for one*
+    /// those after it rest as well, as they may rely on it; those of other groups do without. What is wanted by a group
+    /// that has fallen since is that one's.
     pub(crate) fn taken_back(&mut self, key: u64) {
         let stopped = self.get(key).is_none_or(|entry| entry.halted && entry.state == State::Stopped);
         if stopped && self.settings.strategy == Strategy::RestForOne && self.life == Life::Up {
@@ -80,8 +81,8 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// A start of several, this one among them if one is named, was interrupted: if by a group restart, what has not been
-    /// started joins that, or nobody would come back to it.
+    /// A start of several children, `starting` among them if it is given, was interrupted. If a group restart did so, what
+    /// has not been started joins that group; otherwise nothing would come back to it.
     pub(crate) fn put_off(&mut self, starting: Option<u64>) {
         let Some(group) = self.group else { return };
         let wanted = self.children.range(..group.from).find(|(_, entry)| entry.wanted).map(|(key, _)| *key);

@@ -10,22 +10,23 @@
 //!  the whole:  Down ──start──> Starting ──all are up──> Up ──> Ending(why) ──all are down──> Down
 //! ```
 //!
-//! `Starting` belongs to somebody who waits for `init`, and who decides over its failure; so does `Rejoining`, which is a
-//! start within a group restart, and to those outside a restart; `Restarting` belongs to the child's own task. A group restart is a note ([`Group`]) that the performer works off: its members are `Stopped` and *wanted*
-//! meanwhile. A child's key is never used again, and neither is an incarnation's number, so a late word is known as such.
+//! `Starting` belongs to the caller that waits for `init` and decides over its failure. So does `Rejoining`, which is a
+//! start within a group restart, and is a restart to those outside. `Restarting` belongs to the child's own task. A group
+//! restart is a note ([`Group`]) that the performer works off: its members are `Stopped` and *wanted* meanwhile. A child's
+//! key is never used again, and neither is an incarnation's number, so a late word is known as such.
 //!
 //! | room | its events |
 //! |---|---|
 //! | `table` | A child comes into the table or leaves it; what is counted of all. |
 //! | `entry` | What is known of one child. |
-//! | `starts` | Somebody starts a child, begins it, has started it, has failed to. |
+//! | `starts` | A caller starts a child, begins it, has started it, has failed to. |
 //! | `ends` | A child has ended: what becomes of it, and of the whole. |
 //! | `groups` | A group falls, and is due again. |
-//! | `stops` | Somebody stops a child, or the whole. |
+//! | `stops` | A caller stops a child, or the whole. |
 //! | `tempo` | Which limits count a child's restarts, those further up included. |
 //!
-//! What deliberately does not live here: clocks, tasks, locks, and anything that is called on a child. (The table does not
-//! know what a child is: `C`.)
+//! What deliberately does not live here: clocks, tasks, locks, and anything that is called on a child. The table does not
+//! know what a child is (`C`).
 
 #[cfg(all(test, not(shuttle)))]
 mod decision_tests;
@@ -110,8 +111,8 @@ pub(crate) struct Rules<C> {
     window: Window,
     rng: fastrand::Rng,
     pub(crate) restarts: u64,
-    /// Reasons that nobody asks for any more. An error in one is somebody else's, and its drop may do anything: not under the
-    /// lock.
+    /// Reasons that are not asked for any more. An error in one is user code, and its drop may do anything, so they are not
+    /// dropped under the lock.
     pub(crate) aftermath: Aftermath,
 }
 

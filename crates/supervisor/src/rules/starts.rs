@@ -11,8 +11,8 @@ use restante_genserver::keeper::Beginner;
 use tokio::sync::oneshot;
 
 impl<C: Clone> Rules<C> {
-    /// Somebody will start this child and wait for its `init`. What names this start among all others: whoever comes
-    /// back with its failure may find that it is over, and that another is under way.
+    /// Marks this child as starting, for a caller that waits for its `init`. Returns the child, and what names this start
+    /// among all others: a caller that comes back with its failure may find that it is over, and that another is under way.
     pub(crate) fn starts(&mut self, key: u64) -> Option<(C, u32)> {
         self.starts_as(key, State::Starting)
     }
@@ -34,7 +34,7 @@ impl<C: Clone> Rules<C> {
         Some(start)
     }
 
-    /// Whether a child is stopped, and nobody is about to start it.
+    /// Whether a child is stopped, and no caller is about to start it.
     pub(crate) fn must_be_stopped(&self, key: u64) -> Result<(), ChildError> {
         let entry = self.get(key).ok_or(ChildError::NotFound)?;
         match entry.state {
@@ -51,14 +51,14 @@ impl<C: Clone> Rules<C> {
         self.settings.dynamic || self.get(key).is_some_and(|e| e.options.restart == Restart::Temporary)
     }
 
-    /// This start has come to nothing, or nobody waits for it any more: nobody is there, or somebody who is being killed (and
-    /// may have come up at the last moment).
+    /// Notes that this start has come to nothing, or is no longer awaited. Either there is no incarnation, or there is one
+    /// that is being killed (and may have come up at the last moment).
     pub(crate) fn start_failed(&mut self, key: u64, start: u32) -> Vec<oneshot::Sender<()>> {
         let Some(entry) = self.children.get_mut(&key).filter(|e| e.epoch == start) else { return Vec::new() };
         match entry.state {
             State::Starting | State::Rejoining | State::Stopping if !entry.begun => self.rest(key),
             State::Starting | State::Rejoining | State::Running => {
-                // (By the start that was given up.)
+                // The start that was given up kills it.
                 entry.kill = Kill::Plain;
                 self.change(key, State::Stopping);
                 Vec::new()
@@ -67,7 +67,8 @@ impl<C: Clone> Rules<C> {
         }
     }
 
-    /// Whether a start that has come to nothing is nobody's concern: the child was stopped by hand, or is another's by now.
+    /// Whether it does not matter that this start has come to nothing: the child was stopped by hand, or is another start's
+    /// by now.
     pub(crate) fn is_moot(&self, key: u64, start: u32) -> bool {
         self.get(key).is_none_or(|entry| entry.halted || !entry.is_of(start))
     }
@@ -114,8 +115,9 @@ impl<C: Clone> Rules<C> {
         None
     }
 
-    /// An incarnation is about to begin: whether it may. A child's own task, told to begin before somebody stopped the
-    /// child and a third one started it, must not take that one's place. Nothing begins in a supervisor that ends.
+    /// Decides whether an incarnation that is about to begin may do so. A child's own task, told to begin before one caller
+    /// stopped the child and another started it, must not take the place of that start. Nothing begins in a supervisor that
+    /// ends.
     pub(crate) fn begins(&mut self, key: u64, incarnation: u32, by: Beginner) -> bool {
         if matches!(self.life, Life::Ending(_)) {
             return false;
@@ -171,7 +173,7 @@ impl<C: Clone> Rules<C> {
     /// The next child from this key on that is to be started: it is, now.
     pub(crate) fn next_wanted(&mut self, from: u64) -> Option<(u64, Option<(C, u32)>)> {
         let key = self.children.range(from..).find(|(_, entry)| entry.wanted).map(|(key, _)| *key)?;
-        // (While the supervisor itself is starting, nothing of it has been up.)
+        // While the supervisor itself is starting, none of its children has been up.
         let state = if self.life == Life::Up { State::Rejoining } else { State::Starting };
         Some((key, self.starts_as(key, state)))
     }

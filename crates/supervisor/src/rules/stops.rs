@@ -1,5 +1,5 @@
 //! Stops: of one child, by hand or with others, and of the whole; who is down, who is killed, who is left behind. How long
-//! anybody is waited for is [`crate::perform`]'s.
+//! a child is waited for is [`crate::perform`]'s.
 
 use super::entry::{Entry, Kill, State};
 use super::{Life, Rules};
@@ -17,7 +17,7 @@ pub(crate) enum Stopping<C> {
     Abandoned,
     /// It was about to be restarted, and is no longer.
     Cancelled(Vec<oneshot::Sender<()>>),
-    /// Somebody is about to start it, and will find that it must not begin.
+    /// A caller is about to start it, and will find that it must not begin.
     Unbegun,
     /// An incarnation is there, to be told.
     Tell {
@@ -56,8 +56,8 @@ impl<C: Clone> Rules<C> {
         waiting
     }
 
-    /// Those of these children that wait out the pause before their restart: nothing of them is there, and each is down as soon as
-    /// its restart is taken back ([`Rules::rest`]).
+    /// Those of these children that wait out the pause before their restart: nothing of them is there, and each is down as
+    /// soon as its restart is taken back ([`Rules::rest`]).
     pub(crate) fn in_pause(&self, keys: Range<u64>) -> Vec<u64> {
         let waits = |entry: &Entry<C>| entry.state == State::Restarting && !entry.begun;
         self.children.range(keys).filter(|(_, entry)| waits(entry)).map(|(key, _)| *key).collect()
@@ -85,7 +85,7 @@ impl<C: Clone> Rules<C> {
         let in_init = matches!(entry.state, State::Starting | State::Rejoining | State::Restarting);
         self.change(key, State::Stopping);
         if !begun {
-            // Whoever is about to start it is told no by `begins`.
+            // The caller that is about to start it is told no by `begins`.
             return Stopping::Unbegun;
         }
         Stopping::Tell { child, incarnation, in_init, shutdown: options.shutdown }

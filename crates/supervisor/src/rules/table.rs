@@ -64,8 +64,8 @@ impl<C: Clone> Rules<C> {
         self.get(key).and_then(Entry::id).cloned().unwrap_or_else(|| ChildId::from(format!("#{key}")))
     }
 
-    /// Adds a child: stopped, or, where it is `added` to a running supervisor, about to be started by whoever adds it. Its
-    /// key, and what names that start.
+    /// Adds a child: stopped, or, where it is `added` to a running supervisor, about to be started by the caller that adds
+    /// it. Returns its key, and what names that start.
     pub(crate) fn add(
         &mut self,
         id: Option<ChildId>,
@@ -85,19 +85,19 @@ impl<C: Clone> Rules<C> {
         }
         let key = self.take_key();
         self.insert(key, id, child, options, if added { Origin::Tentative } else { Origin::Spec });
-        // A child that is added is somebody's who starts it, from the first moment that others see it.
+        // A child that is added belongs to its starter from the first moment that others see it.
         let start = if added { self.starts(key).map_or(0, |(_, start)| start) } else { 0 };
         Ok((key, start))
     }
 
-    /// A key that nobody else has.
+    /// Takes a key that no other child has.
     pub(crate) fn take_key(&mut self) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
         key
     }
 
-    /// Puts a child into the table, whose id and key nobody else has there.
+    /// Puts a child into the table, whose id and key no other child has there.
     pub(crate) fn insert(
         &mut self,
         key: u64,
@@ -161,7 +161,7 @@ impl<C: Clone> Rules<C> {
         self.count(from, to);
     }
 
-    /// Takes a stopped child out of the table. Whoever does so closes it, and then it has left.
+    /// Takes a stopped child out of the table. The caller closes it, and then it has left.
     pub(crate) fn remove(&mut self, key: u64) -> Option<C> {
         let entry = self.children.remove(&key)?;
         self.count(entry.state, State::Stopped);

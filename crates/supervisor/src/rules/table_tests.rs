@@ -1,5 +1,5 @@
-//! What the table answers, question by question: who is in it and what is counted, which start is whose, who is told, and what is
-//! remembered of an end.
+//! What the table answers, question by question: who is in it and what is counted, which start is whose, who is told, and
+//! what is remembered of an end.
 
 use super::ends::Early;
 use super::tests::{Table, begins, end, ended, options, table, up};
@@ -47,8 +47,8 @@ fn stop(rules: &mut Table, key: u64) {
     ended(rules, key, &end(ExitReason::Shutdown, incarnation), clock::now());
 }
 
-/// Ids lead to children and are free again when they have left; keys are not used again. Children of a dynamic supervisor have
-/// names, and nobody is found by them.
+/// Ids lead to children and are free again when they have left; keys are not used again. Children of a dynamic supervisor
+/// have names, and are not found by them.
 #[test]
 fn an_id_is_one_childs_while_it_is_in_the_table() {
     let mut rules = table(Strategy::OneForOne, Intensity::default());
@@ -211,7 +211,8 @@ fn restarts_and_last_ends_are_remembered() {
     assert_eq!((of(&rules, key), rules.get(key).and_then(Entry::pauses_up_since)), (Some((0, None)), None));
 }
 
-/// Reasons that nobody asks for any more are dropped outside the lock: what an end replaces, and what leaves with its child.
+/// Reasons that are not asked for any more are dropped outside the lock: what an end replaces, and what leaves with its
+/// child.
 #[test]
 fn reasons_that_are_replaced_are_kept_for_after_the_lock() {
     let mut rules = unlimited(&[Restart::Permanent]);
@@ -281,8 +282,8 @@ fn a_last_end_is_kept_where_somebody_may_ask_for_it() {
     }
 }
 
-/// Clause 21.23: what a supervisor below may take to give up follows from the settings and from those above; whoever has
-/// worked it out sees whether anything has changed since.
+/// Clause 21.23: what a supervisor below may take to give up follows from the settings and from those above; the one that
+/// has worked it out sees whether anything has changed since.
 #[test]
 fn what_is_left_to_a_supervisor_below_is_known_to_be_old() {
     let ms = Duration::from_millis;
@@ -306,7 +307,7 @@ fn what_is_left_to_a_supervisor_below_is_known_to_be_old() {
     assert_eq!(rules.tempo_below(99).0, None);
 }
 
-/// Each start has a name: whoever comes back with its failure finds that it is over, or that another is under way.
+/// Each start has a name: a caller that comes back with its failure finds that it is over, or that another is under way.
 #[test]
 fn a_start_is_known_from_those_before_it() {
     let mut rules = unlimited(&[Restart::Permanent]);
@@ -329,7 +330,7 @@ fn a_start_is_known_from_those_before_it() {
     // The next incarnation begins in its place: no start is under way any more.
     assert!(ended(&mut rules, 0, &end(ExitReason::Killed, 2), clock::now()).again);
     assert!(rules.is_moot(0, second));
-    // Who was stopped by hand since has failed nobody, until it is started again.
+    // A child that was stopped by hand since has not failed, until it is started again.
     rules.started(0, 3, clock::now);
     rules.stops(0, true);
     ended(&mut rules, 0, &end(ExitReason::Shutdown, 3), clock::now());
@@ -340,7 +341,7 @@ fn a_start_is_known_from_those_before_it() {
     assert!(rules.is_moot(0, third), "it was stopped by hand");
 }
 
-/// A start that has come to nothing: nobody is there, or who has come up at the last moment is killed.
+/// A start that has come to nothing: no incarnation is there, or the one that has come up at the last moment is killed.
 #[test]
 fn a_start_that_is_given_up_leaves_nobody() {
     for (begun, is_up) in [(false, false), (true, false), (true, true)] {
@@ -369,7 +370,7 @@ fn a_start_that_is_given_up_leaves_nobody() {
             tell_all(told);
             assert!(waits.try_recv().is_ok());
         }
-        // The next incarnation has been killed by nobody.
+        // The next incarnation has not been killed.
         rules.starts(0).expect("it is stopped");
         assert!(begins(&mut rules, 0, 3));
         assert!(rules.kills(0, Kill::Plain));
@@ -511,7 +512,7 @@ fn a_start_that_fails_within_a_group_restart_has_it_fall_again() {
     }
 }
 
-/// A start of several that a group restart interrupts is taken up by that, so that nobody is forgotten.
+/// A start of several that a group restart interrupts is taken up by that restart, so that no child is forgotten.
 #[test]
 fn what_was_not_started_joins_the_group_that_interrupts() {
     let fresh = |strategy| up(strategy, Intensity::UNLIMITED, &[Restart::Permanent; 4]);

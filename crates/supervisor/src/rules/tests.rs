@@ -80,7 +80,7 @@ fn invariants(rules: &Table) {
     }
 }
 
-/// An incarnation begins, for whoever it is that is waited for.
+/// Begins an incarnation, by the starter or by the child's task, as the state calls for.
 pub(super) fn begins(rules: &mut Table, key: u64, incarnation: u32) -> bool {
     let starts =
         rules.get(key).is_some_and(|entry| matches!(entry.state, State::Starting | State::Rejoining));
@@ -248,7 +248,7 @@ fn a_stale_incarnation_changes_nothing() {
     }
 }
 
-/// Whoever comes late with the failure of a start that is not the present one is not listened to.
+/// A caller that comes late with the failure of a start that is not the present one is not listened to.
 #[test]
 fn a_stale_start_changes_nothing() {
     for (state, begun) in STATES {
@@ -264,8 +264,8 @@ fn a_stale_start_changes_nothing() {
     }
 }
 
-/// OTP `supervisor_SUITE`: `significant_bystander`, as a rule: only an own end that nobody ordered and that is not followed by a
-/// restart counts.
+/// OTP `supervisor_SUITE`: `significant_bystander`, as a rule: only a child's own end that was not ordered and that is not
+/// followed by a restart counts.
 #[test]
 fn only_ends_of_ones_own_shut_down() {
     for (state, begun) in STATES {
@@ -376,7 +376,7 @@ fn apply(rules: &mut Table, event: &Event, incarnations: &mut HashMap<u64, u32>,
         }
         Event::Stops(n, by_hand) => drop(pick(n).map(|key| rules.stops(key, *by_hand))),
         Event::Abandon(n) => {
-            // (Only somebody who was told to end.)
+            // Only a child that was told to end is abandoned.
             if let Some(key) = pick(n).filter(|k| rules.get(*k).is_some_and(|e| e.state == State::Stopping)) {
                 rules.abandon(key);
             }

@@ -84,7 +84,7 @@ impl Supervisor {
         self.with_intensity(Intensity::new(max, period))
     }
 
-    /// The same as a value, [`Intensity::UNLIMITED`] among them.
+    /// Sets the limit as a value, which may be [`Intensity::UNLIMITED`].
     pub fn with_intensity(mut self, intensity: Intensity) -> Self {
         self.settings.intensity = intensity;
         self.settings.limit_given = true;
@@ -201,9 +201,9 @@ impl Supervisor {
         Ok(self.build()?.child(id))
     }
 
-    /// Starts it, with nobody above it: all children, in order, each when the one before has returned from `init`. When one
-    /// fails, those before it are stopped again, in reverse. It then lives until it is stopped, gives up or its runtime ends,
-    /// whether or not anybody holds its reference.
+    /// Starts it, without a supervisor above it: all children, in order, each when the one before has returned from `init`.
+    /// When one fails, those before it are stopped again, in reverse. It then lives until it is stopped, gives up or its
+    /// runtime ends, whether or not its reference is held.
     ///
     /// # Errors
     /// [`TreeError`].

@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 pub enum Started {
     /// It runs.
     Running,
-    /// Its `init` had nothing to serve. The specification stays without a process, unless the child is temporary or its supervisor a dynamic one.
+    /// Its `init` had nothing to serve. The specification stays without a process, unless the child is temporary or its
+    /// supervisor a dynamic one.
     Ignored,
 }
 
@@ -31,8 +32,8 @@ impl SupervisorRef {
     /// Adds a child and starts it, beside whatever else is going on; in the supervisor's runtime, wherever this is called.
     ///
     /// # Errors
-    /// [`StartChildError`]. A child that is refused is as it was before (see [`ChildSpec`]); when its `init` comes to nothing, its
-    /// specification goes and its mailbox closes.
+    /// [`StartChildError`]. A child that is refused is as it was before (see [`ChildSpec`]); when its `init` comes to
+    /// nothing, its specification goes and its mailbox closes.
     ///
     /// # Cancel safety
     /// Dropping the future before the child is up kills it and takes it out of the table.
@@ -63,7 +64,7 @@ impl SupervisorRef {
             child.refused();
             StartError::Cycle { path }
         })?;
-        // (The start may be made in the supervisor's runtime: whose it is says this stack.)
+        // This stack says whose start it is, because the start may be made in the supervisor's runtime.
         let nursery = Nursery::here();
         let named = id.clone();
         let (key, start) = branch.add(spec, true).map_err(|e| {
@@ -114,8 +115,8 @@ impl SupervisorRef {
         }
     }
 
-    /// Stops a child, within its own limit. Its specification and its mailbox stay (see [`ChildOptions::keep_mailbox`]), unless it
-    /// is temporary. A child that is stopped is let be, and one that is about to be restarted is not.
+    /// Stops a child, within its own limit. Its specification and its mailbox stay (see [`ChildOptions::keep_mailbox`]),
+    /// unless it is temporary. A child that is stopped is let be, and one that is about to be restarted is not.
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::Abandoned`]; [`ChildError::Down`] when the supervisor's runtime has shut down;
@@ -149,8 +150,8 @@ impl SupervisorRef {
         self.begin_terminate(key).map(drop)
     }
 
-    /// The same as [`SupervisorRef::terminate_child`], and it does not start with its supervisor either until it is started by
-    /// hand. Whoever calls this has looked for rings.
+    /// Stops a child, like [`SupervisorRef::terminate_child`]; it does not start with its supervisor either until it is
+    /// started by hand. The caller has looked for rings.
     pub(crate) async fn switch_off(&self, id: &str) -> Result<(), ChildError> {
         let key = {
             let mut desk = self.branch.desk();
@@ -314,8 +315,8 @@ impl SupervisorCore {
     }
 }
 
-/// Starts a child, which the table shows as starting, in its supervisor's runtime, whoever asks: a child that lived in
-/// another would end its supervisor with that one, and would not be restarted any more after its supervisor's.
+/// Starts a child, which the table shows as starting, in its supervisor's runtime, from any caller: a child that lived in
+/// another runtime would end its supervisor with that one, and would not be restarted any more after its supervisor's.
 async fn start_by_hand(
     branch: &Arc<SupervisorCore>,
     key: u64,
@@ -324,7 +325,7 @@ async fn start_by_hand(
     discards: bool,
 ) -> Result<Started, StartError> {
     let rt = branch.desk().rt.clone();
-    // (Made here: where nobody ever polls the rest it is dropped with it, and does its work.)
+    // Made here: where the rest is never polled, the guard is dropped with it, and does its work.
     let guard = StartGuard {
         branch: Arc::clone(branch),
         key,
@@ -342,10 +343,10 @@ async fn start_by_hand(
 
 async fn start_here(child: Arc<dyn Child>, guard: StartGuard) -> Result<Started, StartError> {
     let mut starting = child.start();
-    // (Dropped before the start is: the table must know that the child is to end before it does.)
+    // The guard is dropped before the start: the table must know that the child is to end before it does.
     let mut guard = guard;
     match starting.as_mut().await {
-        // Told to end before it was seen to be up: nobody else would start it again.
+        // The child was told to end before it was seen to be up: no other would start it again.
         Ok(()) if guard.branch.desk().rules.is_tentative(guard.key) => {
             Err(StartError::Failed(ExitReason::Shutdown))
         }

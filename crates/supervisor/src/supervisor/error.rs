@@ -62,7 +62,8 @@ pub enum TreeError {
     /// A specification makes no sense. Nothing was started.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A child did not start ([`ChildNotStarted`](crate::ChildNotStarted) lies in the reason), or something else ended the start.
+    /// A child did not start ([`ChildNotStarted`](crate::ChildNotStarted) lies in the reason), or something else ended the
+    /// start.
     #[error("the supervisor did not start: {0}")]
     Start(#[from] StartError),
 }
@@ -85,7 +86,8 @@ pub enum StartChildError {
     /// A child with this id is running, or is about to.
     #[error("child {0} is running already")]
     AlreadyStarted(ChildId),
-    /// A child with this id is there and stopped: [`SupervisorRef::restart_child`](super::SupervisorRef::restart_child) starts it.
+    /// A child with this id is there and stopped: [`SupervisorRef::restart_child`](super::SupervisorRef::restart_child)
+    /// starts it.
     #[error("child {0} is there already, stopped")]
     AlreadyPresent(ChildId),
     /// The table is full.
@@ -108,8 +110,8 @@ pub enum StartChildError {
 }
 
 impl StartChildError {
-    /// Whether what was addressed is gone: the supervisor ([`Down`](Self::Down)), or the child, as its start said
-    /// ([`StartError::is_gone`]).
+    /// Whether what was addressed is gone: the supervisor ([`Down`](Self::Down)), or the child, as its start
+    /// said ([`StartError::is_gone`]).
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Down => true,

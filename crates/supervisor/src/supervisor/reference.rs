@@ -19,12 +19,12 @@ pub struct SupervisorRef {
 
 /// Its own life.
 impl SupervisorRef {
-    /// Starts a supervisor that was built, with nobody above it.
+    /// Starts a supervisor that was built, without one above it.
     ///
     /// # Errors
-    /// [`StartError`]: [`StartError::AlreadyStarted`], [`StartError::Closed`] after it has ended, [`StartError::Supervised`] where another
-    /// starts it, [`StartError::NoRuntime`], [`StartError::Failed`] when a child did not start; [`StartError::Cycle`] in a handler
-    /// that a server below waits for.
+    /// [`StartError`]: [`StartError::AlreadyStarted`], [`StartError::Closed`] after it has ended,
+    /// [`StartError::Supervised`] where another starts it, [`StartError::NoRuntime`], [`StartError::Failed`] when a child
+    /// did not start; [`StartError::Cycle`] in a handler that a server below waits for.
     ///
     /// # Cancel safety
     /// Dropping the future before all children are up stops those that are.

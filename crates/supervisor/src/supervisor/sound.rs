@@ -51,8 +51,8 @@ pub(crate) fn check_options(
     Ok(())
 }
 
-/// The longest pause of a back-off that was set, where nothing but the default limit counts, which is never exceeded so. That is no
-/// reason to refuse it: a warning tells of it ([`warn_of`]).
+/// The longest pause of a back-off that was set, where nothing but the default limit counts, which is never exceeded so.
+/// That is no reason to refuse it: a warning tells of it ([`warn_of`]).
 pub(crate) fn too_slow(settings: &Settings, backoff: Backoff) -> Option<Duration> {
     let slow = !settings.limit_given && !can_trip(settings.intensity, backoff);
     if slow { backoff.longest() } else { None }

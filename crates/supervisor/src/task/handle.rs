@@ -1,4 +1,4 @@
-//! The handle of a task whose result somebody waits for.
+//! The handle of a task whose result is awaited.
 
 use super::record::{Record, TaskId};
 use super::shutdown;
@@ -44,12 +44,12 @@ impl TaskError {
 
 /// A task, and the result that it will have.
 ///
-/// It is a future itself, without a limit: its output is the result, or [`TaskError::Exited`]. Dropped, it aborts the
-/// task where it is bonded with it ([`async_`](super::TaskSupervisor::async_),
-/// [`async_link`](super::TaskSupervisor::async_link)), and lets it go on where it is not
-/// ([`async_nolink`](super::TaskSupervisor::async_nolink)). The result can be taken once.
+/// It is a future itself, without a limit: its output is the result, or [`TaskError::Exited`]. Dropped, it aborts the task
+/// where it is bonded with it: after [`async_`](super::TaskSupervisor::async_) and
+/// [`async_link`](super::TaskSupervisor::async_link). After [`async_nolink`](super::TaskSupervisor::async_nolink) it lets
+/// the task go on. The result can be taken once.
 ///
-/// Source: Elixir `Task`. Differs: what is waited for in vain is an error value and not the caller's end; whoever has the
+/// Source: Elixir `Task`. Differs: what is waited for in vain is an error value and not the caller's end; any holder of the
 /// value may wait, since there is only one.
 ///
 /// # Cancel safety
@@ -107,8 +107,8 @@ impl<T> Task<T> {
     /// Ends the task, and the link with its server first, and waits for the end as long as `how` says.
     ///
     /// `Some(Ok)`: the result came before the end. `None`: it ended for this shutdown. `Some(Err)`: it had ended for
-    /// another reason, or ([`ExitReason::Killed`]) was given up, and runs until its next await; or
-    /// ([`ExitReason::NoProcess`]) the result had been taken.
+    /// another reason; or it was given up, and runs until its next await, which [`ExitReason::Killed`] says; or the result
+    /// had been taken, which [`ExitReason::NoProcess`] says.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting; the order stands.
@@ -122,7 +122,7 @@ impl<T> Task<T> {
         }
     }
 
-    /// Gives up the result and lets the task go on, bonded with nobody. The result, if it is there already.
+    /// Gives up the result and lets the task go on, without a bond. Returns the result, if it is there already.
     pub fn ignore(mut self) -> Option<Result<T, ExitReason>> {
         let outcome = self.try_outcome();
         self.let_go();
@@ -212,7 +212,7 @@ impl<T> Task<T> {
     /// Why there is nothing to join.
     fn reason(&self, error: tokio::task::JoinError) -> ExitReason {
         match error.try_into_panic() {
-            // (Panics of the task end under its own net: this is one of tokio's.)
+            // Panics of the task end under its own net: this is one of tokio's.
             Ok(payload) => ExitReason::from_panic(payload),
             Err(_) => self.record.as_ref().and_then(|r| r.doomed()).unwrap_or(ExitReason::Killed),
         }
@@ -220,7 +220,7 @@ impl<T> Task<T> {
 }
 
 impl Task<()> {
-    /// Its id, for one that nobody waits for.
+    /// Its id, for a task that is not awaited.
     pub(super) fn into_id(self) -> TaskId {
         self.id().expect("a task that was started has a record")
     }

@@ -190,7 +190,7 @@ fn waiting<'a, T, O>(tasks: &'a mut [Task<T>], known: &[Option<O>]) -> FuturesUn
     tasks.map(|(index, (task, _))| Indexed { index, outcome: Outcome(task) }).collect()
 }
 
-/// Which one, and how it ended. One future each in a set of them: whoever is woken is polled, and nobody else.
+/// Which one, and how it ended. One future each in a set of them: a task that is woken is polled, and no other.
 struct Indexed<'a, T> {
     index: usize,
     outcome: Outcome<'a, T>,

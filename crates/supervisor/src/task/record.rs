@@ -127,11 +127,11 @@ impl Record {
 
     /// What names this task to the server that it is linked with.
     pub(super) fn link_id(self: &Arc<Self>) -> usize {
-        // The server's side holds a weak pointer as long as it holds the link: nobody else can get this address.
+        // The server's side holds a weak pointer as long as it holds the link: no other record can get this address.
         Arc::as_ptr(self).cast::<()>().addr()
     }
 
-    /// It has ended. Tells the server that it was linked with, and whoever waits for it.
+    /// Notes the end. Tells the server that the task was linked with, and the callers that wait for it.
     pub(super) fn end(self: &Arc<Self>, reason: &ExitReason) {
         let owner = {
             let mut state = self.state();
@@ -164,7 +164,7 @@ impl Linked for TaskEnd {
         self.1
     }
 
-    /// The server ended. Whatever the reason: nobody is left who could want the result.
+    /// The server ended. Whatever the reason: no caller is left that could want the result.
     fn exit_signal(&self, _from: usize, reason: &ExitReason) {
         if let Some(record) = self.0.upgrade() {
             record.forget_owner();

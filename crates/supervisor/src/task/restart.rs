@@ -1,5 +1,5 @@
-//! A child task that starts again, by the rules that all children have ([`fate`], [`Intensity`]). It has no pauses, and
-//! nobody gives up with it: whose restarts are too many is done, and its supervisor goes on.
+//! A child task that starts again, by the rules that all children have ([`fate`], [`Intensity`]). It has no pauses, and no
+//! supervisor gives up with it: a task whose restarts are too many is done, and its supervisor goes on.
 
 use super::record::Record;
 use super::supervisor::Table;
@@ -26,7 +26,7 @@ where
 {
     let mut window = Window::default();
     loop {
-        // (The closure runs under the net as well.)
+        // The closure runs under the net as well.
         let run = AssertUnwindSafe(async { make().await }).catch_unwind().await;
         let outcome = run.unwrap_or_else(|payload| Err(ExitReason::from_panic(payload)));
         let reason = match &outcome {
@@ -38,7 +38,7 @@ where
         }
         let (supervisor, task) = (table.label(), &*record.name);
         if window.note(clock::now, intensity).is_err() {
-            // (The failure itself is reported with the end.)
+            // The failure itself is reported with the end.
             quiet::run("a tracing subscriber", || {
                 tracing::warn!(supervisor, task, id = %record.id, %reason, "task has started again too often");
             });

@@ -5,7 +5,7 @@ use crate::child_spec::Shutdown;
 use restante_core::ExitReason;
 use std::time::Duration;
 
-/// How long a killed task is waited for. An abort takes effect as soon as the runtime gets to it, so that whoever needs
+/// How long a killed task is waited for. An abort takes effect as soon as the runtime gets to it, so a task that needs
 /// longer is not awaiting anything.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 

@@ -59,10 +59,10 @@ impl TaskSupervisor {
         self.task().async_(future)
     }
 
-    /// The same for a server, from inside its callbacks; the task is linked with this incarnation as well. Its end
-    /// reaches the server as that of a linked server does: a failure ends it, unless it traps exits
-    /// ([`Task::link_id`] then says which task it was). The end of the server, for whatever reason, aborts the task. To
-    /// drop the [`Task`], or to shut it down, ends the link first.
+    /// Starts a task whose result is awaited, for a server, from inside its callbacks. The task is bonded with its
+    /// [`Task`], and linked with this incarnation as well. Its end reaches the server as that of a linked server does: a
+    /// failure ends it, unless it traps exits ([`Task::link_id`] then says which task it was). The end of the server, for
+    /// whatever reason, aborts the task. To drop the [`Task`], or to shut it down, ends the link first.
     ///
     /// # Errors
     /// [`TaskStartError`].
@@ -74,8 +74,8 @@ impl TaskSupervisor {
         self.task().async_link(ctx, future)
     }
 
-    /// Starts a task whose result may be awaited; it is bonded with nobody: when its [`Task`] is dropped, the task goes
-    /// on and its result is dropped.
+    /// Starts a task whose result may be awaited, and that is bonded with nothing: when its [`Task`] is dropped, the task
+    /// goes on and its result is dropped.
     ///
     /// # Errors
     /// [`TaskStartError`].
@@ -86,7 +86,7 @@ impl TaskSupervisor {
         self.task().async_nolink(future)
     }
 
-    /// Starts a task that nobody waits for, [`Restart::Temporary`].
+    /// Starts a task that is not awaited, [`Restart::Temporary`].
     ///
     /// # Errors
     /// [`TaskStartError`].
@@ -97,7 +97,7 @@ impl TaskSupervisor {
         self.task().start_child(future)
     }
 
-    /// Starts a task that nobody waits for, and that is made anew when it ends and `restart` says so: at once, at most 3
+    /// Starts a task that is not awaited, and that is made anew when it ends and `restart` says so: at once, at most 3
     /// times in 5 s ([`TaskBuilder::intensity`]).
     ///
     /// # Errors
@@ -143,7 +143,8 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// How often it may start again within how long, which is more than zero: 3 in 5 s unless set. Only [`TaskBuilder::start_child_with`] asks.
+    /// How often it may start again within how long, which is more than zero: 3 in 5 s unless set. Only
+    /// [`TaskBuilder::start_child_with`] asks.
     pub fn intensity(mut self, max: u32, period: Duration) -> Self {
         self.intensity = Intensity::new(max, period);
         self

@@ -48,7 +48,7 @@ impl TaskSupervisor {
         self.async_stream_of(futures::stream::iter(items), f)
     }
 
-    /// The same for the items of a stream.
+    /// Runs `f` in a task of its own for each item of a stream.
     pub fn async_stream_of<St, F, Fut, T>(&self, items: St, f: F) -> AsyncStream<St, F, T>
     where
         St: Stream,
@@ -90,9 +90,9 @@ pin_project! {
     /// Dropped half-way, it aborts its tasks; they are gone as soon as the runtime gets to them. It keeps its supervisor
     /// alive.
     ///
-    /// Source: Elixir `Task.Supervisor.async_stream`. Differs: what waits for an earlier item is bounded
-    /// ([`buffer`](AsyncStream::buffer)); a task that takes too long does not end the stream, unless told to; the time
-    /// is kept by the task itself, so one that blocks its thread is late with its time-out and keeps its place.
+    /// Source: Elixir `Task.Supervisor.async_stream`. Differs: a [`buffer`](AsyncStream::buffer) bounds what waits for an
+    /// earlier item; a task that takes too long does not end the stream, unless told to; the time is kept by the task
+    /// itself, so one that blocks its thread is late with its time-out and keeps its place.
     ///
     /// # Cancel safety
     /// Dropping the future of `next` loses nothing.
@@ -212,7 +212,7 @@ where
         // At least nothing: it may end early.
         let in_hand = self.rest.in_hand();
         let input = self.input.as_ref().map_or(Some(0), |input| input.size_hint().1);
-        // (One more for a panic of the input.)
+        // One more for a panic of the input.
         (0, input.and_then(|most| most.checked_add(in_hand)?.checked_add(1)))
     }
 }

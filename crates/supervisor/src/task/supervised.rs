@@ -82,7 +82,7 @@ pub(super) struct Ending {
     table: Arc<Table>,
     span: ItsSpan,
     settled: Cell<bool>,
-    /// The last to go: whoever waits for it finds everything done.
+    /// The last to go: a caller that waits for the token finds everything done.
     _token: TaskTrackerToken,
 }
 
@@ -124,7 +124,7 @@ impl Ending {
         }
     }
 
-    /// Out of the table, then the event, then whoever is told.
+    /// Leaves the table, then emits the event, then tells those who wait.
     fn settle(&self, ended: Ended<'_>) {
         self.settled.set(true);
         let (record, supervisor) = (&self.record, self.table.label());
@@ -139,7 +139,7 @@ impl Ending {
                 &aborted
             }
         };
-        // (Who listens is not ours, and those who wait are told whatever it does.)
+        // The subscriber is foreign code, and those who wait are told whatever it does.
         quiet::run("a tracing subscriber", || match ended {
             Ended::Returned(reason) if reason.is_orderly() => {
                 tracing::debug!(supervisor, task, %id, %reason, "task ended");

@@ -18,11 +18,11 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Starts tasks and knows them all: a cheap handle to clone and share.
 ///
-/// No task's failure ends the supervisor; each is reported by one `tracing` event at error level. When the last handle
-/// is dropped, every task is told to shut down, at its next await, and nobody waits for that. A task that keeps a handle
-/// of its own supervisor keeps it alive: let it keep a [`WeakTaskSupervisor`].
+/// No task's failure ends the supervisor; each is reported by one `tracing` event at error level. When the last handle is
+/// dropped, every task is told to shut down, at its next await, and that is not waited for. A task that keeps a handle of
+/// its own supervisor keeps it alive: let it keep a [`WeakTaskSupervisor`].
 ///
-/// Source: Elixir `Task.Supervisor`. Differs: it is no process, so starting a task asks nobody and waits for nothing.
+/// Source: Elixir `Task.Supervisor`. Differs: it is no process, so starting a task asks no process and waits for nothing.
 ///
 /// ```
 /// # use restante_supervisor::task::TaskSupervisor;
@@ -313,7 +313,7 @@ impl Table {
 
     pub(super) fn leave(&self, id: TaskId) {
         let left = self.running().tasks.remove(&id);
-        // (Dropped outside the lock.)
+        // Dropped outside the lock.
         drop(left);
     }
 

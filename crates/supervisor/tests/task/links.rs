@@ -208,7 +208,7 @@ async fn the_owner_may_end_a_linked_task() {
     assert!(owner.call(Ask::Signals).await.unwrap().is_empty(), "it heard of none of them");
 }
 
-/// Clauses 20.5, 20.15: whoever else ends a linked task ends its server, as a linked server's end would.
+/// Clauses 20.5, 20.15: any other that ends a linked task ends its server, as a linked server's end would.
 #[tokio::test]
 async fn the_supervisor_s_shutdown_reaches_the_servers_of_its_tasks() {
     let tasks = TaskSupervisor::new();

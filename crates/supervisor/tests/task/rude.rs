@@ -79,8 +79,8 @@ fn rude() -> (Rude, tracing::subscriber::DefaultGuard) {
     (rude, listens)
 }
 
-/// Row H6: whatever the subscriber does while a task is polled or ends, the task has its outcome, leaves the table and gives its
-/// place back.
+/// Row H6: whatever the subscriber does while a task is polled or ends, the task has its outcome, leaves the table and
+/// gives its place back.
 #[tokio::test(start_paused = true)]
 async fn a_rude_subscriber_costs_a_task_nothing() {
     let _quiet = restante_testkit::quiet_panics("as told");

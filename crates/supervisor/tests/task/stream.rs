@@ -110,7 +110,7 @@ async fn an_item_has_a_time_limit() {
     assert_eq!(made, [Ok(1), Ok(1), late(), late()]);
 }
 
-/// Clause 20.18: the time of an item runs from its start, also while nobody asks for it.
+/// Clause 20.18: the time of an item runs from its start, also while it is not asked for.
 #[tokio::test(start_paused = true)]
 async fn an_item_is_late_whoever_is_looking() {
     let tasks = TaskSupervisor::new();
@@ -199,7 +199,7 @@ async fn nothing_of_a_long_stream_is_left_when_its_consumer_goes() {
                 for _ in 0..n % 7 {
                     tokio::task::yield_now().await;
                 }
-                // Those that nobody will ask for do not end by themselves.
+                // Those that will not be asked for do not end by themselves.
                 if n < 100 { Ok(n) } else { std::future::pending().await }
             }
         });

@@ -54,7 +54,7 @@ async fn a_start_beyond_the_bound_is_refused() {
     assert_eq!(tasks.async_(async { Ok(1) }).unwrap().await, Ok(1), "there is a place again");
 }
 
-/// Elixir Task.Supervisor: `start_child/1`. Clause 20.13: nobody holds it, and it runs.
+/// Elixir Task.Supervisor: `start_child/1`. Clause 20.13: the task has no holder, and runs.
 #[tokio::test]
 async fn a_child_runs_by_itself() {
     let tasks = TaskSupervisor::new();

@@ -19,7 +19,7 @@ impl Alarm {
         let ((off, is_off), (ring, rung)) = (mpsc::channel(), oneshot::channel());
         let waits = move || {
             if is_off.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                // (Refused when the universe has just ended.)
+                // Refused when the universe has just ended.
                 let _ = ring.send(());
             }
         };

@@ -8,17 +8,17 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A server that runs: somebody refers to it, or it to itself.
+    /// A server that runs: others refer to it, or it to itself.
     Server,
-    /// A mailbox of a server that nobody reads, and somebody can still send to.
+    /// A server's mailbox that has no reader, and that can still be sent to.
     Mailbox,
     /// A timer of a server that runs.
     Timer,
-    /// A monitor that nobody took down, on a mailbox that is still there.
+    /// A monitor that was not taken down, on a mailbox that is still there.
     Monitor,
     /// A link between servers that run.
     Link,
-    /// A reply that somebody holds and has not sent.
+    /// A reply that is held and has not been sent.
     Reply,
     /// A task, other than those that servers run on.
     Task,
@@ -209,7 +209,7 @@ mod tests {
         let alive = census(look("a", true, false));
         assert_eq!(kinds(&alive, &none), [Kind::Server, Kind::Timer, Kind::Monitor, Kind::Link]);
         assert_eq!(kinds(&census(look("a", false, false)), &none)[0], Kind::Mailbox);
-        // One that is closed is no leak itself; and the task is then nobody's.
+        // A mailbox that is closed is no leak itself; and the task is then no server's.
         let kinds_of_closed = kinds(&census(look("a", false, true)), &none);
         assert_eq!(kinds_of_closed, [Kind::Timer, Kind::Monitor, Kind::Link, Kind::Task]);
         for name in ["a", "Server"] {

@@ -28,9 +28,9 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// How long the whole may take, unless told otherwise.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a test in a runtime of its own, of one thread and under paused time. When the body has returned, everything that it began
-/// must come to its end by itself: servers nobody refers to any more, tasks, timers, monitors, replies that are owed. What does
-/// not is a leak, and fails the test with a list of what and, where that is known, where it was made.
+/// Runs a test in a runtime of its own, of one thread and under paused time. When the body has returned, everything that it
+/// began must come to its end by itself: servers that are not referred to any more, tasks, timers, monitors, replies that
+/// are owed. What does not is a leak, and fails the test with a list of what and, where that is known, where it was made.
 ///
 /// ```
 /// use restante_testkit::Universe;
@@ -38,12 +38,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// assert_eq!(sum, 2);
 /// ```
 ///
-/// A test that hangs fails too, after a minute of real time ([`Universe::limit`]): with a list of what there is, when all wait for
-/// each other, or a server never comes to rest. (Not where a handler keeps the only thread for itself, as by
-/// `std::thread::sleep`: nobody can take it away.)
+/// A test that hangs fails too, after a minute of real time ([`Universe::limit`]): with a list of what there is, when all
+/// wait for each other, or a server never comes to rest. It does not fail where a handler keeps the only thread for itself,
+/// as by `std::thread::sleep`, because the thread cannot be taken away.
 ///
-/// What is not seen: plain threads, other runtimes, supervisors without children, and what does not come from this framework, but
-/// for tokio's tasks.
+/// What is not seen: plain threads, other runtimes, supervisors without children, and what does not come from this
+/// framework, but for tokio's tasks.
 #[derive(Debug, Default)]
 #[must_use = "a universe exists while it runs"]
 pub struct Universe {

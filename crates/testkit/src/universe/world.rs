@@ -63,8 +63,8 @@ impl World {
         Census::new(self.tracker.looks(), self.tracker.replies(), tasks, spawned)
     }
 
-    /// Lets everything that is ready run, then waits until there is no more of anything than there was at `before`: for servers that live on while what they do for
-    /// others must not add up.
+    /// Lets everything that is ready run, then waits until there is no more of anything than there was at `before`: for
+    /// servers that live on while what they do for others must not add up.
     ///
     /// # Panics
     /// When that does not come about within the time for a shutdown.
