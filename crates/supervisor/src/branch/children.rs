@@ -44,7 +44,7 @@ impl SupervisorCore {
             let mut desk = self.desk();
             (desk.rules.rest(key), desk.rules.remove(key))
         };
-        // The child is another supervisor's, so it is not closed here.
+        // The child was not adopted: another supervisor has it, or it runs by itself. So it is not closed here.
         self.has_left();
         self.tell(tell);
         Err(match why {
