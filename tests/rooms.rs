@@ -182,6 +182,18 @@ fn no_room_of_core_imports_itself_by_way_of_others() {
     }
 }
 
+/// Row A2: nor do those of supervisor's rules, by whatever way.
+#[test]
+fn no_rule_of_a_supervisor_imports_itself_by_way_of_others() {
+    let rooms = rooms("supervisor");
+    let imports = imports(&rooms);
+    let rules: Vec<&&str> = imports.keys().filter(|room| room.starts_with("rules")).collect();
+    assert!(rules.len() > 8, "{rules:?}");
+    for room in rules {
+        assert!(!reached(&imports, room).contains(*room), "{room}: {:?}", imports[*room]);
+    }
+}
+
 #[test]
 fn imports_are_read_as_they_are_written() {
     assert_eq!(paths("a::{b, c::{d, e as f}, self}"), ["a::b", "a::c::d", "a::c::e", "a::self"]);

@@ -2,9 +2,10 @@
 //! tells its supervisor when it has begun and when it has ended.
 
 use crate::branch::SupervisorCore;
-use crate::child_spec::{ChildKind, short_name};
+use crate::child_options::ChildKind;
+use crate::child_spec::short_name;
+use crate::error::SpecError;
 use crate::parent_link::{NotAdopted, ParentLink, Standing};
-use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::addressable::GivenUp;
 use restante_core::{Exit, ExitReason, Ledger, Phase, Stats, drop_quietly, later, quiet};

@@ -5,11 +5,11 @@
 //! the key ([`keeper::place_of`]), so that each holder of the reference has the key.
 
 use crate::backoff::Backoff;
-use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Supervise};
+use crate::child_options::{ChildId, ChildKind, ChildOptions};
+use crate::child_spec::{ChildSpec, Supervise};
+use crate::error::{ChildError, StartChildError};
 use crate::intensity::Intensity;
-use crate::supervisor::{
-    ChildCounts, ChildError, ChildInfo, StartChildError, Started, Supervisor, SupervisorRef,
-};
+use crate::supervisor::{ChildCounts, ChildInfo, Started, Supervisor, SupervisorRef};
 use restante_genserver::keeper::TableKey;
 use restante_genserver::{GenServer, Server, ServerRef, StartError};
 use std::fmt;

@@ -20,8 +20,10 @@
 mod backoff;
 mod branch;
 mod child;
+mod child_options;
 mod child_spec;
 mod dynamic;
+mod error;
 mod intensity;
 #[doc(hidden)]
 pub mod nursery;
@@ -46,8 +48,10 @@ mod tree;
 mod waits;
 
 pub use backoff::Backoff;
-pub use child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec, Shutdown, Supervise};
+pub use child_options::{ChildId, ChildKind, ChildOptions, Shutdown};
+pub use child_spec::{ChildSpec, Supervise};
 pub use dynamic::{Capacity, ChildKey, DynamicRef, DynamicSupervisor};
+pub use error::{ChildError, SpecError, StartChildError, TreeError};
 pub use intensity::Intensity;
 pub use partition::{
     NoPartitions, Partition, PartitionError, PartitionRef, PartitionSupervisor, ResizeError,
@@ -59,9 +63,6 @@ pub use root::{RunOptions, RunOutcome};
 pub use rules::RestartLimit;
 pub use shutdown::{ShutdownReport, Stage};
 pub use strategy::{AutoShutdown, Strategy};
-pub use supervisor::{
-    ChildCounts, ChildError, ChildInfo, ChildState, SpecError, StartChildError, Started, Supervisor,
-    SupervisorRef, TreeError,
-};
+pub use supervisor::{ChildCounts, ChildInfo, ChildState, Started, Supervisor, SupervisorRef};
 pub mod task;
 pub use tree::{SupervisorNode, Tree, TreeIter};

@@ -17,13 +17,15 @@
 
 use crate::backoff::Backoff;
 use crate::child::Child;
-use crate::child_spec::{ChildId, ChildSpec, Shutdown, Supervise};
+use crate::child_options::{ChildId, Shutdown};
+use crate::child_spec::{ChildSpec, Supervise};
 use crate::dynamic::{DynamicRef, DynamicSupervisor};
+use crate::error::{ChildError, SpecError, StartChildError};
 use crate::intensity::Intensity;
 use crate::nursery::apart;
 use crate::route::partition_of;
 use crate::rows::Rows;
-use crate::supervisor::{ChildError, SpecError, StartChildError, Supervisor, SupervisorRef};
+use crate::supervisor::{Supervisor, SupervisorRef};
 use crate::waits::Resizing;
 use futures::future::join_all;
 use restante_core::SettingsError;

@@ -6,13 +6,15 @@
 use crate::backoff::Backoff;
 use crate::branch::{StateGuard, SupervisorCore};
 use crate::child::Child;
-use crate::child_spec::{ChildId, ChildKind, ChildOptions, ChildSpec};
+use crate::child_options::{ChildId, ChildKind, ChildOptions};
+use crate::child_spec::ChildSpec;
+use crate::error::SpecError;
 use crate::intensity::Intensity;
 use crate::nursery::Nursery;
 use crate::parent_link::{NotAdopted, ParentLink};
 use crate::rules::{Origin, Rules, Settings};
 use crate::strategy::{AutoShutdown, Strategy};
-use crate::supervisor::{SpecError, SupervisorRef, check_options, check_settings, too_slow, warn_of};
+use crate::supervisor::{SupervisorRef, check_options, check_settings, too_slow, warn_of};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ mod serialize;
 
 use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
-use crate::child_spec::ChildKind;
+use crate::child_options::ChildKind;
 use crate::intensity::Intensity;
 use crate::path::step;
 use crate::rules::{Entry, Life, State};

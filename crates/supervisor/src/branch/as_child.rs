@@ -3,11 +3,11 @@
 
 use super::SupervisorCore;
 use crate::child::Child;
-use crate::child_spec::ChildKind;
+use crate::child_options::ChildKind;
+use crate::error::SpecError;
 use crate::nursery::Nursery;
 use crate::parent_link::{NotAdopted, ParentLink};
 use crate::rules::Life;
-use crate::supervisor::SpecError;
 use futures::future::BoxFuture;
 use restante_core::{ExitReason, Ledger, Stats};
 use restante_genserver::StartError;

@@ -4,7 +4,8 @@
 use super::crash_report::{Who, is_heard};
 use super::{Over, SupervisorCore};
 use crate::child::Child;
-use crate::child_spec::{ChildKind, ChildSpec};
+use crate::child_options::ChildKind;
+use crate::child_spec::ChildSpec;
 use crate::parent_link::{NotAdopted, ParentLink};
 use crate::path::step;
 use crate::rt::Runtime;

@@ -3,7 +3,7 @@
 
 use super::{SupervisorCore, SupervisorState};
 use crate::child::Child;
-use crate::child_spec::ChildId;
+use crate::child_options::ChildId;
 use crate::path::step;
 use crate::rules::Outcome;
 use restante_core::quiet;

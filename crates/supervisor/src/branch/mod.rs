@@ -43,11 +43,11 @@ mod tempo;
 mod tests;
 
 use crate::child::Child;
+use crate::error::SpecError;
 use crate::parent_link::Standing;
 use crate::rt::{Mutex, MutexGuard, Runtime};
 use crate::rules::{Life, Rules, Settings, State};
 use crate::shutdown::ShutdownReport;
-use crate::supervisor::SpecError;
 use restante_core::clock::Instant;
 use restante_core::{Exit, ExitReason, Ledger, quiet};
 use restante_genserver::StartError;

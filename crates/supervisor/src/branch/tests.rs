@@ -1,8 +1,11 @@
 //! What of the table cannot be seen from outside.
 
-use crate::child_spec::{ChildOptions, Supervise};
+use crate::child_options::ChildOptions;
+
+use crate::child_spec::Supervise;
+use crate::error::SpecError;
 use crate::rules::AddError;
-use crate::supervisor::{SpecError, Supervisor};
+use crate::supervisor::Supervisor;
 use crate::{Backoff, DynamicSupervisor, Reconfigure, Restart};
 use restante_core::ExitReason;
 use restante_genserver::{Context, GenServer, Init, Next, Server, Step};

@@ -3,7 +3,7 @@
 
 use crate::branch::SupervisorCore;
 use crate::child::Child;
-use crate::child_spec::ChildId;
+use crate::child_options::ChildId;
 use crate::rules::{Life, Outcome, State};
 use futures::future::{Either, select};
 use restante_core::{Exit, ExitReason, Phase, clock};

@@ -4,7 +4,7 @@
 use super::notes::{absorb, note_killed, note_late};
 use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
-use crate::child_spec::{ChildKind, Shutdown};
+use crate::child_options::{ChildKind, Shutdown};
 use crate::rt::at_most;
 use crate::rules::{Kill, Stopping};
 use restante_core::{ExitReason, quiet};

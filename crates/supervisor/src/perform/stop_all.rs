@@ -5,7 +5,7 @@ use super::notes::{absorb, note_killed, note_late};
 use super::stop::{abandon, limit, order, stop_one, stops};
 use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
-use crate::child_spec::ChildKind;
+use crate::child_options::ChildKind;
 use crate::path::step;
 use crate::rt::{Runtime, at_most};
 use crate::rules::{Life, State, Stopping};

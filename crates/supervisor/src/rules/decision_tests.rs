@@ -3,7 +3,7 @@
 
 use super::tests::{Table, begins, end, ended, options, table, up};
 use super::*;
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use crate::restart::Restart;
 use restante_core::clock::{self, Instant};
 use restante_core::{Exit, Phase};

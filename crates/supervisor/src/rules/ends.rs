@@ -4,8 +4,9 @@
 //! How a group is restarted lies in [`super::groups`]; how the supervisor itself ends, in [`super::stops`].
 
 use super::entry::{Entry, Kill, State};
-use super::{Life, Rules};
-use crate::child_spec::{ChildId, Shutdown};
+use super::settings::Life;
+use super::table::Rules;
+use crate::child_options::{ChildId, Shutdown};
 use crate::restart::{Fate, Restart, fate};
 use crate::strategy::{AutoShutdown, Strategy};
 use crate::tempo::Tempo;

@@ -1,8 +1,8 @@
 //! One child in the table: where it is in its life, and what is remembered of it. What becomes of it is decided elsewhere.
 
-use super::Settings;
+use super::settings::Settings;
 use crate::backoff::Pauses;
-use crate::child_spec::{ChildId, ChildOptions};
+use crate::child_options::{ChildId, ChildOptions};
 use crate::intensity::Window;
 use crate::restart::{Fate, Restart, fate};
 use restante_core::clock::Instant;

@@ -2,9 +2,10 @@
 //! incarnation of one that crashed is not decided here, but where its end is ([`super::ends`]).
 
 use super::entry::{Entry, Kill, Origin, State};
-use super::{Life, Rules};
+use super::settings::Life;
+use super::table::Rules;
+use crate::error::ChildError;
 use crate::restart::Restart;
-use crate::supervisor::ChildError;
 use restante_core::ExitReason;
 use restante_core::clock::Instant;
 use restante_genserver::keeper::Beginner;

@@ -2,8 +2,9 @@
 //! a child is waited for is [`crate::perform`]'s.
 
 use super::entry::{Entry, Kill, State};
-use super::{Life, Rules};
-use crate::child_spec::Shutdown;
+use super::settings::Life;
+use super::table::Rules;
+use crate::child_options::Shutdown;
 use restante_core::ExitReason;
 use std::ops::Range;
 use std::sync::Arc;

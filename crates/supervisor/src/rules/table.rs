@@ -1,13 +1,49 @@
 //! The table: who comes into it and who leaves it, under which key and id, and what is counted of all. When a child is to
 //! leave is decided in the other rooms.
 
+use super::aftermath::Aftermath;
 use super::entry::{Cold, Entry, Kill, Origin, State};
-use super::{Aftermath, Life, Rules, Settings};
-use crate::child_spec::{ChildId, ChildOptions};
+use super::group::Group;
+use super::settings::{Life, Settings};
+use crate::child_options::{ChildId, ChildOptions};
+use crate::error::SpecError;
 use crate::intensity::Window;
-use crate::supervisor::SpecError;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The table and what is decided by it.
+pub(crate) struct Rules<C> {
+    pub(crate) settings: Settings,
+    /// By key: in the order of their start.
+    pub(crate) children: BTreeMap<u64, Entry<C>>,
+    pub(super) ids: HashMap<ChildId, u64>,
+    pub(super) next_key: u64,
+    /// Children that are not down.
+    pub(crate) live: usize,
+    /// Children that have ended for good, and whose mailboxes are about to be closed.
+    pub(crate) leaving: usize,
+    /// Children with a process.
+    pub(crate) active: usize,
+    /// Children that are supervisors.
+    pub(crate) supervisors: usize,
+    /// The options that the last child was given: a million of them mostly have the same.
+    pub(super) last_options: Option<Arc<ChildOptions>>,
+    pub(crate) life: Life,
+    pub(crate) group: Option<Group>,
+    /// The performer is stopping this group.
+    pub(crate) falling: Option<Group>,
+    /// What the supervisor may take to give up, for those above to be able to (see [`crate::tempo`]).
+    pub(super) above: Option<Duration>,
+    /// Counts what was changed of that or of the settings.
+    pub(super) changes: u64,
+    pub(super) window: Window,
+    pub(super) rng: fastrand::Rng,
+    pub(crate) restarts: u64,
+    /// Reasons that are not asked for any more. An error in one is user code, and its drop may do anything, so they are not
+    /// dropped under the lock.
+    pub(crate) aftermath: Aftermath,
+}
 
 /// Why a child could not be added.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Which limits count a child's restarts: those in the table, and what those further up leave to the whole. What follows from
 //! them lies in [`crate::tempo`].
 
-use super::{Rules, Settings};
+use super::settings::Settings;
+use super::table::Rules;
 use crate::tempo::Tempo;
 use std::time::Duration;
 

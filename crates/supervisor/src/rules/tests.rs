@@ -1,8 +1,8 @@
 //! The table by itself: every state by every event, and any sequence of events, against what must always hold.
 
 use super::*;
+use crate::error::ChildError;
 use crate::restart::{Fate, Restart, fate};
-use crate::supervisor::ChildError;
 use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as _;
 use restante_core::Exit;

@@ -1,10 +1,12 @@
 //! What one writes to have a supervisor: its settings, and the children that it starts with. What these mean is told by
 //! their own types.
 
-use super::{SpecError, SupervisorRef, TreeError, check, check_options, check_settings, too_slow, warn_of};
+use super::{SupervisorRef, check, check_options, check_settings, too_slow, warn_of};
 use crate::backoff::Backoff;
 use crate::branch::SupervisorCore;
-use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
+use crate::child_options::{ChildId, ChildOptions};
+use crate::child_spec::ChildSpec;
+use crate::error::{SpecError, TreeError};
 use crate::intensity::Intensity;
 use crate::rules::{AddError, Settings};
 use crate::strategy::{AutoShutdown, Strategy};

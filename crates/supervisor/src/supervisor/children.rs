@@ -1,12 +1,14 @@
 //! What can be done to single children by hand: added, stopped, started again, taken away, looked at. Each start here is its
 //! caller's own; what a supervisor starts by itself is [`crate::perform`]'s.
 
-use super::{ChildCounts, ChildError, ChildInfo, SpecError, StartChildError, SupervisorRef};
+use super::{ChildCounts, ChildInfo, SupervisorRef};
 use super::{check, too_slow, warn_of};
 use crate::branch::SupervisorCore;
 use crate::child::Child;
-use crate::child_spec::{ChildOptions, ChildSpec};
+use crate::child_options::ChildOptions;
+use crate::child_spec::ChildSpec;
 use crate::dynamic::ChildKey;
+use crate::error::{ChildError, SpecError, StartChildError};
 use crate::nursery::Nursery;
 use crate::perform;
 use crate::rules::{AddError, Life, State};

@@ -4,7 +4,7 @@
 use super::SupervisorRef;
 use crate::branch::{SupervisorCore, SupervisorState};
 use crate::child::Child;
-use crate::child_spec::{ChildId, ChildKind};
+use crate::child_options::{ChildId, ChildKind};
 use crate::dynamic::ChildKey;
 use crate::rules::{Entry, Life, State};
 use restante_core::Exit;

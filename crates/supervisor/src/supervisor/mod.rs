@@ -6,7 +6,6 @@
 //! | `reference` | [`SupervisorRef`]: what one holds; the supervisor's own life. |
 //! | `children` | What can be done to single children by hand. |
 //! | `info` | What there is to see of children. |
-//! | `error` | What can be wrong with any of these. |
 //! | `sound` | Whether settings and specifications make sense. |
 //!
 //! What deliberately does not live here: how a supervisor works ([`crate::branch`]), the tree as a whole ([`crate::tree`]),
@@ -14,14 +13,12 @@
 
 mod builder;
 mod children;
-mod error;
 mod info;
 mod reference;
 mod sound;
 
 pub use builder::Supervisor;
 pub use children::Started;
-pub use error::{ChildError, SpecError, StartChildError, TreeError};
 pub(crate) use info::child_state;
 pub use info::{ChildCounts, ChildInfo, ChildState};
 pub use reference::SupervisorRef;

@@ -3,7 +3,8 @@
 
 use crate::branch::SupervisorCore;
 use crate::child::Child;
-use crate::child_spec::{ChildId, ChildSpec};
+use crate::child_options::ChildId;
+use crate::child_spec::ChildSpec;
 use crate::nursery::Nursery;
 use crate::shutdown::ShutdownReport;
 use restante_core::{Exit, ExitReason, Ledger};

@@ -1,8 +1,9 @@
 //! Whether settings and specifications make sense, each by itself and together. Asked wherever either of them comes in.
 
-use super::SpecError;
 use crate::backoff::Backoff;
-use crate::child_spec::{ChildId, ChildOptions, ChildSpec};
+use crate::child_options::{ChildId, ChildOptions};
+use crate::child_spec::ChildSpec;
+use crate::error::SpecError;
 use crate::intensity::Intensity;
 use crate::restart::Restart;
 use crate::rules::Settings;

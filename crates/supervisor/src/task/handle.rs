@@ -3,7 +3,7 @@
 use super::record::{Record, TaskId};
 use super::shutdown;
 use super::start::TaskStartError;
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use restante_core::ExitReason;
 use restante_core::shield::LastShield;
 use restante_core::timeout::at_most;

@@ -2,7 +2,7 @@
 
 use super::handle::{Outcome, Task, TaskError};
 use super::shutdown;
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use restante_core::ExitReason;

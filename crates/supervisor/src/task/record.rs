@@ -1,7 +1,7 @@
 //! What is known of one task while it lives, and how it is ended from outside.
 
 use super::shutdown;
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use restante_core::link::Linked;
 use restante_core::shield::shield;
 use restante_core::{ExitReason, quiet};

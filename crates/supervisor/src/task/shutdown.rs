@@ -1,7 +1,7 @@
 //! What the crate's [`Shutdown`] means for a task: the reason that it has, and how long it is waited for. A task is ended
 //! in one way only, an abort at its next await. What a server makes of the same word lives with the supervisor of servers.
 
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use restante_core::ExitReason;
 use std::time::Duration;
 

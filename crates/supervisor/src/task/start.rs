@@ -5,7 +5,7 @@ use super::record::{Record, TaskId};
 use super::restart::restarting;
 use super::supervised::{Ending, Supervised};
 use super::supervisor::TaskSupervisor;
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use crate::intensity::Intensity;
 use crate::restart::Restart;
 use restante_core::ExitReason;

@@ -3,7 +3,7 @@
 use super::record::{Record, TaskId};
 use super::shutdown;
 use super::start::{TaskBuilder, TaskStartError};
-use crate::child_spec::Shutdown;
+use crate::child_options::Shutdown;
 use restante_core::quiet;
 use restante_core::shield::shield;
 use restante_core::timeout::at_most;

@@ -1,7 +1,7 @@
 //! What can be wrong with a specification, a start, or an order about one child. How a supervisor that ended tells why lies
 //! in its [`ExitReason`](restante_core::ExitReason).
 
-use crate::child_spec::ChildId;
+use crate::child_options::ChildId;
 use restante_genserver::StartError;
 use restante_genserver::cycle::Path;
 use std::time::Duration;
