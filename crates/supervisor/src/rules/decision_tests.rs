@@ -3,11 +3,16 @@
 
 use super::tests::{Table, begins, end, ended, options, table, up};
 use super::*;
-use crate::child_options::Shutdown;
+use crate::backoff::Backoff;
+use crate::child_options::{ChildOptions, Shutdown};
+use crate::intensity::Intensity;
 use crate::restart::Restart;
+use crate::strategy::{AutoShutdown, Strategy};
+use restante_core::ExitReason;
 use restante_core::clock::{self, Instant};
 use restante_core::{Exit, Phase};
 use restante_genserver::keeper::End;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn ms(n: u64) -> Duration {

@@ -1,13 +1,20 @@
 //! What the table answers, question by question: who is in it and what is counted, which start is whose, who is told, and
 //! what is remembered of an end.
 
+use super::aftermath::Aftermath;
 use super::ends::Early;
 use super::tests::{Table, begins, end, ended, options, table, up};
 use super::*;
+use crate::child_options::{ChildId, ChildOptions};
+use crate::intensity::Intensity;
 use crate::restart::Restart;
+use crate::strategy::{AutoShutdown, Strategy};
+use restante_core::ExitReason;
 use restante_core::clock;
 use restante_genserver::keeper::Beginner;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 const ALL: [State; 7] = [
     State::Stopped,

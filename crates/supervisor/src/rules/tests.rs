@@ -1,14 +1,21 @@
 //! The table by itself: every state by every event, and any sequence of events, against what must always hold.
 
 use super::*;
+use crate::backoff::Backoff;
+use crate::child_options::ChildOptions;
 use crate::error::ChildError;
+use crate::intensity::Intensity;
 use crate::restart::{Fate, Restart, fate};
+use crate::strategy::{AutoShutdown, Strategy};
 use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as _;
 use restante_core::Exit;
+use restante_core::ExitReason;
 use restante_core::clock::Instant;
 use restante_core::{Phase, clock};
 use restante_genserver::keeper::{Beginner, End};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) type Table = Rules<()>;
@@ -51,7 +58,7 @@ pub(super) fn table(strategy: Strategy, intensity: Intensity) -> Table {
 }
 
 pub(super) fn options(restart: Restart) -> Arc<ChildOptions> {
-    let mut options = ChildOptions::of(crate::child_spec::ChildKind::Worker);
+    let mut options = ChildOptions::of(crate::child_options::ChildKind::Worker);
     options.restart = restart;
     options.significant = restart != Restart::Permanent;
     Arc::new(options)
