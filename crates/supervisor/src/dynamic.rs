@@ -317,8 +317,8 @@ impl DynamicRef {
     /// How many there are, and how many more there may be. Takes the same time however many there are. What it says may be
     /// over by the time it is read: a start has the last word.
     pub fn capacity(&self) -> Capacity {
-        let desk = self.supervisor.branch.desk();
-        let (active, max) = (desk.rules.children.len(), desk.rules.settings.max_children);
+        let locked = self.supervisor.branch.lock();
+        let (active, max) = (locked.rules.children.len(), locked.rules.settings.max_children);
         Capacity { active, max, available: max.saturating_sub(active) }
     }
 

@@ -215,12 +215,12 @@ impl SupervisorCore {
     /// left the table already, or is about to.
     pub(crate) fn end_for_good(self: &Arc<Self>, key: u64) -> Option<GivenUp> {
         let (gone, rt) = {
-            let mut desk = self.desk();
-            if desk.rules.get(key)?.discarded {
+            let mut locked = self.lock();
+            if locked.rules.get(key)?.discarded {
                 return None;
             }
             // Discarded before it is told to end: should it end by itself meanwhile, it is not restarted by hand.
-            (desk.rules.discard(key), desk.rt.clone())
+            (locked.rules.discard(key), locked.rt.clone())
         };
         if let Some(gone) = gone {
             self.retire(&gone, &ExitReason::Shutdown);

@@ -525,9 +525,9 @@ impl<R> Shared<R> {
 
     /// These partitions, as far as they are there.
     fn children(&self, partitions: std::ops::Range<usize>) -> Vec<Arc<dyn Child>> {
-        let desk = self.supervisor.branch.desk();
-        let keys = partitions.filter_map(|partition| desk.rules.key_of(id(partition).as_str()));
-        keys.filter_map(|key| desk.rules.get(key)).map(|entry| Arc::clone(&entry.child)).collect()
+        let locked = self.supervisor.branch.lock();
+        let keys = partitions.filter_map(|partition| locked.rules.key_of(id(partition).as_str()));
+        keys.filter_map(|key| locked.rules.get(key)).map(|entry| Arc::clone(&entry.child)).collect()
     }
 
     /// The handler that runs here, if one does, begins to wait for these partitions, those that run and those that do not.
@@ -537,8 +537,8 @@ impl<R> Shared<R> {
             return Ok(None);
         }
         let keys: Vec<u64> = {
-            let desk = branch.desk();
-            partitions.filter_map(|partition| desk.rules.key_of(id(partition).as_str())).collect()
+            let locked = branch.lock();
+            partitions.filter_map(|partition| locked.rules.key_of(id(partition).as_str())).collect()
         };
         branch.wait_for_children(&keys).map_err(|path| ResizeError::Cycle { path })
     }

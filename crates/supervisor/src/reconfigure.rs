@@ -248,10 +248,10 @@ impl SupervisorRef {
     }
 }
 
-/// The desk of a supervisor that has not ended for good.
+/// The state of a supervisor that has not ended for good.
 fn open(branch: &SupervisorCore) -> Result<StateGuard<'_>, ReconfigureError> {
-    let desk = branch.desk();
-    if desk.closed { Err(ReconfigureError::Closed) } else { Ok(desk) }
+    let locked = branch.lock();
+    if locked.closed { Err(ReconfigureError::Closed) } else { Ok(locked) }
 }
 
 /// A child's options before and after.
@@ -275,9 +275,9 @@ fn changed_options(
     let mut all = BTreeMap::new();
     for (id, change) in changes {
         let found = {
-            let desk = branch.desk();
-            let key = desk.rules.key_of(id.as_str());
-            key.and_then(|key| Some((key, Arc::clone(&desk.rules.get(key)?.options))))
+            let locked = branch.lock();
+            let key = locked.rules.key_of(id.as_str());
+            key.and_then(|key| Some((key, Arc::clone(&locked.rules.get(key)?.options))))
         };
         let (key, before) = found.ok_or_else(|| ReconfigureError::NotFound(id.clone()))?;
         let changed = all.entry(key).or_insert_with(|| Changed { key, after: (*before).clone(), before });

@@ -201,9 +201,9 @@ impl Lab {
             assert_eq!(notes.live, [0; 4]);
         });
         {
-            let desk = branch.desk();
-            assert_eq!((&desk.rules.life, desk.rules.live), (&Life::Down, 0));
-            assert!(desk.rules.children.is_empty(), "it is closed");
+            let locked = branch.lock();
+            assert_eq!((&locked.rules.life, locked.rules.live), (&Life::Down, 0));
+            assert!(locked.rules.children.is_empty(), "it is closed");
         }
         // The performer, and callers that stopped something by hand, go when they are done; so do the workers' arguments.
         // What is left when a schedule is over is torn down task by task, and one task may then wait for another in vain.

@@ -142,8 +142,8 @@ impl SupervisorRef {
     pub fn tree_with(&self, children: usize) -> Tree {
         let branch = &self.branch;
         let seen = branch.parent().and_then(|(parent, key)| {
-            let desk = parent.desk();
-            desk.rules.get(key).map(|entry| Row::of(&desk, key, entry))
+            let locked = parent.lock();
+            locked.rules.get(key).map(|entry| Row::of(&locked, key, entry))
         });
         let row = seen.unwrap_or_else(|| Row::topmost(branch));
         row.node(children, clock::now())
@@ -162,11 +162,11 @@ struct Row {
 }
 
 impl Row {
-    fn of(desk: &SupervisorState, key: u64, entry: &Entry<Arc<dyn Child>>) -> Self {
+    fn of(locked: &SupervisorState, key: u64, entry: &Entry<Arc<dyn Child>>) -> Self {
         Self {
-            id: SupervisorCore::id_of(desk, key).to_string(),
+            id: SupervisorCore::id_of(locked, key).to_string(),
             child: Arc::clone(&entry.child),
-            state: child_state(entry, &desk.rules.life),
+            state: child_state(entry, &locked.rules.life),
             incarnation: entry.incarnation,
             restarts: entry.restarts(),
             up_since: entry.up_since(),
@@ -176,20 +176,20 @@ impl Row {
 
     /// A supervisor that has none above it.
     fn topmost(branch: &Arc<SupervisorCore>) -> Self {
-        let desk = branch.desk();
+        let locked = branch.lock();
         Self {
             id: branch.label().to_owned(),
             child: Arc::clone(branch) as _,
-            state: match desk.rules.life {
+            state: match locked.rules.life {
                 Life::Down => ChildState::Stopped,
                 Life::Starting => ChildState::Starting,
                 Life::Up => ChildState::Running,
                 Life::Ending(_) => ChildState::Stopping,
             },
-            incarnation: desk.incarnation,
+            incarnation: locked.incarnation,
             restarts: 0,
-            up_since: desk.up_since.filter(|_| desk.rules.life == Life::Up),
-            last_exit: desk.last_exit.clone(),
+            up_since: locked.up_since.filter(|_| locked.rules.life == Life::Up),
+            last_exit: locked.last_exit.clone(),
         }
     }
 
@@ -214,7 +214,7 @@ impl Row {
             more: 0,
         };
         if let Some(branch) = child.as_branch() {
-            tree.supervisor = Some(SupervisorNode::of(&branch.desk()));
+            tree.supervisor = Some(SupervisorNode::of(&branch.lock()));
             (tree.children, tree.more) = children(&branch, limit, now);
         }
         tree
@@ -222,15 +222,15 @@ impl Row {
 }
 
 impl SupervisorNode {
-    fn of(desk: &SupervisorState) -> Self {
-        let settings = &desk.rules.settings;
+    fn of(locked: &SupervisorState) -> Self {
+        let settings = &locked.rules.settings;
         Self {
             strategy: settings.strategy,
             intensity: settings.intensity,
             auto_shutdown: settings.auto_shutdown,
             dynamic: settings.dynamic,
-            restarts: desk.rules.restarts,
-            gone: desk.retired,
+            restarts: locked.rules.restarts,
+            gone: locked.retired,
         }
     }
 }
@@ -245,13 +245,13 @@ fn children(branch: &SupervisorCore, limit: usize, now: Instant) -> (Vec<Tree>, 
     loop {
         let wanted = PAGE.min(limit - nodes.len());
         let (rows, all): (Vec<Row>, usize) = {
-            let desk = branch.desk();
-            let mut page = desk.rules.children.range((after, Bound::Unbounded)).take(wanted);
+            let locked = branch.lock();
+            let mut page = locked.rules.children.range((after, Bound::Unbounded)).take(wanted);
             let rows = page.by_ref().map(|(key, entry)| {
                 after = Bound::Excluded(*key);
-                Row::of(&desk, *key, entry)
+                Row::of(&locked, *key, entry)
             });
-            (rows.collect(), desk.rules.children.len())
+            (rows.collect(), locked.rules.children.len())
         };
         let last = rows.len() < PAGE;
         nodes.extend(rows.into_iter().map(|row| row.node(limit, now)));

@@ -30,8 +30,8 @@ impl SupervisorCore {
             return Ok(None);
         }
         let children: Vec<Arc<dyn Child>> = {
-            let desk = self.desk();
-            keys.iter().filter_map(|key| Some(Arc::clone(&desk.rules.get(*key)?.child))).collect()
+            let locked = self.lock();
+            keys.iter().filter_map(|key| Some(Arc::clone(&locked.rules.get(*key)?.child))).collect()
         };
         let mut members = Vec::new();
         for child in &children {

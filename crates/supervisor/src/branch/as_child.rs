@@ -21,7 +21,7 @@ impl Child for SupervisorCore {
         static PLACING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _alone = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
         // A supervisor that is up has none above it, and must not come under itself. Nor must one that is down.
-        let is_down = self.desk().rules.life == Life::Down;
+        let is_down = self.lock().rules.life == Life::Down;
         let adopted = is_down && !self.is_above(&post) && self.post.take_up(post);
         if adopted { Ok(()) } else { Err(NotAdopted::Supervised) }
     }
@@ -54,14 +54,14 @@ impl Child for SupervisorCore {
 
     fn close(&self, reason: ExitReason) {
         let children: Vec<_> = {
-            let mut desk = self.desk();
-            desk.closed = true;
-            if desk.rules.life != Life::Down {
+            let mut locked = self.lock();
+            locked.closed = true;
+            if locked.rules.life != Life::Down {
                 // It closes them when it is down.
                 return;
             }
-            let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
-            keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
+            let keys: Vec<u64> = locked.rules.children.keys().copied().collect();
+            keys.into_iter().filter_map(|key| locked.rules.remove(key)).collect()
         };
         for child in children {
             self.retire(&child, &reason);
@@ -69,7 +69,7 @@ impl Child for SupervisorCore {
     }
 
     fn clear_out(&self, reason: &ExitReason) {
-        let children: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        let children: Vec<_> = self.lock().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
         for child in children {
             child.clear_out(reason);
         }
@@ -77,14 +77,14 @@ impl Child for SupervisorCore {
 
     fn give_up(&self, reason: &ExitReason) {
         Child::close(self, reason.clone());
-        let left: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        let left: Vec<_> = self.lock().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
         for child in left {
             child.give_up(reason);
         }
     }
 
     fn is_closed(&self) -> bool {
-        self.desk().closed
+        self.lock().closed
     }
 
     fn kind(&self) -> ChildKind {
@@ -104,14 +104,14 @@ impl Child for SupervisorCore {
     }
 
     fn nudge(&self) {
-        let children: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        let children: Vec<_> = self.lock().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
         for child in children {
             child.nudge();
         }
     }
 
     fn members(&self, into: &mut Vec<Member>) {
-        let children: Vec<_> = self.desk().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
+        let children: Vec<_> = self.lock().rules.children.values().map(|e| Arc::clone(&e.child)).collect();
         for child in children {
             child.members(into);
         }
@@ -120,9 +120,9 @@ impl Child for SupervisorCore {
     fn audit(&self) -> Option<Ledger> {
         self.settle_accounts(usize::MAX);
         let (mut sum, children): (Ledger, Vec<_>) = {
-            let desk = self.desk();
-            let present = desk.rules.children.values().map(|e| &e.child);
-            (desk.retired, present.chain(&desk.unsettled).map(Arc::clone).collect())
+            let locked = self.lock();
+            let present = locked.rules.children.values().map(|e| &e.child);
+            (locked.retired, present.chain(&locked.unsettled).map(Arc::clone).collect())
         };
         for child in children {
             sum += child.audit()?;

@@ -26,14 +26,14 @@ impl SupervisorCore {
     pub(crate) fn add(self: &Arc<Self>, spec: ChildSpec, added: bool) -> Result<(u64, u32), AddError> {
         let supervisor = spec.child.kind() == ChildKind::Supervisor;
         let (key, start) = {
-            let mut desk = self.desk();
+            let mut locked = self.lock();
             // Its supervisor may have been reconfigured since it was looked at.
-            check_options(&spec.id, &spec.options, &desk.rules.settings).map_err(AddError::Spec)?;
-            let id = spec.table_id(desk.rules.settings.dynamic);
-            let options = desk.rules.shared(spec.options);
-            let (key, start) = desk.rules.add(id, Arc::clone(&spec.child), options, added)?;
+            check_options(&spec.id, &spec.options, &locked.rules.settings).map_err(AddError::Spec)?;
+            let id = spec.table_id(locked.rules.settings.dynamic);
+            let options = locked.rules.shared(spec.options);
+            let (key, start) = locked.rules.add(id, Arc::clone(&spec.child), options, added)?;
             if supervisor {
-                desk.rules.note_supervisor(key);
+                locked.rules.note_supervisor(key);
             }
             (key, start)
         };
@@ -42,8 +42,8 @@ impl SupervisorCore {
             return Ok((key, start));
         };
         let (tell, _child) = {
-            let mut desk = self.desk();
-            (desk.rules.rest(key), desk.rules.remove(key))
+            let mut locked = self.lock();
+            (locked.rules.rest(key), locked.rules.remove(key))
         };
         // The child was not adopted: another supervisor has it, or it runs by itself. So it is not closed here.
         self.has_left();
@@ -57,9 +57,9 @@ impl SupervisorCore {
     /// Gives all children back, of a supervisor that comes to nothing: they are as they were before it had them.
     pub(crate) fn give_back_all(&self) {
         let children: Vec<_> = {
-            let mut desk = self.desk();
-            let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
-            keys.into_iter().filter_map(|key| desk.rules.remove(key)).collect()
+            let mut locked = self.lock();
+            let keys: Vec<u64> = locked.rules.children.keys().copied().collect();
+            keys.into_iter().filter_map(|key| locked.rules.remove(key)).collect()
         };
         for child in children {
             child.release();
@@ -77,18 +77,18 @@ impl SupervisorCore {
 
     /// A child is about to begin an incarnation.
     pub(crate) fn child_begins(&self, key: u64, incarnation: u32, by: Beginner) -> bool {
-        self.desk().rules.begins(key, incarnation, by)
+        self.lock().rules.begins(key, incarnation, by)
     }
 
     /// Its `init` has returned.
     pub(crate) fn child_started(&self, key: u64, incarnation: u32) {
-        self.desk().rules.started(key, incarnation, clock::now);
+        self.lock().rules.started(key, incarnation, clock::now);
     }
 
     /// It has ended, and holds its lease still.
     pub(crate) fn child_ended(self: &Arc<Self>, key: u64, end: &End) -> Verdict {
         let now = LazyCell::new(clock::now);
-        let early = self.desk().rules.goes_on(key, end, || *now);
+        let early = self.lock().rules.goes_on(key, end, || *now);
         match early {
             Early::Again => {
                 self.report(key, end, Outcome::Restarts);
@@ -116,23 +116,23 @@ impl SupervisorCore {
     ) -> Option<Settle> {
         let heard = is_heard();
         let noted = {
-            let mut desk = self.desk();
+            let mut locked = self.lock();
             // Looked up before the child leaves the table, if it does.
-            let who = if heard { desk.who(key) } else { None };
-            let id = desk.is_ending().then(|| Self::id_of(&desk, key));
-            let then = desk.rules.ended(key, &end, now, attempted);
+            let who = if heard { locked.who(key) } else { None };
+            let id = locked.is_ending().then(|| Self::id_of(&locked, key));
+            let then = locked.rules.ended(key, &end, now, attempted);
             if let (Some(Outcome::Unexpected), Some(id)) = (then.report, id) {
-                desk.report.unexpected.push((step(id.as_str()).into_owned(), end.exit.reason.clone()));
+                locked.report.unexpected.push((step(id.as_str()).into_owned(), end.exit.reason.clone()));
             }
             if end.orphaned {
-                desk.rules.end(ExitReason::Killed);
+                locked.rules.end(ExitReason::Killed);
             }
             let pause = then.after.and_then(|(pause, epoch)| {
-                Some(Pause { rt: desk.rt.clone()?, length: pause, epoch, told: desk.rules.pauses(key)? })
+                Some(Pause { rt: locked.rt.clone()?, length: pause, epoch, told: locked.rules.pauses(key)? })
             });
-            let over = desk.closes_for_good(key);
+            let over = locked.closes_for_good(key);
             give_back();
-            Noted { then, down: desk.rules.live == 0, pause, who, over }
+            Noted { then, down: locked.rules.live == 0, pause, who, over }
         };
         if noted.is_nothing() && !end.orphaned {
             return None;
@@ -145,7 +145,7 @@ impl SupervisorCore {
         let Noted { then, down, pause, who, over } = noted;
         self.close_over(over);
         if let (Some(outcome), Some(who)) = (then.report, who) {
-            let after = self.desk().who(key);
+            let after = self.lock().who(key);
             self.report_on(&after.unwrap_or(who), end, outcome);
         }
         if let Some(Pause { rt, length, epoch, told }) = pause {
@@ -156,7 +156,7 @@ impl SupervisorCore {
                     return;
                 }
                 let Some(branch) = weak.upgrade() else { return };
-                let due = branch.desk().rules.is_due(key, epoch);
+                let due = branch.lock().rules.is_due(key, epoch);
                 if let Some(child) = due {
                     child.again();
                 }
@@ -167,7 +167,7 @@ impl SupervisorCore {
             self.bell.notify_waiters();
         }
         // The last child may end when the performer has gone with its runtime: another performer sees to the rest.
-        if end.orphaned || down && self.desk().is_ending() {
+        if end.orphaned || down && self.lock().is_ending() {
             // In a runtime that has shut down the performer is dropped at once, which ends the rest.
             self.ensure_performer();
         }
@@ -176,7 +176,7 @@ impl SupervisorCore {
     /// Does what was decided.
     fn act(self: &Arc<Self>, then: Then<Arc<dyn Child>>, reason: &ExitReason, key: u64) {
         if then.clear_out {
-            let child = self.desk().rules.get(key).map(|entry| Arc::clone(&entry.child));
+            let child = self.lock().rules.get(key).map(|entry| Arc::clone(&entry.child));
             if let Some(child) = child {
                 child.clear_out(reason);
             }
@@ -196,9 +196,10 @@ impl SupervisorCore {
     /// supervisor is not told of such a close while the child does not run.
     pub(crate) fn forget_closed(&self, id: &str) {
         let (key, child) = {
-            let desk = self.desk();
-            let Some(key) = desk.rules.key_of(id) else { return };
-            let Some(entry) = desk.rules.get(key).filter(|_| desk.rules.must_be_stopped(key).is_ok()) else {
+            let locked = self.lock();
+            let Some(key) = locked.rules.key_of(id) else { return };
+            let Some(entry) = locked.rules.get(key).filter(|_| locked.rules.must_be_stopped(key).is_ok())
+            else {
                 return;
             };
             (key, Arc::clone(&entry.child))
@@ -207,8 +208,8 @@ impl SupervisorCore {
             return;
         }
         let gone = {
-            let mut desk = self.desk();
-            if desk.rules.must_be_stopped(key).is_ok() { desk.rules.remove(key) } else { None }
+            let mut locked = self.lock();
+            if locked.rules.must_be_stopped(key).is_ok() { locked.rules.remove(key) } else { None }
         };
         if let Some(gone) = gone {
             self.retire(&gone, &ExitReason::Shutdown);
@@ -219,10 +220,10 @@ impl SupervisorCore {
     /// so that those hear who wait in its queue, and the child when it has ended.
     pub(crate) fn dismiss(&self, key: u64) {
         let (gone, left) = {
-            let mut desk = self.desk();
-            let left = desk.rules.get(key).filter(|entry| entry.state == State::Abandoned);
+            let mut locked = self.lock();
+            let left = locked.rules.get(key).filter(|entry| entry.state == State::Abandoned);
             let left = left.map(|entry| Arc::clone(&entry.child));
-            (desk.rules.discard(key), left)
+            (locked.rules.discard(key), left)
         };
         if let Some(left) = left {
             left.give_up(&ExitReason::Killed);
@@ -239,9 +240,9 @@ impl SupervisorCore {
         child.give_up(reason);
         self.has_left();
         match at_rest(&**child) {
-            Some(ledger) => self.desk().retired += ledger,
+            Some(ledger) => self.lock().retired += ledger,
             // Another reader looks at it just now, or it was abandoned in a handler: it counts on.
-            None => self.desk().unsettled.push(Arc::clone(child)),
+            None => self.lock().unsettled.push(Arc::clone(child)),
         }
         self.settle_accounts(2);
     }
@@ -249,9 +250,9 @@ impl SupervisorCore {
     /// The mailbox of one that had ended for good is closed.
     pub(super) fn has_left(&self) {
         let last = {
-            let mut desk = self.desk();
-            desk.rules.leaving -= 1;
-            desk.rules.leaving == 0
+            let mut locked = self.lock();
+            locked.rules.leaving -= 1;
+            locked.rules.leaving == 0
         };
         if last {
             self.bell.notify_waiters();
@@ -260,14 +261,14 @@ impl SupervisorCore {
 
     /// Looks again at so many of those that left the table before their counters had come to rest.
     pub(super) fn settle_accounts(&self, most: usize) {
-        let some: Vec<_> = self.desk().unsettled.iter().rev().take(most).map(Arc::clone).collect();
+        let some: Vec<_> = self.lock().unsettled.iter().rev().take(most).map(Arc::clone).collect();
         for child in some {
             let Some(ledger) = at_rest(&*child) else { continue };
-            let mut desk = self.desk();
+            let mut locked = self.lock();
             // Another thread may just have done so.
-            if let Some(at) = desk.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
-                desk.unsettled.swap_remove(at);
-                desk.retired += ledger;
+            if let Some(at) = locked.unsettled.iter().position(|other| Arc::ptr_eq(other, &child)) {
+                locked.unsettled.swap_remove(at);
+                locked.retired += ledger;
             }
         }
     }

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 impl SupervisorCore {
     /// What a child is called: its id, else its mailbox's name, else its number.
-    pub(crate) fn id_of(desk: &SupervisorState, key: u64) -> ChildId {
-        desk.rules
+    pub(crate) fn id_of(locked: &SupervisorState, key: u64) -> ChildId {
+        locked
+            .rules
             .get(key)
             .map_or_else(|| ChildId::from(format!("#{key}")), |entry| name_of(entry.id(), &*entry.child, key))
     }
@@ -25,7 +26,7 @@ impl SupervisorCore {
         loop {
             let above = at.parent();
             names.push(match &above {
-                Some((parent, key)) => step(Self::id_of(&parent.desk(), *key).as_str()).into_owned(),
+                Some((parent, key)) => step(Self::id_of(&parent.lock(), *key).as_str()).into_owned(),
                 None => step(at.label()).into_owned(),
             });
             match above {
@@ -42,7 +43,7 @@ impl SupervisorCore {
         if !is_heard() {
             return;
         }
-        let who = self.desk().who(key);
+        let who = self.lock().who(key);
         if let Some(who) = who {
             self.report_on(&who, end, outcome);
         }

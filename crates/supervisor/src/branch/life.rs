@@ -18,14 +18,14 @@ impl SupervisorCore {
     /// Makes sure that a performer does what is noted.
     pub(crate) fn ensure_performer(self: &Arc<Self>) {
         let rt = {
-            let mut desk = self.desk();
-            if desk.performing {
-                drop(desk);
+            let mut locked = self.lock();
+            if locked.performing {
+                drop(locked);
                 self.bell.notify_waiters();
                 return;
             }
-            desk.performing = desk.rt.is_some();
-            desk.rt.clone()
+            locked.performing = locked.rt.is_some();
+            locked.rt.clone()
         };
         if let Some(rt) = rt {
             rt.spawn(Performer::new(Arc::clone(self)).perform());
@@ -48,10 +48,10 @@ impl SupervisorCore {
         let rt = Runtime::current();
         let by = if waiting.is_some() { Beginner::Starter } else { Beginner::Task };
         let (next, rt) = {
-            let desk = self.desk();
-            desk.can_begin()?;
-            let rt = rt.or_else(|| desk.rt.clone()).ok_or(StartError::NoRuntime)?;
-            (desk.incarnation + 1, rt)
+            let locked = self.lock();
+            locked.can_begin()?;
+            let rt = rt.or_else(|| locked.rt.clone()).ok_or(StartError::NoRuntime)?;
+            (locked.incarnation + 1, rt)
         };
         if !sure
             && let Some((parent, key)) = self.parent()
@@ -61,31 +61,31 @@ impl SupervisorCore {
         }
         self.hear_of_tempo();
         let (teller, told) = oneshot::channel();
-        let mut desk = self.desk();
-        desk.can_begin()?;
-        desk.rt = Some(rt.clone());
-        desk.rules.begin_anew();
-        desk.brutal = false;
-        desk.requested = false;
-        desk.orphaned = false;
-        desk.ending_since = None;
-        desk.for_good = false;
-        desk.late = None;
-        for (_, old) in std::mem::take(&mut desk.report).unexpected {
-            desk.rules.aftermath.put(old);
+        let mut locked = self.lock();
+        locked.can_begin()?;
+        locked.rt = Some(rt.clone());
+        locked.rules.begin_anew();
+        locked.brutal = false;
+        locked.requested = false;
+        locked.orphaned = false;
+        locked.ending_since = None;
+        locked.for_good = false;
+        locked.late = None;
+        for (_, old) in std::mem::take(&mut locked.report).unexpected {
+            locked.rules.aftermath.put(old);
         }
-        desk.incarnation += 1;
-        let begun = desk.incarnation;
-        desk.joiners.push((begun, teller));
-        desk.me = Some(Arc::clone(self));
-        desk.awaited = waiting.is_some();
-        desk.starting = waiting;
-        if let Some(doomed) = desk.doomed.take().filter(|doomed| doomed.incarnation == desk.incarnation) {
-            desk.brutal = doomed.brutal;
-            desk.rules.end(doomed.reason);
+        locked.incarnation += 1;
+        let begun = locked.incarnation;
+        locked.joiners.push((begun, teller));
+        locked.me = Some(Arc::clone(self));
+        locked.awaited = waiting.is_some();
+        locked.starting = waiting;
+        if let Some(doomed) = locked.doomed.take().filter(|doomed| doomed.incarnation == locked.incarnation) {
+            locked.brutal = doomed.brutal;
+            locked.rules.end(doomed.reason);
         }
-        let incarnation = desk.incarnation;
-        drop(desk);
+        let incarnation = locked.incarnation;
+        drop(locked);
         rt.spawn(RuntimeGuard { branch: Arc::clone(self), incarnation, told, done: false }.look());
         Ok(incarnation)
     }
@@ -93,13 +93,13 @@ impl SupervisorCore {
     /// All children are up.
     pub(crate) fn up(self: &Arc<Self>) {
         let (waiting, incarnation) = {
-            let mut desk = self.desk();
-            if desk.rules.life != Life::Starting {
+            let mut locked = self.lock();
+            if locked.rules.life != Life::Starting {
                 return;
             }
-            desk.rules.life = Life::Up;
-            desk.up_since = Some(clock::now());
-            (desk.starting.take(), desk.incarnation)
+            locked.rules.life = Life::Up;
+            locked.up_since = Some(clock::now());
+            (locked.starting.take(), locked.incarnation)
         };
         if let Some((parent, key)) = self.parent() {
             parent.child_started(key, incarnation);
@@ -117,34 +117,34 @@ impl SupervisorCore {
     pub(crate) fn down(self: &Arc<Self>) -> bool {
         let known = self.ends_for_good();
         let (gone, reason, for_good) = {
-            let mut desk = self.desk();
-            let Life::Ending(reason) = desk.rules.life.clone() else { return false };
+            let mut locked = self.lock();
+            let Life::Ending(reason) = locked.rules.life.clone() else { return false };
             // What was noted stands: mailboxes have been closed by it.
-            let for_good = known || desk.for_good;
-            (desk.take_gone(for_good), reason, for_good)
+            let for_good = known || locked.for_good;
+            (locked.take_gone(for_good), reason, for_good)
         };
         for child in gone {
             self.retire(&child, &reason);
         }
         let (exit, me, waiting, closed, orphaned) = {
-            let mut desk = self.desk();
+            let mut locked = self.lock();
             // The supervisor may meanwhile have ended with its runtime, on another thread.
-            if !desk.is_ending() {
+            if !locked.is_ending() {
                 return false;
             }
-            let phase = if desk.starting.is_some() { Phase::Init } else { Phase::Idle };
-            let exit = Exit::new(reason, phase, None, desk.incarnation);
+            let phase = if locked.starting.is_some() { Phase::Init } else { Phase::Idle };
+            let exit = Exit::new(reason, phase, None, locked.incarnation);
             // What those above are told is that it was closed by others; for good or not they know themselves, unless they have
             // come to think otherwise since.
-            let closed = desk.closed || for_good && !known;
-            desk.closed |= for_good;
-            desk.rules.life = Life::Down;
-            desk.telling = Some(exit.incarnation);
-            if let Some(old) = desk.last_exit.replace(exit.clone()) {
-                desk.rules.aftermath.put(old.reason);
+            let closed = locked.closed || for_good && !known;
+            locked.closed |= for_good;
+            locked.rules.life = Life::Down;
+            locked.telling = Some(exit.incarnation);
+            if let Some(old) = locked.last_exit.replace(exit.clone()) {
+                locked.rules.aftermath.put(old.reason);
             }
-            let waiting = desk.starting.take();
-            (exit, desk.me.take(), waiting, closed, desk.orphaned)
+            let waiting = locked.starting.take();
+            (exit, locked.me.take(), waiting, closed, locked.orphaned)
         };
         let verdict = self.parent().map(|(parent, key)| {
             let mut end = End::new(exit.clone(), closed);
@@ -160,9 +160,9 @@ impl SupervisorCore {
         // The supervisor above may give up by this very end, or end with it, or let it go.
         if !for_good && !again && self.ends_for_good() {
             let gone = {
-                let mut desk = self.desk();
-                desk.closed = true;
-                desk.take_gone(true)
+                let mut locked = self.lock();
+                locked.closed = true;
+                locked.take_gone(true)
             };
             for child in gone {
                 self.retire(&child, &exit.reason);
@@ -172,9 +172,9 @@ impl SupervisorCore {
             tell(waiting, Err(StartError::Failed(exit.reason.clone())));
         }
         let joiners: Vec<_> = {
-            let mut desk = self.desk();
-            desk.telling = desk.telling.filter(|telling| *telling != exit.incarnation);
-            desk.joiners.extract_if(.., |(which, _)| *which <= exit.incarnation).collect()
+            let mut locked = self.lock();
+            locked.telling = locked.telling.filter(|telling| *telling != exit.incarnation);
+            locked.joiners.extract_if(.., |(which, _)| *which <= exit.incarnation).collect()
         };
         for (_, joiner) in joiners {
             tell(joiner, exit.clone());
@@ -190,7 +190,7 @@ impl SupervisorCore {
     /// as no.
     pub(crate) fn ends_for_good(&self) -> bool {
         let Some((parent, key)) = self.parent() else { return true };
-        let reason = match &self.desk().rules.life {
+        let reason = match &self.lock().rules.life {
             Life::Ending(reason) => Some(reason.clone()),
             _ => None,
         };
@@ -198,13 +198,13 @@ impl SupervisorCore {
             reason.as_ref().is_some_and(|reason| entry.goes_with_its_end(settings, reason))
         };
         let alone = {
-            let desk = parent.desk();
-            match (&desk.rules.life, desk.rules.get(key)) {
+            let locked = parent.lock();
+            match (&locked.rules.life, locked.rules.get(key)) {
                 (Life::Ending(_), Some(_)) => None,
                 (_, None) => Some(true),
                 // The child was left behind by its parent's last end.
-                (Life::Down, Some(_)) => Some(desk.closed),
-                (Life::Up, Some(entry)) => Some(goes(entry, &desk.rules.settings)),
+                (Life::Down, Some(_)) => Some(locked.closed),
+                (Life::Up, Some(entry)) => Some(goes(entry, &locked.rules.settings)),
                 (Life::Starting, Some(_)) => Some(false),
             }
         };
@@ -213,14 +213,14 @@ impl SupervisorCore {
 
     /// Notes whether this end is for good. If it is, what is down already closes, because it will not be read any more.
     pub(crate) fn note_for_good(&self) {
-        if self.desk().for_good || !self.ends_for_good() {
+        if self.lock().for_good || !self.ends_for_good() {
             return;
         }
         let over: Vec<_> = {
-            let mut desk = self.desk();
-            desk.for_good = true;
-            let keys: Vec<u64> = desk.rules.children.keys().copied().collect();
-            keys.into_iter().filter_map(|key| desk.closes_for_good(key)).collect()
+            let mut locked = self.lock();
+            locked.for_good = true;
+            let keys: Vec<u64> = locked.rules.children.keys().copied().collect();
+            keys.into_iter().filter_map(|key| locked.closes_for_good(key)).collect()
         };
         self.close_over(over);
     }
@@ -238,10 +238,10 @@ impl SupervisorCore {
     pub(crate) fn take_back(&self, keys: Range<u64>) {
         let mut tell = Vec::new();
         let over: Vec<_> = {
-            let mut desk = self.desk();
-            let keys = desk.rules.in_pause(keys);
-            tell.extend(keys.iter().flat_map(|key| desk.rules.rest(*key)));
-            keys.into_iter().filter_map(|key| desk.closes_for_good(key)).collect()
+            let mut locked = self.lock();
+            let keys = locked.rules.in_pause(keys);
+            tell.extend(keys.iter().flat_map(|key| locked.rules.rest(*key)));
+            keys.into_iter().filter_map(|key| locked.closes_for_good(key)).collect()
         };
         self.close_over(over);
         self.tell(tell);
@@ -251,14 +251,14 @@ impl SupervisorCore {
     pub(crate) fn begin_again(self: &Arc<Self>) {
         let Err(error) = self.begin(None, true) else { return };
         let Some((parent, key)) = self.parent() else { return };
-        let never = Exit::new(error.into(), Phase::Init, None, self.desk().incarnation + 1);
+        let never = Exit::new(error.into(), Phase::Init, None, self.lock().incarnation + 1);
         parent.child_ended(key, &End::new(never, true)).settle();
     }
 
     /// The supervisor is to end.
     pub(crate) fn end(self: &Arc<Self>, reason: ExitReason, brutal: bool) {
         let now = clock::now();
-        let noted = self.desk().end(reason, brutal, now);
+        let noted = self.lock().end(reason, brutal, now);
         if noted {
             self.ensure_performer();
         }
@@ -268,9 +268,9 @@ impl SupervisorCore {
     pub(crate) fn request_stop(self: &Arc<Self>) -> bool {
         let now = clock::now();
         let noted = {
-            let mut desk = self.desk();
-            let noted = desk.end(ExitReason::Shutdown, false, now);
-            desk.requested |= noted;
+            let mut locked = self.lock();
+            let noted = locked.end(ExitReason::Shutdown, false, now);
+            locked.requested |= noted;
             noted
         };
         if noted {
@@ -285,7 +285,7 @@ impl SupervisorCore {
         loop {
             // Listen first, then look.
             let rung = self.requested.notified();
-            if self.desk().requested {
+            if self.lock().requested {
                 return;
             }
             rung.await;
@@ -300,13 +300,13 @@ impl SupervisorCore {
     pub(super) fn start_settled(&self, incarnation: u32, heard: bool) {
         let now = clock::now();
         {
-            let mut desk = self.desk();
-            if desk.incarnation != incarnation {
+            let mut locked = self.lock();
+            if locked.incarnation != incarnation {
                 return;
             }
-            desk.awaited = false;
+            locked.awaited = false;
             if !heard {
-                desk.end(ExitReason::Shutdown, false, now);
+                locked.end(ExitReason::Shutdown, false, now);
             }
         }
         self.bell.notify_waiters();
@@ -314,17 +314,17 @@ impl SupervisorCore {
 
     pub(crate) fn end_incarnation(&self, incarnation: u32, reason: ExitReason, brutal: bool) {
         let me = {
-            let mut desk = self.desk();
-            if desk.incarnation + 1 == incarnation {
+            let mut locked = self.lock();
+            if locked.incarnation + 1 == incarnation {
                 // The supervisor above has just let it begin: another thread is about to.
-                let brutal = brutal || desk.doomed.as_ref().is_some_and(|doomed| doomed.brutal);
-                desk.doomed = Some(Doomed { incarnation, reason, brutal });
+                let brutal = brutal || locked.doomed.as_ref().is_some_and(|doomed| doomed.brutal);
+                locked.doomed = Some(Doomed { incarnation, reason, brutal });
                 return;
             }
-            if desk.incarnation != incarnation {
+            if locked.incarnation != incarnation {
                 return;
             }
-            desk.me.clone()
+            locked.me.clone()
         };
         if let Some(me) = me {
             me.end(reason, brutal);
@@ -333,28 +333,28 @@ impl SupervisorCore {
 
     /// Tells when the present incarnation has ended; at once when there is none.
     pub(crate) fn join(self: &Arc<Self>) -> Result<oneshot::Receiver<Exit>, Exit> {
-        let mut desk = self.desk();
-        if !desk.is_alive() {
+        let mut locked = self.lock();
+        if !locked.is_alive() {
             let never = || Exit::new(ExitReason::NoProcess, Phase::Idle, None, 0);
-            return Err(desk.last_exit.clone().unwrap_or_else(never));
+            return Err(locked.last_exit.clone().unwrap_or_else(never));
         }
         // Where the end of an incarnation is just being told, the caller is told with the others.
-        let which = if desk.rules.life == Life::Down { desk.telling } else { None };
-        let which = which.unwrap_or(desk.incarnation);
-        let (gone, told) = desk.join(which);
-        drop(desk);
+        let which = if locked.rules.life == Life::Down { locked.telling } else { None };
+        let which = which.unwrap_or(locked.incarnation);
+        let (gone, told) = locked.join(which);
+        drop(locked);
         gone.forget();
         Ok(told)
     }
 
     /// Tells when this incarnation has ended. `None`: it has.
     pub(crate) fn join_incarnation(&self, incarnation: u32) -> Option<oneshot::Receiver<Exit>> {
-        let mut desk = self.desk();
-        if desk.incarnation != incarnation || desk.rules.life == Life::Down {
+        let mut locked = self.lock();
+        if locked.incarnation != incarnation || locked.rules.life == Life::Down {
             return None;
         }
-        let (gone, told) = desk.join(incarnation);
-        drop(desk);
+        let (gone, told) = locked.join(incarnation);
+        drop(locked);
         gone.forget();
         Some(told)
     }
@@ -425,7 +425,7 @@ impl RuntimeGuard {
 
 impl Drop for RuntimeGuard {
     fn drop(&mut self) {
-        let same = !self.done && self.branch.desk().incarnation == self.incarnation;
+        let same = !self.done && self.branch.lock().incarnation == self.incarnation;
         if same {
             self.branch.orphaned();
         }

@@ -67,7 +67,7 @@ pub(crate) struct SupervisorCore {
     pub(crate) name: Option<Arc<str>>,
     /// How long a killed child may take to end before it is abandoned.
     pub(crate) grace: Duration,
-    desk: Mutex<SupervisorState>,
+    state: Mutex<SupervisorState>,
     /// Rung when the performer may have to do something else, and when the last child is down.
     pub(crate) bell: Notify,
     /// Rung when it is asked to end by one who does not wait. Those who run a tree listen, by wakers of their own.
@@ -149,12 +149,12 @@ impl std::ops::DerefMut for StateGuard<'_> {
 
 impl Drop for StateGuard<'_> {
     fn drop(&mut self) {
-        let Some(mut desk) = self.0.take() else { return };
-        if desk.rules.aftermath.is_empty() {
+        let Some(mut locked) = self.0.take() else { return };
+        if locked.rules.aftermath.is_empty() {
             return;
         }
-        let aftermath = std::mem::take(&mut desk.rules.aftermath);
-        drop(desk);
+        let aftermath = std::mem::take(&mut locked.rules.aftermath);
+        drop(locked);
         aftermath.discard();
     }
 }
@@ -209,7 +209,7 @@ impl SupervisorCore {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             name,
             grace,
-            desk: Mutex::new(SupervisorState {
+            state: Mutex::new(SupervisorState {
                 rules: Rules::new(settings, seed),
                 performing: false,
                 brutal: false,
@@ -241,8 +241,8 @@ impl SupervisorCore {
     }
 
     /// The lock. For moments, and never while anything of a child is called.
-    pub(crate) fn desk(&self) -> StateGuard<'_> {
-        StateGuard(Some(self.desk.lock().unwrap_or_else(PoisonError::into_inner)))
+    pub(crate) fn lock(&self) -> StateGuard<'_> {
+        StateGuard(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     pub(crate) fn parent(&self) -> Option<(Arc<Self>, u64)> {

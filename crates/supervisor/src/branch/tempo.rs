@@ -15,7 +15,7 @@ impl SupervisorCore {
         let (mut above, mut version) = self.tempo_above();
         let mut changed = false;
         loop {
-            changed |= self.desk().rules.hear_of_tempo(above);
+            changed |= self.lock().rules.hear_of_tempo(above);
             let before = version;
             (above, version) = self.tempo_above();
             if before == version {
@@ -25,17 +25,17 @@ impl SupervisorCore {
     }
 
     fn tempo_above(&self) -> (Option<Duration>, u64) {
-        self.parent().map_or((None, 0), |(parent, key)| parent.desk().rules.tempo_below(key))
+        self.parent().map_or((None, 0), |(parent, key)| parent.lock().rules.tempo_below(key))
     }
 
     /// Tells those below that something has changed.
     pub(crate) fn pass_tempo(&self) {
         let below: Vec<_> = {
-            let desk = self.desk();
-            if desk.rules.supervisors == 0 {
+            let locked = self.lock();
+            if locked.rules.supervisors == 0 {
                 return;
             }
-            desk.rules.children.values().map(|entry| Arc::clone(&entry.child)).collect()
+            locked.rules.children.values().map(|entry| Arc::clone(&entry.child)).collect()
         };
         for branch in below.into_iter().filter_map(Child::as_branch) {
             if branch.hear_of_tempo() {

@@ -42,7 +42,7 @@ async fn those_who_wait_no_more_for_an_end_make_room() {
         assert!(join.poll(&mut Cx::from_waker(Waker::noop())).is_pending());
         drop(tree.branch.join_incarnation(1));
     }
-    assert!(tree.branch.desk().joiners.len() < 100, "{}", tree.branch.desk().joiners.len());
+    assert!(tree.branch.lock().joiners.len() < 100, "{}", tree.branch.lock().joiners.len());
     assert!(tree.shutdown(Duration::from_secs(5)).await.is_clean());
     assert!(waits.await.is_ok(), "who goes on waiting is told");
 }
@@ -65,7 +65,7 @@ async fn a_child_that_the_settings_refuse_by_now_does_not_come_in() {
             spec
         };
         let before = spec();
-        assert_eq!(crate::supervisor::check(&before, &tree.branch.desk().rules.settings), Ok(()));
+        assert_eq!(crate::supervisor::check(&before, &tree.branch.lock().rules.settings), Ok(()));
         tree.reconfigure(Reconfigure::new().intensity(3, Duration::from_secs(4))).unwrap();
         let added = tree.branch.add(before, true);
         assert!(matches!(added, Err(AddError::Spec(SpecError::CannotTrip { .. }))), "{added:?}");

@@ -19,8 +19,8 @@ pub(super) async fn restart_group(branch: &Arc<SupervisorCore>, group: Group) {
     branch.take_back(members.clone());
     // With whether each rests: looked up in a list, 10,000 that rest would keep this thread for 10^8 steps.
     let members: Vec<(u64, Arc<dyn Child>, bool)> = {
-        let desk = branch.desk();
-        let members = desk.rules.children.range(members);
+        let locked = branch.lock();
+        let members = locked.rules.children.range(members);
         members.map(|(key, entry)| (*key, Arc::clone(&entry.child), entry.rests_meanwhile())).collect()
     };
     let mut falling = Falling::new(branch);
@@ -31,14 +31,14 @@ pub(super) async fn restart_group(branch: &Arc<SupervisorCore>, group: Group) {
         falling.stops(std::iter::once(child));
         {
             let stop = pin!(stop_one(branch, *key, false));
-            let ends = pin!(branch.until(|desk| matches!(desk.rules.life, Life::Ending(_) | Life::Down)));
+            let ends = pin!(branch.until(|locked| matches!(locked.rules.life, Life::Ending(_) | Life::Down)));
             if let Either::Right(_) = select(stop, ends).await {
                 return;
             }
         }
         let temporary = {
-            let desk = branch.desk();
-            desk.rules.get(*key).is_some_and(|e| e.options.restart == Restart::Temporary)
+            let locked = branch.lock();
+            locked.rules.get(*key).is_some_and(|e| e.options.restart == Restart::Temporary)
         };
         if temporary {
             branch.dismiss(*key);
@@ -47,12 +47,12 @@ pub(super) async fn restart_group(branch: &Arc<SupervisorCore>, group: Group) {
         }
     }
     drop(falling);
-    branch.desk().rules.falling = None;
+    branch.lock().rules.falling = None;
     if !group.pause.is_zero() {
         let pause = pin!(Runtime::sleep(group.pause));
         let interrupted = pin!(branch.until(SupervisorCore::is_interrupted));
         if let Either::Right(_) = select(pause, interrupted).await {
-            branch.desk().rules.resume(group);
+            branch.lock().rules.resume(group);
             return;
         }
     }

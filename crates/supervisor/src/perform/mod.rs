@@ -72,13 +72,15 @@ impl Performer {
                 Job::End => {
                     stop_all(branch).await;
                     // The mailboxes of those that have gone for good are closed by who saw them end.
-                    branch.until(|desk| desk.rules.leaving == 0).await;
+                    branch.until(|locked| locked.rules.leaving == 0).await;
                     if branch.down() {
                         Runtime::yield_now().await;
                         branch.begin_again();
                     }
                 }
-                Job::Stay => branch.until(|desk| !desk.awaited || SupervisorCore::is_interrupted(desk)).await,
+                Job::Stay => {
+                    branch.until(|locked| !locked.awaited || SupervisorCore::is_interrupted(locked)).await;
+                }
             }
         }
         self.done = true;
@@ -87,21 +89,21 @@ impl Performer {
 
 /// The most urgent thing to do; none: the performer has gone, as of this moment.
 fn next_job(branch: &SupervisorCore) -> Option<Job> {
-    let mut desk = branch.desk();
-    if matches!(desk.rules.life, Life::Ending(_)) {
+    let mut locked = branch.lock();
+    if matches!(locked.rules.life, Life::Ending(_)) {
         return Some(Job::End);
     }
-    if let Some(group) = desk.rules.group.take() {
-        desk.rules.falling = Some(group);
+    if let Some(group) = locked.rules.group.take() {
+        locked.rules.falling = Some(group);
         return Some(Job::Group(group));
     }
-    if desk.rules.life == Life::Starting {
+    if locked.rules.life == Life::Starting {
         return Some(Job::Start);
     }
-    if desk.awaited && desk.rules.life == Life::Up {
+    if locked.awaited && locked.rules.life == Life::Up {
         return Some(Job::Stay);
     }
-    desk.performing = false;
+    locked.performing = false;
     None
 }
 
@@ -118,21 +120,21 @@ impl SupervisorCore {
     /// supervisor is down when that has ended, which mostly is at once.
     pub(crate) fn orphaned(self: &Arc<Self>) {
         let live = {
-            let mut desk = self.desk();
-            if desk.rules.life == Life::Down {
-                desk.performing = false;
+            let mut locked = self.lock();
+            if locked.rules.life == Life::Down {
+                locked.performing = false;
                 return;
             }
             // Until this is done it need not be begun again for each child that ends by it.
-            desk.performing = true;
-            desk.brutal = true;
+            locked.performing = true;
+            locked.brutal = true;
             // Otherwise the supervisor above would begin it again, in a runtime that is no more.
-            desk.orphaned = true;
-            desk.rules.end(ExitReason::Killed);
-            desk.rules.live_keys()
+            locked.orphaned = true;
+            locked.rules.end(ExitReason::Killed);
+            locked.rules.live_keys()
         };
         for key in live {
-            let stopping = self.desk().rules.stops(key, false);
+            let stopping = self.lock().rules.stops(key, false);
             match stopping {
                 Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
                 Stopping::Cancelled(tell) => self.cancelled(key, tell),
@@ -140,9 +142,9 @@ impl SupervisorCore {
             }
         }
         let down = {
-            let mut desk = self.desk();
-            desk.performing = false;
-            desk.rules.live == 0
+            let mut locked = self.lock();
+            locked.performing = false;
+            locked.rules.live == 0
         };
         if down {
             self.down();
@@ -154,7 +156,7 @@ impl SupervisorCore {
         loop {
             // Listen first, then look: or the bell could be rung in between.
             let rung = self.bell.notified();
-            if holds(&self.desk()) {
+            if holds(&self.lock()) {
                 return;
             }
             rung.await;
@@ -162,8 +164,8 @@ impl SupervisorCore {
     }
 
     /// Something more urgent than a start has been noted.
-    fn is_interrupted(desk: &SupervisorState) -> bool {
-        matches!(desk.rules.life, Life::Ending(_) | Life::Down) || desk.rules.group.is_some()
+    fn is_interrupted(locked: &SupervisorState) -> bool {
+        matches!(locked.rules.life, Life::Ending(_) | Life::Down) || locked.rules.group.is_some()
     }
 
     /// Tells those who wait for a child's end; and the performer, if it was the last.
@@ -171,7 +173,7 @@ impl SupervisorCore {
         for waiting in tell {
             crate::branch::tell(waiting, ());
         }
-        if self.desk().rules.live == 0 {
+        if self.lock().rules.live == 0 {
             self.bell.notify_waiters();
         }
     }

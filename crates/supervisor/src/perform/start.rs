@@ -38,19 +38,19 @@ pub(super) async fn start_wanted(branch: &Arc<SupervisorCore>, from: u64) -> boo
     let mut from = from;
     loop {
         let next = {
-            let mut desk = branch.desk();
-            if SupervisorCore::is_interrupted(&desk) {
-                desk.rules.put_off(None);
+            let mut locked = branch.lock();
+            if SupervisorCore::is_interrupted(&locked) {
+                locked.rules.put_off(None);
                 return false;
             }
-            desk.rules.next_wanted(from)
+            locked.rules.next_wanted(from)
         };
         let Some((key, child)) = next else { return true };
         let begun = match child {
             Some((child, start)) => start_one(branch, key, child, start).await,
             // It was abandoned, and still is not down.
             None if branch
-                .desk()
+                .lock()
                 .rules
                 .get(key)
                 .is_some_and(|e| matches!(e.state, State::Stopping | State::Abandoned)) =>
@@ -63,7 +63,7 @@ pub(super) async fn start_wanted(branch: &Arc<SupervisorCore>, from: u64) -> boo
         match begun {
             Begun::Up => from = key + 1,
             Begun::Interrupted => {
-                branch.desk().rules.put_off(Some(key));
+                branch.lock().rules.put_off(Some(key));
                 return false;
             }
             Begun::Failed(error) => {
@@ -77,16 +77,16 @@ pub(super) async fn start_wanted(branch: &Arc<SupervisorCore>, from: u64) -> boo
 /// A child did not start: the whole is rolled back, or, if it was up before, the restart is tried again.
 fn failed(branch: &Arc<SupervisorCore>, key: u64, error: StartError) {
     let (outcome, exit) = {
-        let mut desk = branch.desk();
-        let child = SupervisorCore::id_of(&desk, key);
-        let incarnation = desk.rules.get(key).map_or(0, |e| e.incarnation);
+        let mut locked = branch.lock();
+        let child = SupervisorCore::id_of(&locked, key);
+        let incarnation = locked.rules.get(key).map_or(0, |e| e.incarnation);
         let why = reason(&error);
-        if desk.rules.life == Life::Starting {
+        if locked.rules.life == Life::Starting {
             let reason = ExitReason::Error(Arc::new(ChildNotStarted { child, error }));
-            desk.rules.end(reason);
+            locked.rules.end(reason);
             (Some(Outcome::NotStarted), Exit::new(why, Phase::Init, None, incarnation))
         } else {
-            let outcome = desk.rules.group_start_failed(key, clock::now());
+            let outcome = locked.rules.group_start_failed(key, clock::now());
             (outcome, Exit::new(why, Phase::Init, None, incarnation))
         }
     };
@@ -135,7 +135,7 @@ async fn start_one(branch: &Arc<SupervisorCore>, key: u64, child: Arc<dyn Child>
     };
     let moot = {
         branch.start_failed(key, start, None);
-        branch.desk().rules.is_moot(key, start)
+        branch.lock().rules.is_moot(key, start)
     };
     // Noted first: an end that came before the note would be taken for a crash.
     drop(starting);
@@ -143,12 +143,12 @@ async fn start_one(branch: &Arc<SupervisorCore>, key: u64, child: Arc<dyn Child>
         None => Begun::Interrupted,
         // It was stopped by hand, or another start has it by now.
         Some(_) if moot => {
-            branch.desk().rules.taken_back(key);
+            branch.lock().rules.taken_back(key);
             Begun::Up
         }
         // Its mailbox was closed while it was stopped: it is gone for good, as if it had been running.
-        Some(StartError::Closed) if branch.desk().incarnation > 1 || branch.desk().rules.life == Life::Up => {
-            let gone = branch.desk().rules.remove(key);
+        Some(StartError::Closed) if branch.lock().incarnation > 1 || branch.lock().rules.life == Life::Up => {
+            let gone = branch.lock().rules.remove(key);
             if let Some(gone) = gone {
                 branch.retire(&gone, &ExitReason::Shutdown);
             }
@@ -162,11 +162,11 @@ async fn start_one(branch: &Arc<SupervisorCore>, key: u64, child: Arc<dyn Child>
 pub(crate) fn ignored(branch: &Arc<SupervisorCore>, key: u64, start: u32) {
     branch.start_failed(key, start, None);
     let gone = {
-        let mut desk = branch.desk();
-        if desk.rules.goes_when_stopped(key) {
-            desk.rules.discard_start(key, start)
+        let mut locked = branch.lock();
+        if locked.rules.goes_when_stopped(key) {
+            locked.rules.discard_start(key, start)
         } else {
-            desk.rules.keep(key);
+            locked.rules.keep(key);
             None
         }
     };
@@ -186,12 +186,12 @@ impl SupervisorCore {
         discards: Option<&ExitReason>,
     ) -> Option<(Arc<dyn Child>, bool)> {
         let (tell, gone, over, down) = {
-            let mut desk = self.desk();
-            let tell = desk.rules.start_failed(key, epoch);
-            let begun = desk.rules.get(key).is_none_or(|entry| entry.incarnation > 0);
-            let gone = discards.and_then(|why| desk.rules.discard_failed(key, epoch, why));
-            let over = desk.closes_for_good(key);
-            (tell, gone.map(|gone| (gone, begun)), over, desk.is_ending() && desk.rules.live == 0)
+            let mut locked = self.lock();
+            let tell = locked.rules.start_failed(key, epoch);
+            let begun = locked.rules.get(key).is_none_or(|entry| entry.incarnation > 0);
+            let gone = discards.and_then(|why| locked.rules.discard_failed(key, epoch, why));
+            let over = locked.closes_for_good(key);
+            (tell, gone.map(|gone| (gone, begun)), over, locked.is_ending() && locked.rules.live == 0)
         };
         self.close_over(over);
         self.tell(tell);

@@ -16,11 +16,11 @@ use tokio::sync::oneshot;
 /// group restart under way will not start it again, and the end of the whole does not count it.
 pub(crate) async fn stop_one(branch: &Arc<SupervisorCore>, key: u64, by_hand: bool) -> bool {
     let (stopping, told) = {
-        let mut desk = branch.desk();
-        let stopping = stops(&mut desk, key, by_hand);
+        let mut locked = branch.lock();
+        let stopping = stops(&mut locked, key, by_hand);
         // A caller that has no hope of its end does not wait for it: each would stay in the list of those who do.
         let listens = !matches!(stopping, Stopping::Abandoned);
-        let told = listens.then(|| desk.rules.listen(key)).flatten();
+        let told = listens.then(|| locked.rules.listen(key)).flatten();
         (stopping, told)
     };
     let (child, incarnation, limit) = match stopping {
@@ -47,7 +47,7 @@ pub(crate) async fn stop_one(branch: &Arc<SupervisorCore>, key: u64, by_hand: bo
         None => None,
     };
     if let Some(limit) = late {
-        note_late(&mut branch.desk(), key, limit, by_hand);
+        note_late(&mut branch.lock(), key, limit, by_hand);
         child.kill(incarnation, ExitReason::Killed);
     }
     let down = (late.is_none() && limit.is_some())
@@ -62,16 +62,16 @@ pub(crate) async fn stop_one(branch: &Arc<SupervisorCore>, key: u64, by_hand: bo
 }
 
 /// Decides how a child is stopped, and notes that it is killed if it is.
-pub(super) fn stops(desk: &mut SupervisorState, key: u64, by_hand: bool) -> Stopping<Arc<dyn Child>> {
-    let mut stopping = desk.rules.stops(key, by_hand);
+pub(super) fn stops(locked: &mut SupervisorState, key: u64, by_hand: bool) -> Stopping<Arc<dyn Child>> {
+    let mut stopping = locked.rules.stops(key, by_hand);
     if let Stopping::Tell { shutdown, .. } = &mut stopping {
-        if desk.brutal {
+        if locked.brutal {
             *shutdown = Shutdown::BrutalKill;
         }
-        match desk.late.filter(|_| desk.brutal) {
-            Some(limit) => note_late(desk, key, limit, by_hand),
-            None if desk.brutal => note_killed(desk, key),
-            None if *shutdown == Shutdown::BrutalKill => drop(desk.rules.kills(key, Kill::Plain)),
+        match locked.late.filter(|_| locked.brutal) {
+            Some(limit) => note_late(locked, key, limit, by_hand),
+            None if locked.brutal => note_killed(locked, key),
+            None if *shutdown == Shutdown::BrutalKill => drop(locked.rules.kills(key, Kill::Plain)),
             None => {}
         }
     }
@@ -102,9 +102,9 @@ pub(super) fn order(child: &dyn Child, incarnation: u32, shutdown: Shutdown, in_
 /// A child does not end: it is left behind.
 pub(super) fn abandon(branch: &Arc<SupervisorCore>, key: u64) {
     let child = {
-        let mut desk = branch.desk();
-        desk.rules.abandon(key);
-        SupervisorCore::id_of(&desk, key)
+        let mut locked = branch.lock();
+        locked.rules.abandon(key);
+        SupervisorCore::id_of(&locked, key)
     };
     branch.tell(Vec::new());
     quiet::run("a tracing subscriber", || {
@@ -115,7 +115,7 @@ pub(super) fn abandon(branch: &Arc<SupervisorCore>, key: u64) {
 impl SupervisorCore {
     /// A child will not be restarted after the pause that it waits out: it is down.
     pub(super) fn cancelled(&self, key: u64, tell: Vec<oneshot::Sender<()>>) {
-        let over = self.desk().closes_for_good(key);
+        let over = self.lock().closes_for_good(key);
         self.close_over(over);
         self.tell(tell);
     }
@@ -132,11 +132,11 @@ impl SupervisorCore {
     /// How long it may take itself, once it is killed.
     fn patience(&self) -> Duration {
         let below: Vec<_> = {
-            let desk = self.desk();
-            if desk.rules.supervisors == 0 {
+            let locked = self.lock();
+            if locked.rules.supervisors == 0 {
                 return self.grace;
             }
-            let all = desk.rules.children.values().map(|entry| &entry.child);
+            let all = locked.rules.children.values().map(|entry| &entry.child);
             all.filter(|child| child.kind() == ChildKind::Supervisor).cloned().collect()
         };
         below.iter().map(|child| self.patience_with(child)).fold(self.grace, Duration::max)

@@ -24,9 +24,9 @@ pub(super) async fn stop_all(branch: &Arc<SupervisorCore>) {
     branch.take_back(0..u64::MAX);
     branch.note_for_good();
     let (dynamic, brutal) = {
-        let mut desk = branch.desk();
-        desk.ending_since.get_or_insert_with(clock::now);
-        (desk.rules.settings.dynamic, desk.brutal)
+        let mut locked = branch.lock();
+        locked.ending_since.get_or_insert_with(clock::now);
+        (locked.rules.settings.dynamic, locked.brutal)
     };
     if dynamic || brutal {
         stop_together(branch).await;
@@ -36,14 +36,14 @@ pub(super) async fn stop_all(branch: &Arc<SupervisorCore>) {
     branch.note_for_good();
     let mut given_up = Vec::new();
     {
-        let mut desk = branch.desk();
-        let abandoned = desk.rules.abandoned();
+        let mut locked = branch.lock();
+        let abandoned = locked.rules.abandoned();
         for key in abandoned {
-            let id = SupervisorCore::id_of(&desk, key);
-            desk.report.went_to(Stage::Abandon);
-            desk.report.abandoned.push(step(id.as_str()).into_owned());
+            let id = SupervisorCore::id_of(&locked, key);
+            locked.report.went_to(Stage::Abandon);
+            locked.report.abandoned.push(step(id.as_str()).into_owned());
             if let (true, Life::Ending(reason), Some(entry)) =
-                (desk.for_good, &desk.rules.life, desk.rules.get(key))
+                (locked.for_good, &locked.rules.life, locked.rules.get(key))
             {
                 given_up.push((Arc::clone(&entry.child), reason.clone()));
             }
@@ -60,15 +60,15 @@ async fn stop_in_turn(branch: &Arc<SupervisorCore>) {
     let mut falling = falling(branch);
     loop {
         let last = {
-            let desk = branch.desk();
-            let key = desk.rules.last_live(before);
-            key.and_then(|key| Some((key, Arc::clone(&desk.rules.get(key)?.child))))
+            let locked = branch.lock();
+            let key = locked.rules.last_live(before);
+            key.and_then(|key| Some((key, Arc::clone(&locked.rules.get(key)?.child))))
         };
         let Some((key, child)) = last else { return };
         before = key;
         // The supervisor above may have begun to end as well.
         branch.note_for_good();
-        if branch.desk().for_good {
+        if branch.lock().for_good {
             falling = None;
         }
         if let Some(falling) = &mut falling {
@@ -76,7 +76,7 @@ async fn stop_in_turn(branch: &Arc<SupervisorCore>) {
         }
         let killed = {
             let stop = pin!(stop_one(branch, key, false));
-            let killed = pin!(branch.until(|desk| desk.brutal));
+            let killed = pin!(branch.until(|locked| locked.brutal));
             matches!(select(stop, killed).await, Either::Right(_))
         };
         if killed {
@@ -92,11 +92,11 @@ async fn stop_in_turn(branch: &Arc<SupervisorCore>) {
 /// Where the supervisor may be started again, its children come back when all of them have been stopped. `None`: they do not.
 fn falling(branch: &Arc<SupervisorCore>) -> Option<Falling> {
     let down: Vec<_> = {
-        let desk = branch.desk();
-        if desk.for_good {
+        let locked = branch.lock();
+        if locked.for_good {
             return None;
         }
-        let down = desk.rules.children.values().filter(|entry| entry.state == State::Stopped);
+        let down = locked.rules.children.values().filter(|entry| entry.state == State::Stopped);
         down.map(|entry| Arc::clone(&entry.child)).collect()
     };
     let mut falling = Falling::new(branch);
@@ -119,7 +119,7 @@ struct Told {
 async fn stop_together(branch: &Arc<SupervisorCore>) {
     let mut told = order_all(branch).await;
     // None of them serves another one any more: each has its order.
-    let mut falling = falling(branch).filter(|_| branch.desk().rules.settings.keep_children);
+    let mut falling = falling(branch).filter(|_| branch.lock().rules.settings.keep_children);
     if let Some(falling) = &mut falling {
         falling.stops(told.iter().map(|told| &told.child));
         for told in &told {
@@ -137,8 +137,8 @@ async fn stop_together(branch: &Arc<SupervisorCore>) {
     }
     for (limit, whose) in limits {
         let waits = {
-            let desk = branch.desk();
-            whose.iter().any(|n| !desk.rules.is_down(told[*n].key))
+            let locked = branch.lock();
+            whose.iter().any(|n| !locked.rules.is_down(told[*n].key))
         };
         if !waits {
             continue;
@@ -150,10 +150,10 @@ async fn stop_together(branch: &Arc<SupervisorCore>) {
         } else {
             limit.saturating_sub(clock::now().saturating_duration_since(begun))
         };
-        wait(branch, left, |desk| desk.rules.live == 0 || desk.brutal).await;
+        wait(branch, left, |locked| locked.rules.live == 0 || locked.brutal).await;
         let (down, brutal) = {
-            let desk = branch.desk();
-            (desk.rules.live == 0, desk.brutal)
+            let locked = branch.lock();
+            (locked.rules.live == 0, locked.brutal)
         };
         if down {
             break;
@@ -168,11 +168,11 @@ async fn stop_together(branch: &Arc<SupervisorCore>) {
             kill_late(branch, &mut told[n]);
         }
     }
-    if !wait(branch, branch.grace, |desk| desk.rules.live == 0).await {
+    if !wait(branch, branch.grace, |locked| locked.rules.live == 0).await {
         abandon_all(branch, &told).await;
     }
     for Told { key, child, .. } in &told {
-        let left = branch.desk().rules.get(*key).is_some_and(|entry| entry.state == State::Abandoned);
+        let left = branch.lock().rules.get(*key).is_some_and(|entry| entry.state == State::Abandoned);
         absorb(branch, *key, child, !left);
     }
 }
@@ -180,11 +180,11 @@ async fn stop_together(branch: &Arc<SupervisorCore>) {
 /// Workers that were killed have had their time, while others are waited for.
 async fn abandon_killed(branch: &Arc<SupervisorCore>, told: &[Told]) {
     let killed = |told: &&Told| told.limit.is_none() && told.child.kind() == ChildKind::Worker;
-    let is_live = |told: &&Told| !branch.desk().rules.is_down(told.key);
+    let is_live = |told: &&Told| !branch.lock().rules.is_down(told.key);
     if !told.iter().filter(killed).any(|told| is_live(&told)) {
         return;
     }
-    wait(branch, branch.grace, |desk| desk.rules.live == 0 || desk.brutal).await;
+    wait(branch, branch.grace, |locked| locked.rules.live == 0 || locked.brutal).await;
     for told in told.iter().filter(killed).filter(is_live) {
         abandon(branch, told.key);
     }
@@ -192,10 +192,10 @@ async fn abandon_killed(branch: &Arc<SupervisorCore>, told: &[Told]) {
 
 /// Tells all that live to end.
 async fn order_all(branch: &Arc<SupervisorCore>) -> Vec<Told> {
-    let keys: Vec<u64> = branch.desk().rules.live_keys();
+    let keys: Vec<u64> = branch.lock().rules.live_keys();
     let mut told = Vec::new();
     for (n, key) in keys.into_iter().rev().enumerate() {
-        let stopping = stops(&mut branch.desk(), key, false);
+        let stopping = stops(&mut branch.lock(), key, false);
         match stopping {
             Stopping::Down | Stopping::Abandoned | Stopping::Unbegun => {}
             Stopping::Cancelled(tell) => branch.cancelled(key, tell),
@@ -216,14 +216,14 @@ async fn order_all(branch: &Arc<SupervisorCore>) -> Vec<Told> {
 fn kill_late(branch: &Arc<SupervisorCore>, told: &mut Told) {
     let Some(limit) = told.limit else { return };
     {
-        let mut desk = branch.desk();
-        if desk.rules.is_down(told.key) {
+        let mut locked = branch.lock();
+        if locked.rules.is_down(told.key) {
             return;
         }
-        match (desk.brutal, desk.late) {
-            (true, Some(late)) => note_late(&mut desk, told.key, late, false),
-            (true, None) => note_killed(&mut desk, told.key),
-            (false, _) => note_late(&mut desk, told.key, limit, false),
+        match (locked.brutal, locked.late) {
+            (true, Some(late)) => note_late(&mut locked, told.key, late, false),
+            (true, None) => note_killed(&mut locked, told.key),
+            (false, _) => note_late(&mut locked, told.key, limit, false),
         }
     }
     told.limit = None;
@@ -235,17 +235,17 @@ async fn abandon_all(branch: &Arc<SupervisorCore>, told: &[Told]) {
     let mut patience = Duration::ZERO;
     let mut busy = BTreeSet::new();
     for told in told.iter().filter(|told| told.child.kind() == ChildKind::Supervisor) {
-        if !branch.desk().rules.is_down(told.key) {
+        if !branch.lock().rules.is_down(told.key) {
             busy.insert(told.key);
             patience = patience.max(branch.patience_with(&told.child));
         }
     }
-    let live = branch.desk().rules.live_keys();
+    let live = branch.lock().rules.live_keys();
     for key in live.into_iter().filter(|key| !busy.contains(key)) {
         abandon(branch, key);
     }
-    if !wait(branch, patience.saturating_sub(branch.grace), |desk| desk.rules.live == 0).await {
-        let live = branch.desk().rules.live_keys();
+    if !wait(branch, patience.saturating_sub(branch.grace), |locked| locked.rules.live == 0).await {
+        let live = branch.lock().rules.live_keys();
         for key in live {
             abandon(branch, key);
         }

@@ -46,8 +46,8 @@ impl SupervisorRef {
     pub(crate) async fn insert_and_start(&self, spec: ChildSpec) -> Result<(u64, Started), StartChildError> {
         let branch = &self.branch;
         let (settings, is_news) = {
-            let desk = branch.desk();
-            (desk.rules.settings.clone(), desk.rules.is_news(&spec.options))
+            let locked = branch.lock();
+            (locked.rules.settings.clone(), locked.rules.is_news(&spec.options))
         };
         let dynamic = settings.dynamic;
         if let Err(error) = check(&spec, &settings) {
@@ -74,7 +74,7 @@ impl SupervisorRef {
             match e {
                 AddError::Taken { key } => {
                     let stopped =
-                        branch.desk().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
+                        branch.lock().rules.get(key).is_some_and(|e| e.state == State::Stopped && !e.wanted);
                     if stopped {
                         StartChildError::AlreadyPresent(id)
                     } else {
@@ -82,7 +82,7 @@ impl SupervisorRef {
                     }
                 }
                 AddError::Full { active } => {
-                    let max = branch.desk().rules.settings.max_children;
+                    let max = branch.lock().rules.settings.max_children;
                     StartChildError::MaxChildren { active, max }
                 }
                 AddError::Spec(error) => error.into(),
@@ -127,7 +127,7 @@ impl SupervisorRef {
     /// # Cancel safety
     /// Dropping the future stops the waiting; the child ends all the same.
     pub async fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
-        let key = self.branch.desk().rules.key_of(id).ok_or(ChildError::NotFound)?;
+        let key = self.branch.lock().rules.key_of(id).ok_or(ChildError::NotFound)?;
         self.end_child(key).await
     }
 
@@ -148,7 +148,7 @@ impl SupervisorRef {
     /// # Errors
     /// [`ChildError::NotFound`]; [`ChildError::Down`] when the supervisor's runtime has shut down.
     pub fn request_stop_child(&self, id: &str) -> Result<(), ChildError> {
-        let key = self.branch.desk().rules.key_of(id).ok_or(ChildError::NotFound)?;
+        let key = self.branch.lock().rules.key_of(id).ok_or(ChildError::NotFound)?;
         self.begin_terminate(key).map(drop)
     }
 
@@ -156,9 +156,9 @@ impl SupervisorRef {
     /// started by hand. The caller has looked for rings.
     pub(crate) async fn switch_off(&self, id: &str) -> Result<(), ChildError> {
         let key = {
-            let mut desk = self.branch.desk();
-            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
-            desk.rules.switch_off(key);
+            let mut locked = self.branch.lock();
+            let key = locked.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            locked.rules.switch_off(key);
             key
         };
         ended(self.begin_terminate(key)?).await
@@ -172,12 +172,12 @@ impl SupervisorRef {
     /// Has a child stopped. What is told is whether it has ended; `None`: there is nothing to stop.
     pub(crate) fn begin_terminate(&self, key: u64) -> Result<Option<oneshot::Receiver<bool>>, ChildError> {
         let rt = {
-            let desk = self.branch.desk();
-            let entry = desk.rules.get(key).ok_or(ChildError::NotFound)?;
-            if entry.state == State::Stopped && !entry.wanted && !desk.rules.goes_when_stopped(key) {
+            let locked = self.branch.lock();
+            let entry = locked.rules.get(key).ok_or(ChildError::NotFound)?;
+            if entry.state == State::Stopped && !entry.wanted && !locked.rules.goes_when_stopped(key) {
                 return Ok(None);
             }
-            desk.rt.clone().ok_or(ChildError::Down)?
+            locked.rt.clone().ok_or(ChildError::Down)?
         };
         let (tell, told) = oneshot::channel();
         let branch = Arc::clone(&self.branch);
@@ -202,19 +202,19 @@ impl SupervisorRef {
         let branch = &self.branch;
         branch.forget_closed(id);
         let stopped = {
-            let desk = branch.desk();
-            desk.rules.key_of(id).filter(|key| desk.rules.must_be_stopped(*key).is_ok())
+            let locked = branch.lock();
+            locked.rules.key_of(id).filter(|key| locked.rules.must_be_stopped(*key).is_ok())
         };
         let _waits =
             branch.wait_for_children(stopped.as_slice()).map_err(|path| ChildError::Cycle { path })?;
         let (key, child, start) = {
-            let mut desk = branch.desk();
-            if !matches!(desk.rules.life, Life::Up | Life::Starting) {
+            let mut locked = branch.lock();
+            if !matches!(locked.rules.life, Life::Up | Life::Starting) {
                 return Err(ChildError::Down);
             }
-            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
-            desk.rules.must_be_stopped(key)?;
-            let (child, start) = desk.rules.starts(key).ok_or(ChildError::Running)?;
+            let key = locked.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            locked.rules.must_be_stopped(key)?;
+            let (child, start) = locked.rules.starts(key).ok_or(ChildError::Running)?;
             (key, child, start)
         };
         start_by_hand(branch, key, start, child, false).await.map_err(|error| match error {
@@ -233,10 +233,10 @@ impl SupervisorRef {
     /// [`ChildError::NotFound`], [`ChildError::Running`], [`ChildError::Restarting`].
     pub fn delete_child(&self, id: &str) -> Result<(), ChildError> {
         let gone = {
-            let mut desk = self.branch.desk();
-            let key = desk.rules.key_of(id).ok_or(ChildError::NotFound)?;
-            desk.rules.must_be_stopped(key)?;
-            desk.rules.remove(key)
+            let mut locked = self.branch.lock();
+            let key = locked.rules.key_of(id).ok_or(ChildError::NotFound)?;
+            locked.rules.must_be_stopped(key)?;
+            locked.rules.remove(key)
         };
         if let Some(gone) = gone {
             self.branch.retire(&gone, &ExitReason::Shutdown);
@@ -262,16 +262,16 @@ impl SupervisorRef {
 
     /// How many there are. Waits for nothing, and takes the same time however many there are.
     pub fn count_children(&self) -> ChildCounts {
-        let desk = self.branch.desk();
-        let (specs, supervisors) = (desk.rules.children.len(), desk.rules.supervisors);
-        ChildCounts { specs, active: desk.rules.active, supervisors, workers: specs - supervisors }
+        let locked = self.branch.lock();
+        let (specs, supervisors) = (locked.rules.children.len(), locked.rules.supervisors);
+        ChildCounts { specs, active: locked.rules.active, supervisors, workers: specs - supervisors }
     }
 
     /// The options of a child.
     pub fn child_options(&self, id: &str) -> Option<ChildOptions> {
-        let desk = self.branch.desk();
-        let key = desk.rules.key_of(id)?;
-        desk.rules.get(key).map(|entry| (*entry.options).clone())
+        let locked = self.branch.lock();
+        let key = locked.rules.key_of(id)?;
+        locked.rules.get(key).map(|entry| (*entry.options).clone())
     }
 }
 
@@ -290,25 +290,25 @@ impl SupervisorCore {
     /// The child of this key, if it is one here.
     fn here(&self, key: ChildKey) -> Option<u64> {
         let key = (key.0.table == self.serial).then_some(key.0.key)?;
-        self.desk().rules.get(key).map(|_| key)
+        self.lock().rules.get(key).map(|_| key)
     }
 
     /// Whether it is down, or about to be.
     fn is_over(&self) -> bool {
-        matches!(self.desk().rules.life, Life::Ending(_) | Life::Down)
+        matches!(self.lock().rules.life, Life::Ending(_) | Life::Down)
     }
 
     /// A child was stopped by hand: what goes with that.
     fn stopped_by_hand(&self, key: u64) {
-        let goes = self.desk().rules.goes_when_stopped(key);
+        let goes = self.lock().rules.goes_when_stopped(key);
         if goes {
             self.dismiss(key);
             return;
         }
         let rests = {
-            let desk = self.desk();
+            let locked = self.lock();
             let is_over = |state| matches!(state, State::Stopped | State::Abandoned);
-            let rests = desk.rules.get(key).filter(|e| is_over(e.state) && !e.options.keep_mailbox);
+            let rests = locked.rules.get(key).filter(|e| is_over(e.state) && !e.options.keep_mailbox);
             rests.map(|entry| Arc::clone(&entry.child))
         };
         if let Some(child) = rests {
@@ -326,7 +326,7 @@ async fn start_by_hand(
     child: Arc<dyn Child>,
     discards: bool,
 ) -> Result<Started, StartError> {
-    let rt = branch.desk().rt.clone();
+    let rt = branch.lock().rt.clone();
     // Made here: where the rest is never polled, the guard is dropped with it, and does its work.
     let guard = StartGuard {
         branch: Arc::clone(branch),
@@ -349,7 +349,7 @@ async fn start_here(child: Arc<dyn Child>, guard: StartGuard) -> Result<Started,
     let mut guard = guard;
     match starting.as_mut().await {
         // The child was told to end before it was seen to be up: no other would start it again.
-        Ok(()) if guard.branch.desk().rules.is_tentative(guard.key) => {
+        Ok(()) if guard.branch.lock().rules.is_tentative(guard.key) => {
             Err(StartError::Failed(ExitReason::Shutdown))
         }
         Ok(()) => {

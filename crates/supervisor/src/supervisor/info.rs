@@ -100,23 +100,23 @@ pub(crate) fn child_state<C>(entry: &Entry<C>, life: &Life) -> ChildState {
 impl SupervisorCore {
     /// What there is to see of each child, in the order of their start.
     pub(crate) fn infos(&self) -> Vec<(ChildInfo, Arc<dyn Child>)> {
-        let desk = self.desk();
-        let children = desk.rules.children.iter();
-        children.map(|(key, entry)| (self.info_of(&desk, *key, entry), Arc::clone(&entry.child))).collect()
+        let locked = self.lock();
+        let children = locked.rules.children.iter();
+        children.map(|(key, entry)| (self.info_of(&locked, *key, entry), Arc::clone(&entry.child))).collect()
     }
 
     /// What there is to see of one child.
     pub(crate) fn info(&self, key: u64) -> Option<ChildInfo> {
-        let desk = self.desk();
-        desk.rules.get(key).map(|entry| self.info_of(&desk, key, entry))
+        let locked = self.lock();
+        locked.rules.get(key).map(|entry| self.info_of(&locked, key, entry))
     }
 
-    fn info_of(&self, desk: &SupervisorState, key: u64, entry: &Entry<Arc<dyn Child>>) -> ChildInfo {
+    fn info_of(&self, locked: &SupervisorState, key: u64, entry: &Entry<Arc<dyn Child>>) -> ChildInfo {
         ChildInfo {
             key: ChildKey(TableKey { table: self.serial, key }),
-            id: Self::id_of(desk, key),
+            id: Self::id_of(locked, key),
             kind: entry.child.kind(),
-            state: child_state(entry, &desk.rules.life),
+            state: child_state(entry, &locked.rules.life),
             type_name: entry.child.type_name(),
             restarts: entry.restarts(),
             incarnation: entry.incarnation,

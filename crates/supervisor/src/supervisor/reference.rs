@@ -63,27 +63,27 @@ impl SupervisorRef {
 
     /// What did not go as it should when it last ended.
     pub fn report(&self) -> ShutdownReport {
-        self.branch.desk().report.clone()
+        self.branch.lock().report.clone()
     }
 
     /// Whether it is up, or about to be.
     pub fn is_alive(&self) -> bool {
-        self.branch.desk().is_alive()
+        self.branch.lock().is_alive()
     }
 
     /// How its last incarnation ended.
     pub fn last_exit(&self) -> Option<Exit> {
-        self.branch.desk().last_exit.clone()
+        self.branch.lock().last_exit.clone()
     }
 
     /// Which incarnation it is, counted from 1; 0: none yet.
     pub fn incarnation(&self) -> u32 {
-        self.branch.desk().incarnation
+        self.branch.lock().incarnation
     }
 
     /// How many restarts it has attempted, over all its incarnations.
     pub fn restarts(&self) -> u64 {
-        self.branch.desk().rules.restarts
+        self.branch.lock().rules.restarts
     }
 
     /// The name it was given, for people.
