@@ -94,7 +94,7 @@ pub(crate) fn watch_by_sweep<T: Send>(
     if let Some(rt) = rt() {
         return watched(&rt);
     }
-    // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
+    // Neither the caller nor the server has a runtime: no timer keeps the limit, and no task serves.
     wait.unwatch(0);
     wait.poll(cx)
 }
