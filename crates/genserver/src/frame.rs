@@ -161,7 +161,7 @@ pub(crate) const DEPTH: u32 = 16;
 pub(crate) const STACK: usize = 512 << 10;
 
 std::thread_local! {
-    /// The same where the thread's stack is known to be small.
+    /// As `STACK`, where the thread's stack is known to be small.
     static SMALL: Cell<usize> = const { Cell::new(STACK) };
 }
 

@@ -41,8 +41,8 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     fn place(&self) -> Option<TableKey> {
         None
     }
-    /// Ends for good, and forgets, a server that is not wanted and that its keeper has not kept before this moment
-    /// ([`kept_so_far`]). Ordered when this returns; what is returned waits for the end. `None`: there is nothing to end.
+    /// Ends for good, and forgets, a server that is not wanted and that its keeper has not kept before this moment: see
+    /// [`kept_so_far`]. Ordered when this returns; what is returned waits for the end. `None`: there is nothing to end.
     fn end_for_good(&self, since: u64) -> Option<GivenUp> {
         let _ = since;
         None
@@ -245,8 +245,8 @@ pub fn give_up<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) {
     cell(server).bury_unread(reason);
 }
 
-/// Dead-letters what is queued at a server that was killed and does not end: its callers hear the reason. The mailbox stays as it is. Of
-/// no effect on any other.
+/// Dead-letters what is queued at a server that was killed and does not end: its callers hear the reason. The mailbox stays as
+/// it is. Of no effect on any other.
 pub fn bury_unread<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u64 {
     cell(server).bury_unread(reason)
 }

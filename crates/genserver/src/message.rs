@@ -35,7 +35,7 @@ impl<S: GenServer> Notice<S> {
         &self.info
     }
 
-    /// The same, for whoever took the message out.
+    /// Takes out the info that the monitor's closure made, for the code that took the message out.
     pub fn into_info(self) -> S::Info {
         self.info
     }

@@ -60,7 +60,7 @@ impl<S: GenServer> Context<S> {
         self.select(which).next(limit).await
     }
 
-    /// The same for what cannot be older than `mark`: what was there before is not looked at.
+    /// Receives like `receive` what cannot be older than `mark`: what was there before is not looked at.
     ///
     /// # Errors
     /// [`ReceiveError`].

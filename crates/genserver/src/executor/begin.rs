@@ -36,8 +36,9 @@ impl<S: GenServer> Executor<S> {
         quiet::discard("a message's copy", old);
     }
 
-    /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first
-    /// time if this thread is in the right runtime (`at_home`). Returns `init`'s result if it is there already; else `waiting` will be told.
+    /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first time
+    /// if this thread is in the right runtime (`at_home`). Returns `init`'s result if it is there already; else `waiting` will
+    /// be told.
     pub(crate) fn begin(
         cell: &Arc<Cell<S>>,
         incarnation: u32,

@@ -55,8 +55,8 @@ impl<T: Send> Wait<T> {
         self.slot.0.watched.begin(sweep, epoch);
     }
 
-    /// As `watch`, unless this sweep watches it already: what has waited for room goes on waiting from when it began. A caller that
-    /// has moved to another runtime is watched over there, from now on: the first one's may have gone with its runtime.
+    /// As `watch`, unless this sweep watches it already: what has waited for room goes on waiting from when it began. A caller
+    /// that has moved to another runtime is watched over there, from now on: the first one's may have gone with its runtime.
     #[inline]
     pub(crate) fn watch_once(&mut self, sweep: u32, epoch: u32) {
         if !self.watched || !self.slot.0.watched.is_of(sweep) {

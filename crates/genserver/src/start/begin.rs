@@ -142,8 +142,9 @@ pub(crate) async fn start_on<S: GenServer>(
         if cell.is_closed() {
             return Err(StartError::Closed);
         }
-        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment. Or what lies there is dropped:
-        // then it is perhaps the drop of a message that asks, on the very stack that holds RUN. So others have their turn.
+        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment. Or what lies there is
+        // dropped: then it is perhaps the drop of a message that asks, on the very stack that holds RUN. So others have their
+        // turn.
         if let Some(permit) = RunGuard::enter_quietly(cell) {
             // A keeper comes under RUN as well: one that has come meanwhile is the first.
             if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
