@@ -154,9 +154,9 @@ pub enum NotKept {
     Running,
 }
 
-/// Gives the mailbox a keeper. A starter without one comes before this or is refused after it, because a starter and this both
-/// hold RUN. In front of a closed mailbox that no server reads none will start, so that needs no RUN, which the thread that
-/// settles the mailbox may hold for as long as drops of its messages take. This may be called by such a drop.
+/// Gives the mailbox a keeper. A start there without this keeper comes before this or is refused after it, because a starter
+/// and this both hold RUN. In front of a closed mailbox that no server reads none will start, so that needs no RUN, which the
+/// thread that settles the mailbox may hold for as long as drops of its messages take. This may be called by such a drop.
 ///
 /// # Errors
 /// [`NotKept`].

@@ -45,8 +45,7 @@ impl Knot {
         }
         let label = label();
         let mut graph = edges();
-        // A knot that is being tied is not waited for, unless that wait's future was forgotten: then that wait is not told of
-        // rings.
+        // A knot that is being tied is not waited for, unless that wait's future was forgotten: such a wait hears of no ring.
         if graph.way(to, &[self.id]).is_none() {
             self.ties.insert(to, (1, graph.add(self.id, to, label)));
         }
