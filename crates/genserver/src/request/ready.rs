@@ -14,7 +14,7 @@ pub(crate) struct Ready(Mutex<Inner>);
 struct Inner {
     /// Numbers of requests.
     ids: VecDeque<u64>,
-    /// The waiter for the next number.
+    /// The waker of the waiter for the next number.
     waker: Option<Waker>,
 }
 
@@ -59,7 +59,7 @@ impl Ready {
         self.lock().ids.is_empty()
     }
 
-    /// Has the next response wake the waiter. False: there is one already.
+    /// Has the next response wake the waiter. False: a response is there already.
     pub(crate) fn wait(&self, waker: &Waker) -> bool {
         // Wakers are anybody's code: copied and dropped outside of the lock.
         let fresh = waker.clone();
