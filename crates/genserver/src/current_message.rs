@@ -21,8 +21,8 @@ const LEN_MASK: u64 = (1 << LEN) - 1;
 /// elsewhere, or is longer than 4095 bytes, is told as "message".)
 const PTR: u32 = u64::BITS - PHASE - LEN;
 
-/// The word. Written by whoever holds RUN, read by all. (Not one of `sync`'s: it orders nothing but the bytes of a name, and
-/// models need not try what becomes of it.)
+/// The word. Written by the holder of RUN, read by all. Not one of `sync`'s atomics: it orders nothing but the bytes of a
+/// name, and models need not try what becomes of it.
 pub(crate) struct CurrentMessage(AtomicU64);
 
 impl CurrentMessage {
@@ -34,7 +34,7 @@ impl CurrentMessage {
     /// A callback of this phase has been given what is called so.
     #[inline(always)]
     pub(crate) fn take_up(&self, phase: Phase, name: &'static str) {
-        // Release pairs with the acquire of whoever reads the name: its bytes may have been written, and leaked, only now.
+        // Release pairs with the acquire of the name's reader: its bytes may have been written, and leaked, only now.
         self.0.store(pack(phase, name), Ordering::Release);
     }
 

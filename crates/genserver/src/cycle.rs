@@ -8,9 +8,9 @@
 //! An edge ends with its wait, and with the incarnation that waits, whichever comes first (`ended`): a future that was
 //! forgotten, or has gone to another task, holds up no later incarnation.
 //!
-//! A false alarm is possible where a handler does not depend on what it waits for: a call in a `select!` with a timer, or
-//! a call whose deferred reply is answered by a spawned task. A spawned task is not its server: calls made from it wait
-//! for nobody's sake here.
+//! A false alarm is possible where a handler does not depend on what it waits for: a call in a `select!` with a timer, or a
+//! call whose deferred reply is answered by a spawned task. A spawned task is not its server: calls made from it are no
+//! server's waits here.
 
 mod ends;
 mod fall;
@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 static EDGES: Mutex<Option<Graph>> = Mutex::new(None);
-/// How many edges there are, for [`ended`]: whoever looks has made those that matter to it, so relaxed will do.
+/// How many edges there are, for [`ended`]. Relaxed will do, because the thread that looks has made those that matter to it.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The graph, under its lock.
@@ -46,7 +46,7 @@ fn edges() -> Edges {
 impl std::ops::Deref for Edges {
     type Target = Graph;
     fn deref(&self) -> &Graph {
-        // (Empty: it is made where it is first changed.)
+        // Empty, because the graph is made where it is first changed.
         static NONE: std::sync::LazyLock<Graph> = std::sync::LazyLock::new(Graph::default);
         self.0.as_ref().unwrap_or(&NONE)
     }

@@ -100,7 +100,7 @@ pub(crate) fn enter<R>(
 }
 
 impl Frame {
-    /// Nobody has said why these replies were dropped (an expired call, say): no slot is left without an end.
+    /// The reason why these replies were dropped was not given (an expired call, say): no slot is left without an end.
     #[cold]
     fn fail_the_rest(&self) {
         for slot in self.orphans.take() {
@@ -161,7 +161,7 @@ pub(crate) const DEPTH: u32 = 16;
 pub(crate) const STACK: usize = 512 << 10;
 
 std::thread_local! {
-    /// The same where the thread's stack is known to be small.
+    /// As `STACK`, where the thread's stack is known to be small.
     static SMALL: Cell<usize> = const { Cell::new(STACK) };
 }
 
@@ -202,7 +202,7 @@ fn is_near_the_end(here: usize) -> bool {
         END.set(bounds.as_ref().map_or(0, |stack| stack.start));
         LOWEST.set(bounds.map_or(0, |stack| stack.start + LEFT.min(stack.len() / 2)));
     }
-    // (Elsewhere it is another stack, as a coroutine's, of which nothing is known.)
+    // Elsewhere it is another stack, as a coroutine's, of which nothing is known.
     (END.get()..LOWEST.get()).contains(&here)
 }
 
@@ -210,7 +210,7 @@ fn is_near_the_end(here: usize) -> bool {
 fn has_room_above() -> bool {
     let here = 0_u8;
     let here = (&raw const here).addr();
-    // (Stacks grow downwards. Of another stack, as of a coroutine's, nothing is known: the mailbox is the way.)
+    // Stacks grow downwards. Of another stack, as of a coroutine's, nothing is known: the mailbox is the way.
     with_top(|f| f.depth + 1 < DEPTH && f.base.wrapping_sub(here) < SMALL.get()).unwrap_or(true)
 }
 

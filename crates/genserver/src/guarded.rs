@@ -60,7 +60,7 @@ where
         };
         match polled {
             Ok(Poll::Ready(result)) => Poll::Ready(result),
-            // (Of replies that were dropped in this poll the frame tells when it is over.)
+            // The frame tells of replies that were dropped in this poll when the poll is over.
             Ok(Poll::Pending) => Poll::Pending,
             Err(payload) => {
                 let reason = ExitReason::from_panic(payload);

@@ -42,8 +42,8 @@ pub enum InHand {
     /// It is dropped, and counted as failed; its caller hears `Exited` at once. The default.
     #[default]
     Drop,
-    /// It is put back at the front of its lane, for the next incarnation to take first; its caller goes on waiting, within
-    /// its limit. A call that nobody waits for any more (answered before the crash, or given up) is dropped as above.
+    /// It is put back at the front of its lane, for the next incarnation to take first; its caller goes on waiting, within its
+    /// limit. A call that is not waited for any more (answered before the crash, or given up) is dropped as above.
     ///
     /// Without a copy ([`Redeliver`] said `None`, or panicked) it is dropped as above.
     Redeliver {
@@ -55,8 +55,8 @@ pub enum InHand {
         /// else that comes in the control lane are served. (So a message that came in the control lane itself does not wait.)
         backoff: Duration,
     },
-    /// It goes to the dead-letter mailbox, where one is set, and is counted as dead-lettered; its caller hears `Exited`.
-    /// (Where there is no copy, the letter has no body.)
+    /// It goes to the dead-letter mailbox, where one is set, and is counted as dead-lettered; its caller hears `Exited`. Where
+    /// there is no copy, the letter has no body.
     DeadLetter,
 }
 
@@ -79,7 +79,7 @@ struct CrashedMessage {
     started: u32,
     /// There is a copy of it.
     copied: bool,
-    /// Somebody waits for its outcome, or nobody ever does.
+    /// Its outcome is waited for, or is one that no caller ever waits for.
     wanted: bool,
 }
 
@@ -90,7 +90,7 @@ impl InHand {
         Self::Redeliver { max, backoff: Duration::ZERO }
     }
 
-    /// The same policy with this back-off; those that put nothing back have none.
+    /// Sets the policy's back-off; a policy that puts nothing back has none.
     #[must_use]
     pub const fn backoff(self, backoff: Duration) -> Self {
         match self {
@@ -116,9 +116,9 @@ impl InHand {
 
 /// How to make a copy of a message, before its handler gets it, so that it can be delivered again or dead-lettered.
 ///
-/// `None` says that this message is not to be tried again: if its handler crashes it is dropped, as without a policy
-/// (under [`InHand::DeadLetter`]: dead-lettered without a body). These run on the server between two messages, under a
-/// net: one that panics is logged, and its message handled without a copy.
+/// `None` says that this message is not to be tried again: if its handler crashes it is dropped, as without a policy; under
+/// [`InHand::DeadLetter`] it is dead-lettered without a body. These run on the server between two messages, under a net: one
+/// that panics is logged, and its message handled without a copy.
 ///
 /// The copy is dropped when the handler has returned in order. A reply that the handler kept is then still good; one
 /// that it dropped unanswered is told of now, and not before.
@@ -171,7 +171,7 @@ impl<S: GenServer> Rule<S> {
 
 fn copy_of<S: Redeliver>(message: &Message<S>) -> Option<Message<S>> {
     match message {
-        // Nobody waits: no handler will have it.
+        // No caller waits: no handler will have the call.
         Message::Call(call) if !call.slot.is_live() => None,
         Message::Call(CallMessage { call, slot }) => {
             S::retry_call(call).map(|call| Message::Call(CallMessage { call, slot: *slot }))
@@ -266,7 +266,7 @@ pub(crate) enum Left<S: GenServer> {
 }
 
 impl<S: GenServer> Left<S> {
-    /// Does it. Replies that go with a copy are told by whoever tells of this poll's others.
+    /// Clears it away. Replies that go with a copy are told of by the code that tells of this poll's others.
     pub(crate) fn clear_away(self, cell: &Arc<Cell<S>>, reason: &ExitReason) {
         match self {
             Self::Nothing | Self::Copy(None) => {}
@@ -350,7 +350,7 @@ impl<S: GenServer> Context<S> {
         let until = self.cell.both(|turn_state, own| {
             own.note_lane();
             let (until, lane) = turn_state.retry.as_ref()?.until?;
-            // (A tick's handler may have purged or received it.)
+            // A tick's handler may have purged or received the message.
             own.is_put_back(lane).then_some(until)
         });
         // Before the look into the control lane: rule 7 of core's `word`.

@@ -3,10 +3,10 @@
 //! The ground that supervisors stand on, and not meant for their users: it may change in any release. What deliberately
 //! does not live here: when to restart, how often, in what order, after what pause.
 //!
-//! A kept mailbox's server is started by its keeper alone, in one of two ways: [`start_kept`], for whoever waits for
-//! `init`; or by the mailbox's own task, which goes on with the next incarnation when the keeper says [`Verdict::Again`]
-//! or somebody calls [`again`]. Both ask the keeper first ([`Keeper::begins`]), so what a keeper has decided under its
-//! lock holds whoever comes late. Whoever is refused leaves no trace: no lease, no number, no notice.
+//! A kept mailbox's server is started by its keeper alone, in one of two ways: [`start_kept`], for a starter that waits for
+//! `init`; or by the mailbox's own task, which goes on with the next incarnation when the keeper says [`Verdict::Again`] or
+//! [`again`] is called. Both ask the keeper first ([`Keeper::begins`]), so what a keeper has decided under its lock holds for
+//! a beginner that comes late. A beginner that is refused leaves no trace: no lease, no number, no notice.
 
 use crate::call::label;
 use crate::cycle::Member;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     /// What each `init` is lent.
     fn args(&self) -> &S::Args;
-    /// How long an `init` may take that nobody waits for. (Where somebody does, they say.)
+    /// How long an `init` may take that no starter waits for. A starter that waits sets its own limit.
     fn start_timeout(&self) -> Duration;
     /// An incarnation is about to begin; false: it must not. After true it does, or the keeper is told of its end.
     fn begins(&self, incarnation: u32, by: Beginner) -> bool;
@@ -37,12 +37,12 @@ pub trait Keeper<S: GenServer>: Send + Sync + 'static {
     /// is then one more. Else what the verdict holds is run: its [`Note`], which gives the lease back and comes before links and
     /// monitors are told of the end; and after them the [`Settle`] that this returns.
     fn ended(&self, end: &End) -> Verdict;
-    /// Where the mailbox stands with whoever decides over it.
+    /// Where the mailbox stands with the supervisor that decides over it.
     fn place(&self) -> Option<TableKey> {
         None
     }
-    /// Nobody wants this server, which its keeper has not kept before this moment ([`kept_so_far`]): ends it for good, and
-    /// forgets it. Ordered when this returns; what is returned waits for the end. `None`: there is nothing to end.
+    /// Ends for good, and forgets, a server that is not wanted and that its keeper has not kept before this moment: see
+    /// [`kept_so_far`]. Ordered when this returns; what is returned waits for the end. `None`: there is nothing to end.
     fn end_for_good(&self, since: u64) -> Option<GivenUp> {
         let _ = since;
         None
@@ -55,7 +55,7 @@ static KEPT: AtomicU64 = AtomicU64::new(0);
 
 /// How many mailboxes keepers have taken so far: the name of this moment among those of others' [`take_number`].
 pub fn kept_so_far() -> u64 {
-    // (The moment and what is asked of it lie on one thread, or are ordered by what hands the number on.)
+    // Relaxed, because the moment and what is asked of it lie on one thread, or are ordered by what hands the number on.
     KEPT.load(Ordering::Relaxed)
 }
 
@@ -81,7 +81,7 @@ pub struct TableKey {
 /// Who is about to begin an incarnation. A keeper that has asked one of them for it refuses the other, who is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beginner {
-    /// [`start_kept`], for whoever waits there.
+    /// A starter, which waits in [`start_kept`].
     Starter,
     /// The mailbox's own task.
     Task,
@@ -117,16 +117,16 @@ pub enum Verdict {
 }
 
 /// Notes an end in the keeper's table, and gives the lease back by calling what it is handed. It calls that under the lock of
-/// its table: then whoever finds the lease given back, and so the server ended, finds the end noted as well, and the other way
-/// round; see [`MailCell::end_lease_and`](restante_core::cell::MailCell::end_lease_and). Links and monitors have not been told. What
-/// is left to do when all have been told comes back.
+/// its table: then a thread that finds the lease given back, and so the server ended, finds the end noted as well, and the
+/// other way round; see [`MailCell::end_lease_and`](restante_core::cell::MailCell::end_lease_and). Links and monitors have not
+/// been told. What is left to do when all have been told comes back.
 pub type Note = Box<dyn FnOnce(&mut dyn FnMut()) -> Option<Settle> + Send>;
 
 /// What is left to do when an end has been noted and told.
 pub type Settle = Box<dyn FnOnce() + Send>;
 
 impl Verdict {
-    /// Does all of what is left, for an end without a lease, of which nobody else is to be told.
+    /// Does all of what is left, for an end without a lease, of which no other server is to be told.
     pub fn settle(self) {
         if let Self::Leave(Some(note)) = self
             && let Some(settle) = note(&mut || ())
@@ -154,7 +154,7 @@ pub enum NotKept {
     Running,
 }
 
-/// Gives the mailbox a keeper. Whoever starts a server there without one comes before this or is refused after it: a starter
+/// Gives the mailbox a keeper. A start there without this keeper comes before this or is refused after it, because a starter
 /// and this both hold RUN. In front of a closed mailbox that no server reads none will start, so that needs no RUN, which the
 /// thread that settles the mailbox may hold for as long as drops of its messages take. This may be called by such a drop.
 ///
@@ -233,7 +233,7 @@ pub fn kill<S: GenServer>(server: &ServerRef<S>, incarnation: u32, reason: &Exit
     Executor::kill_kept(cell(server), incarnation, reason)
 }
 
-/// Dead-letters what is queued, while nobody reads: how many. The mailbox stays open.
+/// Dead-letters what is queued, while the mailbox has no reader: how many. The mailbox stays open.
 pub fn clear_out<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u64 {
     cell(server).clear_out(reason)
 }
@@ -245,8 +245,8 @@ pub fn give_up<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) {
     cell(server).bury_unread(reason);
 }
 
-/// Dead-letters what is queued at a server that was killed and does not end: its callers hear the reason. The mailbox stays as it is. Of
-/// no effect on any other.
+/// Dead-letters what is queued at a server that was killed and does not end: its callers hear the reason. The mailbox stays as
+/// it is. Of no effect on any other.
 pub fn bury_unread<S: GenServer>(server: &ServerRef<S>, reason: &ExitReason) -> u64 {
     cell(server).bury_unread(reason)
 }

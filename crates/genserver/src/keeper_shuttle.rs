@@ -1,5 +1,5 @@
-//! Kept mailboxes under shuttle, with a toy keeper: what [`crate::keeper`] and the executor owe whoever keeps a mailbox served.
-//! Run as `shuttle_tests`, with which this shares its servers.
+//! Kept mailboxes under shuttle, with a toy keeper: what [`crate::keeper`] and the executor owe a mailbox's keeper. Run as
+//! `shuttle_tests`, with which this shares its servers.
 //!
 //! The toy writes down whatever a keeper must never see (two incarnations at a time, one that ends without having begun,
 //! a number that comes again), since its methods must not panic; [`Toy::content`] looks at it.
@@ -152,7 +152,7 @@ async fn over(toy: &Toy, server: Server<Probe>, at: Probes) -> Ledger {
     ledger
 }
 
-/// What this mailbox's next reader echoes: somebody serves it.
+/// What this mailbox's next reader echoes: the mailbox is served.
 async fn served(at: &Probes) {
     assert_eq!(at.call(|reply| Ask::Echo(900, reply)).await, Ok(900));
 }
@@ -208,7 +208,7 @@ fn shuttle_kept_callers_are_answered_or_told() {
     });
 }
 
-/// Kill × the task that begins the next incarnation: each ends one incarnation or none, and somebody serves in the end.
+/// Kill × the task that begins the next incarnation: each ends one incarnation or none, and the mailbox is served in the end.
 #[test]
 fn shuttle_kill_and_renew() {
     explore(|| async {
@@ -230,7 +230,7 @@ fn shuttle_kill_and_renew() {
     });
 }
 
-/// Again × again × audit, after a crash: exactly one incarnation, and no wish is lost to somebody who only looks.
+/// Again × again × audit, after a crash: exactly one incarnation, and no wish is lost to a thread that only looks.
 #[test]
 fn shuttle_again_from_two_threads() {
     explore(|| async {
@@ -333,7 +333,7 @@ fn shuttle_a_refused_incarnation_and_a_stop() {
         assert_eq!(stopped, Ok(()));
         refuser.join().unwrap();
         toy.book(|book| book.refuses = false);
-        // (The first restart may have come before the refusal.)
+        // The first restart may have come before the refusal.
         let again = keeper::start_kept(&server, toy.clone()).await;
         assert!(
             matches!(again, Ok(()) | Err(StartError::AlreadyStarted | StartError::Supervised)),
@@ -348,7 +348,7 @@ fn shuttle_a_refused_incarnation_and_a_stop() {
     });
 }
 
-/// Close × the task that begins the next incarnation: the keeper is told that none can come, and nobody waits for ever.
+/// Close × the task that begins the next incarnation: the keeper is told that none can come, and no caller waits for ever.
 #[test]
 fn shuttle_close_and_renew() {
     explore(|| async {
@@ -366,7 +366,7 @@ fn shuttle_close_and_renew() {
         let answer = caller.await;
         assert!(matches!(answer, Ok(1) | Err(CallError::Closed | CallError::Exited(_))), "{answer:?}");
         at.join().await;
-        // Told by whoever ended it, which may be about to.
+        // Told by the thread that ended the mailbox, which may be about to.
         while toy.book(|book| book.closed == 0) {
             shuttle::future::yield_now().await;
         }

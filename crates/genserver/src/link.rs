@@ -19,7 +19,7 @@ impl<S: GenServer> ServerRef<S> {
     }
 }
 
-/// Bonds two servers: see [`Context::link`](crate::Context::link). For whoever has the references of both.
+/// Bonds two servers: see [`Context::link`](crate::Context::link). For a caller that has the references of both.
 pub fn link<A: GenServer, B: GenServer>(a: &ServerRef<A>, b: &ServerRef<B>) {
     let (a_end, b_end) = (end(a), end(b));
     link::link(&a_end, &b_end);

@@ -44,7 +44,7 @@ impl Drop for Value {
     }
 }
 
-/// The same, too big for a slot.
+/// As `Value`, but too big for a slot.
 #[derive(Debug)]
 struct Big([u64; 8], Value);
 
@@ -157,7 +157,7 @@ fn loom_an_answer_wakes_once() {
     });
 }
 
-/// Row H6: reply × caller gone. The value is dropped once, whoever has it; the slot is returned once.
+/// Row H6: reply × caller gone. The value is dropped once, whichever side has it; the slot is returned once.
 #[test]
 fn loom_an_answer_and_the_caller_gone() {
     model(|| {
@@ -174,7 +174,7 @@ fn loom_an_answer_and_the_caller_gone() {
     });
 }
 
-/// The same for a caller who never waited.
+/// Reply × a caller who never waited: the value is dropped once; the slot is returned once.
 #[test]
 fn loom_an_answer_and_a_caller_who_never_polled() {
     model(|| {
@@ -189,7 +189,7 @@ fn loom_an_answer_and_a_caller_who_never_polled() {
     });
 }
 
-/// The same for a value in an allocation of its own, with a caller who takes it.
+/// Reply with a value in an allocation of its own × a caller who takes it.
 #[test]
 fn loom_a_value_too_big_for_the_slot_comes_whole() {
     model(|| {
@@ -212,7 +212,7 @@ fn loom_a_value_too_big_for_the_slot_comes_whole() {
     });
 }
 
-/// The same with a caller who goes.
+/// Reply with a value in an allocation of its own × a caller who goes.
 #[test]
 fn loom_a_value_too_big_for_the_slot_and_the_caller_gone() {
     model(|| {
@@ -284,8 +284,8 @@ fn loom_an_early_failure_and_the_caller_gone() {
     });
 }
 
-/// The same × a caller who waits: it hears the first reason, once; the reply that follows (dropped, or even sent)
-/// changes nothing.
+/// The message is found dead while its reply exists × a caller who waits: it hears the first reason, once; the reply that
+/// follows (dropped, or even sent) changes nothing.
 #[test]
 fn loom_an_early_failure_is_the_one_heard() {
     for sent in [false, true] {
@@ -308,14 +308,14 @@ fn loom_an_early_failure_is_the_one_heard() {
     }
 }
 
-/// A stale tag × the slot's next use: it does nothing there, whoever holds it.
+/// A stale tag × the slot's next use: the tag does nothing there, whichever thread holds it.
 #[test]
 fn loom_a_stale_tag_does_nothing_to_the_next_use() {
     model(|| {
         let (slot, reply, wait) = pair::<u64>();
         let stale = slot.tag();
         let killer = thread::spawn(move || stale.kill(Dead::Ended));
-        // Whoever comes first decides; the kill never writes the value's room.
+        // The first to come decides; the kill never writes the value's room.
         reply.send(1);
         drop(wait);
         killer.join().unwrap();
@@ -349,7 +349,7 @@ fn loom_expiry_and_answer() {
     });
 }
 
-/// The same with a caller who polls again meanwhile, under another waker.
+/// The time is over × answer × the caller polls again, under another waker.
 #[test]
 fn loom_expiry_and_answer_and_another_poll() {
     model(|| {
@@ -461,7 +461,7 @@ fn loom_a_stale_sweep_does_nothing() {
     });
 }
 
-/// The same with the whole of a sweep, which looks at the words itself: a wait that has just begun in a slot that was
+/// A slot is used again × the whole of a sweep, which looks at the words itself: a wait that has just begun in a slot that was
 /// overdue a moment ago is not ended.
 #[test]
 fn loom_a_sweep_over_a_slot_in_use_again() {
@@ -668,7 +668,7 @@ fn loom_the_last_claim_to_go_tells() {
     });
 }
 
-/// The same × the caller polls: it does not hear of the first.
+/// Two claims are dropped unanswered × the caller polls: it does not hear of the first.
 #[test]
 fn loom_claims_go_while_their_caller_polls() {
     model(|| {
@@ -789,7 +789,7 @@ fn loom_a_call_is_given_up_while_it_is_answered() {
     });
 }
 
-/// The same × the caller gone × the reply dropped.
+/// A message is given up for a reason × the caller gone × the reply dropped.
 #[test]
 fn loom_a_call_is_given_up_while_its_caller_goes() {
     model(|| {

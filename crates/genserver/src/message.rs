@@ -11,9 +11,9 @@ use std::fmt;
 #[repr(u64)]
 #[non_exhaustive]
 pub enum Message<S: GenServer> {
-    /// A request that somebody waits for.
+    /// A request that a caller waits for.
     Call(CallMessage<S>),
-    /// A message that nobody waits for.
+    /// A message that no caller waits for.
     Cast(S::Cast),
     /// What comes from elsewhere than a caller: notices, ticks, results of tasks.
     Info(S::Info),
@@ -35,7 +35,7 @@ impl<S: GenServer> Notice<S> {
         &self.info
     }
 
-    /// The same, for whoever took the message out.
+    /// Takes out the info that the monitor's closure made, for the code that took the message out.
     pub fn into_info(self) -> S::Info {
         self.info
     }
@@ -137,7 +137,7 @@ impl<S: GenServer> fmt::Debug for CallMessage<S> {
 }
 
 impl<S: GenServer> CallMessage<S> {
-    /// What is asked, to be answered by whoever took the message out.
+    /// What is asked, to be answered by the code that took the message out.
     pub fn into_call(self) -> S::Call {
         self.call
     }

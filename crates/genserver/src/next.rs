@@ -44,7 +44,7 @@ impl<S: GenServer> Context<S> {
                 if looks && turn_state.must_look(self.timed) {
                     return None;
                 }
-                // (Not where the incarnation was killed: that is an alarm.)
+                // Takes nothing where the incarnation was killed: a kill is an alarm.
                 let message = cell.take_calmly(own)?;
                 turn_state.left -= 1;
                 own.in_hand = true;
@@ -101,7 +101,7 @@ impl<S: GenServer> Context<S> {
         let cell = &self.cell;
         let taken = cell.both(|turn_state, own| {
             if turn_state.left % LOOK == 0 {
-                // (Timers have just been looked at.)
+                // Timers have just been looked at.
                 turn_state.must_look(false);
             }
             if turn_state.left == 0 {

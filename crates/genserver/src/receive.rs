@@ -60,7 +60,7 @@ impl<S: GenServer> Context<S> {
         self.select(which).next(limit).await
     }
 
-    /// The same for what cannot be older than `mark`: what was there before is not looked at.
+    /// Receives like `receive` what cannot be older than `mark`: what was there before is not looked at.
     ///
     /// # Errors
     /// [`ReceiveError`].
@@ -123,7 +123,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool + Send> Selector<'_, S, W> {
     /// Dropping the future loses nothing, and the selector keeps its place.
     pub async fn next(&mut self, limit: Duration) -> Result<Message<S>, ReceiveError> {
         let cell = self.ctx.cell().again();
-        // (A look is no wait: it must not say that there is nothing because the budget is used up.)
+        // A look is no wait: it must not say that there is nothing because the budget is used up.
         let charged = !limit.is_zero();
         let mut receive = Receive { cell, which: &mut self.which, place: &mut self.place, charged };
         match restante_core::timeout::at_most(limit, &mut receive).await {
@@ -223,7 +223,7 @@ impl<S: GenServer, W: FnMut(&Message<S>) -> bool> Future for Receive<'_, S, W> {
 
 impl<S: GenServer, W> Drop for Receive<'_, S, W> {
     fn drop(&mut self) {
-        // (On another thread there is nothing to be done: the callback that lent itself there goes on listening, to no harm.)
+        // On another thread there is nothing to be done: the callback that lent itself there goes on listening, to no harm.
         if self.cell.is_polled_here() {
             self.cell.turn_state(|turn_state| turn_state.listening = false);
         }

@@ -42,7 +42,8 @@ impl<T: Send> Reply<T> {
     /// Another reply to the same call. The first answer is the caller's; a later one is dropped, and not counted as late.
     /// The caller hears that there will be none when the last of them has been dropped unanswered.
     ///
-    /// For [`Redeliver::retry_call`](crate::Redeliver::retry_call), and for whoever lets several tasks race for an answer.
+    /// For [`Redeliver::retry_call`](crate::Redeliver::retry_call), and for a handler that lets several tasks race for an
+    /// answer.
     ///
     /// ```ignore
     /// Ask::Get(reply) => Some(Ask::Get(reply.again())),

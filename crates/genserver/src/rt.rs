@@ -3,10 +3,9 @@
 //!
 //! The sweep: a call that begins to wait notes the runtime's epoch (one relaxed load), and sees to it that it is in the list
 //! of its sweep (`waits`) and that the sweep is armed. The sweep is a task that advances the epoch every [`TICK`] (of tokio's
-//! time where that is paused), ends
-//! what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when nobody waits. So the default limit costs a call
-//! neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. The runtime need not have a time driver, and is not
-//! asked whether it has: see [`alarm`].
+//! time where that is paused), ends what has waited longer than [`DEFAULT_TICKS`], and goes to sleep when no call waits. So
+//! the default limit costs a call neither a clock reading nor a timer, and fires within 5.0 to 5.25 s. The runtime need not
+//! have a time driver, and is not asked whether it has: see [`alarm`].
 //!
 //! What the sweep runs for others, wakers and looks at buffers, is foreign code and runs under the net (`quiet`). Should
 //! its task end all the same, by a panic or because its runtime drops it, it is not armed any more ([`Armed`]): the next
@@ -57,8 +56,8 @@ impl std::fmt::Debug for Rt {
 static RUNTIMES: Mutex<Vec<Weak<Rt>>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The record of the runtime that this thread was in when it was last asked. The truth is tokio's alone
-    /// ([`Handle::try_current`]): a task may enter another runtime at any depth of its stack, for a part of a poll. So tokio is
+    /// The record of the runtime that this thread was in when it was last asked. The truth is tokio's alone, see
+    /// [`Handle::try_current`]: a task may enter another runtime at any depth of its stack, for a part of a poll. So tokio is
     /// asked each time, and this saves the look into the list.
     static LAST: RefCell<Option<Arc<Rt>>> = const { RefCell::new(None) };
 }
@@ -180,8 +179,8 @@ impl Rt {
         self.arm();
     }
 
-    /// The sweep. It keeps the record while anybody waits: a caller's runtime may have no server of its own, and then
-    /// nobody else does. With nobody waiting it ends, and keeps nothing.
+    /// The sweep. It keeps the record while a call waits: a caller's runtime may have no server of its own, and then nothing
+    /// else keeps it. With no call waiting the sweep ends, and keeps nothing.
     async fn run(mut armed: Armed) {
         let Some(rt) = armed.0.clone() else { return };
         loop {
@@ -209,8 +208,8 @@ impl Rt {
     }
 }
 
-/// The flag `armed`, as the sweep's task holds it from before it is spawned: taken down with the task, whatever ends it, though it
-/// was never polled. Where its runtime has ended no sweep will look at buffers there any more.
+/// The flag `armed`, as the sweep's task holds it from before it is spawned: taken down with the task, whatever ends it,
+/// though it was never polled. Where its runtime has ended no sweep will look at buffers there any more.
 struct Armed(Option<Arc<Rt>>);
 
 impl Drop for Armed {

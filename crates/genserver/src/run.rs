@@ -12,7 +12,7 @@ use std::future::Future;
 
 /// Runs one incarnation. Ends having noted its exit in the cell; never panics.
 ///
-/// (Not an `async fn`: the arguments of one lie in its future twice.)
+/// No `async fn`, because the arguments of one lie in its future twice.
 #[expect(clippy::manual_async_fn, reason = "the arguments of an `async fn` lie in its future twice")]
 pub(crate) fn run<S: GenServer>(
     cell: CellRef<S>,

@@ -116,7 +116,7 @@ impl<'a, S: GenServer> Lent<'a, S> {
     /// No handler holds it, and none is given it while the reference lives.
     #[inline(always)]
     unsafe fn ctx(&mut self) -> &mut Context<S> {
-        // SAFETY: it was made of a `&'a mut`, and nobody else has it now.
+        // SAFETY: it was made of a `&'a mut`, and no other code has it now.
         unsafe { self.ctx.as_mut() }
     }
 
@@ -276,7 +276,7 @@ where
 #[inline(always)]
 fn other_than_go(step: Step) -> Option<Step> {
     if matches!(step, Ok(Next(NextKind::Go))) {
-        // (It holds nothing. Else the compiler asks once more whether it does.)
+        // The step holds nothing. Without this the compiler asks once more whether it does.
         std::mem::forget(step);
         return None;
     }

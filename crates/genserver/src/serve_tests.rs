@@ -41,7 +41,7 @@ enum End {
     Rude,
     /// It waits until it is killed.
     Never,
-    /// The same, and it panics when it is dropped for that.
+    /// It waits until it is killed, and panics when it is dropped for that.
     RudeNever,
 }
 
@@ -240,7 +240,7 @@ impl GenServer for Frail {
 async fn given(log: &Log, sort: Sort, work: Work) -> ServerRef<Frail> {
     let server = start::<Frail>(Plan { log: log.clone(), sort, work }).await.expect("it starts");
     match sort {
-        // (The server is idle: this very stack polls the handler first.)
+        // The server is idle: this very stack polls the handler first.
         Sort::Call => {
             let _ = server.call(|reply| (work, reply)).await;
         }

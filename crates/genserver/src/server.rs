@@ -51,7 +51,7 @@ pub trait GenServer: Sized + Send + 'static {
     type Args: Send + Sync + 'static;
     /// Requests; each variant carries the [`Reply`](crate::Reply) of its own type.
     type Call: Send + 'static;
-    /// Messages that nobody waits for.
+    /// Messages that no caller waits for.
     type Cast: Send + 'static;
     /// What comes from elsewhere: ticks, notices of monitors and links, results of tasks.
     type Info: Send + 'static;

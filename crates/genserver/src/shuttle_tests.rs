@@ -87,7 +87,7 @@ pub(crate) enum Ask {
     Get(Reply<Vec<u32>>),
     /// Notes the number and gives it back.
     Echo(u32, Reply<u32>),
-    /// The same, having been pending once.
+    /// Notes the number and gives it back, having been pending once.
     Later(u32, Reply<u32>),
     /// Pending for ever, in the first incarnation; else as `Echo`.
     Hang(u32, Reply<u32>),
@@ -251,7 +251,7 @@ pub(crate) async fn lasting() -> (Server<Probe>, Probes, Args) {
     (server, at, args)
 }
 
-/// The same with a policy for what is in hand at a crash.
+/// As `lasting`, with a policy for what is in hand at a crash.
 async fn lasting_under(policy: InHand) -> (Server<Probe>, Probes, Args) {
     let server = Server::settings().in_hand(policy).build().unwrap();
     let args = Args::default();
@@ -409,7 +409,7 @@ fn shuttle_a_handler_pending_under_a_caller_who_goes() {
     });
 }
 
-/// The same where the pending handler is a cast's, and the callers come through the mailbox.
+/// A cast's handler goes pending × callers, who come through the mailbox.
 #[test]
 fn shuttle_a_pending_cast_keeps_callers_out() {
     explore(|| async {
@@ -449,7 +449,7 @@ fn shuttle_kill_and_a_call_in_hand() {
     });
 }
 
-/// The same where it is delivered again: it is answered by the next incarnation, whenever the kill comes.
+/// Kill × a call that is delivered again: it is answered by the next incarnation, whenever the kill comes.
 #[test]
 fn shuttle_kill_and_a_call_that_is_delivered_again() {
     explore(|| async {
@@ -652,7 +652,8 @@ fn shuttle_callers_wait_over_a_panic() {
     });
 }
 
-/// The same where the panic is a call's, perhaps on its caller's stack: only that caller hears of it.
+/// A panic in a call's handler, perhaps on its caller's stack × queued callers × the next incarnation: only that caller hears
+/// of it.
 #[test]
 fn shuttle_a_panic_on_a_callers_stack() {
     explore(|| async {
@@ -863,7 +864,7 @@ fn shuttle_a_full_mailbox() {
     });
 }
 
-/// The same × kill × the next incarnation.
+/// A full mailbox: senders wait × kill × the next incarnation.
 #[test]
 fn shuttle_a_full_mailbox_and_a_kill() {
     explore(|| async {

@@ -1,9 +1,10 @@
 //! Who plays a server's incarnations in its stead, for test kits: a stub that answers as told, or the server itself with
 //! crashes injected.
 //!
-//! Not meant for users: it may change in any release. A stand-in is given to a mailbox, and plays all of its incarnations from the
-//! next one on, whoever begins them. It is told of the same events as the server's own callbacks and under the same net, so
-//! nobody who talks to it can tell. A mailbox without one costs a look at each beginning of an incarnation.
+//! Not meant for users: it may change in any release. A stand-in is given to a mailbox, and plays all of its incarnations from
+//! the next one on, whichever starter begins them. It is told of the same events as the server's own callbacks and under the
+//! same net, so a caller or sender cannot tell it from the server. A mailbox without one costs a look at each beginning of an
+//! incarnation.
 //!
 //! What deliberately does not live here: what stand-ins do.
 

@@ -78,7 +78,7 @@ pub(crate) struct Timers<I> {
     /// The timer with a fixed delay whose tick is in a handler.
     ticking: Option<u64>,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Where somebody reads how many there are.
+    /// How many there are, where an observer reads it.
     count: Option<Arc<AtomicUsize>>,
 }
 
@@ -266,7 +266,7 @@ impl<I> Timers<I> {
             self.sleep = None;
             return Poll::Pending;
         };
-        // (A sleep would round that up to the next millisecond.)
+        // A sleep would round that up to the next millisecond.
         if at <= Instant::now() {
             return Poll::Ready(());
         }

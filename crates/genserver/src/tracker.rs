@@ -1,9 +1,9 @@
-//! What there is in a runtime, for test kits and observers: its mailboxes, by weak references, and the replies that
-//! somebody still owes.
+//! What there is in a runtime, for test kits and observers: its mailboxes, by weak references, and the replies that are still
+//! owed.
 //!
-//! Not meant for users: it may change in any release. Off unless somebody switches it on for a runtime; then a start and a
-//! new mailbox cost a look into a list, else one relaxed load. Nothing is done for a message. (A call that waits with a
-//! limit of its own, and so with a timer of its own, costs the load too: replies that are owed to it are counted by runtime.)
+//! Not meant for users: it may change in any release. Off unless it is switched on for a runtime; then a start and a new
+//! mailbox cost a look into a list, else one relaxed load. Nothing is done for a message. (A call that waits with a limit of
+//! its own, and so with a timer of its own, costs the load too: replies that are owed to it are counted by runtime.)
 //!
 //! What deliberately does not live here: what of all this is a leak.
 
@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 
-/// How many trackers there are. Relaxed: whoever switches one on does not expect to see what others begin meanwhile.
+/// How many trackers there are. Relaxed, because the thread that switches one on does not expect to see what others begin
+/// meanwhile.
 static ON: AtomicUsize = AtomicUsize::new(0);
 static TRACKERS: Mutex<Vec<Weak<Tracker>>> = Mutex::new(Vec::new());
 
@@ -28,7 +29,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Knows the mailboxes that are made or served in one runtime, from when it is switched on until it is dropped.
 pub struct Tracker {
-    // (Kept, so that its name stays the same.)
+    // Kept, so that the runtime's name stays what it is.
     rt: Arc<Rt>,
     entries: Mutex<Entries>,
 }
@@ -130,7 +131,7 @@ impl Tracker {
         subjects.into_iter().filter_map(look).collect()
     }
 
-    /// How many replies somebody still holds whose callers waited in this runtime (or wait still).
+    /// How many replies are still held whose callers waited in this runtime (or wait still).
     pub fn replies(&self) -> usize {
         slot::held(self.rt.name())
     }
@@ -181,7 +182,7 @@ pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed) != 0
 }
 
-/// A mailbox was made, to be served in this runtime (`None`: that of whoever makes it), or an incarnation is begun on it.
+/// A mailbox was made, to be served in this runtime (`None`: its maker's), or an incarnation is begun on it.
 #[inline]
 pub(crate) fn note<S: GenServer>(
     cell: &Arc<Cell<S>>,
@@ -206,8 +207,8 @@ fn note_slow<S: GenServer>(
     }
 }
 
-/// Whoever has something to be seen (a registry its names) says so where it is made: see [`Tracker::track`]. Does nothing unless
-/// the runtime that this thread is in is tracked.
+/// What has something to be seen, as a registry its names, says so where it is made: see [`Tracker::track`]. Does nothing
+/// unless the runtime that this thread is in is tracked.
 #[inline]
 pub fn track(id: usize, subject: &Weak<dyn Tracked>, made: &'static Location<'static>) {
     if is_on()

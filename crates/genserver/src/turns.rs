@@ -20,7 +20,7 @@
 //!   how many others there were. Turns are short then: the driver does not wait for long.
 //! - Alone, with all servers deferred, the queue is empty after a turn of each, and the driver comes. A server that
 //!   is the only one has longer turns.
-//! - In company a server has its share of the 61 polls, whoever else is ready.
+//! - In company a server has its share of the 61 polls, whatever else is ready.
 //!
 //! The end of a turn costs as much as dozens of quick messages, most of it the look at the driver. So a turn of quick ones is
 //! made longer, by a clock: the driver waits no longer than for tokio's own tasks, which take more time for fewer messages.
@@ -53,9 +53,9 @@ const SHORT_TURN: u8 = 3;
 const LAPS: u16 = 100;
 /// ... and after so many milliseconds, so that it is where they are short.
 const PAUSE_MS: u32 = 20;
-/// So many ends of turns in a lap that is measured, and there is nobody else. (Tokio looks after 61 polls.)
+/// So many ends of turns in a lap that is measured, and no other task is ready. (Tokio looks after 61 polls.)
 const PROBE: u16 = 56;
-/// Ends of turns in a lap that wake plainly where there is somebody else.
+/// Ends of turns in a lap that wake plainly where another task is ready.
 const SHARE: u16 = 16;
 /// So many ends of turns in a lap, and the herald has been lost with a runtime.
 const LOST: u16 = 512;
@@ -183,7 +183,7 @@ pub(crate) fn end() -> Next {
 
 impl Thread {
     fn end(&mut self) -> Next {
-        // (The other count lies with the deferred wakers, until they are woken.)
+        // The other count lies with the deferred wakers, until they are woken.
         let out = self.herald.as_ref().map(|herald| Arc::strong_count(herald) > 1);
         let looked = match out {
             Some(true) if self.rule.ends < LOST => false,
@@ -236,7 +236,7 @@ mod tests {
         queue.extend((0..others).map(|_| None));
         let (mut all, mut deferred, mut looked) = (Vec::new(), Vec::new(), false);
         let mut lap = Lap::default();
-        // (It begins in the middle of 61 polls.)
+        // The lap begins in the middle of 61 polls.
         let mut tick = 40;
         while all.len() < laps {
             if tick % 61 == 0 || queue.is_empty() {
@@ -341,7 +341,7 @@ mod tests {
         let lost = Arc::new(Herald);
         let kept = Arc::clone(&lost);
         let mut post = Thread { rule: Rule::new(), herald: Some(lost) };
-        // (Outside of a runtime all that is deferred is woken at once.)
+        // Outside of a runtime all that is deferred is woken at once.
         for _ in 0..=LOST {
             post.end();
         }

@@ -1,7 +1,7 @@
 //! The waits that a sweep watches over: a list of the slots whose callers wait with the default limit, one per runtime.
 //!
 //! The list follows what waits now. A caller that goes pending sees to it that its slot has an entry ([`Watched::enlist`]);
-//! the sweep, at each tick, drops the entries of slots at which nobody waits any more. So a burst of a million calls costs
+//! the sweep, at each tick, drops the entries of slots at which no caller waits any more. So a burst of a million calls costs
 //! the sweep one look at each, and a slot that is used a thousand times between two ticks is entered once.
 //!
 //! Of each slot, [`Watched`] says which sweep watches it, since which epoch, and which entry is its own:
@@ -95,7 +95,7 @@ impl Watched {
             return None;
         }
         let age = short(epoch).wrapping_sub(since) & EPOCH;
-        // (A caller may have read a later epoch than its sweep has now.)
+        // A caller may have read a later epoch than its sweep has now.
         Some(if age > EPOCH / 2 { 0 } else { age })
     }
 

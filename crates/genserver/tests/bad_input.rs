@@ -14,7 +14,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// A state that panics in its drop takes nobody along.
+/// A state that panics in its drop takes nothing else along.
 #[tokio::test(start_paused = true)]
 async fn a_state_may_panic_in_its_drop() {
     let mailbox = Server::<Lab>::new("rude");
@@ -71,7 +71,7 @@ async fn a_message_may_panic_in_its_drop() {
     assert_eq!((ledger.expired, ledger.purged, ledger.failed, ledger.dead_lettered), (1, 1, 1, 2));
 }
 
-/// A panic in a closure that the loop runs beside the callbacks ends the server, and nobody hangs.
+/// A panic in a closure that the loop runs beside the callbacks ends the server, and no caller hangs.
 #[tokio::test(start_paused = true)]
 async fn a_closure_may_panic() {
     let mailbox = Server::<Lab>::new("closures");
@@ -224,7 +224,7 @@ fn a_runtime_may_shut_down_under_live_servers() {
     second.block_on(law(&own));
 }
 
-/// Clause 15.3: a server that nobody has spoken to has no task: it hears of its runtime's end when somebody does.
+/// Clause 15.3: a server that has not been spoken to has no task: it hears of its runtime's end when it is spoken to.
 #[test]
 fn a_server_without_a_task_hears_of_its_runtimes_end_late() {
     let (first, second) = (runtime(), runtime());

@@ -46,7 +46,7 @@ fn a_caller_that_moves_to_another_runtime_has_a_limit() {
     assert_eq!(answer, Ok(Err(CallError::Timeout)));
 }
 
-/// Clauses 6.1, 6.2, 6.6: the default limit holds for a busy server and for one that nobody serves.
+/// Clauses 6.1, 6.2, 6.6: the default limit holds for a busy server and for a mailbox that is not served.
 #[tokio::test(start_paused = true)]
 async fn the_default_limit_covers_the_queue() {
     let mailbox = Server::<Lab>::new("unserved");

@@ -320,7 +320,7 @@ async fn what_is_left_at_the_closing_is_dead_lettered() {
     lab.kill();
     lab.join().await;
     assert_eq!(in_hand.await.unwrap(), Err(CallError::Exited(ExitReason::Killed)));
-    // The letter holds the call and its reply: the caller is told all the same, and nobody else is.
+    // The letter holds the call and its reply: the caller is told all the same, and no other caller is.
     assert_eq!(queued.await.unwrap(), Err(CallError::Exited(ExitReason::Killed)));
     let mut reader = dead.receiver().unwrap();
     for _ in 0..2 {
@@ -376,7 +376,8 @@ async fn a_turn_ends_by_time() {
     law(&lab).await;
 }
 
-/// Clause 12.4: whoever is told of the end, or joins, finds the mailbox that closes with its server settled.
+/// Clause 12.4: a monitor that is told of the end, and a caller that joins, find the mailbox that closes with its server
+/// settled.
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_is_settled_before_its_servers_end_is_told() {
     let (dead, settings) = dead_letters();

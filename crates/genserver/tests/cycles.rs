@@ -15,7 +15,7 @@ struct Hop;
 enum Ask {
     /// Asks the first of the route with the rest of it; the end of the route answers.
     Along(Vec<ServerRef<Hop>>, Reply<Result<u64, CallError>>),
-    /// The same, after an await, so that every handler on the way is half done.
+    /// Asks along the route after an await, so that every handler on the way is half done.
     Slowly(Vec<ServerRef<Hop>>, Reply<Result<u64, CallError>>),
     /// Asks from a task that the handler spawns and does not wait for.
     BySpawned(ServerRef<Hop>, Reply<u64>),
@@ -169,8 +169,9 @@ async fn the_refusal_names_the_ring() {
     assert_eq!(walk(&servers, &[0, 1, 2, 0], true).await, Err(vec!["a".into(), "b".into(), "c".into()]));
 }
 
-/// Clause 8.2: two rings that close again and again at the same time: calls that cross are refused or answered, and each caller has
-/// its answers. (How many are refused is the schedule's affair: a wait lasts until its future has been polled to its end, 8.1.)
+/// Clause 8.2: two rings that close again and again at the same time: calls that cross are refused or answered, and each
+/// caller has its answers. How many are refused is the schedule's affair: a wait lasts until its future has been polled to its
+/// end, 8.1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crossing_calls_finish() {
     const ANSWERS: u64 = 100;

@@ -37,7 +37,7 @@ const BOTH: [Panics; 2] = [Panics::Woken, Panics::Dropped];
 
 /// Polls once with a waker of which the future then has the last clone.
 fn poll_rudely<F: Future + ?Sized>(future: Pin<&mut F>, panics: Panics) -> Poll<F::Output> {
-    // (Its drop here is not the last while the future keeps a clone; where it keeps none, the panic is this test's.)
+    // The waker's drop here is not the last while the future keeps a clone; where it keeps none, the panic is this test's.
     let waker = Waker::from(Arc::new(RudeWaker(panics)));
     let polled = future.poll(&mut Context::from_waker(&waker));
     if polled.is_ready() {

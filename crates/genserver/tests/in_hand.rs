@@ -25,7 +25,7 @@ enum What {
     Stop,
     /// Receives the next message by itself, then panics.
     ReceiveThenPanic,
-    /// The same, and goes.
+    /// Receives the next message by itself, and returns.
     Receive,
     /// Throws out everything that waits.
     Purge,
@@ -352,7 +352,7 @@ async fn panics_errors_and_kills_are_crashes() {
     }
 }
 
-/// Clause 5.10: a server that stops in order has handled its message, whether its handler says so or somebody else.
+/// Clause 5.10: a server that stops in order has handled its message, whether its handler orders the stop or another does.
 #[tokio::test(start_paused = true)]
 async fn an_orderly_stop_delivers_nothing_again() {
     let shop = Shop::closed(InHand::redeliver(3));
@@ -625,8 +625,8 @@ async fn lanes_are_told_apart_whatever_came_before() {
     assert_eq!(shop.close().await.handled, 4);
 }
 
-/// Clause 5.11: it takes up its room and weight again, even where others have been let in meanwhile, and nobody else is let
-/// in before there is room anew.
+/// Clause 5.11: it takes up its room and weight again, even where others have been let in meanwhile, and no further sender is
+/// let in before there is room anew.
 #[tokio::test(start_paused = true)]
 async fn it_takes_up_its_room_again() {
     let shop =
@@ -928,7 +928,7 @@ async fn a_stop_wins_over_a_back_off() {
     }
 }
 
-/// Clause 5.12, 14.3: a mailbox that closes in a back-off is drained when that is over; where nobody drains it, the letter
+/// Clause 5.12, 14.3: a mailbox that closes in a back-off is drained when that is over; where no server drains it, the letter
 /// tells of the attempts.
 #[tokio::test(start_paused = true)]
 async fn a_close_waits_for_the_back_off() {

@@ -189,7 +189,7 @@ async fn a_stop_compares_reasons_and_overtakes_a_full_mailbox() {
     law(&lab).await;
 }
 
-/// Row G1, clause 14.1: an order to stop that nobody took up before the end is not for the next incarnation.
+/// Row G1, clause 14.1: an order to stop that was not taken up before the end is not for the next incarnation.
 #[tokio::test(start_paused = true)]
 async fn stops_that_meet_are_all_answered() {
     let (lab, _) = lab().await;

@@ -15,7 +15,7 @@ thread_local! {
 }
 
 fn count(bytes: usize, sign: isize) {
-    // (No block is bigger than `isize::MAX`; a thread that is ending counts no more.)
+    // No block is bigger than `isize::MAX`; a thread that is ending counts no more.
     let _ = HELD.try_with(|held| held.set(held.get() + sign * bytes.cast_signed()));
 }
 
@@ -72,7 +72,8 @@ async fn burst(lab: &ServerRef<Lab>) {
     assert_eq!(lab.call(Ask::Total).timeout(LONG).await, Ok(BURST));
 }
 
-/// OTP `gen_server_SUITE`: `auto_hibernate`. Clause 1.7, failure mode 1: the buffers that a burst has filled are given back within a second of being idle.
+/// OTP `gen_server_SUITE`: `auto_hibernate`. Clause 1.7, failure mode 1: the buffers that a burst has filled are given back
+/// within a second of being idle.
 #[tokio::test(start_paused = true)]
 async fn an_idle_server_gives_back_what_a_burst_took() {
     let lab = warm().await;
@@ -124,8 +125,8 @@ async fn a_start_on_a_queue_that_has_expired_gives_its_buffers_back() {
     law(&lab).await;
 }
 
-/// OTP `gen_server_SUITE`: `hibernate`. Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as soon as nothing waits, whatever
-/// the time.
+/// OTP `gen_server_SUITE`: `hibernate`. Clause 1.7, failure mode 1: a server that says `hibernate` gives its buffers back as
+/// soon as nothing waits, whatever the time.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hibernates_gives_back_what_a_burst_took() {
     let lab = warm().await;

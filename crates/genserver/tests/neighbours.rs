@@ -78,7 +78,7 @@ async fn ring(servers: usize, tokens: usize, takes: Duration) -> (Vec<ServerRef<
     (all, passed)
 }
 
-/// The same, by hand: tasks and channels of tokio's.
+/// A ring of so many tasks, by hand, with so many tokens in all: tasks and channels of tokio's.
 fn ring_by_hand(tasks: usize, tokens: usize) -> Arc<AtomicU64> {
     let passed: Arc<AtomicU64> = Arc::default();
     let mut ends: Vec<_> = (0..tasks).map(|_| mpsc::unbounded_channel()).collect();
@@ -102,7 +102,7 @@ fn ring_by_hand(tasks: usize, tokens: usize) -> Arc<AtomicU64> {
 /// How many messages are passed between two looks at the driver, in the mean and at most.
 async fn messages_between_looks(passed: &AtomicU64) -> (u64, u64) {
     const LOOKS: u64 = 400;
-    // (It settles down first.)
+    // The ring settles down first.
     for _ in 0..50 {
         yield_now().await;
     }
@@ -207,7 +207,7 @@ async fn a_server_has_its_turns_beside_tasks_that_are_always_ready() {
     drop(all);
 }
 
-/// Clauses 7.2, 9.7: between two turns nobody steps in: a call behind a deep queue comes after what was sent before.
+/// Clauses 7.2, 9.7: no message steps in between two turns: a call behind a deep queue comes after what was sent before.
 #[tokio::test]
 async fn a_call_behind_a_deep_queue_keeps_its_place() {
     let passed: Arc<AtomicU64> = Arc::default();
@@ -258,7 +258,7 @@ fn a_slow_turn_leaves_no_sender_waiting() {
 /// that one does not.
 #[test]
 fn a_quick_turn_leaves_a_sender_to_the_next() {
-    // (A turn in which another process had the machine is slow.)
+    // A turn in which another process had the machine is slow.
     let mut all = (0..100).map(|_| alone(woken_at(Duration::ZERO)));
     assert!(all.any(|woken_at| woken_at < 512 && woken_at % 64 == 2));
 }

@@ -65,7 +65,8 @@ pub(crate) async fn child_of(parent: &ServerRef<Lab>, plan: Plan) -> Result<Serv
     child.await.unwrap()
 }
 
-/// OTP `gen_server_SUITE`: `start` (anonymous). It is there when the start returns, and nobody answers when it has stopped.
+/// OTP `gen_server_SUITE`: `start` (anonymous). The server is there when the start returns, and answers no more when it has
+/// stopped.
 #[tokio::test(start_paused = true)]
 async fn a_started_server_answers_until_it_stops() {
     let lab = lab().await;
@@ -103,8 +104,8 @@ async fn a_start_says_why_there_is_no_server() {
     assert_eq!(start::<Lab>(loud).await.unwrap_err(), failed("stopped"));
 }
 
-/// OTP `gen_server_SUITE`: `start` (linked, monitored). The end is told to whoever is linked or watches, with its reason,
-/// once, and nothing else is.
+/// OTP `gen_server_SUITE`: `start` (linked, monitored). The end is told to the linked server and to the watcher, with its
+/// reason, once, and nothing else is.
 #[tokio::test(start_paused = true)]
 async fn a_linked_or_monitored_start_tells_of_the_end() {
     let plan = traps(Plan::default());
@@ -193,15 +194,15 @@ async fn a_stop_reaches_into_another_runtime() {
     runtime.shutdown_background();
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
     let (runtime, lab) = elsewhere().await;
-    // (Spoken to, it has a task there that goes with the runtime: one without ends at its next wake-up, clause 15.3.)
+    // Spoken to, it has a task there that goes with the runtime: one without a task ends at its next wake-up, clause 15.3.
     assert_eq!(lab.call(Ask::Total).await, Ok(0));
     tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
     assert_eq!(lab.join().await.reason, ExitReason::Killed);
     assert_eq!(lab.stop(ExitReason::Normal, LONG).await, Err(StopError::NotRunning));
 }
 
-/// OTP `gen_server_SUITE`: `crash`. Ends by shutdown, whoever causes them, are told to callers and links and make no report; a
-/// crash makes one.
+/// OTP `gen_server_SUITE`: `crash`. Ends by shutdown, whatever causes them, are told to callers and links and make no report;
+/// a crash makes one.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_makes_no_report_and_a_crash_makes_one() {
     let heard = Heard::default();
@@ -224,13 +225,13 @@ async fn a_shutdown_makes_no_report_and_a_crash_makes_one() {
     let crashes = lab().await;
     let Err(CallError::Exited(reason)) = crashes.call(Ask::Boom).await else { panic!("answered") };
     assert!(is_panic(&reason, "boom"));
-    // (The caller hears before the end is reported.)
+    // The caller hears before the end is reported.
     crashes.join().await;
     assert_eq!(heard.0.take(), ["ERROR server crashed"], "one, and not two");
 }
 
-/// OTP `gen_server_SUITE`: `loop_start_fail`. Starts that fail, again and again, each in the same way, however started: linked
-/// or watched, nobody hears of an end but by the start.
+/// OTP `gen_server_SUITE`: `loop_start_fail`. Starts that fail, again and again, each in the same way, however started: with a
+/// link or a monitor, only the start tells of an end.
 #[tokio::test(start_paused = true)]
 async fn starts_that_fail_again_and_again_leave_nothing() {
     let plan = traps(Plan::default());
@@ -283,7 +284,7 @@ async fn a_failed_start_gives_the_mailbox_back() {
 }
 
 /// OTP `gen_server_SUITE`: `spec_init`. A server with a first phase of its own: it has a name, and takes messages, before it
-/// begins to serve. Differs: what stands for the name is a mailbox, so that nobody can serve under another's.
+/// begins to serve. Differs: what stands for the name is a mailbox, so that no server can serve under another's.
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_may_be_there_before_its_server() {
     let mailbox = Server::<Lab>::new("my_server");

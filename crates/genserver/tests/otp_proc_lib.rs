@@ -150,7 +150,7 @@ async fn a_monitored_start_misses_no_end() {
 }
 
 /// OTP `proc_lib_SUITE`: `init_dont_hang`. An `init` that crashes is told to the starter, in the same words however it was
-/// started, and keeps nobody waiting.
+/// started, and keeps no starter waiting.
 #[tokio::test(start_paused = true)]
 async fn an_init_that_crashes_keeps_nobody_waiting() {
     let began = Instant::now();
@@ -170,7 +170,7 @@ async fn an_init_that_crashes_keeps_nobody_waiting() {
     assert!(parent.is_alive());
 }
 
-/// OTP `proc_lib_SUITE`: `stop`. All that may come of it: ended as told, ended otherwise, not in time, nobody there.
+/// OTP `proc_lib_SUITE`: `stop`. All that may come of it: ended as told, ended otherwise, not in time, no server there.
 #[tokio::test(start_paused = true)]
 async fn a_stop_tells_what_came_of_it() {
     let stopped = lab().await;
@@ -212,7 +212,7 @@ async fn a_stop_tells_what_came_of_it() {
 }
 
 /// Elixir `GenServer`: `start_link/2, call/2 and cast/2`, `start/2`. A linked start binds, a plain one does not; call, cast
-/// and stop are ok. Differs: a cast to nobody says so.
+/// and stop are ok. Differs: a cast to a server that is not there says so.
 #[tokio::test(start_paused = true)]
 async fn a_linked_start_binds_and_a_plain_one_does_not() {
     let plan = traps(Plan::default());

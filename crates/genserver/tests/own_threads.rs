@@ -188,7 +188,7 @@ fn a_blocking_send_from_an_own_thread_waits_for_room() {
             (to.send_blocking(Tell::Add(1), Duration::ZERO), to.send_blocking(Tell::Add(2), LONG))
         });
         lab.send(job).await.unwrap();
-        // (Whether it comes before or after the other one has lined up.)
+        // The go may come before or after the other sender has lined up.
         go.send(()).unwrap();
         let (at_once, later) = said.await.unwrap();
         assert!(later.is_ok(), "{later:?}");
@@ -298,7 +298,7 @@ fn after_a_crash_the_next_incarnation_has_the_same_thread() {
         assert_eq!(log.take(), ["terminate: panic: boom", "7"]);
         assert!(lab.kill());
         assert_eq!(lab.join().await.reason, ExitReason::Killed);
-        // Also for whoever has but the reference.
+        // Also for a starter that has but the reference.
         start_again(&lab, plan).await.unwrap();
         assert_eq!(thread_of(&lab).await, first);
         law(&lab).await;
@@ -344,7 +344,7 @@ fn a_handler_on_its_own_thread_awaits_sleeps_and_spawns() {
     });
 }
 
-/// Row D8, clause 1.3: the thread ends when its mailbox is closed and nobody reads it, whoever still holds a reference.
+/// Row D8, clause 1.3: the thread ends when its mailbox is closed and has no reader, even while references are still held.
 /// Clause 15.9.
 #[test]
 fn the_thread_ends_with_its_mailbox_and_not_before() {
@@ -441,7 +441,7 @@ fn servers_of_two_runtimes_share_a_pool() {
                     Ok(Next::go())
                 })
             }));
-            // (The other runtime only goes on while it is driven, if it is of one thread.)
+            // The other runtime only goes on while it is driven, if it is of one thread.
             if n == 1 || !std::ptr::eq(lab, &raw const labs[1]) {
                 assert_eq!(runtime.block_on(id), Ok(1));
             }
@@ -571,7 +571,8 @@ fn shutting_a_pool_down_stops_its_servers_and_ends_its_threads() {
     });
 }
 
-/// A handler that never returns is named, and nobody waits for it; when it does return, its server and its thread end.
+/// A handler that never returns is named, and the shutdown does not wait for it; when it does return, its server and its
+/// thread end.
 /// Clause 15.11.
 #[test]
 fn shutting_a_pool_down_names_a_server_that_does_not_end() {

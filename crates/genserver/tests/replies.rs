@@ -1,4 +1,4 @@
-//! Replies: what lies in a slot is dropped once, whoever gives up first.
+//! Replies: what lies in a slot is dropped once, whichever side gives up first.
 
 use crate::support::{Alive, Ask, Lab, Plan, law, settle};
 use restante_genserver::{CallError, CallerRuns, ExitReason, GenServer, Server, ServerRef, start};
@@ -90,7 +90,7 @@ async fn a_reply_may_race_with_its_caller() {
     assert_eq!(alive.count(), 0);
 }
 
-/// Asks for a reply that it hands to whoever made it.
+/// Asks for a reply that it hands to the request's maker.
 struct Odd;
 impl GenServer for Odd {
     type Args = ();
@@ -112,7 +112,7 @@ impl GenServer for Odd {
     }
 }
 
-/// Clause 6.4: a request whose maker keeps the reply to itself: whoever holds it answers.
+/// Clause 6.4: a request whose maker keeps the reply to itself: the holder of the reply answers.
 #[tokio::test(start_paused = true)]
 async fn a_reply_need_not_travel_with_its_request() {
     let odd = start::<Odd>(()).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_reply_need_not_travel_with_its_request() {
     law(&odd).await;
 }
 
-/// A call whose reply was answered from elsewhere while it still lay in the mailbox touches nobody else's slot.
+/// A call whose reply was answered from elsewhere while it still lay in the mailbox touches no other call's slot.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_answered_early_touches_no_other_slot() {
     let mailbox = Server::<Odd>::new("never served");

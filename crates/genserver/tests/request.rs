@@ -46,7 +46,7 @@ pub(crate) async fn busy(settings: restante_genserver::ServerSettings<Lab>) -> (
     (lab, go)
 }
 
-/// Row G1. OTP `gen_server_SUITE`: `send_request`. A request is sent at once, by whoever, and answered whenever it is
+/// Row G1. OTP `gen_server_SUITE`: `send_request`. A request is sent at once, by any sender, and answered whenever it is
 /// waited for; several may be out, and are waited for in any order.
 #[tokio::test(start_paused = true)]
 async fn a_request_is_waited_for_later() {
@@ -340,7 +340,7 @@ async fn a_request_keeps_no_server() {
     assert!(weak.upgrade().is_none());
 }
 
-/// Row G1: a response that nobody takes is dropped once, wherever it is when its request goes.
+/// Row G1: a response that is not taken is dropped once, wherever it is when its request goes.
 #[tokio::test(start_paused = true)]
 async fn a_response_that_is_not_taken_is_dropped() {
     let lab = lab().await;
@@ -520,8 +520,8 @@ async fn a_multi_call_asks_them_all() {
     }
 }
 
-/// Row G1. OTP `gen_server_SUITE`: `multicall_down`, `multicall_remote` (its time-out): one deadline for all; those who do
-/// not answer are told apart, and keep nobody.
+/// Row G1. OTP `gen_server_SUITE`: `multicall_down`, `multicall_remote` (its time-out): one deadline for all; those who do not
+/// answer are told apart, and keep no caller.
 /// Clause 6.16.
 #[tokio::test(start_paused = true)]
 async fn a_multi_call_has_one_deadline_for_all() {
@@ -652,7 +652,7 @@ async fn a_huge_queue_does_not_slow_a_request() {
     assert_eq!(caller.call(Ask::Total).await, Ok(50_000));
 }
 
-/// Row G1: a request to a server that callers might run is not run by whoever sends it.
+/// Row G1: a request to a server that callers might run is not run by its sender.
 /// Clause 6.11.
 #[tokio::test(start_paused = true)]
 async fn sending_a_request_runs_no_handler() {

@@ -391,7 +391,7 @@ async fn a_wait_for_a_collection_is_known_while_it_lasts() {
     let asked = a.call(ask(move |_, _, reply| {
         Box::pin(async move {
             let (early, late, done) = (Gate::new(), Gate::new(), Gate::new());
-            // Answers, then calls back: its answer is there, so nobody waits for it.
+            // Answers, then calls back: its answer is there, so no caller waits for it.
             let (go, comes_back, told) = (early.clone(), back.clone(), done.clone());
             let mut requests = Requests::new();
             requests.add(

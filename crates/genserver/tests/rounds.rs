@@ -282,7 +282,7 @@ async fn a_fixed_delay_counts_from_the_end_of_the_handler() {
         sleep(400 * MS).await;
         let at: Vec<u128> = log.take().iter().map(|at| at.parse().unwrap()).collect();
         let step = 10 + takes.as_millis();
-        // (A wait is over up to a millisecond late.)
+        // A wait is over up to a millisecond late.
         assert!(at.len() > 3 && at.windows(2).all(|w| (step..=step + 2).contains(&(w[1] - w[0]))), "{at:?}");
     }
 }

@@ -97,7 +97,7 @@ async fn init_may_set_an_idle_timeout() {
     law(&lab).await;
 }
 
-/// Row G1, clauses 11.4, 11.5: `{error, R}` and a callback's error give the starter the reason; nobody is left behind.
+/// Row G1, clauses 11.4, 11.5: `{error, R}` and a callback's error give the starter the reason; no server is left behind.
 #[tokio::test(start_paused = true)]
 async fn init_may_fail_loudly_or_quietly() {
     let mailbox = Server::<Lab>::new("failing");
@@ -296,7 +296,7 @@ async fn start_monitor_tells_of_the_end() {
     downs.expect_no_message(LONG).await;
 }
 
-/// Rows G1 and H6: both take settings, and fail as a start does: nothing is linked, nobody is told.
+/// Rows G1 and H6: both take settings, and fail as a start does: nothing is linked, no monitor is told.
 #[tokio::test(start_paused = true)]
 async fn a_linked_and_a_monitored_start_take_settings() {
     let mut downs = Probe::new();
@@ -333,7 +333,7 @@ async fn a_linked_and_a_monitored_start_take_settings() {
     downs.expect_no_message(LONG).await;
 }
 
-/// A mailbox that has ended keeps no hook, whoever has its memory.
+/// A mailbox that has ended keeps no hook, even while its memory is held.
 /// Clause 1.9.
 #[tokio::test(start_paused = true)]
 async fn an_ended_server_keeps_no_hook() {

@@ -70,8 +70,8 @@ impl Subscriber for Heard {
 
 /// Sends what this thread tells `tracing` to `to`, while the guard lives.
 ///
-/// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether anybody
-/// listens to it, and remembers the answer for all threads: here often the thread of another test, where nobody does. So there
+/// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether it has a
+/// listener for it, and remembers the answer for all threads: here often the thread of another test, which has none. So there
 /// are always two.
 pub(crate) fn listen<S: Subscriber + Send + Sync + 'static>(to: S) -> tracing::subscriber::DefaultGuard {
     static OTHER: std::sync::LazyLock<tracing::Dispatch> =

@@ -111,7 +111,7 @@ async fn a_suspended_server_handles_nothing_until_it_is_resumed() {
     assert!(lab.sys().resume());
     assert!(!lab.sys().resume());
     assert_eq!(waits.await.unwrap(), Ok(4));
-    // The call that nobody waited for any more was skipped.
+    // The call that was not waited for any more was skipped.
     assert_eq!(plan.log.take(), ["0", "1", "2", "4"]);
     assert_eq!(law(&lab).await.expired + law(&lab).await.cancelled, 1);
 }
@@ -127,7 +127,7 @@ async fn a_suspended_server_sleeps() {
             settle().await;
         }
     }
-    // (A paused clock moves on only while nothing is ready to run.)
+    // A paused clock moves on only while nothing is ready to run.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(plan.log.len(), 0);
     lab.sys().resume();
@@ -234,7 +234,7 @@ async fn a_suspension_outlives_a_crash() {
     law(&lab).await;
 }
 
-/// Clause 23.5: nobody may be left to resume it.
+/// Clause 23.5: no operator may be left to resume it.
 #[tokio::test(start_paused = true)]
 async fn closing_a_suspended_mailbox_drains_it() {
     let (lab, plan) = lab().await;
@@ -445,7 +445,7 @@ fn mailbox_verbs_do_not_wait_for_a_blocking_handler() {
     let now = sys.status().in_hand.unwrap();
     assert_eq!((now.phase, now.name, now.since), (Phase::Cast, "tell", None));
     assert_eq!(sys.message_queue_len(), 10);
-    // (What came since the handler began lies where everybody can see it.)
+    // What came since the handler began lies where every thread can see it.
     let peek = sys.peek(100);
     assert_eq!((peek.messages.len(), peek.partial), (10, false));
     assert_eq!(sys.frequencies()["tell"], 10);
@@ -508,7 +508,7 @@ async fn the_log_has_a_bound() {
     assert_eq!(lab.sys().log().len(), 10_000);
 }
 
-/// Clause 23.6: steps without a message of the mailbox are steps too; orders, and calls that nobody waits for, are none.
+/// Clause 23.6: steps without a message of the mailbox are steps too; orders, and calls that no caller waits for, are none.
 #[tokio::test(start_paused = true)]
 async fn every_callback_is_a_step() {
     let plan = Plan::default()

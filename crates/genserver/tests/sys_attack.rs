@@ -66,7 +66,7 @@ async fn operators_of_a_server_on_its_own_thread_do_not_wait_for_its_handler() {
     let fresh = plan.clone();
     sys.replace_state(move |_| Ok(Lab { total: 5, ..Lab::new(&fresh) })).await.unwrap();
     assert_eq!((plan.log.len(), sys.message_queue_len()), (0, 13));
-    // (Its thread may still be on its way out of the poll that answered.)
+    // The server's thread may still be on its way out of the poll that answered.
     let peek = loop {
         match sys.peek(100) {
             peek if peek.partial => tokio::task::yield_now().await,
@@ -125,8 +125,8 @@ fn a_state_verb_keeps_its_limit_on_a_foreign_executor() {
     assert_eq!(futures::executor::block_on(lab.sys().get_state(|lab| lab.total)), Ok(0));
 }
 
-/// Clause 23.2: the runtime ends under a server that is suspended, or in the middle of something: whoever asks, from another
-/// runtime, is refused.
+/// Clause 23.2: the runtime ends under a server that is suspended, or in the middle of something: an asker from another
+/// runtime is refused.
 #[test]
 fn a_runtime_that_ends_refuses_what_is_asked_of_its_servers() {
     for suspended in [false, true] {
@@ -215,7 +215,8 @@ impl StandIn<Lab> for Mute {
     }
 }
 
-/// Clause 23.2: where somebody stands in for the server there is no state, and a question that panics in its drop hurts nobody.
+/// Clause 23.2: where a stand-in plays the server there is no state, and a question that panics in its drop hurts nothing
+/// else.
 #[tokio::test(start_paused = true)]
 async fn a_question_to_a_stand_in_is_refused_whatever_it_holds() {
     let server = Server::<Lab>::settings().build().unwrap();
@@ -238,7 +239,7 @@ async fn a_question_to_a_stand_in_is_refused_whatever_it_holds() {
 }
 
 /// Clauses 23.2 to 23.9, 3.2: from plain threads, all at once, over a server that is killed, crashes, and is started again:
-/// everything is answered or refused, nothing is lost, and in the end the server is as if nobody had ever asked.
+/// everything is answered or refused, nothing is lost, and in the end the server is as if it had never been asked.
 #[test]
 fn a_storm_of_operators_leaves_nothing_behind() {
     const OPERATORS: u64 = 3;
@@ -256,7 +257,7 @@ fn a_storm_of_operators_leaves_nothing_behind() {
                 if lab.is_closed() {
                     break;
                 }
-                // (Killed in its start, it is started again.)
+                // A server that was killed in its start is started again.
                 let _ = server.start(plan.clone()).await;
             }
         }

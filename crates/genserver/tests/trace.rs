@@ -122,7 +122,7 @@ async fn traced(plan: Plan) -> ServerRef<Lab> {
     Server::<Lab>::settings().name("traced").trace_messages().start(plan).await.unwrap()
 }
 
-/// Row G6, clause 23.9: one event a step of a life, and no more than that where nobody asked for more.
+/// Row G6, clause 23.9: one event a step of a life, and no more than that where no more was asked for.
 #[tokio::test(start_paused = true)]
 async fn a_life_is_told_step_by_step() {
     let scribe = Scribe::default();
@@ -149,8 +149,9 @@ async fn a_life_is_told_step_by_step() {
     );
 }
 
-/// Row G6, clause 23.9. OTP `sys_SUITE`: `trace`, and more: a call's span is a child of its caller's, a cast's follows from its
-/// sender's; events inside a handler are inside its span, also after an await, and between two polls nobody is inside it.
+/// Row G6, clause 23.9. OTP `sys_SUITE`: `trace`, and more: a call's span is a child of its caller's, a cast's follows from
+/// its sender's; events inside a handler are inside its span, also after an await, and between two polls no thread is inside
+/// it.
 #[tokio::test(start_paused = true)]
 async fn messages_run_in_spans() {
     let scribe = Scribe::default();
@@ -247,7 +248,7 @@ async fn spans_end_with_their_handlers() {
     INSIDE.with_borrow(|inside| assert!(inside.is_empty()));
 }
 
-/// Row G6, clause 23.9: nothing is captured where nobody listens.
+/// Row G6, clause 23.9: nothing is captured where there is no listener.
 #[tokio::test(start_paused = true)]
 async fn a_traced_server_works_where_nobody_listens() {
     let lab = traced(Plan::default()).await;
@@ -256,7 +257,7 @@ async fn a_traced_server_works_where_nobody_listens() {
     }
     assert_eq!(lab.call(echo(3)).await, Ok(3));
     assert!(lab.sys().status().traced);
-    // What was sent where nobody listened has nothing of its sender's, though somebody listens when it is handled.
+    // What was sent without a listener has nothing of its sender's, though there is a listener when it is handled.
     lab.sys().suspend();
     tracing::info_span!("sender").in_scope(|| lab.cast(Tell::Add(1))).unwrap();
     let scribe = Scribe::default();
@@ -366,8 +367,8 @@ impl std::task::Wake for Rough {
     }
 }
 
-/// Clauses 23.9, 13.9: a caller's waker that panics inside of a traced poll cuts it short no more than any other; a kill does, and
-/// the span is left.
+/// Clauses 23.9, 13.9: a caller's waker that panics inside of a traced poll cuts it short no more than any other; a kill does,
+/// and the span is left.
 #[tokio::test(start_paused = true)]
 async fn a_traced_poll_in_which_a_waker_panics_leaves_its_span() {
     let scribe = Scribe::default();

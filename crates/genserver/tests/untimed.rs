@@ -52,8 +52,8 @@ async fn panics(wait: impl Future<Output: std::fmt::Debug>) -> String {
 
 const NO_TIMERS: &str = "timers are disabled";
 
-/// Clause 15.6: a limit of one's own that has to be waited for panics in whoever set it; none, zero and `Duration::MAX` do
-/// not, and no server ends by it.
+/// Clause 15.6: a limit of one's own that has to be waited for panics in the caller that set it; none, zero and
+/// `Duration::MAX` do not, and no server ends by it.
 #[test]
 fn without_a_time_driver_other_limits_panic_in_the_caller() {
     untimed().block_on(async {

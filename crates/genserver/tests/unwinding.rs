@@ -50,7 +50,7 @@ async fn a_waiting_senders_waker_does_not_stop_the_server() {
     server.join().await;
 }
 
-/// Row H6, clause 13.9: one that starts a server with a waker that panics does not keep it from serving; nor does one whose `init` fails.
+/// Row H6, clause 13.9: a starter whose waker panics does not keep its server from serving; nor does one whose `init` fails.
 #[tokio::test]
 async fn a_starters_waker_does_not_stop_the_server() {
     for fails in [false, true] {
@@ -78,7 +78,7 @@ async fn a_starters_waker_does_not_stop_the_server() {
         } else {
             assert_eq!(at.call(echo(1)).await, Ok(1));
         }
-        // (Its waker's drop is its owner's affair.)
+        // The drop of the starter's waker is its owner's affair.
         drop_quietly(starts);
         law(&at).await;
     }

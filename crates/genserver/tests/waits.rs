@@ -155,8 +155,8 @@ async fn a_collection_waits_for_a_server_until_its_last_answer() {
     assert_eq!(cycle::waits(), 0);
 }
 
-/// Clause 5.6: what an incarnation waited for ends with it, wherever the wait's future has gone: a later incarnation is in
-/// nobody's way.
+/// Clause 5.6: what an incarnation waited for ends with it, wherever the wait's future has gone: a later incarnation is in no
+/// other server's way.
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_with_its_incarnation() {
     let server = Server::<Lab>::new("forgetful");

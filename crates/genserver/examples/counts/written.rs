@@ -1,4 +1,4 @@
-//! The same counter as the one written by hand, by the macro.
+//! The counter of `workloads`, which is written by hand, here written by the macro.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

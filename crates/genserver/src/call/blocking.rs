@@ -36,7 +36,7 @@ pub(crate) fn call_blocking<S: GenServer, T: Send>(
     // The handler may spawn and sleep, and must do so in its own runtime: one that cannot be entered here is left to its tasks.
     if let Some(rt) = cell.runner.rt().filter(|_| !may_block || can_enter()) {
         let inside = may_block.then(|| rt.handle.enter());
-        // It may take its time there: the thread is nobody's worker.
+        // It may take its time there, because the thread is no runtime's worker.
         let unwatched = (may_block && watchdog::is_on()).then(watchdog::exempt);
         let ran = Executor::run_inline(cell, message, slot, may_block.then_some(&rt));
         drop((inside, unwatched));

@@ -18,10 +18,10 @@ pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whether callers may run the handler themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CallerRuns {
-    /// A call to an idle server of the same runtime runs its handler on the caller's stack, unless handlers have been
-    /// seen, twice in a row, to take longer than 2 µs. What a handler can notice: tokio's task-locals, task id and coop budget, and the
-    /// current tracing span, are then the caller's. What a caller can notice: a `std` lock that it holds over the call
-    /// and that the handler wants blocks for good, where through the mailbox the limit would have freed it.
+    /// A call to an idle server of the same runtime runs its handler on the caller's stack, unless handlers have been seen,
+    /// twice in a row, to take longer than 2 µs. What a handler can notice: tokio's task-locals, task id and coop budget, and
+    /// the current tracing span, are then the caller's. What a caller can notice: a `std` lock that it holds over the call and
+    /// that the handler wants blocks for good, where through the mailbox the limit would have freed it.
     #[default]
     Auto,
     /// Handlers run on the server's own task only.
@@ -94,7 +94,7 @@ pub(crate) fn watch_by_sweep<T: Send>(
     if let Some(rt) = rt() {
         return watched(&rt);
     }
-    // Neither the caller nor the server has a runtime: nobody keeps the time, and nobody serves.
+    // Neither the caller nor the server has a runtime: no timer keeps the limit, and no task serves.
     wait.unwatch(0);
     wait.poll(cx)
 }

@@ -45,7 +45,7 @@ impl<S: GenServer> Context<S> {
         });
         self.calm();
         self.put_down();
-        // (Told outside of the turn state: the starter's waker is foreign code.)
+        // Told outside of the turn state, because the starter's waker is foreign code.
         let sender = self.cell.turn_state(|turn_state| {
             let sender = turn_state.start.take();
             if sender.is_none() {
@@ -71,8 +71,8 @@ impl<S: GenServer> Context<S> {
         self.cell.runner.current.take_up(phase, name);
     }
 
-    /// The same, out of line: the compiler makes the words of all names that the loop knows when a poll begins, and few
-    /// polls need these.
+    /// A callback starts, as in `take_up`, but out of line: the compiler makes the words of all names that the loop knows when
+    /// a poll begins, and few polls need these.
     #[inline(never)]
     pub(crate) fn take_up_rare(&mut self, phase: Phase, name: &'static str) {
         self.take_up(phase, name);
@@ -98,7 +98,7 @@ impl<S: GenServer> Context<S> {
         });
     }
 
-    /// The same, and what the callback asked for. `Some`: the end.
+    /// A callback has returned: does what it asked for as well. `Some`: the end.
     pub(crate) fn finish_step(&mut self, next: Next) -> Option<ExitReason> {
         self.finish(if let NextKind::Stop(reason) = &next.0 { Some(reason) } else { None });
         self.apply(next)

@@ -92,7 +92,7 @@ impl<S: GenServer> Context<S> {
             incarnation = self.incarnation(),
             %reason,
             %phase,
-            // (Not `message`, which is what tracing calls the text.)
+            // Not `message`, because tracing calls the text so.
             in_hand = message.unwrap_or_default(),
             // Why it was ending when `terminate` failed.
             before = before.map(tracing::field::display),

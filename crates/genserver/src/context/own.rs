@@ -39,7 +39,7 @@ pub struct Context<S: GenServer> {
     pub(crate) quiet: bool,
     /// There are timers.
     pub(crate) timed: bool,
-    /// Somebody watches what this server does ([`crate::sys`]).
+    /// What this server does is watched ([`crate::sys`]).
     pub(crate) watched: bool,
     /// The server is suspended.
     pub(crate) suspended: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Cold<S: GenServer> {
     pub(crate) timers: Timers<S::Info>,
     /// The wait of a message that was put back.
     pub(crate) back_off: Option<Pin<Box<Sleep>>>,
-    /// What is in a handler, and since when, while somebody watches.
+    /// What is in a handler, and since when, while the server is watched.
     pub(crate) open: Option<Open>,
     pub(super) trap: Option<Trap<S>>,
     pub(super) tasks: JoinSet<()>,

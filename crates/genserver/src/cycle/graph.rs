@@ -3,9 +3,9 @@
 //! Each server that waits, or is waited for, has a number, and every edge goes from a higher number to a lower one. An edge
 //! that agrees with the numbers closes no ring, and nothing is searched for it. One that does not is searched for its ring
 //! among the servers whose numbers lie between its two ends, and these are numbered anew (Pearce and Kelly: "a dynamic
-//! topological sort algorithm"). A server that nobody waits for gets a number above all others, one that waits for nobody
-//! a number below them. So a chain costs its length, whichever end it is tied from, and what is tied, untied and tied
-//! again is searched once.
+//! topological sort algorithm"). A server that is not waited for gets a number above all others, one that does not wait a
+//! number below them. So a chain costs its length, whichever end it is tied from, and what is tied, untied and tied again is
+//! searched once.
 //!
 //! Edges lie in a table, each in the list of its source and in that of its target: to take one away costs nothing that
 //! grows, however many wait for one server. A key names one edge for ever, so that it takes away no other.
@@ -47,7 +47,7 @@ struct Edge {
     after: [Option<u32>; 2],
 }
 
-/// The memory of a burst is given back once nobody waits, if it held more edges than this.
+/// The memory of a burst is given back once no wait is left, if it held more edges than this.
 const KEPT: usize = 64;
 
 /// The end of an edge at which it leaves.
@@ -97,7 +97,7 @@ impl Graph {
 
     /// The way from `to` to the first of `goals` that it finds, `to` not being one.
     pub(super) fn way(&self, to: usize, goals: &[usize]) -> Option<Way> {
-        // Those that nobody waits for are not found; below the lowest of the others is nothing to be found.
+        // Servers that are not waited for are not found; below the lowest of the others is nothing to be found.
         let number =
             |goal: &usize| self.nodes.get(goal).filter(|node| node.first[TO].is_some()).map(|n| n.number);
         let lowest = goals.iter().filter_map(number).min()?;

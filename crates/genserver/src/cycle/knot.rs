@@ -2,7 +2,7 @@
 //!
 //! Who collects the answers of ten thousand servers waits ten thousand times. With edges of their own, each of those waits
 //! would tie and untie them all; a knot is tied once, loses an edge when a server has given its last answer, and each wait
-//! adds one edge. Nobody waits for a knot but while its owner waits, so that a knot that lies about is in nobody's way.
+//! adds one edge. A knot is waited for only while its owner waits, so that a knot that lies about is in no server's way.
 //!
 //! A knot counts as waiting for all of its servers, and not for any: a server whose answer can come only when our handler
 //! has returned ends the requests to it at once, even if another's answer would let the handler go on.
@@ -45,7 +45,7 @@ impl Knot {
         }
         let label = label();
         let mut graph = edges();
-        // (Nobody waits for a knot that is being tied, unless that wait's future was forgotten: then it is not told of rings.)
+        // A knot that is being tied is not waited for, unless that wait's future was forgotten: such a wait hears of no ring.
         if graph.way(to, &[self.id]).is_none() {
             self.ties.insert(to, (1, graph.add(self.id, to, label)));
         }

@@ -35,7 +35,7 @@ fn ring<T>(waits: Result<T, Path>) -> Vec<String> {
     waits.err().map_or_else(Vec::new, |path| path.servers().to_vec())
 }
 
-/// Whether nobody waits for this server, directly or not.
+/// Whether no server waits for this one, directly or not.
 fn is_waited_for_by_none(server: usize) -> bool {
     edges().ways(&[server]).is_empty()
 }
@@ -43,7 +43,7 @@ fn is_waited_for_by_none(server: usize) -> bool {
 /// Held by tests with falls: whether there are any concerns all.
 pub(super) static FALLING: Mutex<()> = Mutex::new(());
 
-/// Clause 8.4: what is not a handler waits for nobody's sake.
+/// Clause 8.4: code outside of a handler waits for no server's sake.
 #[test]
 fn outside_of_handlers_nothing_is_an_edge() {
     let [a, b] = [(); 2].map(|()| server());
@@ -205,7 +205,7 @@ fn nodes_have_names_of_their_own() {
     assert!(names.iter().all(|name| name % 4 == 2), "neither aligned as a cell nor odd as a knot");
 }
 
-/// Of several servers on the stack each may be the one that the ring goes through, whoever waits for the others.
+/// Of several servers on the stack each may be the one that the ring goes through, whichever server waits for the others.
 #[test]
 fn a_ring_is_found_through_any_server_of_the_stack() {
     for turned in [false, true] {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 #[expect(unsafe_code, reason = "RUN is the right to touch turn_state and body")]
 impl<S: GenServer> Executor<S> {
-    /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had;
-    /// whoever has it sees ORPHAN when it leaves.
+    /// The runtime has dropped the task, or cannot be spawned on: ends the incarnation here and now, if RUN can be had.
+    /// Otherwise the holder of RUN sees ORPHAN when it leaves.
     pub(super) fn abandon(cell: &Arc<Cell<S>>) {
-        // (Looked at first: mostly there is nothing to end, and then nobody need be waited for.)
+        // Looked at first, because mostly there is nothing to end, and then there is nothing to wait for.
         if cell.word().bits_acquire() & word::LEASED == 0 || !cell.word().orphan() {
             return;
         }
@@ -24,7 +24,7 @@ impl<S: GenServer> Executor<S> {
             return;
         }
         if cell.word().bits_acquire() & (word::LEASED | word::ORPHAN) != word::LEASED | word::ORPHAN {
-            // Somebody else has done it.
+            // Another thread has done it.
             // SAFETY: RUN has just been taken.
             unsafe { cell.leave_quietly() };
             return;

@@ -28,7 +28,7 @@ impl<S: GenServer> Executor<S> {
     pub(super) fn renew(cell: &Arc<Cell<S>>) -> bool {
         let Some(keeper) = cell.runner.keeper() else { return false };
         let mut spin = restante_core::sync::Spin::default();
-        // (Held for a look, or by a starter who comes first.)
+        // RUN may be held for a look, or by a starter that comes first.
         while !cell.word().enter_quietly() {
             if cell.is_leased() {
                 return false;

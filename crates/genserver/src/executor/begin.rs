@@ -36,8 +36,9 @@ impl<S: GenServer> Executor<S> {
         quiet::discard("a message's copy", old);
     }
 
-    /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first
-    /// time if this thread is in the right runtime (`at_home`). Returns `init`'s result if it is there already; else `waiting` will be told.
+    /// Begins an incarnation on a cell that has a home and whose RUN and lease are held, and polls its loop for the first time
+    /// if this thread is in the right runtime (`at_home`). Returns `init`'s result if it is there already; else `waiting` will
+    /// be told.
     pub(crate) fn begin(
         cell: &Arc<Cell<S>>,
         incarnation: u32,
@@ -75,7 +76,7 @@ impl<S: GenServer> Executor<S> {
         started
     }
 
-    /// Leaves a loop that nobody has polled yet to the task. RUN is given up.
+    /// Leaves a loop that has not been polled yet to the task. RUN is given up.
     pub(super) fn hand_over(cell: &Arc<Cell<S>>) {
         // The note makes leaving wake the task.
         cell.word().notify();
@@ -106,7 +107,7 @@ impl<S: GenServer> Executor<S> {
         if cell.runner.never_inline.load(Ordering::Relaxed) {
             cell.word().change(word::ASIDE, 0);
         }
-        // Whoever wished for an incarnation by now has it.
+        // A wish for an incarnation that was made by now is granted by this one.
         Self::is_due_again(cell);
         // SAFETY: the reference goes into the loop's future, which lies in this cell.
         let own = unsafe { CellRef::new(cell) };
@@ -124,8 +125,8 @@ impl<S: GenServer> Executor<S> {
     /// Takes the lease for the next incarnation, if the keeper (where there is one) lets it begin; else RUN, which is held,
     /// is given up. `first` is done just before.
     ///
-    /// The keeper is asked before the lease is taken: one that is refused must not look to anybody as if it were there.
-    /// (Nobody else can take the lease meanwhile, so the number is known.)
+    /// The keeper is asked before the lease is taken, because a refused incarnation must not look as if it were there. RUN is
+    /// held, so no other thread can take the lease meanwhile, and the number is known.
     pub(crate) fn lease(cell: &Arc<Cell<S>>, by: Beginner, first: impl FnOnce()) -> Result<u32, NoLease> {
         let last = cell.incarnation();
         let mut asked = false;

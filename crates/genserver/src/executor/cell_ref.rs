@@ -10,7 +10,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A cell that is kept alive by whoever polls the future that holds this.
+/// A cell that is kept alive by the poller of the future that holds this.
 ///
 /// INVARIANT: it only exists in a future that lies in that very cell's executor.
 pub(crate) struct CellRef<S: GenServer>(ManuallyDrop<Arc<Cell<S>>>);
@@ -41,8 +41,8 @@ impl<S: GenServer> CellRef<S> {
         Self(ManuallyDrop::new(unsafe { Arc::from_raw(frame::cell().cast()) }))
     }
 
-    /// Whether the loop of this cell is the one that is being polled here: only then is there a cell for sure, and only then
-    /// its RUN is held by whoever asks.
+    /// Whether the loop of this cell is the one that is being polled here: only then is the cell sure to be there, and only
+    /// then does the caller hold its RUN.
     #[inline(always)]
     pub(crate) fn is_polled_here(&self) -> bool {
         std::ptr::eq(frame::cell(), Arc::as_ptr(&self.0).cast())
@@ -63,7 +63,7 @@ impl<S: GenServer> CellRef<S> {
     /// What the loop and its runners tell each other. For the loop, which only runs while it is polled, that is under RUN.
     #[inline(always)]
     pub(crate) fn turn_state<R>(&self, f: impl FnOnce(&mut TurnState<S>) -> R) -> R {
-        // SAFETY: called from within a poll of the loop, so RUN is held by whoever polls; the closure does not call back.
+        // SAFETY: called from within a poll of the loop, so the poller holds RUN; the closure does not call back.
         f(unsafe { &mut *self.0.runner.turn_state.get() })
     }
 

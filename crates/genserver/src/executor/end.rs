@@ -64,8 +64,8 @@ impl<S: GenServer> Executor<S> {
         Poll::Ready(())
     }
 
-    /// The loop has ended. RUN is held, and given up; unless whoever keeps the mailbox wants it served on (true): then it is
-    /// still held, and the next incarnation's loop waits to be polled.
+    /// The loop has ended. RUN is held, and given up. True, where the mailbox's keeper wants it served on: then RUN is still
+    /// held, and the next incarnation's loop waits to be polled.
     pub(super) fn finish(cell: &Arc<Cell<S>>) -> bool {
         crate::cycle::ended(cell.link_id());
         // SAFETY: RUN is held.

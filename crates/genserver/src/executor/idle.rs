@@ -23,7 +23,7 @@ impl<S: GenServer> Executor<S> {
     fn watch_fat_buffers(cell: &Arc<Cell<S>>) {
         // SAFETY: RUN is held.
         let turn_state = unsafe { cell.runner.turn_state() };
-        // (A runtime that has ended looks no more: the next one is asked anew.)
+        // A runtime that has ended looks no more, so the next one is asked anew.
         let name = cell.runner.with_binding(|binding| binding.rt.name()).unwrap_or_default();
         let name = u16::try_from(name % u32::from(u16::MAX)).unwrap_or_default() + 1;
         if turn_state.watched == name {

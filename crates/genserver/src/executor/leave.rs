@@ -20,8 +20,8 @@ impl<S: GenServer> Executor<S> {
         unsafe { cell.leave(kept) };
     }
 
-    /// The same after a turn of the task itself. Where more is to be done, on a worker of the runtime, others have their turns
-    /// first, and the driver: see [`turns`].
+    /// Gives RUN up after a turn of the task itself. Where more is to be done, on a worker of the runtime, others have their
+    /// turns first, and the driver: see [`turns`].
     #[inline(always)]
     pub(super) fn leave_turn(cell: &Arc<Cell<S>>, cx: &Cx<'_>, on_worker: bool) {
         let kept = Self::kept(cell);

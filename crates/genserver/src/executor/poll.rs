@@ -67,7 +67,7 @@ impl<S: GenServer> Executor<S> {
         Self::poll_as(cell, inline, |body, cx| body.as_mut().poll(cx))
     }
 
-    /// The same, where somebody watches: seen by a watchdog, and inside the span of the message in hand.
+    /// Polls the loop where it is watched: seen by a watchdog, and inside the span of the message in hand.
     #[cold]
     #[inline(never)]
     fn poll_watched(cell: &Arc<Cell<S>>, inline: Option<SlotPtr>) -> Poll<()> {
@@ -86,7 +86,7 @@ impl<S: GenServer> Executor<S> {
         })
     }
 
-    /// The same by way of `poll`.
+    /// Polls the loop by way of `poll`.
     #[inline(always)]
     fn poll_as(
         cell: &Arc<Cell<S>>,
@@ -135,7 +135,7 @@ impl<S: GenServer> Executor<S> {
         turn_state.exit = Some(Box::new(exit));
         let left = in_hand::crashed(cell, turn_state, own);
         let span = cell.runner.requests().and_then(SysRequests::take_span);
-        // (Where the poll was cut short its span is still open.)
+        // Where the poll was cut short its span is still open.
         let opened = std::mem::take(&mut turn_state.spans);
         drop_quietly(Clear(|| Self::clear(cell)));
         drop_quietly(Clear(|| span.as_deref().filter(|_| opened).into_iter().for_each(trace::exit)));
@@ -149,7 +149,7 @@ impl<S: GenServer> Executor<S> {
     /// One poll of the server's own task: a turn of at most so many messages; on a runtime's worker (`None`) of as many as
     /// were agreed upon at the end of the last one.
     pub(super) fn poll_task(cell: &Arc<Cell<S>>, cx: &mut Cx<'_>, turn: Option<u16>) -> Poll<()> {
-        // Before anything else: whoever finds no task spawns one.
+        // Comes before anything else, because a thread that finds no task spawns one.
         cell.runner.with_binding(|binding| {
             if binding.task.get().is_none() {
                 let _ = binding.task.set(cx.waker().clone());
@@ -159,8 +159,8 @@ impl<S: GenServer> Executor<S> {
         let entered = unsafe { cell.enter_and_refill() };
         let mut renewed = 0;
         if cell.word().bits() & word::LEASED == 0 {
-            // Between two incarnations. Whoever else holds RUN now only looks, or is a starter who may be refused: the note
-            // that was left there is for an incarnation, and wakes nobody who wants to begin one.
+            // Between two incarnations. Another holder of RUN now only looks, or is a starter that may be refused. The note
+            // that was left there is for an incarnation, and wakes no task that wants to begin one.
             if entered {
                 // SAFETY: RUN has just been taken.
                 unsafe { cell.leave_quietly() };

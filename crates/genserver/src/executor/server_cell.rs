@@ -52,11 +52,11 @@ unsafe impl<S: GenServer> Sync for Executor<S> {}
 pub(super) struct Cold<S: GenServer> {
     /// The runtime and task that serve it now, where it has moved to another runtime since.
     pub(super) moved: OnceLock<Mutex<Arc<RuntimeBinding>>>,
-    /// Who decides whether another incarnation comes, where somebody does.
+    /// The keeper that decides whether another incarnation comes, where there is one.
     pub(super) keeper: OnceLock<Mutex<Option<Weak<dyn Keeper<S>>>>>,
     /// The task is to begin the next incarnation.
     pub(super) again: AtomicBool,
-    /// The threads that it runs on, where it does not run on the runtime's: until the mailbox is closed and nobody reads it.
+    /// The threads that it runs on, where it does not run on the runtime's: until the mailbox is closed and has no reader.
     pub(super) threads: Mutex<Option<ThreadPool>>,
     /// An incarnation that was killed between its keeper's word and its lease.
     pub(super) doomed: Mutex<Option<Box<(u32, ExitReason)>>>,
@@ -80,7 +80,7 @@ impl<S: GenServer> Default for Cold<S> {
     }
 }
 
-/// A cell for a server of type `S` that nobody serves yet. `bits` are those of a fresh start, or none.
+/// A cell for a server of type `S` that is not served yet. `bits` are those of a fresh start, or none.
 pub(crate) fn new_cell<S: GenServer>(
     settings: NewCell<S>,
     bits: u32,
@@ -178,7 +178,7 @@ impl<S: GenServer> Executor<S> {
         free
     }
 
-    /// The mailbox is nobody's again.
+    /// The mailbox has no keeper any more.
     pub(crate) fn let_go(&self) {
         if let Some(keeper) = self.cold.get().and_then(|cold| cold.keeper.get()) {
             *keeper.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -190,7 +190,7 @@ impl<S: GenServer> Executor<S> {
         self.cold.get()?.sys.get().map(|requests| &**requests)
     }
 
-    /// The same, made if need be.
+    /// What operators have asked of it, made if need be.
     pub(crate) fn wishes_or_new(&self) -> &SysRequests<S> {
         self.cold.get_or_init(Box::default).sys.get_or_init(Box::default)
     }
@@ -201,7 +201,7 @@ impl<S: GenServer> Executor<S> {
         self.cold.get()?.casting.get()
     }
 
-    /// Has somebody else play its incarnations, from the next one on. False: somebody does already.
+    /// Has a stand-in play its incarnations, from the next one on. False: one does already.
     pub(crate) fn cast(&self, casting: Casting<S>) -> bool {
         self.cold.get_or_init(Box::default).casting.set(casting).is_ok()
     }

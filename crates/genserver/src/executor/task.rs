@@ -77,7 +77,7 @@ impl<S: GenServer> Task<S> {
     pub(crate) fn poll_turn(&mut self, cx: &mut Cx<'_>, turn: Option<u16>) -> Poll<()> {
         let Some(cell) = &self.0 else { return Poll::Ready(()) };
         let result = if self.is_home(cell) {
-            // (With its incarnation ended, see `Held`, the task goes on: the next one may come.)
+            // The task goes on when its incarnation has ended, see `Held`, because the next one may come.
             catch_unwind(AssertUnwindSafe(|| Executor::poll_task(cell, cx, turn)))
                 .unwrap_or_else(|payload| Executor::unwound(cell, payload))
         } else {

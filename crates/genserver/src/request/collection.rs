@@ -149,7 +149,7 @@ impl<L, T: Send> Requests<L, T> {
     /// A response that has come, if there is one.
     pub fn check(&mut self) -> Option<(L, Result<T, CallError>)> {
         while let Some(id) = self.ready.pop() {
-            // (A number without a request: its response came while it was taken out.)
+            // A number may be without a request: its response came while the request was taken out.
             let Some(entry) = self.waiting.get_mut(&id) else { continue };
             if let Some(response) = entry.request.check() {
                 let entry = self.take(id)?;
@@ -179,7 +179,7 @@ impl<L, T: Send> Requests<L, T> {
         self.next_to(clock::now().checked_add(limit)).await
     }
 
-    /// The same until a point in time, which several waits may share. One that has passed is [`check`](Self::check).
+    /// The next response until a point in time, which several waits may share. One that has passed is [`check`](Self::check).
     ///
     /// # Panics
     /// As [`next_within`](Self::next_within).
@@ -228,7 +228,7 @@ impl<L, T: Send> Requests<L, T> {
         });
         poll_fn(|cx| match (self.poll_in_a_handler(cx), &mut timer) {
             (Poll::Ready(response), _) => Poll::Ready(response),
-            // (What has come, and had no turn because the task had had many, comes before the end of the time.)
+            // What has come, and had no turn because the task had had many, comes before the end of the time.
             (Poll::Pending, Some(timer)) => Pin::new(timer).poll(cx).map(|()| self.check()),
             (Poll::Pending, None) => Poll::Pending,
         })

@@ -5,12 +5,12 @@
 //! - [`Requests`] collects labelled ones, and gives their responses as they come.
 //! - [`multi_call`] asks many servers under one deadline, [`multi_cast`] tells them.
 //!
-//! A request is the caller's side of a reply slot (`slot`) and knows of its server only what a caller is told
-//! ([`Target`](target::Target)): requests to servers of different types go into one collection, as long as their replies
-//! are of one type. The message itself is that of any call, and so is all that its server does with it.
+//! A request is the caller's side of a reply slot (`slot`). Of its server it knows only what a caller is told, see
+//! [`Target`](target::Target): requests to servers of different types go into one collection, as long as their replies are of
+//! one type. The message itself is that of any call, and so is all that its server does with it.
 //!
-//! What deliberately does not live here: calls that are waited for where they are made (`call`), which may run the handler
-//! on the caller's stack and wait for room. A request does neither: it never keeps who sends it.
+//! What deliberately does not live here: calls that are waited for where they are made (`call`), which may run the handler on
+//! the caller's stack and wait for room. A request does neither: it never keeps its sender.
 
 mod collection;
 mod multi_call;

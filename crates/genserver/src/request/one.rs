@@ -41,7 +41,7 @@ impl<S: GenServer> ServerRef<S> {
         self.send_request_with(SendOptions::new(), make)
     }
 
-    /// The same with options: lane, weight, time to live of the message.
+    /// Sends a request with options: lane, weight, time to live of the message.
     pub fn send_request_with<T: Send>(
         &self,
         options: SendOptions,
@@ -78,7 +78,7 @@ impl<S: GenServer> ServerRef<S> {
 /// Dropping it abandons it: the server skips the request if no handler has started on it yet, and else its late reply is
 /// discarded and counted ([`late_replies`](crate::late_replies)).
 ///
-/// Whatever came is the response, be it an error, and it comes once: whoever asks again hears [`CallError::NoReply`].
+/// Whatever came is the response, be it an error, and it comes once: a caller that asks again hears [`CallError::NoReply`].
 ///
 /// Inside a handler, waiting for a server that (through others) waits for this one ends the request with
 /// [`CallError::Cycle`], at once. `check` never does.
@@ -125,7 +125,8 @@ impl<T: Send> Request<T> {
         self.wait_to(clock::now().checked_add(limit)).await
     }
 
-    /// The same until a point in time, which several waits may share. One that has passed is [`check`](Self::check).
+    /// Waits for the response until a point in time, which several waits may share. One that has passed is
+    /// [`check`](Self::check).
     ///
     /// # Panics
     /// As [`wait`](Self::wait).
@@ -285,8 +286,8 @@ impl<T: Send> fmt::Debug for Request<T> {
 
 /// Waits as a call does: with the default limit, which runs from when the wait begins.
 ///
-/// (A request is no future itself. A future that is polled once and then put aside would go on being a wait, in which other
-/// servers find their rings; this one owns its request, so that putting it aside is a choice.)
+/// A request is no future itself. A future that is polled once and then put aside would go on being a wait, in which other
+/// servers find their rings; this one owns its request, so that putting it aside is a choice.
 impl<T: Send> IntoFuture for Request<T> {
     type Output = Result<T, CallError>;
     type IntoFuture = Response<T>;

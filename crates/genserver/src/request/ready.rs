@@ -14,7 +14,7 @@ pub(crate) struct Ready(Mutex<Inner>);
 struct Inner {
     /// Numbers of requests.
     ids: VecDeque<u64>,
-    /// Whoever waits for the next.
+    /// The waker of the waiter for the next number.
     waker: Option<Waker>,
 }
 
@@ -59,7 +59,7 @@ impl Ready {
         self.lock().ids.is_empty()
     }
 
-    /// Whoever waits is to be woken by the next. False: there is one already.
+    /// Has the next response wake the waiter. False: a response is there already.
     pub(crate) fn wait(&self, waker: &Waker) -> bool {
         // Wakers are anybody's code: copied and dropped outside of the lock.
         let fresh = waker.clone();
@@ -77,7 +77,7 @@ impl Ready {
     }
 }
 
-/// Its waker is dropped on the stack of whoever drops the collection, with timers that may hold another of its clones.
+/// Its waker is dropped on the stack of the thread that drops the collection, with timers that may hold another of its clones.
 impl Drop for Inner {
     fn drop(&mut self) {
         quiet::discard("a waker", self.waker.take());

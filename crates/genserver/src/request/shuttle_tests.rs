@@ -36,7 +36,7 @@ fn shuttle_abandon_and_a_late_reply() {
             thread::spawn(move || server.cast(Tell::Answer).unwrap())
         };
         let mut kept = kept;
-        // (Told by the cast, or by the end of the server if that came before it was kept.)
+        // Told by the cast, or by the end of the server if that came before the reply was kept.
         let early = wait_once(&mut kept).await;
         assert!(matches!(early, None | Some(Ok(1))), "{early:?}");
         drop(kept);

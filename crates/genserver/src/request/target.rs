@@ -11,7 +11,7 @@ use crate::{CallError, cycle};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// A server of any type, as somebody sees it who waits for its answer. It keeps neither the server nor its mailbox open.
+/// A server of any type, as the waiter for its answer sees it. It keeps neither the server nor its mailbox open.
 pub(crate) trait Target: Send + Sync {
     /// Why there is no answer.
     fn why(&self, missing: Outcome<Infallible>) -> CallError;
@@ -19,7 +19,7 @@ pub(crate) trait Target: Send + Sync {
     fn rt(&self) -> Option<Arc<Rt>>;
     /// What it is called in errors.
     fn label(&self) -> Label;
-    /// The same, with its id.
+    /// What it is called in errors, with its id.
     fn who(&self) -> Who;
 }
 

@@ -37,7 +37,7 @@ impl<S: GenServer> ServerRef<S> {
         call_blocking(self, make, DEFAULT_CALL_TIMEOUT)
     }
 
-    /// The same with a limit of its own; `Duration::MAX` is for ever.
+    /// Asks from a plain thread, with a limit of its own; `Duration::MAX` is for ever.
     ///
     /// # Errors
     /// As [`ServerRef::call_blocking`].

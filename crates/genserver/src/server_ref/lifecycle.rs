@@ -25,7 +25,7 @@ impl<S: GenServer> Drop for Demonitor<'_, S> {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
-    /// Nobody reads the mailbox.
+    /// The mailbox has no reader.
     #[error("the server is not running")]
     NotRunning,
     /// It has not ended yet; the order stands.
@@ -34,7 +34,7 @@ pub enum StopError {
     /// It ended, but for this reason.
     #[error("the server ended for another reason: {0}")]
     Other(ExitReason),
-    /// Whoever would stop it is waited for by it, or is it. To end its own server a handler returns
+    /// The caller of the stop is the server itself, or is waited for by it. To end its own server a handler returns
     /// [`Next::stop`](crate::Next::stop), or uses [`ServerRef::request_stop`].
     #[error("the wait for the server's end would close a ring of waiting servers: {path}")]
     Cycle {
@@ -67,8 +67,8 @@ impl<S: GenServer> ServerRef<S> {
     /// `terminate` runs. Waits for the end, at most so long; after a time-out the order stands. Zero only tells it.
     ///
     /// # Errors
-    /// [`StopError`]; [`StopError::Other`] when the server ended for another reason than this; [`StopError::Cycle`], and
-    /// nobody is told to stop, where a handler would wait for the end of its own server or of one that waits for it.
+    /// [`StopError`]; [`StopError::Other`] when the server ended for another reason than this; [`StopError::Cycle`], and no
+    /// server is told to stop, where a handler would wait for the end of its own server or of one that waits for it.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting; the order stands.
@@ -110,7 +110,7 @@ impl<S: GenServer> ServerRef<S> {
     /// Tells an incarnation to stop.
     pub(crate) fn order_stop(&self, incarnation: u32, reason: ExitReason) {
         let order = Message::Order(Order { kind: Box::new(OrderKind::Stop(reason)), incarnation });
-        // (Refused only where the mailbox is closed: then it is ending already.)
+        // Refused only where the mailbox is closed: then the server is ending already.
         let _ = self.handle.cell().push_with(order, &SendOptions::new().lane(Lane::Control), false);
     }
 

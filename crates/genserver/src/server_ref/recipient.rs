@@ -34,7 +34,7 @@ impl<S: GenServer> Accept<S::Info> for Infos<S> {
 
 type Asked<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
 
-/// Whoever answers a `Q` with a `T`, the server's type erased. A call through it allocates its future.
+/// A server that answers a `Q` with a `T`, its type erased. A call through it allocates its future.
 pub struct CallRecipient<Q, T>(Arc<dyn Fn(Q) -> Asked<T> + Send + Sync>);
 
 impl<Q, T> CallRecipient<Q, T> {

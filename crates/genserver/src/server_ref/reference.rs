@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Refers to a server over all its incarnations: messages go to its mailbox, orders to whoever reads it now.
+/// Refers to a server over all its incarnations: messages go to its mailbox, orders to the incarnation that reads it now.
 ///
 /// Cheap to clone. While one is left the mailbox stays open; when the last goes, the server drains what is queued and
 /// ends with [`ExitReason::Normal`].

@@ -129,7 +129,7 @@ impl<S: GenServer> ServerRef<S> {
     #[inline]
     #[expect(clippy::manual_async_fn, reason = "the arguments of an `async fn` lie in its future twice")]
     pub fn send(&self, cast: S::Cast) -> impl Future<Output = Result<(), SendError<S::Cast>>> + Send + '_ {
-        // (Not by a future that holds the message: it goes straight from here into the queue.)
+        // The message goes straight from here into the queue, not by way of a future that holds it.
         async move {
             match self.handle.cell().push(Message::Cast(cast)) {
                 Ok(()) => Ok(()),

@@ -46,7 +46,7 @@ impl SlotTag {
         self.word().is_some_and(|word| word & KIND == LATE)
     }
 
-    /// Nobody is to answer the call any more: tells the caller why, however many replies there are and wherever.
+    /// The call will not be answered any more: tells the caller why, however many replies there are and wherever they are.
     #[expect(unsafe_code, reason = "rule 2")]
     #[cold]
     pub(crate) fn fail(self, reason: ExitReason) {
@@ -124,13 +124,13 @@ impl SlotPtr {
         self.0.word.load(Ordering::Relaxed) & (CALLER_DONE | KIND) == 0
     }
 
-    /// The slot in its present use, for whoever does not hold the reply.
+    /// The slot in its present use, for code that does not hold the reply.
     #[inline(always)]
     pub(crate) fn tag(self) -> SlotTag {
         SlotTag { slot: self, generation: generation(self.0.word.load(Ordering::Relaxed)) }
     }
 
-    /// One more claim, for whoever holds one.
+    /// Makes one more claim. The caller holds one.
     pub(crate) fn claim(self) {
         let mut spin = Spin::default();
         loop {
@@ -138,7 +138,7 @@ impl SlotPtr {
             if word & CLAIMS == CLAIMS {
                 return;
             }
-            // (As with any count of owners, making one orders nothing: whoever gets it gets it by other means.)
+            // As with any count of owners, making a claim orders nothing: its new holder gets it by other means.
             if word & LOCK == 0
                 && self
                     .0
@@ -152,7 +152,7 @@ impl SlotPtr {
         }
     }
 
-    /// Answers, and ends the claim. To be called once, by whoever holds the `Reply<T>`.
+    /// Answers, and ends the claim. To be called once, by the holder of the `Reply<T>`.
     #[expect(unsafe_code, reason = "rule 2")]
     #[inline(always)]
     pub(crate) fn answer<T: Send>(self, value: T) -> Delivered {

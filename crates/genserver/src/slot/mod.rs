@@ -16,7 +16,7 @@
 //! 2. `value` is written under LOCK while KIND is unset, and KIND is set, once, in the store that unlocks. (Else two
 //!    claims write at once, or a late reply overwrites.) One writer needs no lock: the only claim, while its caller lies
 //!    below it on the same stack and has published nothing that anybody else could act upon.
-//! 3. Whoever sets the second DONE flag returns the slot. (Else it leaks or returns twice.)
+//! 3. The side that sets the second DONE flag returns the slot. (Else it leaks or returns twice.)
 //! 4. Slots are never freed, only pooled, so a stale pointer (of a sweep's list) still points at a slot, and the generation in
 //!    the word makes its exchange fail.
 //! 5. A claim is made only from a claim, and counted before it exists; each ends once, and the last one to end sets

@@ -120,7 +120,7 @@ impl SlotPtr {
         if word & WAKER != 0 && word & KIND != 0 {
             // SAFETY: LOCK is ours (rule 1).
             let waker = self.0.waker.with_mut(|w| unsafe { (*w).take() });
-            // Release pairs with the acquire of whoever looks at KIND or takes LOCK next.
+            // Release pairs with the acquire of the next thread that looks at KIND or takes LOCK.
             self.0.word.store(word & !WAKER, Ordering::Release);
             if let Some(waker) = waker {
                 quiet::wake(waker);

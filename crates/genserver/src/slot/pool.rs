@@ -63,7 +63,7 @@ fn acquire_slow() -> SlotPtr {
     if cfg!(any(loom, shuttle)) {
         return make();
     }
-    // (Not in the last destructors of a thread, where the rites have been held already.)
+    // Not in the last destructors of a thread, where the rites have been held already.
     if FREE_LEN.get() == NO_POOL && LAST_RITES.try_with(|_| ()).is_ok() {
         FREE_LEN.set(0);
     }
@@ -105,7 +105,7 @@ pub(super) fn release(slot: SlotPtr) {
     FREE_LEN.set(len + 1);
 }
 
-/// How many replies somebody still holds, of calls that have waited (or do) in the runtime of this name.
+/// How many replies are still held, of calls that have waited (or do) in the runtime of this name.
 pub(crate) fn held(name: u32) -> usize {
     let all = locked(&ALL).clone();
     let is_held = |slot: &&SlotPtr| {

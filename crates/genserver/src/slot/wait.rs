@@ -16,7 +16,7 @@ pub(crate) fn pair<T: Send>() -> (SlotPtr, Wait<T>) {
     pair_in(acquire())
 }
 
-/// The same at a slot that one has.
+/// A slot that has been acquired already, and the caller's side of it.
 #[inline(always)]
 pub(super) fn pair_in<T: Send>(slot: SlotPtr) -> (SlotPtr, Wait<T>) {
     (slot, Wait { slot, done: false, watched: false, value: PhantomData })
@@ -55,8 +55,8 @@ impl<T: Send> Wait<T> {
         self.slot.0.watched.begin(sweep, epoch);
     }
 
-    /// As `watch`, unless this sweep watches it already: what has waited for room goes on waiting from when it began. A caller that
-    /// has moved to another runtime is watched over there, from now on: the first one's may have gone with its runtime.
+    /// As `watch`, unless this sweep watches it already: what has waited for room goes on waiting from when it began. A caller
+    /// that has moved to another runtime is watched over there, from now on: the first one's may have gone with its runtime.
     #[inline]
     pub(crate) fn watch_once(&mut self, sweep: u32, epoch: u32) {
         if !self.watched || !self.slot.0.watched.is_of(sweep) {
@@ -95,7 +95,7 @@ impl<T: Send> Wait<T> {
                 // SAFETY: VALUE is set after `write::<T>` and the caller is the only one to read.
                 let value = unsafe { read::<T>(self.slot) };
                 if word & SERVER_DONE != 0 {
-                    // Nobody takes LOCK any more once a value is there and no claim is left: it is ours to return.
+                    // No thread takes LOCK any more once a value is there and no claim is left: the slot is ours to return.
                     release(self.slot);
                 } else {
                     self.caller_done();
@@ -141,7 +141,7 @@ impl<T: Send> Wait<T> {
             }
             let fresh = waker.take().unwrap_or_else(|| cx.waker().clone());
             if word & WAKER == 0 {
-                // SAFETY: without WAKER nobody but the caller, which we are, touches the waker (rule 1).
+                // SAFETY: without WAKER only the caller, which we are, touches the waker (rule 1).
                 self.slot.0.waker.with_mut(|w| unsafe { *w = Some(fresh) });
                 // An exchange that is also the full barrier between "I wait" and "am I listed?" (rule 2 of `waits`).
                 let next = word | WAKER;

@@ -34,7 +34,7 @@ pub(super) async fn start_with<S: GenServer>(
     opts: Opts<S>,
 ) -> Result<ServerRef<S>, StartError> {
     let (rt, at_home) = opts.rt()?;
-    // A fresh cell begins with lease and RUN: nobody else knows of it yet.
+    // A fresh cell begins with lease and RUN: no other thread knows of it yet.
     let cell = new_cell(new, LEASED | RUN, true, Some(rt));
     cell.runner.never_inline.store(opts.never_inline(), Ordering::Relaxed);
     opts.equip(&cell);
@@ -71,7 +71,7 @@ pub(super) async fn begin<S: GenServer>(
                 cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| StartError::Cycle { path })?;
             let Some(outcome) = at_most(limit, &mut told).await else {
                 drop(guard);
-                // (By a monitor: `told` would be content with a start that came a moment too late.)
+                // Awaited by a monitor, because `told` would be content with a start that came a moment too late.
                 if cell.incarnation() == incarnation {
                     at_most(GRACE, &mut Box::pin(server.join())).await;
                 }
@@ -120,7 +120,8 @@ pub(super) async fn monitored<S: GenServer>(
     Ok((server, id))
 }
 
-/// Starts on a mailbox that is there already. RUN first, then the lease: from the lease on senders would wake somebody.
+/// Starts on a mailbox that is there already. RUN is taken before the lease, because from the lease on senders would wake a
+/// task.
 pub(crate) async fn start_on<S: GenServer>(
     server: &ServerRef<S>,
     lent: Lent<S>,
@@ -141,8 +142,9 @@ pub(crate) async fn start_on<S: GenServer>(
         if cell.is_closed() {
             return Err(StartError::Closed);
         }
-        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment. Or what lies there is dropped:
-        // then it is perhaps the drop of a message that asks, on the very stack that holds RUN. So others have their turn.
+        // Without a lease RUN is held only for a look (an audit) or by another starter: for a moment. Or what lies there is
+        // dropped: then it is perhaps the drop of a message that asks, on the very stack that holds RUN. So others have their
+        // turn.
         if let Some(permit) = RunGuard::enter_quietly(cell) {
             // A keeper comes under RUN as well: one that has come meanwhile is the first.
             if cell.runner.is_kept() && !matches!(lent, Lent::Kept(_)) {
@@ -170,7 +172,7 @@ pub(crate) async fn start_on<S: GenServer>(
         }
         Err(NoLease::Refused) => Err(StartError::Supervised),
         Err(NoLease::Closed) => {
-            // Closed in between: nobody else will see to it.
+            // Closed in between: no other thread will see to it.
             cell.runner.move_to(None);
             Err(StartError::Closed)
         }
@@ -191,7 +193,7 @@ async fn others_turn() {
     .await;
 }
 
-/// Starts a server on the mailbox of a reference, whose server has ended: for whoever has no [`Server`] at hand.
+/// Starts a server on the mailbox of a reference, whose server has ended: for a starter that has no [`Server`] at hand.
 ///
 /// # Errors
 /// As [`Server::start`].

@@ -61,7 +61,7 @@ impl<S: GenServer> Server<S> {
         self
     }
 
-    /// The reference of whoever reads this mailbox, now or later.
+    /// The reference of the server that reads this mailbox, now or later.
     pub fn address(&self) -> ServerRef<S> {
         self.server.clone()
     }
@@ -77,7 +77,7 @@ impl<S: GenServer> Server<S> {
         self.begin(Lent::Given(args)).await
     }
 
-    /// The same with arguments that are kept for further incarnations.
+    /// Starts like `start`, with arguments that are kept for further incarnations.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -88,7 +88,7 @@ impl<S: GenServer> Server<S> {
         self.begin(Lent::Shared(args)).await
     }
 
-    /// The reference of whoever reads this mailbox, lent.
+    /// Lends the reference of the server that reads this mailbox, now or later.
     pub fn server(&self) -> &ServerRef<S> {
         &self.server
     }

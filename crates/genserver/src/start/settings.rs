@@ -111,8 +111,8 @@ impl<S: GenServer> ServerSettings<S> {
         self
     }
 
-    /// Tells `tracing` of each message, and runs its handler in a span, from the first one on: see [`Sys::trace`]
-    /// (default: not).
+    /// Tells `tracing` of each message, and runs its handler in a span, from the first one on: see [`Sys::trace`]. Off by
+    /// default.
     ///
     /// [`Sys::trace`]: crate::Sys::trace
     pub fn trace_messages(mut self) -> Self {
@@ -120,7 +120,7 @@ impl<S: GenServer> ServerSettings<S> {
         self
     }
 
-    /// The runtime to run on (default: that of whoever starts it).
+    /// The runtime to run on; by default the starter's.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.opts.runtime = Some(runtime);
         self
@@ -146,7 +146,7 @@ impl<S: GenServer> ServerSettings<S> {
         self.mailbox(|m| m.batch_max(1))
     }
 
-    /// Makes the mailbox; nobody reads it yet.
+    /// Makes the mailbox, which has no reader yet.
     ///
     /// # Errors
     /// [`SettingsError`] names the setting that makes no mailbox.

@@ -15,9 +15,8 @@ use std::panic::Location;
 /// Starts a server with a mailbox of its own (1024 messages, senders wait), which closes with it. Returns when `init` has
 /// returned.
 ///
-/// Where it can, `init` is first polled on the starter's stack, and so are the first few messages that the server may find
-/// or send itself; one that ends there (a failed `init` included) ends on that stack. A server that nobody has spoken to
-/// has no task.
+/// Where it can, `init` is first polled on the starter's stack, and so are the first few messages that the server may find or
+/// send itself; one that ends there, as by a failed `init`, ends on that stack. A server has no task until it is spoken to.
 ///
 /// With settings (a name for people, a capacity, a thread of its own): [`Server::settings`]. Under a name by which others find
 /// it: a registry's `create`, as in `registry.create("name", start::<S>(args))`, which holds the name from before `init` on,

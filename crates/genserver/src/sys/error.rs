@@ -17,7 +17,7 @@ pub enum SysError {
         /// For how long, as far as that is known: no longer than it really is. To within some ms.
         since: Duration,
     },
-    /// Nobody reads the mailbox.
+    /// The mailbox has no reader.
     #[error("the server is not running")]
     NotRunning,
     /// The server ended before it came to it.

@@ -43,8 +43,8 @@ impl<S: GenServer> Sys<'_, S> {
         Peek { more: all.saturating_sub(seen.len() as u64), messages: seen, partial: all > looked.queued }
     }
 
-    /// How many of each name are queued (of a long queue that sheds or coalesces meanwhile: to within what it does), and of those that cannot be looked at (see [`Peek::partial`]) under the name
-    /// `"?"`.
+    /// How many of each name are queued (of a long queue that sheds or coalesces meanwhile: to within what it does), and of
+    /// those that cannot be looked at (see [`Peek::partial`]) under the name `"?"`.
     pub fn frequencies(&self) -> BTreeMap<&'static str, u64> {
         let mut by_name = BTreeMap::new();
         let mut count = |(name, n): (&'static str, u64)| {
@@ -54,7 +54,7 @@ impl<S: GenServer> Sys<'_, S> {
         };
         let mut run = ("", 0);
         let looked = self.look_over(usize::MAX, |_, name, _| {
-            // (Senders wait meanwhile: of a run of one name the place is looked up once.)
+            // Senders wait meanwhile, so the place of a run of one name is looked up once.
             if run.0 != name {
                 count(std::mem::replace(&mut run, (name, 0)));
             }

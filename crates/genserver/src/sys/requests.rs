@@ -1,5 +1,5 @@
-//! What operators have asked of one mailbox's server, behind a lock of its own: neither RUN nor the senders' lock is needed
-//! to ask, so whoever holds those is not waited for.
+//! What operators have asked of one mailbox's server, behind a lock of its own: neither RUN nor the senders' lock is needed to
+//! ask, so the holders of those are not waited for.
 //!
 //! Who adds a wish lets go of this lock, and then sets SYS ([`StateWord::call_for`]); the loop looks here when it finds SYS. No
 //! user code runs, and nothing of a user's is dropped, under the lock; hooks are taken out while they run.
@@ -33,7 +33,7 @@ pub(crate) struct SysRequests<S: GenServer> {
     list: Mutex<List<S>>,
     /// As in the list; for senders, who look without the lock.
     traced: AtomicBool,
-    /// The span of the message in hand, while the server is traced. Used by whoever holds RUN, and so by one at a time.
+    /// The span of the message in hand, while the server is traced. Used by the holder of RUN, and so by one thread at a time.
     span: Mutex<Option<Box<Span>>>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Wanted {
     /// A question waits for this incarnation.
     pub(super) question: bool,
     pub(super) suspended: bool,
-    /// Somebody wants to be told of each step.
+    /// Each step is to be told of.
     pub(super) watched: bool,
 }
 
@@ -276,7 +276,7 @@ impl<S: GenServer> SysRequests<S> {
                 }
             }
         }
-        // (From the end, so that the places of those before stay what they are.)
+        // Removed from the end, so that the places of those before stay what they are.
         let done: Vec<_> = done.into_iter().rev().map(|at| hooks.remove(at)).collect();
         let mut list = self.list();
         let wanted = std::mem::take(&mut list.out);

@@ -11,7 +11,7 @@ use restante_core::{ExitReason, Phase, drop_quietly};
 use std::task::{Context as Cx, Poll};
 use tokio::time::Instant;
 
-/// What is in a handler, while somebody watches.
+/// What is in a handler, while the server is watched.
 pub(crate) struct Open {
     phase: Phase,
     name: &'static str,
@@ -30,15 +30,15 @@ impl<S: GenServer> Context<S> {
         }
         self.tell_done(None);
         let wanted = self.wanted();
-        // A call that its caller has brought along has begun already: whoever is answered after a suspension is to find
-        // nothing under way.
+        // A call that its caller has brought along has begun already, because a caller that is answered after a suspension is
+        // to find nothing under way.
         let brought = self.cell.turn_state(|turn_state| turn_state.inline.is_some());
         if wanted.question && !brought {
             let order = Order { kind: Box::new(OrderKind::Sys), incarnation: self.incarnation() };
             return Some(Poll::Ready(Event::Message(Message::Order(order))));
         }
         self.watched = wanted.watched;
-        // (A closed mailbox is drained, for nobody may be left to resume it.)
+        // A closed mailbox is drained, because no operator may be left to resume it.
         let stays = wanted.suspended && *bits & CLOSED == 0 && !brought;
         if stays && !self.continues {
             return Some(self.poll_suspended());
@@ -97,7 +97,7 @@ impl<S: GenServer> Context<S> {
         let question =
             self.cell.runner.requests().and_then(|requests| requests.next_question(self.incarnation()));
         match (question, state) {
-            // (Under a net of its own: see `state`.)
+            // Asked under a net of its own: see `state`.
             (Some(question), Some(state)) => question(state),
             // Dropped, it tells its asker that there is no state.
             (question, _) => drop(drop_quietly(question)),

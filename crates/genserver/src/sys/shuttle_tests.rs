@@ -21,7 +21,7 @@ async fn started(own_thread: bool) -> (Probes, Seen) {
     (Server::settings().own_thread().start(args).await.expect("it starts"), seen)
 }
 
-/// Nothing is wanted any more: the next call finds the server as if nobody had ever asked.
+/// Nothing is wanted any more: the next call finds the server as if it had never been asked for anything.
 async fn is_left_alone(server: &Probes) {
     assert_eq!(server.call(|reply| Ask::Echo(900, reply)).timeout(EVER).await, Ok(900));
     assert_eq!(server.handle.cell().word().bits() & word::SYS, 0, "SYS has come down");

@@ -1,7 +1,7 @@
 //! State verbs: typed closures that run between two messages.
 //!
-//! The asker leaves its closure with the mailbox and waits for the answer, for the end of the incarnation, or for its time
-//! to be over; in the last two cases it takes the closure back. Either it gets it, and then nobody ever runs it; or the
+//! The asker leaves its closure with the mailbox and waits for the answer, for the end of the incarnation, or for its time to
+//! be over; in the last two cases it takes the closure back. Either the asker gets the closure, and then it never runs; or the
 //! loop has it, and then the answer is there in a moment. So a verb is obeyed exactly when its asker is told so.
 
 use super::{Sys, SysError};
@@ -87,7 +87,7 @@ impl<S: GenServer> Sys<'_, S> {
         let _waiting =
             cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| SysError::Cycle { path })?;
         let mut asked = Asked::new(self.server, question)?;
-        // (One that sits between two messages needs to be polled first, and so a moment.)
+        // A server that sits between two messages needs to be polled first, and so a moment.
         let limit = if self.limit.is_zero() && !asked.is_busy() { AT_ONCE } else { self.limit };
         match asked.within(limit).await {
             Some(answer) => answer,
@@ -105,7 +105,7 @@ impl<S: GenServer> Sys<'_, S> {
         if !may_block() {
             return Err(SysError::WouldBlock);
         }
-        // (A handler on a thread of its own may block, and then waits as one that awaits does.)
+        // A handler on a thread of its own may block, and then waits as one that awaits does.
         let cell = self.cell();
         let _waiting =
             cycle::wait_for(cell.link_id(), || label(cell)).map_err(|path| SysError::Cycle { path })?;
@@ -167,7 +167,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
         let question = move |state: &mut S| {
             let answer = catch_unwind(AssertUnwindSafe(|| question(state)))
                 .unwrap_or_else(|payload| Err(ExitReason::from_panic(payload)));
-            // (The asker's waker is foreign code, and its panic not the server's.)
+            // The asker's waker is foreign code, and its panic not the server's.
             quiet::run("an operator's waker", || tell.send(answer).err()).map(drop_quietly);
         };
         let number = cell.runner.wishes_or_new().ask(incarnation, Box::new(question));
@@ -193,8 +193,8 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
             if cell.incarnation() == incarnation {
                 return (incarnation, monitor, down);
             }
-            // Another one has begun in between, and which of them the monitor is of, nobody knows. A question to the one
-            // and news of the other would be neither answered nor refused.
+            // Another incarnation has begun in between, and it is not known which of them the monitor is of. A question to the
+            // one and news of the other would be neither answered nor refused.
             server.demonitor(monitor);
         }
     }
@@ -254,7 +254,7 @@ impl<S: GenServer, T: Send + 'static> Future for Asked<'_, S, T> {
             return Poll::Ready(answer.map_err(SysError::Failed));
         }
         let reason = ready!(Pin::new(&mut self.down).poll(cx)).unwrap_or(ExitReason::Killed);
-        // The answer may have come just before the end. (Nobody answers after it.)
+        // The answer may have come just before the end. None comes after it.
         if let Some(requests) = self.server.handle.cell().runner.requests() {
             requests.withdraw(self.number);
         }

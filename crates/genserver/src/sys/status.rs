@@ -107,8 +107,8 @@ impl<S: GenServer> Sys<'_, S> {
         cell.runner.in_hand_now_of(cell.word().bits()).filter(|_| cell.is_leased())
     }
 
-    /// The same, and what the server shows of its state ([`GenServer::format_status`]): a state verb. Where that fails a
-    /// placeholder stands in its place.
+    /// What can be told without the server's help, and what the server shows of its state ([`GenServer::format_status`]): a
+    /// state verb. Where that fails a placeholder stands in its place.
     ///
     /// # Errors
     /// [`SysError`].
@@ -161,7 +161,7 @@ fn shown<S: GenServer>(state: &S) -> String {
         Ok(Ok(text)) => text,
         Ok(Err(fmt::Error)) => FAILED.to_owned(),
         Err(payload) => {
-            // (Not what it says: that may be what was to be hidden.)
+            // The message of the panic is not told: it may be what was to be hidden.
             drop(restante_core::ExitReason::from_panic(payload));
             FAILED.to_owned()
         }

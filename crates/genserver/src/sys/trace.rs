@@ -4,7 +4,7 @@
 //! The span of a call is a child of the span that its caller is in, who waits for it. That of a cast or an info is a root of
 //! its own, which follows from its sender's: else the messages that a server sends on and on would make one endless trace.
 //!
-//! A handler is polled now and then, by whoever holds RUN; its span lies in the turn state and is entered and left around each
+//! A handler is polled now and then, by the holder of RUN; its span lies in the turn state and is entered and left around each
 //! poll ([`crate::executor`]). Subscribers are user code: nothing here runs under a lock.
 
 use super::log::{Moment, Observed};
@@ -37,7 +37,7 @@ pub(crate) fn current() -> Option<Arc<Span>> {
     (!span.is_none()).then(|| Arc::new(span))
 }
 
-/// The span of a message that was sent in the span `from`; entered. None where nobody listens.
+/// The span of a message that was sent in the span `from`; entered. None where there is no subscriber.
 pub(super) fn span<S: GenServer>(
     mailbox: &str,
     incarnation: u32,

@@ -1,7 +1,7 @@
 //! Servers whose handlers block, on OS threads of their own.
 //!
-//! The same task that would else be spawned on the runtime is polled by threads of ours. Nothing else of a server changes:
-//! its mailbox, its loop and all who hold its reference do not know the difference.
+//! Threads of ours poll the task that would else be spawned on the runtime. Nothing else of a server changes: its mailbox, its
+//! loop and all who hold its reference do not know the difference.
 //!
 //! ```text
 //!   wake-up ──> queue of runnables ──> a thread: enters the server's runtime, polls the task for a turn

@@ -25,11 +25,11 @@ use std::time::Duration;
 ///   send of this crate.
 ///
 /// A server that always has something to do does not hold up others on the same thread: after at most 64 messages it goes to
-/// the back of the queue, and after each single one while they take more than a millisecond. Servers whose handlers take long hold up as many others as
-/// there are threads fewer than such servers.
+/// the back of the queue, and after each single one while they take more than a millisecond. Servers whose handlers take long
+/// hold up as many others as there are threads fewer than such servers.
 ///
 /// A pool is cheap to clone. Its threads are made when its first server starts, and end when the last clone and the last of
-/// its servers' mailboxes has gone; nobody waits for that. [`ThreadPool::shutdown`] does.
+/// its servers' mailboxes has gone; no thread waits for that. [`ThreadPool::shutdown`] does.
 #[derive(Clone)]
 pub struct ThreadPool(Arc<Lease>);
 
@@ -84,7 +84,7 @@ impl ThreadPool {
     /// pool, which would wait for itself.
     ///
     /// # Cancel safety
-    /// Dropping the future stops the waiting, and nobody is killed; the pool ends all the same.
+    /// Dropping the future stops the waiting, and no server is killed; the pool ends all the same.
     pub async fn shutdown(&self, limit: Duration) -> PoolReport {
         let workers = &self.0.0;
         let residents = workers.shut();

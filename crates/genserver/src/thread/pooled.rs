@@ -72,7 +72,7 @@ impl<S: GenServer> PooledTask<S> {
         let rt = &self.rt;
         let sentinel = self.sentinel.get_or_insert_with(|| {
             let (mut held, sentinel) = oneshot::channel::<Infallible>();
-            // (A runtime that has shut down drops it at once.)
+            // A runtime that has shut down drops the future at once.
             rt.handle.spawn(async move { held.closed().await });
             sentinel
         });
@@ -114,7 +114,7 @@ impl<S: GenServer> Future for PooledTask<S> {
             let began = Instant::now();
             let polled = me.task.as_mut().map_or(Poll::Ready(()), |task| task.poll_turn(cx, Some(me.turn.0)));
             me.turn = me.turn.after(began.elapsed());
-            // (Its end may be what the threads wait for.)
+            // The runtime's end may be what the threads wait for.
             if polled.is_pending() && !me.is_shut_out() {
                 return Poll::Pending;
             }

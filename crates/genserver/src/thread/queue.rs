@@ -55,7 +55,7 @@ mod model {
     use shuttle::sync::{Condvar, Mutex};
     use std::collections::VecDeque;
 
-    /// The same for shuttle, which has no channel for several readers.
+    /// A queue under a lock, for shuttle, which has no channel for several readers.
     #[derive(Debug)]
     pub(in crate::thread) struct Queue {
         jobs: Mutex<VecDeque<Job>>,

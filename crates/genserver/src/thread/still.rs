@@ -55,7 +55,7 @@ impl Still {
         Self(Some(held))
     }
 
-    /// The same of the runtime that this thread is in, if it is in one.
+    /// Holds the clock of the runtime that this thread is in, if it is in one and the clock is paused.
     pub(super) fn hold_here() -> Self {
         Handle::try_current().map_or_else(|_| Self::default(), |handle| Self::hold(&handle))
     }

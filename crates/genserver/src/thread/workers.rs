@@ -106,7 +106,7 @@ impl Workers {
             if let Some(stack) = self.stack {
                 builder = builder.stack_size(stack);
             }
-            // (When that fails, the count is dropped with the closure.)
+            // When the spawn fails, the count is dropped with the closure.
             let work = move || {
                 let still = counted.0.work();
                 drop(counted);

@@ -95,7 +95,7 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
-    /// Its thread ends soon; nobody waits for it.
+    /// Its thread ends soon; the drop does not wait for it.
     fn drop(&mut self) {
         self.done.store(true, Ordering::Release);
         self.thread.unpark();

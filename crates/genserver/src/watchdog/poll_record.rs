@@ -170,12 +170,12 @@ impl Drop for Posted {
     }
 }
 
-/// This thread is nobody's worker.
+/// This thread is no runtime's worker.
 pub(crate) fn exempt_for_good() {
     let _ = EXEMPT.try_with(|exempt| exempt.set(true));
 }
 
-/// This thread is nobody's worker until what comes back is dropped.
+/// This thread counts as no runtime's worker until what comes back is dropped.
 pub(crate) fn exempt() -> Exempt {
     Exempt(EXEMPT.try_with(|exempt| exempt.replace(true)).unwrap_or(true))
 }

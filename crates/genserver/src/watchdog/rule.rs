@@ -9,7 +9,7 @@ pub(super) struct Sight {
     pub(super) poll: u64,
     /// Is another one for each message.
     pub(super) mark: (u64, u64),
-    /// When the poll began, if this is still its first message. (When another one began, nobody knows.)
+    /// When the poll began, if this is still its first message. When another message began is not known.
     pub(super) begun: Option<Instant>,
 }
 
