@@ -9,7 +9,7 @@
 //! so each call goes through the net of [`crate::quiet`], one by one, and a panic of one neither unwinds out of the cell nor
 //! keeps the next from being done. Only a closure that the present caller has handed in (`weigh`, `purge`'s predicate)
 //! unwinds to that caller, at a point where nothing has moved yet. Should anything else unwind while RUN is held, its
-//! [`RunGuard`] gives RUN up (rule 9 of `word`). Design note 0014 has a table of all such calls.
+//! [`RunGuard`](crate::word::RunGuard) gives RUN up (rule 9 of `word`). Design note 0014 has a table of all such calls.
 //!
 //! The rooms, each beside what it is about:
 //!

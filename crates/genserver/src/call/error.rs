@@ -15,7 +15,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum CallError {
     /// No reply within the limit. The server skips the call if it has not come to it yet; if it has, its late reply is
-    /// discarded. Who did not answer: [`Call::named`], [`ServerRef::about`].
+    /// discarded. Who did not answer: [`Call::named`](crate::Call::named), [`ServerRef::about`](crate::ServerRef::about).
     #[error("no reply within the time allowed")]
     Timeout,
     /// Servers would wait for each other in a ring. Use a cast, or answer later, to break it.

@@ -123,7 +123,7 @@ impl<S: GenServer> Context<S> {
     }
 
     /// What few servers use, for what a callback asks for.
-    pub(super) fn own_extra(&mut self) -> &mut Cold<S> {
+    pub(super) fn own_cold(&mut self) -> &mut Cold<S> {
         self.cell();
         self.cold()
     }

@@ -54,7 +54,7 @@ impl<S: GenServer> Context<S> {
 
     /// Sends `info` to this server once, `after` from now. Zero: as soon as this turn lets it; `Duration::MAX`: never.
     pub fn send_after(&mut self, after: Duration, info: S::Info) -> TimerId {
-        let id = self.own_extra().timers.once(Instant::now(), after, info);
+        let id = self.own_cold().timers.once(Instant::now(), after, info);
         self.calm();
         id
     }
@@ -62,7 +62,7 @@ impl<S: GenServer> Context<S> {
     /// Sends what `make` makes to this server again and again, first one period from now. (Periods below 1 ms are taken
     /// as 1 ms.) However long the handlers of ticks take, messages are handled between them: see [`Every`].
     pub fn send_every(&mut self, every: Every, make: impl FnMut() -> S::Info + Send + 'static) -> TimerId {
-        let id = self.own_extra().timers.periodic(Instant::now(), every, Box::new(make));
+        let id = self.own_cold().timers.periodic(Instant::now(), every, Box::new(make));
         self.calm();
         id
     }
@@ -70,7 +70,7 @@ impl<S: GenServer> Context<S> {
     /// Gives a timer a key. Another timer that had the key before is cancelled. (A timer that has fired or been cancelled, or
     /// that another incarnation has set, gets none.)
     pub fn key_timer(&mut self, key: &'static str, id: TimerId) {
-        self.own_extra().timers.key(key, id);
+        self.own_cold().timers.key(key, id);
         self.calm();
     }
 
@@ -140,7 +140,7 @@ impl<S: GenServer> Context<S> {
 
     /// From now on the ends of linked servers come as the infos that `make` makes, instead of ending this one.
     pub fn trap_exit(&mut self, make: impl FnMut(ExitSignal) -> S::Info + Send + 'static) {
-        let old = self.own_extra().trap.replace(Box::new(make));
+        let old = self.own_cold().trap.replace(Box::new(make));
         self.cell.runner.trapping.store(true, Ordering::Release);
         drop(old);
     }

@@ -191,7 +191,7 @@ impl<S: GenServer> Executor<S> {
     }
 
     /// What operators have asked of it, made if need be.
-    pub(crate) fn wishes_or_new(&self) -> &SysRequests<S> {
+    pub(crate) fn requests_or_new(&self) -> &SysRequests<S> {
         self.cold.get_or_init(Box::default).sys.get_or_init(Box::default)
     }
 

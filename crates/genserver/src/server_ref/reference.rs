@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Refers to a server over all its incarnations: messages go to its mailbox, orders to the incarnation that reads it now.
 ///
 /// Cheap to clone. While one is left the mailbox stays open; when the last goes, the server drains what is queued and
-/// ends with [`ExitReason::Normal`].
+/// ends with [`ExitReason::Normal`](restante_core::ExitReason::Normal).
 pub struct ServerRef<S: GenServer> {
     pub(crate) handle: ServerHandle<S>,
 }
@@ -83,7 +83,7 @@ impl<S: GenServer> ServerRef<S> {
     /// Says of an error that this server is the one that it is about: by its mailbox's name, else by its type and id.
     ///
     /// The errors of calls, sends, stops and state verbs are small, and do not carry what their asker knows. Where one is
-    /// passed on, the next reader does not know it any more. (Of a call, [`Call::named`] does this.)
+    /// passed on, the next reader does not know it any more. (Of a call, [`Call::named`](crate::Call::named) does this.)
     ///
     /// ```ignore
     /// stock.stop(ExitReason::Shutdown, LIMIT).await.map_err(|e| stock.about(e))?;

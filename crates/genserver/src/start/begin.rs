@@ -193,13 +193,13 @@ async fn others_turn() {
     .await;
 }
 
-/// Starts a server on the mailbox of a reference, whose server has ended: for a starter that has no [`Server`] at hand.
+/// Starts a server on the mailbox of a reference, whose server has ended: for a starter that has no [`Server`](crate::Server) at hand.
 ///
 /// # Errors
-/// As [`Server::start`].
+/// As [`Server::start`](crate::Server::start).
 ///
 /// # Cancel safety
-/// As [`Server::start`].
+/// As [`Server::start`](crate::Server::start).
 pub async fn start_again<S: GenServer>(server: &ServerRef<S>, args: S::Args) -> Result<(), StartError> {
     start_on(server, Lent::Given(args), &Opts::default()).await
 }

@@ -51,7 +51,7 @@ impl<S: GenServer> Server<S> {
     }
 
     /// What becomes of the message in hand at a crash (default [`InHand::Drop`]), from the next start by this value on: one
-    /// by [`start_again`] goes on with what was set last.
+    /// by [`start_again`](crate::start_again) goes on with what was set last.
     #[must_use]
     pub fn in_hand(mut self, policy: InHand) -> Self
     where

@@ -159,10 +159,10 @@ impl<S: GenServer> ServerSettings<S> {
     /// Makes a mailbox and starts a server on it, with which it closes.
     ///
     /// # Errors
-    /// As [`start`].
+    /// As [`start`](crate::start).
     ///
     /// # Cancel safety
-    /// As [`start`].
+    /// As [`start`](crate::start).
     #[track_caller]
     pub fn start(self, args: S::Args) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
         let made = Some(Location::caller());
@@ -172,13 +172,13 @@ impl<S: GenServer> ServerSettings<S> {
         }
     }
 
-    /// [`ServerSettings::start`], and links the server with the one whose context this is, as [`start_link`] does.
+    /// [`ServerSettings::start`], and links the server with the one whose context this is, as [`start_link`](crate::start_link) does.
     ///
     /// # Errors
-    /// As [`start`]: nothing is linked.
+    /// As [`start`](crate::start): nothing is linked.
     ///
     /// # Cancel safety
-    /// As [`start`].
+    /// As [`start`](crate::start).
     #[track_caller]
     pub fn start_link<P: GenServer>(
         self,
@@ -188,13 +188,13 @@ impl<S: GenServer> ServerSettings<S> {
         linked(self.start(args), parent)
     }
 
-    /// [`ServerSettings::start`], and monitors the server, as [`start_monitor`] does.
+    /// [`ServerSettings::start`], and monitors the server, as [`start_monitor`](crate::start_monitor) does.
     ///
     /// # Errors
-    /// As [`start`]: nothing is left of the monitor.
+    /// As [`start`](crate::start): nothing is left of the monitor.
     ///
     /// # Cancel safety
-    /// As [`start`].
+    /// As [`start`](crate::start).
     #[track_caller]
     pub fn start_monitor(
         self,

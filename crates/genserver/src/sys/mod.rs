@@ -85,7 +85,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     }
 
     fn requests(&self) -> &'a SysRequests<S> {
-        self.cell().runner.wishes_or_new()
+        self.cell().runner.requests_or_new()
     }
 
     /// The loop is to see what has been wished.

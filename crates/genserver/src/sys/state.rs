@@ -170,7 +170,7 @@ impl<'a, S: GenServer, T: Send + 'static> Asked<'a, S, T> {
             // The asker's waker is foreign code, and its panic not the server's.
             quiet::run("an operator's waker", || tell.send(answer).err()).map(drop_quietly);
         };
-        let number = cell.runner.wishes_or_new().ask(incarnation, Box::new(question));
+        let number = cell.runner.requests_or_new().ask(incarnation, Box::new(question));
         let hand = (cell.runner.current.bits(), cell.handled_so_far());
         let (shield, began) = (LastShield::default(), Instant::now());
         let asked = Self { server, number, incarnation, answer, down, shield, monitor, began, hand };
