@@ -111,8 +111,8 @@ impl<S: GenServer> fmt::Debug for Context<S> {
 
 impl<S: GenServer> Context<S> {
     /// The cell, for what a callback asks for. It is there for sure, and its RUN is the callback's, where its loop is polled on
-    /// this very thread and this lies in the place from which the loop has lent its context: what lies there is a context for an
-    /// `S`, and its cell is the one that is polled. One that was kept from an earlier incarnation is refused there as well.
+    /// this very thread and this lies in the place from which the loop has lent its context: what lies there is a context for
+    /// an `S`, and its cell is the one that is polled. One that was kept from an earlier incarnation is refused there as well.
     #[inline]
     pub(crate) fn cell(&self) -> &CellRef<S> {
         let lent = self.cell.has_lent(std::ptr::from_ref(self).addr());
@@ -159,7 +159,8 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// For a callback that it is lent to, from the place where it lies now and stays: what the callback's poll is to know of it.
+    /// For a callback that it is lent to, from the place where it lies now and stays: what the callback's poll is to know of
+    /// it.
     #[inline(always)]
     pub(crate) fn lend(&self) -> (CellRef<S>, usize) {
         (self.cell.again(), std::ptr::from_ref(self).addr())

@@ -193,7 +193,8 @@ async fn others_turn() {
     .await;
 }
 
-/// Starts a server on the mailbox of a reference, whose server has ended: for a starter that has no [`Server`](crate::Server) at hand.
+/// Starts a server on the mailbox of a reference, whose server has ended: for a starter that has no [`Server`](crate::Server)
+/// at hand.
 ///
 /// # Errors
 /// As [`Server::start`](crate::Server::start).

@@ -26,10 +26,12 @@ pub enum StartError {
     /// The mailbox is closed.
     #[error("the mailbox is closed")]
     Closed,
-    /// Neither is this thread in a tokio runtime, nor was one given ([`ServerSettings::runtime`](crate::ServerSettings::runtime)).
+    /// Neither is this thread in a tokio runtime, nor was one given
+    /// ([`ServerSettings::runtime`](crate::ServerSettings::runtime)).
     #[error("no tokio runtime to run on")]
     NoRuntime,
-    /// No thread for the server ([`ServerSettings::own_thread`](crate::ServerSettings::own_thread), [`ServerSettings::thread_pool`](crate::ServerSettings::thread_pool)).
+    /// No thread for the server ([`ServerSettings::own_thread`](crate::ServerSettings::own_thread),
+    /// [`ServerSettings::thread_pool`](crate::ServerSettings::thread_pool)).
     #[error(transparent)]
     Thread(#[from] ThreadError),
     /// The settings make no mailbox.

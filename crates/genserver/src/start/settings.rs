@@ -172,7 +172,8 @@ impl<S: GenServer> ServerSettings<S> {
         }
     }
 
-    /// [`ServerSettings::start`], and links the server with the one whose context this is, as [`start_link`](crate::start_link) does.
+    /// [`ServerSettings::start`], and links the server with the one whose context this is, as
+    /// [`start_link`](crate::start_link) does.
     ///
     /// # Errors
     /// As [`start`](crate::start): nothing is linked.

@@ -18,9 +18,9 @@ use std::panic::Location;
 /// Where it can, `init` is first polled on the starter's stack, and so are the first few messages that the server may find or
 /// send itself; one that ends there, as by a failed `init`, ends on that stack. A server has no task until it is spoken to.
 ///
-/// With settings (a name for people, a capacity, a thread of its own): [`Server::settings`](crate::Server::settings). Under a name by which others find
-/// it: a registry's `create`, as in `registry.create("name", start::<S>(args))`, which holds the name from before `init` on,
-/// or `register` once it runs. Under a supervisor: `Supervise::child`.
+/// With settings (a name for people, a capacity, a thread of its own): [`Server::settings`](crate::Server::settings). Under a
+/// name by which others find it: a registry's `create`, as in `registry.create("name", start::<S>(args))`, which holds the
+/// name from before `init` on, or `register` once it runs. Under a supervisor: `Supervise::child`.
 ///
 /// # Errors
 /// [`StartError`].
@@ -33,7 +33,8 @@ pub fn start<S: GenServer>(args: S::Args) -> impl Future<Output = Result<ServerR
     async move { start_with(NewCell::Plain(Some(DEFAULT_CAPACITY)), args, Opts { made, ..Opts::default() }).await }
 }
 
-/// [`start`], and links the server with the one whose context this is. With settings: [`ServerSettings::start_link`](crate::ServerSettings::start_link).
+/// [`start`], and links the server with the one whose context this is. With settings:
+/// [`ServerSettings::start_link`](crate::ServerSettings::start_link).
 ///
 /// # Errors
 /// As [`start`].
