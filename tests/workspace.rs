@@ -151,7 +151,7 @@ fn folders_packages_and_features_have_one_name() {
         );
     }
     let lines = read(&root().join("crates/restante/src/lib.rs")).lines().count();
-    assert!(lines < 100, "the facade is re-exports: {lines} lines");
+    assert!(lines < 130, "the facade is re-exports: {lines} lines");
 }
 
 /// Row A3: built on these, `futures` without its default features.
