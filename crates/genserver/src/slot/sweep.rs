@@ -16,7 +16,7 @@ pub(crate) enum Seen {
 
 impl SlotPtr {
     /// Turns an overdue wait into a late one. `word` is what the sweep saw.
-    fn expire(self, word: u64) -> bool {
+    pub(super) fn expire(self, word: u64) -> bool {
         let next = word | LATE | LOCK;
         if self.0.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
