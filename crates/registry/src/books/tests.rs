@@ -273,7 +273,8 @@ async fn an_undo_leaves_alone_what_another_has_put_on_since() {
         add().accept();
         drop(mine);
         assert!(is_on(), "it is the other's");
-        // Two additions dropped on their way, the other's undone as well: the last one leaves no other grant.
+        // Each of two additions follows a removal of the label. Dropping the first leaves the label; dropping the second takes
+        // it off.
         let first = add_after(&books, &label, &add);
         let second = add_after(&books, &label, &add);
         drop(first);
