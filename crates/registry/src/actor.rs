@@ -58,7 +58,7 @@ impl GenServer for RegistryActor {
     }
 
     async fn handle_call(&mut self, call: Command, _: &mut Context<Self>) -> Step {
-        // (An answer that nobody waits for any more is dropped, and undoes itself.)
+        // An answer that no caller waits for any more is dropped, and undoes itself.
         match call.0 {
             Ask::Add { addition, reply } => {
                 reply.send(addition.perform(&self.books));
@@ -80,8 +80,9 @@ impl GenServer for RegistryActor {
     }
 }
 
-/// Looks the books through, and repairs what is wrong: beside the actor, which serves meanwhile, since of a million names it
-/// takes seconds. Where somebody does so already, he begins again when he is done. (The registry's end waits for it.)
+/// Looks the books through, and repairs what is wrong. It runs beside the actor, because a million names take seconds and the
+/// actor serves meanwhile. Where a look is under way already, that one begins again when it is done. The registry's end waits
+/// for the look.
 fn look_through(books: &Arc<Books>) {
     let Some(looks) = Looks::begin(books) else { return };
     rt::beside(&books.reaper, move || looks.look(validate_and_repair));
@@ -105,7 +106,7 @@ struct Looks {
 }
 
 impl Looks {
-    /// Asks for a look. `None`: somebody has the right, and looks again.
+    /// Asks for a look. `None`: another task has the right already, and will look again.
     fn begin(books: &Arc<Books>) -> Option<Self> {
         let asked = books.looks.fetch_add(1, Ordering::AcqRel);
         (asked == 0).then(|| Self { books: Arc::clone(books), done: false })
@@ -195,7 +196,7 @@ mod tests {
         let (books, looked) = (books(), Cell::new(0));
         Looks::begin(&books).unwrap().look(|_| {
             looked.set(looked.get() + 1);
-            // (Twice in the first look, once in the second, which counts as one each.)
+            // Asks twice in the first look and once in the second: each counts as one further look.
             (looked.get()..3).for_each(|_| assert!(Looks::begin(&books).is_none()));
         });
         assert_eq!(looked.get(), 3);

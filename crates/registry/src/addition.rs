@@ -1,4 +1,5 @@
-//! An addition: to the actor it says what is asked for, back to whoever asked what is in effect; undone, unless it is accepted.
+//! An addition. It carries to the actor what is asked for, and back to the caller what is in effect. It is undone, unless the
+//! caller accepts it.
 //!
 //! It travels in one box both ways, so a command is two words and an answer is.
 
@@ -11,8 +12,8 @@ use restante_genserver::tracker;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Labels, or a mailbox with its labels. Whoever asked may have gone by the time the answer reaches them: then it is dropped
-/// on its way, and nothing has happened. What others were granted of the same mailbox meanwhile stays, and the mailbox with it.
+/// Labels, or a mailbox with its labels. The caller may have gone by the time the answer arrives: then the addition is dropped
+/// on its way, and nothing has happened. What others were granted of that mailbox meanwhile stays, and the mailbox with it.
 pub(crate) struct Addition(Box<Body>);
 
 struct Body {
@@ -88,7 +89,7 @@ impl Addition {
         Ok(self)
     }
 
-    /// It has come to whoever asked.
+    /// The addition has reached the caller.
     pub(crate) fn accept(mut self) {
         let Body { to, labels, by, stage, .. } = &mut *self.0;
         *stage = Stage::Accepted;

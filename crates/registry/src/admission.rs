@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const DEFAULT_MAX_CONCURRENT_CREATES: usize = 100;
 /// The environment's say in it.
 pub const MAX_CONCURRENT_CREATES: &str = "RESTANTE_MAX_CONCURRENT_CREATES";
-/// What is suggested to whoever is refused.
+/// The pause suggested to a caller that is refused.
 pub const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Too much is under way: a normal answer, to be asked again after a while.
@@ -33,7 +33,7 @@ pub struct Overloaded {
     pub retry_after: Duration,
 }
 
-/// How much a registry has to do: a look that waits for nobody.
+/// How much a registry has to do. Read without waiting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Capacity {
@@ -45,8 +45,8 @@ pub struct Capacity {
     pub max_concurrent: usize,
     /// The one in percent of the other: 0 to 100, or more after the limit was lowered.
     pub load_percentage: u32,
-    /// How long somebody considerate would wait before the next creation: nothing up to a load of 50 %, and what
-    /// [`Overloaded`] says at 100 %.
+    /// How long a considerate caller waits before its next creation: not at all up to a load of 50 %, and what [`Overloaded`]
+    /// says at 100 %.
     pub retry_after: Duration,
     /// Of the creations that succeeded, a moving average over about the last 16; `None`: none has.
     pub average_create_time: Option<Duration>,
@@ -80,10 +80,10 @@ pub(crate) struct AdmissionPermit {
     used: Used,
 }
 
-/// What for a place was.
+/// What the place was used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Used {
-    /// Nothing: whoever took it was refused by the queue, or gave up while he waited in it.
+    /// Nothing: the queue refused the caller that took it, or that caller gave up while it waited in the queue.
     No,
     Begun,
     Succeeded,
@@ -174,7 +174,7 @@ impl Admission {
         }
         if used == Used::Succeeded {
             let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-            // (Two at once may lose one of the two: an average.)
+            // Two updates at once may lose one of the two, which an average can bear.
             let old = self.average.load(Ordering::Relaxed);
             self.average.store(averaged(old, took), Ordering::Relaxed);
         }
@@ -260,7 +260,7 @@ mod tests {
         first.begun();
         second.succeeded();
         drop((first, second));
-        // One that nobody began with is no creation.
+        // A place in which nothing was begun is no creation.
         drop(places.admit(unasked).unwrap());
         let capacity = places.capacity(0);
         assert_eq!((capacity.active_creates, capacity.total_creates), (0, 2));
@@ -268,7 +268,7 @@ mod tests {
         assert!(capacity.average_create_time.is_some());
     }
 
-    /// For where nobody is refused, and nobody is to ask.
+    /// For places where no caller is refused, so that this is not called.
     fn unasked() -> usize {
         panic!("only a refusal says how many wait")
     }

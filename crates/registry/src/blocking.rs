@@ -1,6 +1,6 @@
 //! Additions from plain threads. Inside a runtime they answer [`RegisterError::WouldBlock`] and do nothing.
-//! (What has a room of its own has its twin there: [`Creation::run_blocking`](crate::Creation::run_blocking),
-//! [`Registry::create_with_retry_blocking`], [`Registry::shutdown_blocking`].)
+//! What has a module of its own has its blocking twin there: [`Creation::run_blocking`](crate::Creation::run_blocking),
+//! [`Registry::create_with_retry_blocking`], [`Registry::shutdown_blocking`].
 
 use crate::actor::Ask;
 use crate::addition::Addition;

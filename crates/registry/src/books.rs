@@ -16,8 +16,8 @@
 //!    would be there without this name, and [`Books::repair`] would add it.
 //! 2. It goes out: `names` and `keys` first, then its labels, then `ids`, then the mailbox's resources. In between it is there
 //!    without a name: never a name without its mailbox.
-//! 3. A mailbox closes first, and goes out of the books then. A reader that comes between finds a closed mailbox, and says
-//!    so; whoever wants to register its name takes it out in its stead.
+//! 3. A mailbox closes first, and goes out of the books then. A reader that comes between finds a closed mailbox, and says so.
+//!    A caller that wants to register its name takes it out instead of the one that closed it.
 //!
 //! What deliberately does not live here: who is admitted ([`crate::admission`]), and waiting.
 
@@ -55,11 +55,12 @@ pub(crate) struct Books {
     indexes: CachePadded<Indexes>,
     shown: CachePadded<Shown>,
     writers: Mutex<Ledger>,
-    /// Rung after every section that changed something, where somebody follows.
+    /// Rung after every section that changed something, where there are followers.
     pub(crate) changed: Notify,
-    /// How many do.
+    /// The number of followers.
     pub(crate) followers: AtomicUsize,
-    /// How often its actor has asked for it to be looked through, since that was begun; 0: nobody looks.
+    /// How often the actor has asked for the books to be looked through since the look under way began. 0: no look is under
+    /// way.
     pub(crate) looks: AtomicUsize,
     /// Clean-up that entries leave behind.
     pub(crate) reaper: Reaper,
@@ -131,9 +132,9 @@ impl Books {
         Sizes { mailboxes: mailboxes.load(Ordering::Relaxed), names: names.load(Ordering::Relaxed) }
     }
 
-    /// How often something was taken out: whoever keeps what it found looks again when this has changed.
+    /// How often something was taken out. A reader that keeps what it found looks again when this has changed.
     pub(crate) fn removals(&self) -> u64 {
-        // Acquire pairs with the release of whoever has taken something out: what is read after it is as it is since.
+        // Acquire pairs with the Release of the writer that took something out: reads after it see the index without it.
         self.shown.removals.load(Ordering::Acquire)
     }
 }
@@ -156,7 +157,7 @@ impl Books {
         self.indexes.names.peek_with(name, |name, lead| f(name, &lead.record))
     }
 
-    /// The same of a key.
+    /// The key as it lies in the index, and the record of the mailbox that has it, lent.
     fn indexed_key<T>(
         &self,
         kind: &str,
@@ -187,12 +188,12 @@ impl Books {
         walk(&self.indexes.ids, |_, record| f(record))
     }
 
-    /// The same of keys.
+    /// Walks over the index of keys, as `each_mailbox` does over the ids. False: `f` said to stop.
     pub(crate) fn each_key(&self, f: impl FnMut(&SecondaryKey, &Arc<Record>) -> bool) -> bool {
         walk(&self.indexes.keys, f)
     }
 
-    /// The same of names.
+    /// Walks over the index of names, as `each_mailbox` does over the ids. False: `f` said to stop.
     pub(crate) fn each_name(&self, mut f: impl FnMut(&NameText, &Arc<Record>) -> bool) -> bool {
         walk(&self.indexes.names, |name, lead| f(name, &lead.record))
     }
@@ -205,7 +206,7 @@ impl Books {
         f(&mut self.writers.lock_with_epoch().tracked)
     }
 
-    /// What somebody who follows comes to next, and whether nothing will ever come after it: of one instant.
+    /// What a follower at `place` comes to next, and whether nothing will ever come after it. Both are of one instant.
     pub(crate) fn read(&self, place: &mut u64) -> (At, bool) {
         let ledger = self.writers.lock();
         let over = ledger.ended.is_some() && ledger.sizes.mailboxes == 0;

@@ -1,4 +1,4 @@
-//! Sending to whoever has a name: look-up and message in one.
+//! Sending by name: look-up and message in one.
 
 use crate::lookup::{LookupError, Whom};
 use crate::registry::Registry;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendToError<T> {
-    /// Nobody was found.
+    /// The look-up found no mailbox.
     #[error("{0}")]
     Lookup(#[source] LookupError, T),
     /// The mailbox did not take it.
@@ -20,7 +20,7 @@ pub enum SendToError<T> {
 }
 
 impl<T> SendToError<T> {
-    /// Whether whom it was for is gone: nobody was found, or the mailbox is closed. Another may have the name later.
+    /// Whether the receiver is gone: the look-up found no mailbox, or the mailbox is closed. Another may have the name later.
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Lookup(error, _) => error.is_gone(),
@@ -33,7 +33,7 @@ impl<T> SendToError<T> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallToError {
-    /// Nobody was found.
+    /// The look-up found no server.
     #[error(transparent)]
     Lookup(#[from] LookupError),
     /// The server that was found did not answer in time: which one, it says.
@@ -45,8 +45,8 @@ pub enum CallToError {
 }
 
 impl CallToError {
-    /// Whether whom it was for is gone: nobody was found, or the server has gone ([`CallError::is_gone`]). Another may have the name
-    /// later.
+    /// Whether the receiver is gone: the look-up found no server, or the server has gone ([`CallError::is_gone`]). Another may
+    /// have the name later.
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Lookup(error) => error.is_gone(),
@@ -67,7 +67,7 @@ impl CallToError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopToError {
-    /// Nobody was found.
+    /// The look-up found no server.
     #[error(transparent)]
     Lookup(#[from] LookupError),
     /// The server that was found did not end in time, and the order stands: which one, it says.
@@ -79,8 +79,8 @@ pub enum StopToError {
 }
 
 impl StopToError {
-    /// Whether whom it was for is gone: nobody was found, or the server has gone ([`StopError::is_gone`]). Another may have
-    /// the name later.
+    /// Whether the receiver is gone: the look-up found no server, or the server has gone ([`StopError::is_gone`]). Another may
+    /// have the name later.
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Lookup(error) => error.is_gone(),
@@ -113,7 +113,7 @@ impl Registry {
         match (sent, cast) {
             (Ok(Some(sent)), _) => sent.map_err(SendToError::Send),
             (Err(error), Some(cast)) => Err(SendToError::Lookup(error, cast)),
-            // (It is taken by the closure, and the closure runs where there is no error.)
+            // The closure takes the message, and the closure runs where there is no error.
             (Ok(None), _) | (Err(_), None) => Ok(()),
         }
     }
@@ -154,7 +154,7 @@ impl Registry {
         call(&server, make).await
     }
 
-    /// The same from a plain thread, with a limit.
+    /// Calls from a plain thread, with a limit.
     ///
     /// # Errors
     /// [`CallToError`]; [`CallError::WouldBlock`] inside a runtime.
@@ -186,13 +186,13 @@ impl Registry {
         }
     }
 
-    /// Sends a request to the server of this name or id, without waiting for the response: see [`ServerRef::send_request`]. Who is
-    /// asked is settled at the look-up; over a restart that is the same server.
+    /// Sends a request to the server of this name or id, without waiting for the response: see [`ServerRef::send_request`].
+    /// Who is asked is settled at the look-up; over a restart that is the same server.
     ///
     /// # Errors
     /// [`LookupError`]: nothing was sent. Whatever else becomes of it the response says.
     ///
-    /// **Source**: `gen_server:send_request/2` to a registered name. **Differs**: nobody there is an error at once.
+    /// **Source**: `gen_server:send_request/2` to a registered name. **Differs**: a name without a server is an error at once.
     pub fn send_request<'a, S: GenServer, T: Send>(
         &self,
         whom: impl Into<Whom<'a>>,
@@ -225,9 +225,9 @@ impl Registry {
     /// should that come to lead to another, the monitor stays. It keeps no mailbox open.
     ///
     /// # Errors
-    /// [`LookupError`]: nobody is monitored.
+    /// [`LookupError`]: no server is monitored.
     ///
-    /// **Source**: `monitor/2` of a registered name. **Differs**: nobody there is an error, and no notice.
+    /// **Source**: `monitor/2` of a registered name. **Differs**: a name without a server is an error, and there is no notice.
     pub fn monitor<'a, S: GenServer>(
         &self,
         whom: impl Into<Whom<'a>>,

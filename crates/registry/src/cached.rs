@@ -17,7 +17,7 @@ pub struct Cached<R: Addressable> {
 }
 
 impl Registry {
-    /// This name (or the text of an id), to be asked for often. Nobody is looked for yet.
+    /// This name, or the text of an id, to be asked for often. The first look-up is made by `get`.
     pub fn cached<R: Addressable>(&self, name: impl Into<Arc<str>>) -> Cached<R> {
         Cached { registry: self.clone(), name: name.into(), found: None }
     }
@@ -30,9 +30,9 @@ impl<R: Addressable> Cached<R> {
     /// [`LookupError`]; the next time it is looked up again.
     pub fn get(&mut self) -> Result<&R, LookupError> {
         let books = &self.registry.0.books;
-        // (Read before the look-up, so that a name that is taken off after it is noticed the next time.)
+        // Read before the look-up, so that a name that is taken off after it is noticed the next time.
         let removals = books.removals();
-        // (What a nested registry found above, or might find there no more, is not remembered.)
+        // What a nested registry found above, or might no longer find there, is not remembered.
         let alone = self.registry.parent().is_none();
         let fresh = alone && self.found.as_ref().is_some_and(|(_, then)| *then == removals);
         if !fresh {

@@ -12,20 +12,21 @@ use std::sync::Arc;
 /// Follows a registry's changes, from a snapshot or from now on. Costs the writers nothing: it reads the history, which holds
 /// the last changes (1024, unless the registry was made otherwise).
 pub struct Changes {
-    // (The registry lives by its handles: when the last goes it ends these.)
+    // The books do not keep the registry alive. The registry lives by its handles, and ends these changes when the last handle
+    // goes.
     books: Arc<Books>,
     /// The number of the next.
     next: u64,
 }
 
-/// What somebody who follows is told.
+/// What a follower is told.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Followed {
     /// The next change.
     Change(Change),
-    /// So many changes came and went before they were read. What one has is out of date: a new snapshot helps
-    /// ([`Registry::follow`](crate::Registry::follow)).
+    /// So many changes came and went before they were read. What the follower has is out of date: a new snapshot by
+    /// [`Registry::follow`](crate::Registry::follow) helps.
     Missed(u64),
     /// The registry has ended, and all of its changes have been told.
     Ended,

@@ -75,7 +75,7 @@ impl Books {
         let mut found = self.snapshot().validate();
         let (mut orphaned, mut missing) = (self.orphaned(), self.missing());
         if !orphaned.is_empty() || !missing.is_empty() {
-            // (What is left out is dropped after the lock.)
+            // What is left out is dropped after the lock.
             let (orphans, lost): (Suspects, Suspects) = self.with_history(|_, _| {
                 let orphans = orphaned.extract_if(.., |(label, record)| self.is_orphaned(label, record));
                 let lost = missing.extract_if(.., |(label, record)| self.is_missing(label, record));

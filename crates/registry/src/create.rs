@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A creation to be: the names that are held for it meanwhile, and what its entry will own.
 ///
 /// What is created is whatever a future returns: a server that is started, a mailbox whose connection is made. It runs in a
-/// task of its own, in the runtime of whoever asks, else in the registry's.
+/// task of its own, in the caller's runtime, else in the registry's.
 #[must_use = "nothing is created until it is run"]
 pub struct Creation<'a> {
     registry: &'a Registry,
@@ -128,7 +128,8 @@ impl Registry {
 }
 
 impl Creation<'_> {
-    /// Under this name; several are possible. It is held while the creation is under way, and nobody finds it.
+    /// Creates under this name; several are possible. The name is held while the creation is under way, and look-ups do not
+    /// find it.
     pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.labels = self.labels.and_then(|mut labels| {
             let label = Label::Name(NameText::new(name)?);
@@ -187,8 +188,8 @@ impl Creation<'_> {
     /// Creates: takes a place, has the names held, runs the future in a task of its own, registers what it returns.
     ///
     /// # Errors
-    /// [`CreateError`]; by then names and place are free again. Where no place is free
-    /// ([`Overloaded`](RegisterError::Overloaded)), at once and before the future is polled.
+    /// [`CreateError`]; by then names and place are free again. Where no place is free, it is
+    /// [`Overloaded`](RegisterError::Overloaded), at once and before the future is polled.
     ///
     /// # Cancel safety
     /// Dropped, the creation is given up: its future is dropped at its next await, and names and place are free. Where it had
@@ -209,12 +210,13 @@ impl Creation<'_> {
         answer(running, told)
     }
 
-    /// The same from a plain thread; the future runs in the registry's runtime.
+    /// Creates from a plain thread; the future runs in the registry's runtime.
     ///
-    /// It ends whatever becomes of that: where the runtime shuts down, with [`CreateError::GivenUp`]; where it does not see to the
-    /// creation's time (nobody drives it, the registry's actor does not come to it, or the future blocks its thread), a second
-    /// after that at the latest, with [`CreateError::Timeout`]. Where the future runs then, the names may be held a while longer,
-    /// until it has been dropped. The actor is waited for no longer than by others, 5 s ([`RegisterError::Timeout`]).
+    /// It ends whatever becomes of that runtime. Where the runtime shuts down, it ends with [`CreateError::GivenUp`]. Where
+    /// the runtime does not see to the creation's time, it ends with [`CreateError::Timeout`], a second after that time at the
+    /// latest: that is where no thread drives the runtime, where the registry's actor does not come to the creation, or where
+    /// the future blocks its thread. Where the future runs then, the names may be held a while longer, until it has been
+    /// dropped. The actor is waited for no longer than by others, 5 s ([`RegisterError::Timeout`]).
     ///
     /// # Errors
     /// As [`Creation::run`], and [`RegisterError::WouldBlock`] inside a runtime.
@@ -274,7 +276,7 @@ impl Creation<'_> {
                 Ok(made)
             };
             let work = work(reservation, make, limit, tell);
-            // (The registry's end drops it; whoever waits is told that nobody will answer.)
+            // The registry's end drops this future; a waiting caller is then told that no answer comes.
             Box::pin(async move {
                 let _ = cancel.run_until_cancelled_owned(work).await;
             })

@@ -12,8 +12,8 @@
 //!   and future; the actor passes over the rest.
 //! - *held*: the actor has reserved the names ([`Reservation`]) and begun the task. A caller who gives up aborts the task.
 //! - *committed*: the task has put the mailbox into the books. One section: no instant between held and there.
-//! - *taken*: the caller has what was created. Where it has gone meanwhile, the entry is taken out again ([`Created`]
-//!   is dropped, and with it the last reference, where nobody else has one).
+//! - *taken*: the caller has what was created. Where the caller has gone meanwhile, the entry is taken out again, because
+//!   [`Created`] is dropped, and with it the reference, which is the last where no other is held.
 //! - What was started under a supervisor lives without references: on every way but *taken* it is ended there
 //!   ([`crate::offspring`]).
 //!
@@ -48,7 +48,7 @@ pub(crate) struct Reservation {
     labels: Vec<Label>,
     held: bool,
     by: By,
-    // (Dropped after the names are free: whoever is admitted in its stead finds them so.)
+    // Dropped after the names are free: the creation that is admitted in its place finds them so.
     place: Option<AdmissionPermit>,
 }
 
@@ -123,7 +123,7 @@ impl Job {
     }
 }
 
-/// A creation in the queue: whoever comes first takes it out, the actor to begin it or the caller who gives up.
+/// A creation in the queue. The first to come takes it out: the actor to begin it, or the caller who gives up.
 pub(crate) struct Queued(Arc<Mutex<Option<Job>>>);
 
 /// The caller's end of it. Dropped, it takes the creation back, if it has not begun.
@@ -143,7 +143,7 @@ impl Queued {
 
 impl Drop for TakesBack {
     fn drop(&mut self) {
-        // (Dropped after the lock: it is the user's.)
+        // Dropped after the lock, because it is the user's.
         let job = self.0.lock().take();
         quiet::discard("a creation", job);
     }
@@ -181,7 +181,7 @@ impl Attachments {
             record.keep();
         }
         for (key, value) in self.metadata {
-            // (An entry that has ended has none.)
+            // Fails only for an entry that has ended, which has no metadata.
             let _ = books.set_metadata(record, key, Some(value));
         }
         for resource in self.resources {
@@ -202,9 +202,9 @@ pub(crate) struct Made<R> {
 
 /// What was created, on its way to the caller. Dropped before it is taken, its entry goes with it.
 pub(crate) struct Created<R: Addressable> {
-    // (First: the entry is to go before the reference does, which may be the last, and before the server is ended.)
+    // First, because the entry is to go before the reference, which may be the last, and before the server is ended.
     granted: Addition,
-    /// Given when it is taken: an entry that was there before gets nothing from a creation that nobody wanted.
+    /// Given when it is taken: an entry that was there before gets nothing from a creation that was not taken.
     attachments: Untaken,
     /// The mailbox, and what else was made.
     offspring: Offspring<R>,
@@ -238,7 +238,7 @@ impl Drop for Untaken {
 
 /// What a creation holds and whom it tells: dropped half done, the names and the place are free before the caller hears.
 struct Held<T> {
-    // (In this order.)
+    // Dropped in this order.
     reservation: Reservation,
     tell: tokio::sync::oneshot::Sender<T>,
 }
@@ -284,12 +284,13 @@ async fn work_on<R, E>(
     };
     let Held { reservation, tell } = held;
     if tell.is_closed() {
-        // Nobody waits any more: what was created undoes itself in its drop, before somebody else is admitted in its stead.
+        // The caller waits no more: what was created undoes itself in its drop, before another creation is admitted in its
+        // place.
         quiet::discard("what was created", result);
         return drop(reservation);
     }
     drop(reservation);
-    // (They may have gone just now.)
+    // The caller may have gone just now.
     let untaken = quiet::run("a waker", || tell.send(result).err());
     if let Some(result) = untaken.flatten() {
         quiet::discard("what was created", result);

@@ -17,13 +17,13 @@ pub struct Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its mailbox closed: the last reference went, its server ended for good, somebody closed it.
+    /// Its mailbox closed: the last reference went, its server ended for good, or a caller closed it.
     Closed,
     /// The registry was told to destroy it.
     Destroyed,
     /// It was taken out; the mailbox lives on, without names.
     Removed,
-    /// Its creation was given up after it had succeeded: nobody took what was created.
+    /// Its creation was given up after it had succeeded: the caller did not take what was created.
     Abandoned,
     /// Its registry ended.
     RegistryEnded,

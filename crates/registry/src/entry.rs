@@ -73,8 +73,8 @@ impl Registry {
         self.entry(id).map(|entry| entry.names()).unwrap_or_default()
     }
 
-    /// Every entry that is in from the beginning of the walk to its end, once, in no order; of those that come or go meanwhile,
-    /// some. (For one instant's: [`Registry::snapshot`].) Waits for nobody.
+    /// Every entry that is in from the beginning of the walk to its end, once, in no order; of those that come or go
+    /// meanwhile, some. The entries of one instant are in [`Registry::snapshot`]. Does not wait.
     pub fn entries(&self) -> Vec<EntryRef> {
         self.search(|_| true)
     }
@@ -89,9 +89,9 @@ impl Registry {
             }
             true
         });
-        // (The walk may come to one twice, while the map grows.)
+        // The walk may come to one entry twice, while the map grows.
         let mut seen = HashSet::with_capacity_and_hasher(all.len(), foldhash::fast::RandomState::default());
-        // (After the walk: `which` is the user's code.)
+        // Asked after the walk, because `which` is the user's code.
         all.retain(|entry| seen.insert(entry.record.id) && which(entry));
         all
     }
@@ -152,7 +152,7 @@ impl EntryRef {
     /// [`EntryEnded`] gives it back.
     pub fn own<T: Send + 'static>(&self, resource: T) -> Result<(), EntryEnded<T>> {
         let mut resource = Some(resource);
-        // (Asked first, since a boxed resource is not given back as what it was.)
+        // Asked first, because a boxed resource is not given back as what it was.
         match self.record.own_with(|| resource.take().map(Resource::value)) {
             Ok(()) => Ok(()),
             Err(ending) => match resource {
@@ -206,7 +206,7 @@ impl EntryRef {
             Ok(told) => shield(told).await.ok(),
             Err(ending) => Some(ending),
         };
-        // (Whoever ends it tells before it lets go: without a word only a torn-down process leaves.)
+        // The thread that ends an entry tells before it lets go: only a torn-down process leaves without a word.
         Signal::Closed(ending.unwrap_or_else(|| Ending::new(Outcome::Closed, ExitReason::Killed)))
     }
 

@@ -72,7 +72,7 @@ impl RegisterError {
         }
     }
 
-    /// Who has what was asked for, where somebody else has it.
+    /// Who has what was asked for, where another has it.
     pub(crate) fn holder(&self) -> Option<Holder> {
         match self {
             Self::NameAlreadyExists { holder, .. } | Self::KeyAlreadyExists { holder, .. } => Some(*holder),
@@ -107,7 +107,7 @@ pub enum CreateError<E> {
 
 impl<E> CreateError<E> {
     /// Whether what the creation was for is gone: what it made ([`Closed`](Self::Closed)), the registry or the runtime
-    /// ([`GivenUp`](Self::GivenUp)), or what the registry said ([`RegisterError::is_gone`]). What the creation itself failed
+    /// ([`GivenUp`](Self::GivenUp)), or what [`RegisterError::is_gone`] says of a refusal. What the creation itself failed
     /// with is not asked.
     pub fn is_gone(&self) -> bool {
         match self {

@@ -1,6 +1,6 @@
 //! Whose a grant is: the mailbox's own server's, a creation's, or another's.
 //!
-//! An entry outlives the creation that nobody took, if others have been granted it. So each addition says who asked for it
+//! An entry outlives a creation that was not taken, if others have been granted it. So each addition says who asked for it
 //! ([`Asker`]): the very server whose mailbox it is about, which registers in its `init` perhaps; the code of a creation, with
 //! the tasks that it took along, whose family it is then part of; or another caller. Neither of the first two keeps a creation
 //! from being undone.

@@ -19,7 +19,7 @@ pub(crate) struct History {
     next: u64,
 }
 
-/// Where somebody who follows is.
+/// Where a follower is.
 pub(crate) enum At {
     /// Here is the next.
     Next(Change),

@@ -32,7 +32,7 @@ mod stand_in {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     pub(crate) struct HashIndex<K, V, S> {
-        /// Few, in the order in which they came. (A standard lock, under which nobody else gets a turn.)
+        /// Few, in the order in which they came. The lock is a standard one, under which no other thread gets a turn.
         entries: Mutex<Vec<(K, V)>>,
         /// Where shuttle may let others have a turn.
         turn: AtomicUsize,
@@ -96,7 +96,7 @@ mod stand_in {
         loop {
             let next = index.entries().iter().find(|(k, _)| !walked.contains(k)).cloned();
             let Some((key, value)) = next else { return true };
-            // (It may be gone by now, and be met all the same, as one that was read from its bucket just before.)
+            // The entry may be gone by now, and be met all the same, as one that was read from its bucket just before.
             if (thread_rng().gen_bool(0.5) || index.find(&key).is_some()) && !f(&key, &value) {
                 return false;
             }

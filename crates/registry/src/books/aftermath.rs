@@ -1,4 +1,4 @@
-//! Records that have gone, until nobody reads them any more.
+//! Records that have gone, kept until the last reader has left them.
 //!
 //! The index drops its own later, in some write of another's: were that the last, the drop of what is left of a mailbox (closures
 //! in its settings) would run under the lock.
@@ -24,14 +24,15 @@ impl Aftermath {
         self.0.push_back(record);
     }
 
-    /// The same of one that may be there already. (Its second grave would be visited by the first for ever.)
+    /// Adds a record that may be in already, and only once: with a second grave each of the two would count the other as a
+    /// reader for ever.
     pub(super) fn push_once(&mut self, record: Arc<Record>) {
         if !self.0.iter().any(|other| Arc::ptr_eq(other, &record)) {
             self.push(record);
         }
     }
 
-    /// Those that nobody visits any more, of the few that are looked at.
+    /// Takes out the records without readers, of the few that are looked at.
     pub(super) fn bury_some(&mut self) -> Vec<Arc<Record>> {
         let mut buried = Vec::new();
         for _ in 0..LOOKED_AT.min(self.0.len()) {
@@ -45,7 +46,7 @@ impl Aftermath {
         buried
     }
 
-    /// The same of all.
+    /// Takes out all records without readers.
     fn bury_all(&mut self) -> Vec<Arc<Record>> {
         let (visited, buried): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.0).into_iter().partition(|record| Arc::strong_count(record) > 1);
@@ -55,7 +56,7 @@ impl Aftermath {
 }
 
 impl Books {
-    /// Drops the records that have gone and nobody reads any more; how many are left.
+    /// Drops the records that have gone and have no readers any more. Returns how many are left.
     pub(crate) fn compact(&self) -> usize {
         // What the maps keep of removed entries goes when their buckets are walked by a writer.
         self.indexes.ids.retain_sync(|_, _| true);

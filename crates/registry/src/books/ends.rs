@@ -1,8 +1,8 @@
 //! What comes of an entry's end, after the section that took it out: its watchers are told, what it owns goes.
 //!
-//! What an entry owns may keep another mailbox open, whose entry then ends in the middle of this one's end, and so on. Such
-//! a one is out of the books at once like any other; the rest of its end waits until the present one is through, on the same thread: a
-//! chain of entries of any length needs no stack.
+//! What an entry owns may keep another mailbox open, whose entry then ends in the middle of this one's end, and so on. Such an
+//! entry is out of the books at once like any other; the rest of its end waits until the present one is through, on the same
+//! thread: a chain of entries of any length needs no stack.
 
 use crate::ending::{Ending, Outcome};
 use crate::record::Record;
@@ -25,7 +25,8 @@ struct Pending {
 thread_local! {
     /// Ends that came while this thread was in the middle of one; `None`: it is in none.
     ///
-    /// (Without a destructor, so that it is there until the thread has gone: what its other thread-locals hold may end entries.)
+    /// Without a destructor, so that it is there until the thread has gone: what the thread's other thread-locals hold may end
+    /// entries.
     static WAITING: RefCell<ManuallyDrop<Option<VecDeque<Pending>>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
@@ -40,8 +41,8 @@ impl Ends {
         Self(pending.collect())
     }
 
-    /// Of those that come in the middle of another end on this thread, the ones that nobody asked for (their mailbox has closed)
-    /// wait until that is through; what was asked for is done when it returns.
+    /// Performs the ends. An end that comes in the middle of another end on this thread, and that no caller asked for because
+    /// its mailbox has closed, waits until that other one is through. What was asked for is done when this returns.
     pub(super) fn perform(self) {
         drop(self);
     }

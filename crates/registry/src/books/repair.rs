@@ -18,14 +18,14 @@ impl Books {
             if orphaned.is_empty() && missing.is_empty() {
                 return;
             }
-            // (Whatever put the index wrong may not have counted.)
+            // Recount, because what put the index wrong may not have counted.
             section.ledger.sizes.names = self.indexes.names.len() as u64;
             section.show_sizes();
             for (label, record) in orphaned {
                 self.drop_orphan(section, label, record, &mut repaired);
             }
             for (label, record) in missing {
-                // (Walked over twice, where the map has just grown.)
+                // Asked again, because the walk comes to one twice where the map has just grown.
                 if self.is_missing(&label, &record) {
                     self.put_back(section, label, &record, &mut repaired);
                 }
@@ -54,14 +54,14 @@ impl Books {
             }
             Label::Name(_) | Label::Key(_) => return,
         }
-        // (One that is in goes there when it goes out.)
+        // A record that is in goes there when it goes out.
         if !record.is_in() {
             section.ledger.aftermath.push_once(record);
         }
     }
 
-    /// Puts a label that a mailbox has into its index; where it leads to another that has it as well, this one has it no more.
-    /// (Nobody is told of that: for whoever follows, the other has it.)
+    /// Puts a label that a mailbox has into its index. Where the label leads to another mailbox that has it as well, this
+    /// mailbox has it no more. Followers are not told of that, because for them the other one has it.
     fn put_back(
         &self,
         section: &mut Section<'_>,

@@ -20,7 +20,7 @@ pub(super) struct Section<'a> {
     books: &'a Books,
     pub(super) ledger: &'a mut Ledger,
     by: By,
-    /// Whether somebody listens to events.
+    /// Whether there is a listener to events.
     traced: bool,
     /// Changes that fell out of the history.
     out: Vec<Change>,
@@ -43,7 +43,7 @@ impl Section<'_> {
         }
         let change = Change { seq: 0, at_ms: clock::coarse_ms(), id, what, before, after, by: self.by };
         if let Some(out) = self.ledger.history.push(change) {
-            // (Names and numbers can be dropped here; the reason of an ending is the user's.)
+            // Names and numbers can be dropped here, but the reason of an ending is the user's.
             if self.traced || out.ending().is_some() {
                 self.out.push(out);
             }
@@ -70,7 +70,7 @@ impl Section<'_> {
     /// Something has been taken out of an index that readers go by.
     pub(super) fn count_removal(&mut self) {
         self.ledger.removals += 1;
-        // Release: whoever reads the new count finds it gone.
+        // Release: a reader that sees the new count finds it gone.
         self.books.shown.removals.store(self.ledger.removals, Ordering::Release);
     }
 
@@ -78,8 +78,8 @@ impl Section<'_> {
         self.ledger.ended.as_ref().map_or(Ok(()), |reason| Err(RegisterError::Ended(reason.clone())))
     }
 
-    /// Whether each of these labels is free for this creation, or for nobody's, or is on this mailbox already. (It registers in
-    /// its `init` what the incarnation before it has registered.)
+    /// Whether each of these labels is free for this creation, or, without a creation, held by none, or is on this mailbox
+    /// already. A server registers in its `init` what the incarnation before it has registered.
     pub(super) fn make_free_for(
         &mut self,
         id: Uuid,
@@ -92,8 +92,8 @@ impl Section<'_> {
         })
     }
 
-    /// Whether a label is free for this creation, or for nobody's. A holder that has closed is taken out, were whoever closed it
-    /// never to come.
+    /// Whether a label is free for this creation, or, without a creation, held by none. A holder that has closed is taken out
+    /// here, because the thread that closed it may never come to do it.
     pub(super) fn make_free(&mut self, label: &Label, creation: Option<u64>) -> Result<(), RegisterError> {
         let holder = match self.books.holder(label) {
             Some(record) if record.mailbox.has_closed() => {
@@ -116,7 +116,7 @@ impl Section<'_> {
 
     /// Has the mailbox in the index: this record, or the one that was there, which is its record from now on.
     pub(super) fn bring_in(&mut self, record: &mut Arc<Record>) -> Result<(), RegisterError> {
-        // (What was found a moment ago is mostly there still.)
+        // The record that was found a moment ago is mostly there still.
         let known = if record.is_in() { None } else { self.books.find_id(record.id, Arc::clone) };
         if let Some(known) = known {
             *record = known;
@@ -127,11 +127,11 @@ impl Section<'_> {
             }
             self.take_out_closed(record);
         }
-        // One that closes after this look goes out again: whoever closes it comes to this lock.
+        // A mailbox that closes after this look goes out again, because the thread that closes it comes to this lock.
         if record.is_gone() || record.mailbox.has_closed() {
             return Err(RegisterError::MailboxDoesNotExist(record.id));
         }
-        // (Nobody else inserts: the lock is held.)
+        // No other thread inserts, because the lock is held.
         let _ = self.books.indexes.ids.insert_sync(record.id, Arc::clone(record));
         record.set_in();
         self.note_of_mailboxes(record.id, What::Created, |mailboxes| mailboxes + 1);
@@ -174,12 +174,12 @@ impl Section<'_> {
         names.len()
     }
 
-    /// The first half of it: nobody finds the mailbox by this label any more.
+    /// The first half of taking a label off: readers find the mailbox by this label no more.
     fn take_out_of_index(&mut self, record: &Record, label: &Label, ending: Option<&Ending>) {
         match label {
             Label::Name(name) => {
                 self.books.indexes.names.remove_sync(&**name);
-                // (Asked first: a name that is not there would be hashed.)
+                // Asked first, because a name that is not there would be hashed.
                 if !self.ledger.tracked.is_empty() {
                     self.ledger.tracked.remove(name);
                 }
@@ -236,8 +236,8 @@ impl Books {
         self.section(by, Where::Here, f)
     }
 
-    /// The same for what adds: should others' entries be in the way, they end beside it, since their drops are users' code, and
-    /// who adds may be the actor.
+    /// A section that adds. Should entries of others be in the way, they end beside it, because their drops are users' code
+    /// and the caller may be the actor.
     pub(super) fn add<T>(&self, by: By, f: impl FnOnce(&mut Section<'_>) -> T) -> T {
         self.section(by, Where::Beside, f)
     }
@@ -252,7 +252,7 @@ impl Books {
         let Section { out, ended, .. } = section;
         let changed = ledger.history.next() != first;
         let to_trace: Vec<Change> = if traced && changed {
-            // (Of many changes in one section some may have fallen out of a short history already.)
+            // Where one section made many changes, some may have fallen out of a short history already.
             let fallen = out.iter().filter(|change| change.seq >= first);
             let kept_from = out.last().map_or(first, |change| first.max(change.seq + 1));
             fallen.chain(ledger.history.since(kept_from).into_iter().flatten()).cloned().collect()
@@ -261,8 +261,8 @@ impl Books {
         };
         let buried = ledger.aftermath.bury_some();
         drop(ledger);
-        // (Relaxed: whoever follows counted itself before it took the lock to look, so either it has seen the change, or it is
-        // seen here.)
+        // Relaxed: a follower counts itself before it takes the lock to look. So either it has seen the change, or its count
+        // is seen here.
         if changed && self.followers.load(Ordering::Relaxed) > 0 {
             quiet::run("a waker", || self.changed.notify_waiters());
         }

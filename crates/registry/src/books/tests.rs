@@ -91,7 +91,7 @@ async fn a_name_whose_mailbox_is_not_there_is_taken_off() {
         let record = Record::new(&at, at.id(), &books).unwrap();
         (at, record)
     };
-    // (Not counted either, and two of them.)
+    // These two are not counted either.
     for name in ["lost", "lost too"] {
         books.indexes.names.insert_sync(text(name), NameEntry::to(&stranger)).unwrap();
     }
@@ -255,7 +255,8 @@ fn a_new_actor_serves_while_the_books_are_looked_through() {
     assert_eq!(registry.0.books.looks.load(Ordering::Relaxed), 0);
 }
 
-/// A label that nobody took is taken off again, unless it was taken off meanwhile and put on by another, on the same mailbox.
+/// A label of an addition that was not accepted is taken off again, unless it was taken off meanwhile and put on by another,
+/// on the same mailbox.
 /// Clause 26.2.
 #[tokio::test]
 async fn an_undo_leaves_alone_what_another_has_put_on_since() {
@@ -272,7 +273,8 @@ async fn an_undo_leaves_alone_what_another_has_put_on_since() {
         add().accept();
         drop(mine);
         assert!(is_on(), "it is the other's");
-        // The same on the way, and then the other is undone as well; the last one is nobody else's.
+        // Each of two additions follows a removal of the label. Dropping the first leaves the label; dropping the second takes
+        // it off.
         let first = add_after(&books, &label, &add);
         let second = add_after(&books, &label, &add);
         drop(first);
@@ -298,7 +300,7 @@ fn add_after(books: &Books, label: &Label, add: &dyn Fn() -> Addition) -> Additi
     add()
 }
 
-/// What is right stays as it is, and nobody is told anything.
+/// What is right stays as it is, and no change is told.
 #[tokio::test]
 async fn a_repair_of_what_is_right_changes_nothing() {
     let books = books();
@@ -307,7 +309,7 @@ async fn a_repair_of_what_is_right_changes_nothing() {
     assert_eq!(books.validate().unnamed_mailboxes.len(), 1);
 }
 
-/// What a repair has taken out goes, once nobody reads it any more: be it in, or named twice.
+/// What a repair has taken out goes once its last reader has left it, whether it is in or named twice.
 #[tokio::test]
 async fn a_repair_keeps_nothing() {
     let books = books();
@@ -320,7 +322,7 @@ async fn a_repair_keeps_nothing() {
     assert_eq!(books.repair(), count(0, 3, 0));
     drop((record, stranger, at, elsewhere));
     assert_eq!(books.sizes(), Sizes::default());
-    // (The map lets go of what was removed after some rounds of others' reads.)
+    // The map lets go of what was removed after some rounds of others' reads.
     assert!((0..10_000).any(|_| books.compact() == 0), "{} are left", books.compact());
 }
 

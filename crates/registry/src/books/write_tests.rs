@@ -133,7 +133,8 @@ async fn a_label_that_another_has_is_refused_and_nothing_is_done() {
     assert_eq!((next(&books), sizes(&books)), before);
 }
 
-/// A label that is taken off is free, and nobody finds the mailbox by it; the mailbox stays. Of what nobody has nothing is told.
+/// A label that is taken off is free, and leads to the mailbox no more; the mailbox stays. Taking off a label that no mailbox
+/// has tells nothing.
 #[tokio::test]
 async fn labels_are_taken_off_one_by_one_and_all_names_at_once() {
     let books = books();
@@ -256,14 +257,14 @@ async fn what_a_creation_holds_is_its_own() {
     let mine = Mailbox::<u8>::new().address();
     books.insert(&mut record(&books, &mine), &both[..1], Some(1), None).unwrap();
     assert!(!books.is_reserved(&text("held")) && by_name(&books, "held") == Some(mine.id()));
-    // An addition of nobody's lets go of nothing that a creation holds.
+    // An addition without a creation lets go of nothing that a creation holds.
     books.reserve(&[name("kept")], 3, None).unwrap();
     books.release(&[name("kept")], 3);
     assert!(!books.is_reserved(&text("kept")));
 }
 
-/// Clause 26.2: a grant that nobody took is taken back: its labels, where no other addition was granted them, and with the last
-/// the mailbox.
+/// Clause 26.2: a grant that was not accepted is taken back: its labels, where no other addition was granted them, and with
+/// the last grant the mailbox.
 #[tokio::test]
 async fn what_nobody_took_is_taken_back() {
     let books = books();
@@ -413,7 +414,7 @@ async fn a_record_is_buried_when_nobody_visits_it() {
     assert!(bury(&mut aftermath).is_empty());
 }
 
-/// What has gone is dropped when nobody reads it, and what is read stays until then.
+/// What has gone is dropped when it has no reader, and what is read stays until then.
 #[tokio::test]
 async fn compacting_leaves_what_is_read() {
     let books = books();
@@ -445,8 +446,8 @@ impl Drop for OnDrop {
     }
 }
 
-/// Of ends that come in the middle of another's, those that nobody asked for wait until that is through, in their order; what was
-/// asked for is done when it returns. So it is each time.
+/// Of ends that come in the middle of another end, those that no caller asked for wait until that one is through, in their
+/// order. What was asked for is done when it returns. So it is each time.
 #[tokio::test]
 async fn ends_that_come_in_the_middle_of_another_wait_for_it() {
     let books = books();

@@ -70,8 +70,8 @@ impl Books {
         })
     }
 
-    /// Takes back a grant that nobody took, and that was in before the change of this number: of its labels those that no other
-    /// addition was granted; and with the last grant the mailbox.
+    /// Takes back a grant that was not accepted, and that was in before the change of this number: of its labels those that no
+    /// other addition was granted, and with the last grant the mailbox.
     pub(crate) fn take_back(&self, asker: &Asker, record: &Arc<Record>, labels: &[Label], number: u64) {
         self.write(None, |section| {
             if record.is_gone() {
@@ -81,12 +81,12 @@ impl Books {
                 section.take_out(record, Outcome::Abandoned, ExitReason::Normal);
                 return;
             }
-            // (What was taken off meanwhile is another's, be it on this mailbox again.)
+            // A label that was taken off meanwhile is another's, even where it is on this mailbox again.
             let its = |label: &&Label| {
                 record.labels.read(|labels| labels.change_of(label)).flatten().is_some_and(|put| put < number)
             };
             for label in labels.iter().filter(its) {
-                // (One that was there before, or that was registered again meanwhile, stays.)
+                // A label that was there before, or that was registered again meanwhile, stays.
                 if record.labels.take_back(label) {
                     section.take_off(record, label);
                 }
@@ -94,7 +94,8 @@ impl Books {
         });
     }
 
-    /// Whether a mailbox is in, and others have been granted it than its own server and those to whom so many grants on it belong.
+    /// Whether a mailbox is in, and has been granted to others than its own server and those to whom so many grants on it
+    /// belong.
     pub(crate) fn is_anothers(
         &self,
         record: &Arc<Record>,
@@ -104,7 +105,7 @@ impl Books {
         !record.is_gone() && record.grants_of_others() > known(record)
     }
 
-    /// Takes a name off. False: nobody has it.
+    /// Takes a name off. False: no mailbox has it.
     pub(crate) fn remove_name(&self, name: &str, by: By) -> bool {
         self.write(by, |section| {
             let off =
@@ -113,7 +114,7 @@ impl Books {
         })
     }
 
-    /// Takes a key off. False: nobody has it.
+    /// Takes a key off. False: no mailbox has it.
     pub(crate) fn remove_key(&self, kind: &str, key: &str, by: By) -> bool {
         self.write(by, |section| {
             let off =
@@ -130,7 +131,7 @@ impl Books {
         })
     }
 
-    /// Metadata is nobody's way to a mailbox: no change of the registry's.
+    /// Sets metadata. Metadata leads to no mailbox, so this is no change of the registry's.
     pub(crate) fn set_metadata(
         &self,
         record: &Record,
@@ -154,7 +155,7 @@ impl Books {
     pub(crate) fn reserve(&self, labels: &[Label], creation: u64, by: By) -> Result<(), RegisterError> {
         self.add(by, |section| {
             section.check_open()?;
-            // (The same label twice in one creation is one.)
+            // A label that a creation asks for twice counts once.
             labels.iter().try_for_each(|label| section.make_free(label, Some(creation)))?;
             section.ledger.reserved.extend(labels.iter().map(|label| (label.clone(), creation)));
             Ok(())

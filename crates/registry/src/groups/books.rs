@@ -45,7 +45,7 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
         self.at.contains_key(&id)
     }
 
-    /// From now on somebody is told of this member's end. It is to join a group in the same breath.
+    /// Enters a member, of whose end the scope is told from now on. The caller lets it join a group in the same section.
     pub(super) fn admit(&mut self, member: Member<T>, tie: Arc<Tie<T, K>>) {
         self.at.insert(member.id(), Places { tie, member, groups: HashMap::new() });
     }
@@ -113,7 +113,8 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
             return None;
         }
         let empty = list.len() == 0;
-        // An emptied list is published first: whoever has found the group must not keep its last member's memory.
+        // An emptied list is published first, because a reader that has found the group must not keep its last member's
+        // memory.
         known.list.set(list);
         if empty {
             table.remove_sync(&name);
@@ -131,7 +132,7 @@ impl<T: Send + 'static, K: GroupName> Books<T, K> {
         self.at.get(&id).and_then(|places| places.groups.get(group)).map_or(0, Vec::len)
     }
 
-    /// Whoever is known still.
+    /// All members that are still known.
     pub(super) fn everybody(&self) -> impl Iterator<Item = &Places<T, K>> {
         self.at.values()
     }

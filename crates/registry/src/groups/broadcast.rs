@@ -89,7 +89,7 @@ impl<T: Clone + Send + 'static, K: GroupName> Groups<T, K> {
             };
             let Some(last) = members.len().checked_sub(1) else { return 0 };
             members.iter().take(last).for_each(|member| send(member, message.clone()));
-            // (The last one has the original.)
+            // The last member gets the original.
             members
                 .iter()
                 .skip(last)

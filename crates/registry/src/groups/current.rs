@@ -28,7 +28,7 @@ impl<V: Send + Sync + 'static> Current<V> {
     #[inline]
     pub(super) fn with<R>(&self, read: impl FnOnce(&V) -> R) -> R {
         let guard = Guard::new();
-        // (Acquire: with the Release of `set`, so that the value is seen whole.)
+        // Acquire pairs with the Release of `set`, so that the value is seen whole.
         let now = self.0.load(Acquire, &guard);
         read(now.as_ref().expect("there is always a value: `set` replaces it in one step"))
     }
@@ -39,7 +39,7 @@ impl<V: Send + Sync + 'static> Current<V> {
         self.0.get_shared(Acquire, &guard).expect("there is always a value: `set` replaces it in one step")
     }
 
-    /// Replaces it. The old one is dropped once nobody can be reading it, by whoever notices.
+    /// Replaces the value. The old one is dropped once no reader can have it, by the thread that notices.
     pub(super) fn set(&self, value: V) {
         drop(self.0.swap((Some(Shared::new(value)), Tag::None), Release));
     }

@@ -2,7 +2,7 @@
 //! two pieces with it.
 //!
 //! All pieces but the last are full, so that the n-th member is found at once. Who leaves is replaced by the last: the order
-//! is nobody's promise.
+//! is not promised.
 
 use super::member::Member;
 use std::fmt;
@@ -88,7 +88,7 @@ impl<'a, T> Members<'a, T> {
         self.0.map_or(0, MemberList::len)
     }
 
-    /// Whether there is nobody: then the group does not exist.
+    /// Whether there are no members: then the group does not exist.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -131,7 +131,7 @@ mod tests {
         let (mut list, mut model) = (MemberList::new(), Vec::new());
         let (mut old, mut old_model) = (list.clone(), model.clone());
         for step in 0..2_000 {
-            // (Grows first, shrinks later.)
+            // The list grows first and shrinks later.
             let grows = random.usize(..1_000) < if step < 1_000 { 700 } else { 300 };
             if grows || model.is_empty() {
                 let mailbox = Mailbox::<u8>::new();

@@ -1,4 +1,4 @@
-//! Process groups: whoever takes messages of one type, under common names. Erlang's `pg`.
+//! Process groups: receivers of messages of one type, under common names. Erlang's `pg`.
 //!
 //! [`Groups`] is a scope: groups with members. A [`Member`] is a mailbox, by whatever refers to it. A membership holds the
 //! memory of the mailbox and not its life, and is over before anybody else hears of the mailbox's end.

@@ -53,7 +53,7 @@ impl<T, K: fmt::Debug> fmt::Debug for GroupEvent<T, K> {
 /// A feed of events of groups.
 pub(super) type Events<T, K> = Feed<Arc<GroupEvent<T, K>>>;
 
-/// The feeds that somebody follows.
+/// The feeds that have followers.
 pub(super) struct Feeds<T, K> {
     scope: Followed<T, K>,
     groups: HashMap<K, Followed<T, K>>,
@@ -96,7 +96,7 @@ impl<T: Send + 'static, K: GroupName> Feeds<T, K> {
         Arc::clone(&followed.feed)
     }
 
-    /// The opposite. A feed that nobody follows any more is forgotten; it comes back, to be dropped elsewhere.
+    /// Ends one following. A feed without followers is forgotten; it comes back, to be dropped elsewhere.
     fn unfollow(&mut self, group: Option<&K>) -> Option<Arc<Events<T, K>>> {
         let followed = match group {
             None => &mut self.scope,
@@ -274,7 +274,7 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
     pub fn snapshot(&mut self) -> ScopeSnapshot<T, K> {
         let scope = Arc::clone(&self.0.scope);
         let Some(feed) = self.0.feed.clone() else {
-            // (Taken down: nobody writes down for it what changes during a look.)
+            // The monitor is taken down: what changes during a look is not noted for it, so the look is under the lock.
             return scope.locked(|_, _| ScopeSnapshot::look(&scope.table));
         };
         let before = scope.locked(|_, _| feed.next());
@@ -287,11 +287,11 @@ impl<T: Send + 'static, K: GroupName> ScopeMonitor<T, K> {
                     let now = events.iter().map(|event| scope.list(&event.group)).collect();
                     Changes::These(events, now)
                 }
-                // More happened than the feed holds: once more, and nobody writes meanwhile.
+                // More happened than the feed holds: look once more, under the lock, so that no thread writes meanwhile.
                 None => Changes::TooMany(ScopeSnapshot::look(&scope.table)),
             }
         });
-        // (Not under the lock: what is replaced may be the last to remember a mailbox.)
+        // Not under the lock, because what is replaced may be the last to remember a mailbox.
         looked.with(changes)
     }
 

@@ -41,18 +41,18 @@ impl Picker {
         match &self.0 {
             Kind::InTurn(turn) => turn.fetch_add(1, Relaxed) % of,
             Kind::ByChance(seed) => {
-                // (A generator a draw: the seeds are a sequence of their own, so that threads need no lock.)
+                // One generator for each draw: the seeds are a sequence of their own, so that threads need no lock.
                 fastrand::Rng::with_seed(seed.fetch_add(1, Relaxed)).usize(..of)
             }
         }
     }
 }
 
-/// Nobody in the group took the message.
+/// No member of the group took the message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupSendError<T> {
-    /// Nobody is in it, or only members whose mailboxes have closed, which leave at that moment.
+    /// The group has no members, or only members whose mailboxes have closed, which leave at that moment.
     #[error("the group has no members")]
     NoMembers(T),
     /// All of its members refused it.
@@ -133,7 +133,7 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        // (In a cell that survives the closure: it is not run where there is no group.)
+        // In a cell that survives the closure, because the closure is not run where there is no group.
         let mut message = Some(message);
         let sent = self.in_turn(group, picker, |members| {
             let (mut tried, mut last) = (0, None);

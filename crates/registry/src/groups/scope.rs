@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// otherwise.
 pub const DEFAULT_MONITOR_CAPACITY: usize = 1024;
 
-/// How many groups a closed mailbox is taken out of before somebody else may have the lock.
+/// How many groups a closed mailbox is taken out of before another thread may have the lock.
 const AT_ONCE: usize = 64;
 
 /// What can name a group: an `Arc<str>` (which is what [`Groups`] uses unless told otherwise), a number, a tuple, an enum.
@@ -39,13 +39,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> GroupName for K {}
 ///
 /// # Reads
 /// [`members`](Self::members), [`with_members`](Self::with_members), [`count`](Self::count),
-/// [`which_groups`](Self::which_groups), picking and [`broadcast`](Self::broadcast) take no lock, ask no server and wait for
-/// nobody. What is promised of them:
+/// [`which_groups`](Self::which_groups), picking and [`broadcast`](Self::broadcast) take no lock, ask no server and do not
+/// wait. What is promised of them:
 /// - One group is read at one instant: a list that was true then, whole.
 /// - What this thread did, or has heard of by any means that synchronise, is seen: after `join` or `leave` has returned, and
 ///   after a monitor of a member's end has fired.
-/// - What another thread does at the same time may be seen or not: a member that somebody has just taken out may still be
-///   in what was read. A member in a list may close at any time; a send to it is refused then.
+/// - What another thread does at the same time may be seen or not: a member that another thread has just taken out may still
+///   be in what was read. A member in a list may close at any time; a send to it is refused then.
 ///
 /// # Ends
 /// Membership does not keep a mailbox open. When a mailbox closes its memberships are over before links, monitors and waiting
@@ -73,7 +73,7 @@ pub struct Groups<T: Send + 'static, K: GroupName = Arc<str>> {
     pub(super) scope: Arc<Scope<T, K>>,
 }
 
-/// Who would join cannot: nobody has joined.
+/// The member cannot join, and none has joined.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -136,15 +136,15 @@ impl<T: Send + 'static, K: GroupName> Groups<T, K> {
         self.scope.join(&group.into(), std::slice::from_ref(member), true)
     }
 
-    /// Several join at once: whoever reads or monitors the group sees none or all of them. Who is named twice joins twice.
+    /// Several join at once: readers and monitors of the group see none or all of them. Who is named twice joins twice.
     ///
     /// # Errors
-    /// [`JoinError::Closed`]: the mailbox of one of them is closed; nobody has joined.
+    /// [`JoinError::Closed`]: the mailbox of one of them is closed; none has joined.
     pub fn join_many(&self, group: impl Into<K>, members: &[Member<T>]) -> Result<(), JoinError> {
         self.scope.join(&group.into(), members, false)
     }
 
-    /// Leaves a group once. A group that nobody is in does not exist any more.
+    /// Leaves a group once. A group without members does not exist any more.
     ///
     /// # Errors
     /// [`NotJoined`]: it was not in the group.
@@ -256,7 +256,7 @@ impl<T: Send + 'static, K: GroupName> Clone for Groups<T, K> {
 
 impl<T: Send + 'static, K: GroupName> Drop for Groups<T, K> {
     fn drop(&mut self) {
-        // (As an `Arc` counts: the last one comes after all the others.)
+        // Counted as an `Arc` counts: the last one comes after all the others.
         if self.scope.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.scope.end();
         }
@@ -280,7 +280,7 @@ pub(super) struct Scope<T: Send + 'static, K: GroupName> {
     pub(super) table: Table<T, K>,
     state: Mutex<State<T, K>>,
     capacity: usize,
-    /// Whoever could join; monitors could not.
+    /// The handles that can have members join; monitors cannot.
     handles: AtomicUsize,
 }
 
@@ -289,7 +289,7 @@ pub(super) struct State<T: Send + 'static, K: GroupName> {
     pub(super) books: Books<T, K>,
     pub(super) feeds: Feeds<T, K>,
     pub(super) seq: u64,
-    /// Nobody joins any more, and monitors are told nothing.
+    /// Joins are refused, and monitors are told nothing.
     ended: bool,
 }
 
@@ -343,7 +343,7 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
             for member in members {
                 let id = member.id();
                 if state.books.knows(id) {
-                    // (Whoever closes it may be waiting for the lock to take it out.)
+                    // The thread that closes it may be waiting for the lock to take it out.
                     if !member.is_closed() {
                         continue;
                     }
@@ -394,7 +394,7 @@ impl<T: Send + 'static, K: GroupName> Scope<T, K> {
 
     /// A member's mailbox has closed: it leaves all its groups.
     fn closed(&self, id: Uuid, reason: &ExitReason) {
-        // Nobody adds one to them: its joins are refused from now on.
+        // No group is added to them, because the member's joins are refused from now on.
         let groups = self.locked(|state, _| state.books.groups_of(id));
         // Not all under one lock: it may be in very many, and others want to join.
         for some in groups.chunks(AT_ONCE) {

@@ -25,7 +25,7 @@ fn explore(test: impl Fn() + Send + Sync + Clone + 'static) {
 
 type Scope = Groups<u32, u8>;
 
-/// A mailbox that somebody may close while others refer to it.
+/// A mailbox that a test may close while others refer to it.
 fn member() -> (Arc<Mailbox<u32>>, Member<u32>) {
     let mailbox = Arc::new(Mailbox::new());
     let member = Member::address(&mailbox.address());
@@ -41,13 +41,13 @@ fn ids(groups: &Scope, group: u8) -> Vec<Uuid> {
     groups.with_members(&group, |members| members.iter().map(Member::id).collect())
 }
 
-/// Nobody is left, and nothing is remembered of anybody.
+/// No member is left, and none is remembered.
 fn over(groups: &Scope) {
     assert!(groups.which_groups().is_empty());
     groups.scope.locked(|state, _| assert_eq!(state.books.everybody().count(), 0));
 }
 
-/// join × close × members: after the close nobody is there, whichever came first; a join that comes later is refused.
+/// join × close × members: after the close the group is empty, whichever came first; a join that comes later is refused.
 #[test]
 fn shuttle_a_join_and_a_close_leave_nobody_in_the_group() {
     explore(|| {
@@ -208,7 +208,7 @@ fn shuttle_a_snapshot_and_its_events_are_the_truth() {
     explore(|| snapshot_and_joins(100));
 }
 
-/// The same where the monitor lags, and where more happens during a look than is kept.
+/// A snapshot beside joins, where the monitor lags, and where more happens during a look than is kept.
 #[test]
 fn shuttle_a_monitor_that_lags_finds_the_truth_again() {
     explore(|| snapshot_and_joins(1));

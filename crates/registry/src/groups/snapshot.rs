@@ -51,14 +51,14 @@ impl<T: Send + 'static, K: GroupName> ScopeSnapshot<T, K> {
         for (group, known) in table.iter(&guard) {
             let list = known.list.counted();
             if list.len() > 0 {
-                // (While the table grows an entry may be met twice.)
+                // While the table grows an entry may be met twice.
                 lists.insert(group.clone(), list);
             }
         }
         Self(lists)
     }
 
-    /// The same after what happened during the look.
+    /// The snapshot with what happened during the look.
     pub(super) fn with(mut self, changes: Changes<T, K>) -> Self {
         match changes {
             Changes::TooMany(all) => all,

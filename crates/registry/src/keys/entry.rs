@@ -20,7 +20,7 @@ pub(super) struct Node<K, V> {
     pub(super) value: V,
 }
 
-/// A registration as it was when somebody looked: key, value and holder.
+/// A registration as it was when it was read: key, value and holder.
 ///
 /// Cheap to clone. It is a picture: it does not change when the registration does, and it keeps its value, but not its
 /// holder's mailbox, alive.
@@ -50,8 +50,8 @@ impl<K, V> Registered<K, V> {
         self.node.claim.number
     }
 
-    /// The holder, by the type as which it was registered: a `ServerRef<S>`, an `Address<M>`. `None` when it was another
-    /// type, or when nobody has such a reference any more.
+    /// The holder, by the type as which it was registered: a `ServerRef<S>`, an `Address<M>`. `None` when it was another type,
+    /// or when no such reference is held any more.
     ///
     /// What it returns counts as a reference: it keeps the mailbox open. (To send one message, [`Registered::lent`] costs less.)
     pub fn holder<R: Addressable>(&self) -> Option<R> {
@@ -67,7 +67,7 @@ impl<K, V> Registered<K, V> {
         lent(&*self.node.claim.holder)
     }
 
-    /// Whether the holder's mailbox has closed since somebody looked.
+    /// Whether the holder's mailbox has closed since the registration was read.
     pub fn has_closed(&self) -> bool {
         self.node.claim.holder.has_closed()
     }

@@ -28,7 +28,7 @@ use uuid::Uuid;
 ///
 /// Keys are plain data: their `Hash`, `Eq` and `Clone` run under that lock, must not panic and must not use the registry; a
 /// key's memory may go a good while after its registration, on another thread. Values are user code's: none of it runs under
-/// a lock, and what has been unregistered or replaced is dropped at once, unless somebody still looks at it.
+/// a lock, and what has been unregistered or replaced is dropped at once, unless a reader still looks at it.
 ///
 /// ```
 /// use restante_core::{Address, Mailbox};
@@ -233,7 +233,7 @@ where
     /// over awaits if need be. Locks of different keys have nothing to do with each other, nor with registrations: a key
     /// need not be registered to be locked.
     ///
-    /// Whoever waits while it holds the lock of the same key waits for ever.
+    /// A caller that waits for the lock of a key while it holds that lock waits for ever.
     ///
     /// # Cancel safety
     /// Who is dropped while it waits has lost its place, and those behind it move up; so it is when the lock had just been
@@ -245,7 +245,7 @@ where
         self.shared.locks.lock(key).await
     }
 
-    /// The lock of `key`, if nobody holds it or waits for it.
+    /// The lock of `key`, if it is neither held nor waited for.
     pub fn try_lock(&self, key: &K) -> Option<KeyGuard<K>> {
         self.shared.locks.try_lock(key)
     }

@@ -1,4 +1,4 @@
-//! Whoever holds a registration, its type erased: a mailbox, remembered and not kept open.
+//! The holder of a registration, its type erased: a mailbox, remembered and not kept open.
 
 use restante_core::ExitReason;
 use restante_core::addressable::{Addressable, Lent, OnClose};

@@ -4,9 +4,9 @@
 //! map: key -> cell -> group -> slot ~> node        ~> weak: the table owns the nodes
 //! ```
 //!
-//! The map's entries never change (its buckets move them about as they grow): the cell they lead to does. A cell that has
-//! been emptied stays empty; who comes later makes a new one. So whoever still has the old one under its eyes finds nothing,
-//! which was true for a moment.
+//! The map's entries never change (its buckets move them about as they grow): the cell they lead to does. A cell that has been
+//! emptied stays empty; who comes later makes a new one. So a reader that still has the old cell finds nothing, which was true
+//! for a moment.
 //!
 //! A reader that follows a slot to a node that has gone looks again: either the registration went, or it got a new value.
 //! A registration that is there all the while is therefore always found.
@@ -19,7 +19,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// See the module. `add`, `replace`, `remove` and `take` are for whoever holds the writers' lock.
+/// See the module. The caller of `add`, `replace`, `remove` and `take` holds the writers' lock.
 pub(super) struct Index<Q, T: 'static> {
     map: HashIndex<Q, Arc<Cell<T>>, RandomState>,
 }

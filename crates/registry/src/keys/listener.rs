@@ -1,8 +1,7 @@
 //! Who listens to what happens to registrations.
 //!
 //! An event is put into each listener's own queue under the writers' lock, so all hear the same things in the same order; what
-//! does not fit pushes out the oldest, which is counted and told. Nothing is kept for nobody: without listeners there is no
-//! journal.
+//! does not fit pushes out the oldest, which is counted and told. Without listeners nothing is kept: there is no journal.
 
 use super::entry::Registered;
 use super::table::Shared;
@@ -60,7 +59,7 @@ pub enum KeyEvent<K, V> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Removal {
-    /// Somebody said so.
+    /// It was unregistered by a call.
     Unregistered,
     /// Its holder's mailbox closed, for this reason.
     HolderClosed(ExitReason),
@@ -217,7 +216,7 @@ struct EarState<K, V> {
     missed: u64,
     missed_to: u64,
     waker: Option<Waker>,
-    /// Nothing comes any more, or nobody listens any more.
+    /// Nothing comes any more, or the listener has gone.
     closed: bool,
 }
 
@@ -262,14 +261,14 @@ impl<K, V> ListenerQueue<K, V> {
         std::mem::take(&mut state.queue)
     }
 
-    /// Nothing comes any more: whoever waits is to be woken.
+    /// Nothing comes any more: the waiting listener is to be woken.
     pub(super) fn end(&self) -> Option<Waker> {
         let mut state = self.state.lock();
         state.closed = true;
         state.waker.take()
     }
 
-    /// Nobody listens any more.
+    /// The listener has gone.
     fn close(&self) {
         quiet::discard("a waker", self.end());
         self.clear().into_iter().for_each(|event| quiet::discard("an event of a key", event));
@@ -280,7 +279,7 @@ impl<K, V> ListenerQueue<K, V> {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<KeyEvent<K, V>>> {
-        // (Cloned and dropped out here: a waker is code of somebody else's.)
+        // Cloned and dropped outside of the lock, because a waker is foreign code.
         let waker = cx.waker().clone();
         let (heard, unused) = {
             let mut state = self.state.lock();

@@ -8,9 +8,9 @@
 //!                   leave(1): no line     leave(2): [3]        2 never came to know of it: leave(2) all the same
 //! ```
 //!
-//! The lock is handed over, not let go: whoever is first in line holds it from the moment in which the one before leaves,
-//! whether it has woken up by then or not. So nobody can slip in between, and a waiter that goes away before it
-//! was told leaves as a holder would.
+//! The lock is handed over, not let go: the first in line holds it from the moment in which the one before leaves, whether it
+//! has woken up by then or not. So no other can slip in between, and a waiter that goes away before it was told leaves as a
+//! holder would.
 //!
 //! No code of the user's runs under the mutex but `Hash`, `Eq` and `Clone` of keys.
 
@@ -47,7 +47,7 @@ impl<K: Hash + Eq + fmt::Debug> fmt::Debug for KeyGuard<K> {
     }
 }
 
-/// The locks of many keys. There is nothing of a key that nobody holds.
+/// The locks of many keys. Nothing is kept of a key that is not held.
 pub(super) struct KeyLocks<K> {
     lines: Mutex<Lines<K>>,
 }
@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Clone> KeyLocks<K> {
         Waiting { place: Some(place) }.await
     }
 
-    /// Only where nobody holds it or waits for it.
+    /// Takes the lock only where it is neither held nor waited for.
     pub(super) fn try_lock(self: &Arc<Self>, key: &K) -> Option<KeyGuard<K>> {
         let mine = key.clone();
         let number = self.lines.lock().take(key)?;
@@ -96,9 +96,9 @@ struct Line {
 
 /// What came of leaving, to be seen to when the mutex has been let go.
 enum Left<K> {
-    /// It held the lock, and somebody holds it now: who is to be woken.
+    /// It held the lock, and the next in line holds it now: the waker of that one.
     HandedOver(Option<Waker>),
-    /// It held the lock, and nobody does now: the key, to be dropped.
+    /// It held the lock, and the lock is free now: the key, to be dropped.
     Free(Option<K>),
     /// It stood in line: its waker, to be dropped.
     Line(Option<Waker>),
@@ -160,7 +160,7 @@ impl<K: Hash + Eq> Lines<K> {
     }
 }
 
-/// Somebody's place: it holds the lock or stands in line, until it is dropped.
+/// A place at a lock: it holds the lock or stands in line, until it is dropped.
 struct Place<K: Hash + Eq> {
     locks: Arc<KeyLocks<K>>,
     key: K,
@@ -169,7 +169,7 @@ struct Place<K: Hash + Eq> {
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
-        // (The mutex is let go at the end of this line.)
+        // The mutex is let go at the end of this line.
         let left = self.locks.lines.lock().leave(&self.key, self.number);
         match left {
             Left::HandedOver(Some(waker)) => quiet::wake(waker),
@@ -192,7 +192,7 @@ impl<K: Hash + Eq> Future for Waiting<K> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<KeyGuard<K>> {
         let place = self.place.as_ref().expect("it is not polled again once it is done");
-        // (Cloned and dropped out here: a waker is code of somebody else's.)
+        // Cloned and dropped outside of the mutex, because a waker is foreign code.
         let mut waker = Some(cx.waker().clone());
         let holds = place.locks.lines.lock().poll(&place.key, place.number, &mut waker);
         quiet::discard("a waker", waker);

@@ -64,8 +64,8 @@ where
         (!entries.is_empty()).then(|| f(entries))
     }
 
-    /// Who holds `key` (where several do: the first), by the type as which it was registered. `None` where nobody does, or
-    /// was registered as another type.
+    /// The holder of `key`, and of several the first, by the type as which it was registered. `None` where the key has no
+    /// holder, or the holder was registered as another type.
     ///
     /// **Source**: `Registry.whereis_name/1`. **Differs**: it answers for duplicate keys too.
     pub fn whereis<R, Q>(&self, key: &Q) -> Option<R>
@@ -154,7 +154,7 @@ where
         let mut all = Vec::with_capacity(self.count());
         self.shared.by_key.read_all(|node| all.push(Registered { node }));
         all.retain(|entry| !entry.has_closed());
-        // (While the map grows one may have been seen twice.)
+        // While the map grows one may have been seen twice.
         all.sort_by_key(Registered::number);
         all.dedup_by_key(|entry| entry.number());
         all

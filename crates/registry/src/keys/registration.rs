@@ -60,8 +60,8 @@ where
 
     /// Puts `f(value)` in the place of its value: the new value and the old one.
     ///
-    /// No lock is held while `f` runs. Where somebody else changes the value meanwhile, `f` is called again with what is there
-    /// then: nothing is lost. A panic in it changes nothing.
+    /// No lock is held while `f` runs. Where another changes the value meanwhile, `f` is called again with what is there then:
+    /// nothing is lost. A panic in it changes nothing.
     ///
     /// # Errors
     /// [`NotRegistered`] when it is no longer there. Then `f` was not called, or what it made is dropped.

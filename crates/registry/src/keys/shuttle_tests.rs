@@ -29,7 +29,8 @@ fn explore(test: impl Fn() + Send + Sync + Clone + 'static) {
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// Whoever holds the lock is alone, over a moment in which others run. (A standard counter: it is the model's, not modelled.)
+/// The holder of the lock is alone, over a moment in which others run. The counter is a standard one: it is the model's, not
+/// modelled.
 async fn alone_with<K: std::hash::Hash + Eq>(inside: &AtomicU32, guard: KeyGuard<K>) {
     assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0, "two hold it");
     yield_now().await;

@@ -12,7 +12,7 @@
 //!    closing that comes later finds the registration: its hook waits for the lock that we hold.
 //! 2. What is added is in `nodes` before it is in an index, and leaves both indexes before it leaves `nodes`, so that a reader
 //!    who cannot follow a reference knows that things have changed ([`Index`]).
-//! 3. Nothing is dropped and nobody is woken under the lock: that is done by [`Aftermath`], which is declared before the
+//! 3. Nothing is dropped and no task is woken under the lock: that is done by [`Aftermath`], which is declared before the
 //!    guard and so dropped after it. A value may hold the last reference to a mailbox; its drop closes that, and the hook
 //!    takes this lock.
 
@@ -322,7 +322,7 @@ where
         {
             let told: Weak<Watch<K, V>> = Arc::downgrade(&watch);
             let told: Weak<dyn OnClose> = told;
-            // (Where its hook is on its way, it will find nothing.)
+            // Where its hook is on its way, it will find nothing.
             holder.tell_no_more(&told);
             after.watches.push(watch);
         }
