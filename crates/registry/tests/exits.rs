@@ -137,7 +137,7 @@ async fn the_caller_goes_before_the_first_poll() {
     nothing_left(&registry).await;
 }
 
-/// Row F2: whoever gives up takes the command back, and his place is free at once.
+/// Row F2: a caller that gives up takes the command back, and the caller's place is free at once.
 #[tokio::test]
 async fn the_caller_goes_while_queued() {
     let registry = Registry::builder().max_concurrent_creates(1).start();
@@ -178,7 +178,7 @@ async fn the_caller_goes_while_the_task_runs() {
         begun.send(()).unwrap();
         never(held).await
     };
-    // (Its time is never over: it is to end by itself.)
+    // The creation's limit is never over: the creation is to end by itself.
     let creation = begin(registry.creation().name("x").timeout(Duration::MAX).run(never)).await;
     runs.await.unwrap();
     let absent = registry.whereis::<Address<u8>>("x").unwrap_err().to_string();
@@ -254,7 +254,7 @@ async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
         let between = begin(registry.register(&kept, "between")).await;
         registry.sys().resume();
         settled().await;
-        // (What comes next has not been asked for yet, since nobody polls.)
+        // The rest of the insert has not been asked for yet, because `insert` has not been polled again.
         assert_eq!(registry.sizes(), sizes(asked + 1, 1));
         between.await.unwrap();
         assert!(poll!(&mut insert).is_pending(), "others have their turn in the caller's runtime too");
@@ -663,7 +663,7 @@ async fn giving_up_after_any_number_of_polls_leaves_nothing() {
             }
             drop((creation, registration));
             registry.sys().resume();
-            // (What has come to the caller is his: he drops it, or unregisters.)
+            // What has come to the caller is the caller's to drop or to unregister.
             assert_eq!(registry.unregister("y"), done.1);
             assert_eq!(registry.remove(kept.id()), done.1);
             free_again(&registry, "x").await;
@@ -776,7 +776,7 @@ async fn fail(registry: &Registry, way: Way) {
         }
         Way::AbortedRunning => aborted(registry, false).await,
         Way::GivenUpAsItSucceeds => {
-            // (Somebody else keeps it open.)
+            // The test keeps the mailbox open.
             let kept = mailbox();
             let made = kept.clone();
             let creation = begin(registry.create("x", async { Ok::<_, Infallible>(made) })).await;
@@ -843,7 +843,7 @@ async fn the_registry_ends_while_plain_threads_wait() {
         };
         std::thread::spawn(move || -> Created { registry.creation().name("x").run_blocking(never) })
     };
-    // (A place is taken before anything is queued: that it is taken says little.)
+    // A place is taken before anything is queued: a taken place does not tell that the creation runs.
     runs.await.unwrap();
     registry.sys().suspend();
     let (kept, queued) = (mailbox(), registry.clone());
@@ -898,7 +898,7 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert!(matches!(queued, Err(CreateError::Refused(RegisterError::Ended(_)))), "{queued:?}");
     let registered = registration.await;
     assert!(matches!(registered, Err(RegisterError::Ended(_))), "{registered:?}");
-    // (What runs in its caller's runtime is refused when it is done, once the registry has ended after its actor.)
+    // A creation that runs in its caller's runtime is refused when it is done, once the registry has ended after its actor.
     eventually(AGES, || registry.ended().is_some()).await;
     let _ = go.send(());
     let running: Created = running.await;
@@ -908,8 +908,8 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
 }
 
-/// The registry ends with its runtime, and with it a creation that runs in its caller's: whoever waits is told, and its place is
-/// free.
+/// The registry ends with its runtime. A creation that runs in its caller's runtime ends with the registry: the waiting
+/// caller is told, and the creation's place is free.
 /// Clauses 26.9 and 27.4.
 #[tokio::test]
 async fn a_creation_is_given_up_when_the_runtime_of_its_registry_goes() {

@@ -226,7 +226,7 @@ fn a_scope_that_has_gone_leaves_nothing_in_its_members() {
     }
 }
 
-/// Row G5. A membership, a member and an event that nobody has read hold no mailbox open.
+/// Row G5. A membership, a member and an unread event hold no mailbox open.
 #[test]
 fn a_membership_does_not_keep_a_mailbox_open() {
     let groups = Groups::<u32>::new();
@@ -245,7 +245,7 @@ fn a_membership_does_not_keep_a_mailbox_open() {
     drop(monitor);
 }
 
-/// Row G5. Whoever hears of the end, by a monitor, finds the group without it.
+/// Row G5. A monitor that hears of a member's end finds the group without that member.
 /// Clause 29.2.
 #[test]
 fn memberships_are_over_before_monitors_of_the_end_fire() {

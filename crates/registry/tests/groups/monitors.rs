@@ -294,7 +294,8 @@ fn a_monitor_knows_the_truth(capacity: usize) {
     }
 }
 
-/// Whoever could join has gone: what was not read is told, then that it is over; also to who waits, and whatever members do.
+/// With the last handle gone, no member can join: a monitor tells what was not read, then that it is over. A waiting reader
+/// is told too, and so whatever members do.
 /// Clause 29.4.
 #[tokio::test]
 async fn a_monitor_ends_with_the_last_handle() {

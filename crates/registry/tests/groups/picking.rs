@@ -54,7 +54,7 @@ fn members_are_picked_by_chance() {
     assert_eq!(draw(Picker::random()).len(), 400);
 }
 
-/// Row D10: who has no room is passed over; when nobody has, the message comes back and says why.
+/// Row D10: a member without room is passed over; when no member has room, the message comes back and says why.
 #[test]
 fn work_goes_to_whoever_has_room() {
     let groups = Groups::<u32>::new();
