@@ -203,7 +203,7 @@ fn a_value_may_be_the_last_to_hold_a_mailbox() {
     let (m, last) = mailbox();
     let seen = last.downgrade();
     keys.register(&me, "me", Some(last)).unwrap();
-    // (A registration's reference keeps its registry.)
+    // A registration's reference keeps its registry.
     drop((m, keys, registration));
     assert!(seen.upgrade().is_none());
 }
