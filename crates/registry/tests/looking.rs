@@ -240,7 +240,7 @@ fn a_snapshot_and_what_follows_are_the_registry_under_concurrent_writers() {
                     let nameless = registry.entry(name.as_str()).filter(|entry| {
                         entry.ending().is_none() && !registry.contains(entry.id()) && entry.ending().is_none()
                     });
-                    // (Closing comes first; an entry that is on its way out says so a moment later.)
+                    // Closing comes first; an entry that is on its way out says so a moment later.
                     if let Some(entry) = nameless {
                         assert!(entry.mailbox::<Address<u8>>().is_none(), "{entry:?}");
                     }
@@ -288,7 +288,7 @@ async fn entries_are_found_by_what_they_are() {
     let found = registry.validate_consistency();
     assert!(found.is_consistent() && found.orphaned_names.is_empty());
     assert_eq!(found.unnamed_mailboxes.len(), 6);
-    // (Whoever looks may write.)
+    // A closure that looks may write.
     assert_eq!(registry.count(|entry| registry.remove(entry.id())), 10);
     nothing_left(&registry).await;
 }

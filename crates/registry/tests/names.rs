@@ -202,7 +202,7 @@ async fn the_last_reference_takes_the_names_along() {
     assert_eq!(registry.sizes(), sizes(0, 0));
 }
 
-/// Row B5: a server that nobody restarts takes its names along when it crashes.
+/// Row B5: a server that is not restarted takes its names along when it crashes.
 #[tokio::test]
 async fn a_crash_for_good_frees_the_names() {
     let registry = Registry::start();

@@ -20,7 +20,7 @@ const SLOTS: usize = 5;
 enum Op {
     /// The slot gets a new mailbox.
     Open(usize),
-    /// The same by a creation, under a name.
+    /// The slot gets a new mailbox by a creation, under a name.
     Create(usize, usize),
     /// A creation under a name is begun, and given up.
     GiveUp(usize),
@@ -180,7 +180,7 @@ impl Bench {
                         self.put_on(slot, name);
                     }
                 }
-                // (The last reference is to be the slot's own.)
+                // The last reference is to be the slot's own.
                 drop(at);
             }
             Op::Unregister(name) => {
@@ -242,7 +242,7 @@ impl Bench {
     /// A creation that is under way holds its name; given up, it holds nothing.
     async fn give_up(&mut self, name: usize) {
         let registry = &self.registry;
-        // (The actor may have been killed just now: whoever is answered finds it up.)
+        // The actor may have been killed just now: a caller that has an answer finds the actor up.
         let nobody: [&Address<u8>; 0] = [];
         assert_eq!(registry.insert_many(nobody).await, Ok(Vec::new()));
         let never = pending::<Result<Address<u8>, Infallible>>();
@@ -356,7 +356,7 @@ async fn an_actor_that_is_killed_often_keeps_nobody_waiting() {
     let mailbox = Mailbox::<u8>::new();
     for n in 0..12 {
         registry.actor().kill();
-        // (A kill that comes to one that is about to begin may take the command along.)
+        // A kill that comes to an actor that is about to begin may take the command along.
         while let Err(error) = registry.register(&mailbox.address(), n.to_string()).await {
             assert!(matches!(error, RegisterError::ActorDied(_)), "{error}");
         }
