@@ -810,8 +810,8 @@ async fn fail(registry: &Registry, way: Way) {
     }
 }
 
-/// Rows F1 and F2: register, fail, register again, three times over, by each of the ways out; there is one place, so that one that
-/// is not given back is missed.
+/// Rows F1 and F2: register, fail, register again, three times over, by each of the ways out. There is one place, so that a
+/// place that is not given back is missed.
 /// Clause 27.4.
 #[tokio::test(start_paused = true)]
 async fn a_name_is_registered_and_a_creation_fails_and_it_is_registered_again() {

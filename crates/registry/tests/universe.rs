@@ -47,8 +47,8 @@ fn a_test_that_gives_its_names_back_passes() {
     });
 }
 
-/// Clause 25.1: a name that is still registered is a leak, told by its text and the line that put it on. In the global registry, too, which
-/// lives in another runtime.
+/// Clause 25.1: a name that is still registered is a leak, told by its text and the line that put it on. The global registry
+/// is no exception, though it lives in another runtime.
 #[test]
 fn a_name_that_is_not_given_back_is_told_by_its_text_and_place() {
     let mailbox = Mailbox::<u8>::new();
@@ -64,7 +64,7 @@ fn a_name_that_is_not_given_back_is_told_by_its_text_and_place() {
     assert!(!Registry::global().contains("left over"));
 }
 
-/// Likewise one that came with a creation, and keeps its mailbox open; it may be allowed, by its text or by its kind.
+/// A name that came with a creation, and keeps its mailbox open, is a leak too; it may be allowed, by its text or by its kind.
 #[test]
 fn a_name_may_be_allowed() {
     let registry = Registry::builder().name("outside").start();
