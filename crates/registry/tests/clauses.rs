@@ -73,7 +73,8 @@ async fn what_is_destroyed_goes_in_order() {
     assert_eq!(kinds.collect::<Vec<_>>(), ["name", "key", "mailbox"]);
 }
 
-/// Of those who destroy, remove and close it at once, one ends the entry: what that one says is what is told of it.
+/// Of the threads that destroy, remove and close a mailbox at once, one ends the entry: what that thread says is told of the
+/// end.
 /// Clause 26.7.
 #[test]
 fn of_those_who_destroy_remove_and_close_at_once_one_ends_the_entry() {

@@ -40,7 +40,7 @@ impl Wake for Rude {
     }
 }
 
-/// Clause 27.5: each watcher is told, and all goes, though one of those who are woken panics.
+/// Clause 27.5: each watcher is told, and all goes, though a waker of one of them panics.
 #[tokio::test]
 async fn a_waker_that_panics_keeps_nobody_from_hearing() {
     let _quiet = quiet_panics("as told");

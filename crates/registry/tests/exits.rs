@@ -194,7 +194,7 @@ async fn the_caller_goes_while_the_task_runs() {
     nothing_left(&registry).await;
 }
 
-/// It is in the books already, and the caller is not there to take it: the entry goes, and what it owned.
+/// What was created is in the books already, and the caller has gone: the entry goes, and what it owned.
 /// Clause 27.4.
 #[tokio::test(start_paused = true)]
 async fn the_caller_goes_just_as_it_succeeds() {
@@ -240,8 +240,8 @@ async fn a_registration_that_nobody_takes_is_undone() {
     }
 }
 
-/// Others' commands come between those of many additions; until the last is answered, giving up undoes them all, and so does the
-/// registry's end.
+/// Other callers' commands come between those of many additions. Until the last addition is answered, giving up undoes them
+/// all, and so does the registry's end.
 #[tokio::test(start_paused = true)]
 async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
     let many: Vec<_> = (0..2500).map(|_| mailbox()).collect();
@@ -276,7 +276,7 @@ async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
     }
 }
 
-/// Who gives up his own name leaves others theirs: those who registered the same mailbox meanwhile.
+/// A caller that gives its own name up leaves the names of other callers that registered the same mailbox meanwhile.
 #[tokio::test(start_paused = true)]
 async fn what_nobody_takes_is_undone_and_no_more() {
     let registry = Registry::start();
@@ -290,7 +290,7 @@ async fn what_nobody_takes_is_undone_and_no_more() {
     drop(given_up);
     assert_eq!(registry.names_of(shared.id()), ["wanted"]);
     assert_eq!(registry.entry_by_key("kind", "wanted").unwrap().id(), shared.id());
-    // And the other way round: neither of two who gave up leaves anything.
+    // Two callers that both gave up leave nothing.
     let two = mailbox();
     registry.sys().suspend();
     let first = begin(registry.register(&two, "first")).await;
@@ -301,7 +301,7 @@ async fn what_nobody_takes_is_undone_and_no_more() {
     assert_eq!(registry.names_of(two.id()), ["second"]);
     drop(second);
     assert!(!registry.contains(two.id()));
-    // Nor does it take an entry along that came after the one it knows.
+    // A registration that is given up takes no entry along that came after the one it knows.
     registry.sys().suspend();
     let first = begin(registry.register(&two, "first")).await;
     registry.sys().resume();
@@ -461,7 +461,7 @@ fn the_runtime_of_the_caller_goes_meanwhile() {
             creator.create("x", never).await.map(drop)
         });
         runs.await.unwrap();
-        // And one whose caller stays, while its runtime does not.
+        // The second creation's caller stays, while its runtime goes.
         let handle = there.handle().clone();
         let entered = handle.enter();
         let stays = begin(registry.create("y", pending::<Result<Address<u8>, Infallible>>())).await;
@@ -498,7 +498,7 @@ async fn what_was_created_had_closed() {
     nothing_left(&registry).await;
 }
 
-/// It closes while the registration waits for the actor.
+/// The mailbox closes while its registration waits for the actor.
 #[tokio::test]
 async fn what_is_registered_closes_while_queued() {
     let registry = Registry::start();

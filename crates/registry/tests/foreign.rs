@@ -115,7 +115,7 @@ fn a_waker_that_panics_is_nobody_elses_affair() {
     check("an entry's end", watch, || drop(closing.lock().unwrap().take()));
 }
 
-/// Row H6: of those who wait for a key's lock a rude one does not keep the lock from the next.
+/// Row H6: a rude waiter for a key's lock does not keep the lock from the next waiter.
 #[test]
 fn a_waker_that_panics_keeps_no_key_locked() {
     let _quiet = restante_testkit::quiet_panics(RUDE);

@@ -219,7 +219,7 @@ async fn clean_up_is_waited_for_at_the_end() {
     }
 }
 
-/// Row F4, row 20: of those who end it at once one does; each watcher is told once, and the same.
+/// Row F4, row 20: of the threads that end an entry at once, one ends it; each watcher is told once, and all are told alike.
 /// Clause 26.7.
 #[test]
 fn ending_is_idempotent_under_concurrency() {
@@ -431,7 +431,7 @@ async fn names_stay_over_a_restart() {
     nothing_left(&registry).await;
 }
 
-/// Row B5: who receives while it is destroyed drains what was queued, then is told that it has closed.
+/// Row B5: a receiver whose mailbox is destroyed drains what was queued, then is told that the mailbox has closed.
 /// Clause 26.7.
 #[tokio::test]
 async fn a_receiver_drains_what_was_queued_when_its_mailbox_is_destroyed() {

@@ -88,8 +88,8 @@ async fn a_failed_look_up_says_why() {
     assert_eq!((ending.outcome, ending.reason), (Outcome::Closed, ExitReason::shutdown_with("done")));
 }
 
-/// A failed look-up compares beginnings, and no name with one of quite another length: neither long names nor a long text make it
-/// slow. (Uncut, these comparisons would take hours.)
+/// A failed look-up compares beginnings, and no name with one of quite another length: neither long names nor a long text
+/// make it slow. Uncut, these comparisons would take hours.
 #[tokio::test]
 async fn a_failed_look_up_is_quick_whatever_the_lengths() {
     let registry = Registry::start();

@@ -349,7 +349,7 @@ proptest! {
     }
 }
 
-/// Row F4: an actor that dies again and again is up again each time before those who wait give up.
+/// Row F4: an actor that dies again and again is up again each time before the waiting callers give up.
 #[tokio::test]
 async fn an_actor_that_is_killed_often_keeps_nobody_waiting() {
     let registry = Registry::start();

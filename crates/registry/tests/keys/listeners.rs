@@ -73,7 +73,7 @@ fn a_snapshot_is_followed_without_a_gap() {
     assert_eq!(heard(&mut listener), [line(3, "normal", "b", 2)]);
 }
 
-/// Row B10: who is too slow loses the oldest, is told how many, and can begin anew.
+/// Row B10: a listener that is too slow loses the oldest events, is told how many, and can begin anew.
 #[test]
 fn a_slow_listener_is_told_what_it_missed() {
     let (_m, me) = mailbox();
