@@ -56,8 +56,8 @@ fn a_registry_begins_anywhere() {
     }
 }
 
-/// Row F5: the lazy static is first asked for inside a runtime, which ends. (The registry with it: a static that is to live
-/// longer is told its runtime, as the global one is.)
+/// Row F5: the lazy static is first asked for inside a runtime, which ends. Its registry would end with that runtime: a
+/// static that is to live longer is told its runtime, as the global one is.
 #[test]
 fn the_global_registry_outlives_the_runtime_that_asked_for_it_first() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -227,7 +227,7 @@ async fn keeps_its_limits(home: &Runtime) {
     assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
 }
 
-/// A tokio runtime may have no time driver: who waits there, or on another executor, has his time kept elsewhere.
+/// A tokio runtime may have no time driver: a caller that waits there, or on another executor, has its time kept elsewhere.
 /// Clauses 26.11 and 27.2.
 #[test]
 fn limits_are_kept_where_there_is_no_timer() {
@@ -303,7 +303,7 @@ fn a_plain_thread_waits_for_a_runtime_that_stands_still_no_longer_than_it_said()
     assert!(home.block_on(registry.shutdown(AGES)).is_clean());
 }
 
-/// It looks after a creation's limit where the creation itself cannot.
+/// A plain thread looks after its creation's limit where the creation itself cannot.
 /// Clause 27.2.
 #[test]
 fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
@@ -323,7 +323,8 @@ fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
     Runtime::new().unwrap().block_on(free_again(&registry, "x"));
 }
 
-/// Nor for an actor that does not come to it: the limit is for both waits. What was queued leaves name and place.
+/// A plain thread does not wait beyond the limit for an actor that does not come to the creation: the limit is for both
+/// waits. What was queued leaves name and place.
 /// Clause 27.2.
 #[test]
 fn a_plain_thread_waits_for_the_actor_no_longer_than_its_creation_may_take() {

@@ -1,4 +1,4 @@
-//! Random operations of several threads, beside readers who look whether the five invariants hold at every instant.
+//! Random operations of several threads, beside readers that look whether the five invariants hold at every instant.
 //!
 //! 1. *Mailbox registry primacy*: what is found under an id is the mailbox of this id; one that is in is found by its id.
 //! 2. *Name registry subset*: a name leads to a mailbox that is in.
@@ -31,7 +31,7 @@ use uuid::Uuid;
 const SEQUENCES: u64 = 2000;
 const STEPS: usize = 100;
 const WRITERS: usize = 3;
-/// So many sequences share a registry. (Its actor is killed in some of them, and may be a hundred times.)
+/// So many sequences share a registry. The registry's actor is killed in some of them, and may be killed a hundred times.
 const SHARE: u64 = 50;
 
 /// Names and keys that one writer has to itself.
@@ -501,7 +501,7 @@ impl Bench {
         assert!(OWN.iter().flatten().all(|name| registry.id_of(*name).is_none()));
     }
 
-    /// Of those who ran for one name, one has it, and the others were told who.
+    /// Of the writers that raced for one name, one has it, and the others were told which.
     fn settle_race(&self, reports: &[Report]) {
         let winner = reports.iter().find(|report| report.raced.is_ok()).map(|report| report.racer.id());
         assert_eq!(self.world.registry.id_of(PRIZE), winner, "unique names");
@@ -561,8 +561,8 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Row B6, failure modes 14, 16 and 20: three who write and two who read, at once, 2,000 sequences of 100 steps for each
-/// writer. `RESTANTE_SEED` repeats what each of them does, not how the threads meet.
+/// Row B6, failure modes 14, 16 and 20: three writers and two readers, at once, 2,000 sequences of 100 steps for each
+/// writer. `RESTANTE_SEED` repeats what each writer does, not how the threads meet.
 /// Clause 26.3.
 #[test]
 fn the_five_invariants_hold_at_every_instant() {

@@ -143,7 +143,8 @@ fn spawns_along_and_is_late(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move { tokio::spawn(late.in_scope()).await.unwrap() })
 }
 
-/// It is added without a start, and started by hand. (Of a dynamic supervisor's children none stops without going.)
+/// Adds the child without a start, and starts it by hand. A dynamic supervisor just starts the child, because none of its
+/// children stops without going.
 fn adds_and_starts(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move {
         let Above::Static(above) = above else { return above.start(server).await };
@@ -163,7 +164,7 @@ fn adds_and_starts_and_fails(above: Above, server: Server<Slow>) -> Making {
     })
 }
 
-/// It is added, and never started.
+/// Adds the child, and never starts it.
 fn adds_and_fails(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move {
         let Above::Static(above) = above else { return fails(above, server).await };
@@ -182,7 +183,7 @@ fn crashes(above: Above, server: Server<Slow>) -> Making {
     })
 }
 
-/// What ends it.
+/// What ends the creation.
 enum Out {
     /// The caller, who has not polled since it began to wait, goes after so many milliseconds.
     Goes(u64),
@@ -371,7 +372,7 @@ async fn a_tree_that_is_anothers_outlives_a_creation_that_nobody_takes() {
     }
 }
 
-/// Partitions belong to all who use them: those that a creation has added stay, whatever becomes of it.
+/// Partitions belong to all their users: partitions that a creation has added stay, whatever becomes of the creation.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn partitions_that_a_creation_has_added_stay() {

@@ -104,7 +104,7 @@ impl Bench {
         self.holder(|known| known.keys.contains(&key))
     }
 
-    /// It goes out.
+    /// Takes the mailbox out of the model's books.
     fn out(known: &mut Known) -> bool {
         known.names.clear();
         known.keys.clear();

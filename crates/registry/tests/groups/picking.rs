@@ -78,7 +78,7 @@ fn work_goes_to_whoever_has_room() {
     assert_eq!(all, [0, 1, 2, 3]);
 }
 
-/// Row G5: to all, in the caller; who did not take it is named, and its copy comes back.
+/// Row G5: the caller itself sends to all; a member that did not take its copy is named, and its copy comes back.
 #[test]
 fn a_broadcast_says_who_did_not_get_it() {
     let groups = Groups::<u32>::new();
