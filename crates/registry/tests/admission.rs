@@ -254,7 +254,7 @@ async fn settings_that_make_no_mailbox_are_refused_and_give_the_place_back() {
     nothing_left(&registry).await;
 }
 
-/// Row F2: the actor's queue is bounded; who finds it full is told at once, and his place is free again.
+/// Row F2: the actor's queue is bounded; a caller that finds it full is told at once, and the caller's place is free again.
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_is_overload() {
     let registry = Registry::builder().queue(3).max_concurrent_creates(10).start();
@@ -330,8 +330,8 @@ async fn the_limit_and_refusals_are_told_to_tracing() {
 /// Says to this test, run again by itself, what it is to find.
 const EXPECTED: &str = "RESTANTE_TEST_EXPECTED_LIMIT";
 
-/// Row F2: the environment says what the limit is where the builder does not. (In a process of its own, since what the
-/// environment says is every thread's.)
+/// Row F2: the environment says what the limit is where the builder does not. The test runs in a process of its own, since
+/// what the environment says is every thread's.
 #[test]
 fn the_environment_says_the_limit() {
     if let Ok(expected) = std::env::var(EXPECTED) {

@@ -21,7 +21,7 @@ struct Places {
     topics: Topics<u32>,
 }
 
-/// Puts itself everywhere in its `init`.
+/// Registers everywhere in its `init`.
 #[derive(Debug)]
 struct Known;
 
@@ -55,7 +55,7 @@ impl GenServer for Known {
     }
 }
 
-/// A crash takes nobody down who registers in `init`, and doubles nothing.
+/// A server that registers in `init` comes back from a crash, and nothing is registered twice.
 /// Clauses 26.2, 29.1 and 30.2.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_registers_in_init_comes_back() {
@@ -124,7 +124,7 @@ async fn a_registration_that_is_dropped_leaves_what_others_were_granted() {
 
 /// The actor has answered all of these, and none has taken its answer.
 async fn answered<F: Future>(registry: &Registry, asked: &mut [Pin<Box<F>>]) {
-    // (Suspended, it does not run on this stack.)
+    // A suspended actor does not run on this stack.
     registry.sys().suspend();
     for future in asked {
         assert!(poll!(future).is_pending());

@@ -56,8 +56,8 @@ fn a_registry_begins_anywhere() {
     }
 }
 
-/// Row F5: the lazy static is first asked for inside a runtime, which ends. (The registry with it: a static that is to live
-/// longer is told its runtime, as the global one is.)
+/// Row F5: the lazy static is first asked for inside a runtime, which ends. Its registry would end with that runtime: a
+/// static that is to live longer is told its runtime, as the global one is.
 #[test]
 fn the_global_registry_outlives_the_runtime_that_asked_for_it_first() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -112,7 +112,7 @@ fn each_addition_has_a_twin_for_plain_threads() {
     let twice = registry.register_id_blocking(two.id(), "one");
     assert!(matches!(twice, Err(RegisterError::NameAlreadyExists { .. })), "{twice:?}");
     assert!(matches!(registry.register_id_blocking(one.id(), ""), Err(RegisterError::InvalidName(_))));
-    // Somebody has the one place for two tries, and lets it go at the third.
+    // There is no place for the first two tries; the third makes one.
     let tries = AtomicUsize::new(0);
     registry.set_max_concurrent_creates(0);
     let make = || {
@@ -163,7 +163,7 @@ fn a_pause_between_tries_ends_with_the_runtime_that_times_it() {
     assert!(waits.join().unwrap().overloaded().is_some());
 }
 
-/// And so does the timing with whoever waits: nothing is left of it in that runtime.
+/// The timer of a pause ends with the caller that waits: nothing of it is left in the registry's runtime.
 #[test]
 fn the_timer_of_a_pause_ends_with_whoever_waits() {
     let home = Builder::new_current_thread().enable_all().build().unwrap();
@@ -227,7 +227,7 @@ async fn keeps_its_limits(home: &Runtime) {
     assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
 }
 
-/// A tokio runtime may have no time driver: who waits there, or on another executor, has his time kept elsewhere.
+/// A tokio runtime may have no time driver: a caller that waits there, or on another executor, has its time kept elsewhere.
 /// Clauses 26.11 and 27.2.
 #[test]
 fn limits_are_kept_where_there_is_no_timer() {
@@ -239,7 +239,7 @@ fn limits_are_kept_where_there_is_no_timer() {
     untimed.block_on(keeps_its_limits(&timed));
 }
 
-/// Nobody drives the registry's runtime, and there is no other: the limit is kept all the same.
+/// A shutdown keeps its limit even if no thread drives the registry's runtime and there is no other runtime.
 /// Clause 26.11.
 #[test]
 fn a_shutdown_on_a_foreign_executor_keeps_its_limit_whoever_drives_the_registry() {
@@ -251,7 +251,7 @@ fn a_shutdown_on_a_foreign_executor_keeps_its_limit_whoever_drives_the_registry(
     assert!(home.block_on(registry.shutdown(AGES)).is_clean());
 }
 
-/// Whoever drops it stops the waiting, not the end: the actor has been told, or will be when it begins.
+/// Dropping a shutdown stops the waiting, not the end: the actor has been told, or will be when it begins.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_that_is_dropped_ends_the_registry_all_the_same() {
     for begun in [true, false] {
@@ -288,7 +288,7 @@ fn a_plain_thread_ends_a_registry_within_its_limit() {
     assert_eq!((report.cleanups, report.creations, report.actor_stopped), (1, 0, true));
 }
 
-/// Nobody drives the registry's runtime: the thread has a clock of its own.
+/// No thread drives the registry's runtime: the waiting thread has a clock of its own.
 /// Clause 26.11.
 #[test]
 fn a_plain_thread_waits_for_a_runtime_that_stands_still_no_longer_than_it_said() {
@@ -303,7 +303,7 @@ fn a_plain_thread_waits_for_a_runtime_that_stands_still_no_longer_than_it_said()
     assert!(home.block_on(registry.shutdown(AGES)).is_clean());
 }
 
-/// It looks after a creation's limit where the creation itself cannot.
+/// A plain thread looks after its creation's limit where the creation itself cannot.
 /// Clause 27.2.
 #[test]
 fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
@@ -323,7 +323,8 @@ fn a_plain_thread_does_not_wait_for_a_creation_that_blocks_its_worker() {
     Runtime::new().unwrap().block_on(free_again(&registry, "x"));
 }
 
-/// Nor for an actor that does not come to it: the limit is for both waits. What was queued leaves name and place.
+/// A plain thread does not wait beyond the limit for an actor that does not come to the creation: the limit is for both
+/// waits. What was queued leaves name and place.
 /// Clause 27.2.
 #[test]
 fn a_plain_thread_waits_for_the_actor_no_longer_than_its_creation_may_take() {
@@ -386,7 +387,7 @@ fn a_blocking_creation_ends_whatever_becomes_of_its_registry() {
                 while registry.capacity().queued == 0 {
                     std::thread::yield_now();
                 }
-                // (And who finds the queue full does not wait at all.)
+                // A caller that finds the queue full does not wait at all.
                 let full: Result<Address<u8>, _> = registry.creation().run_blocking(made());
                 assert!(full.unwrap_err().overloaded().is_some());
             } else {
@@ -404,7 +405,8 @@ fn a_blocking_creation_ends_whatever_becomes_of_its_registry() {
     }
 }
 
-/// Row F5: its runtime ends: whoever waits is told, whoever comes later is told at once, and looking up says so.
+/// Row F5: when the registry's runtime ends, waiting callers are told, later callers are told at once, and looking up says
+/// so.
 #[test]
 fn a_registry_whose_runtime_has_gone_says_so_at_once() {
     for multi in [false, true] {
@@ -428,7 +430,7 @@ fn a_registry_whose_runtime_has_gone_says_so_at_once() {
             Err(CreateError::Refused(error)) => ended(Err(error)),
             other => panic!("{other:?}"),
         };
-        // (A runtime of several threads ends in its own time.)
+        // A runtime of several threads may end a little later.
         ended(block_on(waits));
         created(block_on(creation));
         while registry.ended().is_none() || entry.ending().is_none() {
@@ -498,7 +500,7 @@ fn an_actor_that_is_killed_as_it_begins_begins_again() {
     let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     for n in 0..2000 {
         let registry = Registry::builder().runtime(home.handle().clone()).start();
-        // (As soon as there is something to kill.)
+        // The actor is killed as soon as there is one to kill.
         while !registry.actor().kill() {
             std::hint::spin_loop();
         }
@@ -510,7 +512,7 @@ fn an_actor_that_is_killed_as_it_begins_begins_again() {
     }
 }
 
-/// Row F5: more often than its supervisor allows: that is told as critical, and nobody hangs.
+/// Row F5: an actor that dies more often than its supervisor allows is told as critical, and no caller hangs.
 /// Clause 26.9.
 #[tokio::test]
 async fn an_actor_that_dies_too_often_is_the_end() {

@@ -73,7 +73,8 @@ async fn what_is_destroyed_goes_in_order() {
     assert_eq!(kinds.collect::<Vec<_>>(), ["name", "key", "mailbox"]);
 }
 
-/// Of those who destroy, remove and close it at once, one ends the entry: what that one says is what is told of it.
+/// Of the threads that destroy, remove and close a mailbox at once, one ends the entry: what that thread says is told of the
+/// end.
 /// Clause 26.7.
 #[test]
 fn of_those_who_destroy_remove_and_close_at_once_one_ends_the_entry() {
@@ -174,7 +175,7 @@ fn a_thread_sees_what_it_did_while_others_write() {
             });
         }
     });
-    // By the time that its monitors hear of an end, nobody sees it in a group any more.
+    // By the time that its monitors hear of a member's end, no thread sees the member in a group any more.
     let mailbox = Mailbox::<u32>::new();
     let address = mailbox.address();
     groups.join("g", &Member::address(&address)).unwrap();
@@ -190,8 +191,8 @@ fn a_thread_sees_what_it_did_while_others_write() {
     assert_eq!((&*seen.1.lock().unwrap(), &*heard.lock().unwrap()), (&vec![0], &vec![0]));
 }
 
-/// What is sent to all is delivered by the caller itself, one copy to each membership: each has arrived when it returns, or comes
-/// back with its member and the reason; nobody is waited for.
+/// What is sent to all is delivered by the caller itself, one copy to each membership: each copy has arrived when the call
+/// returns, or comes back with its member and the reason. The call waits for no member.
 /// Clause 29.5.
 #[test]
 fn each_copy_is_delivered_by_the_caller_or_comes_back() {

@@ -40,7 +40,7 @@ impl Wake for Rude {
     }
 }
 
-/// Clause 27.5: each watcher is told, and all goes, though one of those who are woken panics.
+/// Clause 27.5: each watcher is told, and all goes, though a waker of one of them panics.
 #[tokio::test]
 async fn a_waker_that_panics_keeps_nobody_from_hearing() {
     let _quiet = quiet_panics("as told");
@@ -88,7 +88,7 @@ async fn a_drop_may_destroy_and_rely_on_it() {
     });
     assert!(registry.entry("first").unwrap().own(destroys).is_ok());
     drop(first);
-    // (The test's, and that of whoever looked.)
+    // The two references to `owned` are the test's and that of the drop that looked.
     assert_eq!(*seen.lock().unwrap(), Some((true, true, 2)));
     nothing_left(&registry).await;
 }
@@ -158,12 +158,12 @@ async fn a_chain_may_end_with_its_thread() {
     let other = chain(&registry, 2).await;
     std::thread::spawn(move || {
         KEPT.with(|kept| *kept.borrow_mut() = Some(first));
-        // (So that what is kept of ends for this thread is younger than the chain's keeper.)
+        // Makes what is kept of ends for this thread younger than the chain's keeper.
         drop(other);
     })
     .join()
     .unwrap();
-    // (What lock-free maps need of a thread may have gone before: then the registry's runtime sees to it.)
+    // What lock-free maps need of the thread may have gone before: then the registry's runtime ends the chain.
     eventually(AGES, || registry.sizes() == Sizes::default()).await;
     nothing_left(&registry).await;
 }
@@ -199,7 +199,7 @@ fn a_drop_that_blocks_holds_up_no_creation() {
     ends.join().unwrap();
 }
 
-/// An address of a mailbox that has closed when the flag says so, and of which nobody has been told.
+/// An address of a mailbox that has closed when the flag says so, and whose end has not been told.
 #[derive(Clone, Debug)]
 struct Untold(Address<u8>, Arc<AtomicBool>);
 
@@ -236,7 +236,7 @@ impl Addressable for Untold {
     }
 }
 
-/// Clause 26.3: a holder that has closed is in nobody's way, nor is what its entry owns in the actor's.
+/// Clause 26.3: a holder that has closed holds up no addition, and what its entry owns does not hold up the actor.
 #[tokio::test]
 async fn what_a_closed_holder_leaves_holds_up_no_addition() {
     let registry = Registry::start();

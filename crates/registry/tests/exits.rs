@@ -137,7 +137,7 @@ async fn the_caller_goes_before_the_first_poll() {
     nothing_left(&registry).await;
 }
 
-/// Row F2: whoever gives up takes the command back, and his place is free at once.
+/// Row F2: a caller that gives up takes the command back, and the caller's place is free at once.
 #[tokio::test]
 async fn the_caller_goes_while_queued() {
     let registry = Registry::builder().max_concurrent_creates(1).start();
@@ -178,7 +178,7 @@ async fn the_caller_goes_while_the_task_runs() {
         begun.send(()).unwrap();
         never(held).await
     };
-    // (Its time is never over: it is to end by itself.)
+    // The creation's limit is never over: the creation is to end by itself.
     let creation = begin(registry.creation().name("x").timeout(Duration::MAX).run(never)).await;
     runs.await.unwrap();
     let absent = registry.whereis::<Address<u8>>("x").unwrap_err().to_string();
@@ -194,7 +194,7 @@ async fn the_caller_goes_while_the_task_runs() {
     nothing_left(&registry).await;
 }
 
-/// It is in the books already, and the caller is not there to take it: the entry goes, and what it owned.
+/// What was created is in the books already, and the caller has gone: the entry goes, and what it owned.
 /// Clause 27.4.
 #[tokio::test(start_paused = true)]
 async fn the_caller_goes_just_as_it_succeeds() {
@@ -240,8 +240,8 @@ async fn a_registration_that_nobody_takes_is_undone() {
     }
 }
 
-/// Others' commands come between those of many additions; until the last is answered, giving up undoes them all, and so does the
-/// registry's end.
+/// Other callers' commands come between those of many additions. Until the last addition is answered, giving up undoes them
+/// all, and so does the registry's end.
 #[tokio::test(start_paused = true)]
 async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
     let many: Vec<_> = (0..2500).map(|_| mailbox()).collect();
@@ -254,7 +254,7 @@ async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
         let between = begin(registry.register(&kept, "between")).await;
         registry.sys().resume();
         settled().await;
-        // (What comes next has not been asked for yet, since nobody polls.)
+        // The rest of the insert has not been asked for yet, because `insert` has not been polled again.
         assert_eq!(registry.sizes(), sizes(asked + 1, 1));
         between.await.unwrap();
         assert!(poll!(&mut insert).is_pending(), "others have their turn in the caller's runtime too");
@@ -276,7 +276,7 @@ async fn many_additions_come_in_a_few_at_a_time_and_all_or_none() {
     }
 }
 
-/// Who gives up his own name leaves others theirs: those who registered the same mailbox meanwhile.
+/// A caller that gives its own name up leaves the names of other callers that registered the same mailbox meanwhile.
 #[tokio::test(start_paused = true)]
 async fn what_nobody_takes_is_undone_and_no_more() {
     let registry = Registry::start();
@@ -290,7 +290,7 @@ async fn what_nobody_takes_is_undone_and_no_more() {
     drop(given_up);
     assert_eq!(registry.names_of(shared.id()), ["wanted"]);
     assert_eq!(registry.entry_by_key("kind", "wanted").unwrap().id(), shared.id());
-    // And the other way round: neither of two who gave up leaves anything.
+    // Two callers that both gave up leave nothing.
     let two = mailbox();
     registry.sys().suspend();
     let first = begin(registry.register(&two, "first")).await;
@@ -301,7 +301,7 @@ async fn what_nobody_takes_is_undone_and_no_more() {
     assert_eq!(registry.names_of(two.id()), ["second"]);
     drop(second);
     assert!(!registry.contains(two.id()));
-    // Nor does it take an entry along that came after the one it knows.
+    // A registration that is given up takes no entry along that came after the one it knows.
     registry.sys().suspend();
     let first = begin(registry.register(&two, "first")).await;
     registry.sys().resume();
@@ -461,7 +461,7 @@ fn the_runtime_of_the_caller_goes_meanwhile() {
             creator.create("x", never).await.map(drop)
         });
         runs.await.unwrap();
-        // And one whose caller stays, while its runtime does not.
+        // The second creation's caller stays, while its runtime goes.
         let handle = there.handle().clone();
         let entered = handle.enter();
         let stays = begin(registry.create("y", pending::<Result<Address<u8>, Infallible>>())).await;
@@ -498,7 +498,7 @@ async fn what_was_created_had_closed() {
     nothing_left(&registry).await;
 }
 
-/// It closes while the registration waits for the actor.
+/// The mailbox closes while its registration waits for the actor.
 #[tokio::test]
 async fn what_is_registered_closes_while_queued() {
     let registry = Registry::start();
@@ -663,7 +663,7 @@ async fn giving_up_after_any_number_of_polls_leaves_nothing() {
             }
             drop((creation, registration));
             registry.sys().resume();
-            // (What has come to the caller is his: he drops it, or unregisters.)
+            // What has come to the caller is the caller's to drop or to unregister.
             assert_eq!(registry.unregister("y"), done.1);
             assert_eq!(registry.remove(kept.id()), done.1);
             free_again(&registry, "x").await;
@@ -776,7 +776,7 @@ async fn fail(registry: &Registry, way: Way) {
         }
         Way::AbortedRunning => aborted(registry, false).await,
         Way::GivenUpAsItSucceeds => {
-            // (Somebody else keeps it open.)
+            // The test keeps the mailbox open.
             let kept = mailbox();
             let made = kept.clone();
             let creation = begin(registry.create("x", async { Ok::<_, Infallible>(made) })).await;
@@ -810,8 +810,8 @@ async fn fail(registry: &Registry, way: Way) {
     }
 }
 
-/// Rows F1 and F2: register, fail, register again, three times over, by each of the ways out; there is one place, so that one that
-/// is not given back is missed.
+/// Rows F1 and F2: register, fail, register again, three times over, by each of the ways out. There is one place, so that a
+/// place that is not given back is missed.
 /// Clause 27.4.
 #[tokio::test(start_paused = true)]
 async fn a_name_is_registered_and_a_creation_fails_and_it_is_registered_again() {
@@ -843,7 +843,7 @@ async fn the_registry_ends_while_plain_threads_wait() {
         };
         std::thread::spawn(move || -> Created { registry.creation().name("x").run_blocking(never) })
     };
-    // (A place is taken before anything is queued: that it is taken says little.)
+    // A place is taken before anything is queued: a taken place does not tell that the creation runs.
     runs.await.unwrap();
     registry.sys().suspend();
     let (kept, queued) = (mailbox(), registry.clone());
@@ -898,7 +898,7 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert!(matches!(queued, Err(CreateError::Refused(RegisterError::Ended(_)))), "{queued:?}");
     let registered = registration.await;
     assert!(matches!(registered, Err(RegisterError::Ended(_))), "{registered:?}");
-    // (What runs in its caller's runtime is refused when it is done, once the registry has ended after its actor.)
+    // A creation that runs in its caller's runtime is refused when it is done, once the registry has ended after its actor.
     eventually(AGES, || registry.ended().is_some()).await;
     let _ = go.send(());
     let running: Created = running.await;
@@ -908,8 +908,8 @@ async fn the_runtime_of_the_registry_goes_meanwhile() {
     assert_eq!((registry.sizes(), registry.capacity().active_creates), (sizes(0, 0), 0));
 }
 
-/// The registry ends with its runtime, and with it a creation that runs in its caller's: whoever waits is told, and its place is
-/// free.
+/// The registry ends with its runtime. A creation that runs in its caller's runtime ends with the registry: the waiting
+/// caller is told, and the creation's place is free.
 /// Clauses 26.9 and 27.4.
 #[tokio::test]
 async fn a_creation_is_given_up_when_the_runtime_of_its_registry_goes() {

@@ -1,5 +1,5 @@
-//! Code of others that panics where it should not: wakers, drops of values, subscribers. It is its owner's affair, and nobody
-//! else's: neither the writer's that runs it nor the next one's in line.
+//! Foreign code that panics where it should not: wakers, drops of values, subscribers. The panic is its owner's affair. It
+//! concerns neither the writer that runs the code nor the next one in line.
 
 use crate::support::{AGES, mailbox, sizes};
 use futures::FutureExt;
@@ -69,7 +69,7 @@ fn check<F: Future>(what: &str, mut wait: impl FnMut() -> F, happen: impl Fn()) 
         let woken = Arc::new(Woken::default());
         let quiet = Waker::from(Arc::clone(&woken));
         assert!(second.as_mut().poll(&mut Context::from_waker(&quiet)).is_pending(), "{what}");
-        // (The last one is what is waited with.)
+        // The last reference to the waker is the one that `first` waits with.
         std::mem::forget(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(waker))));
         happen();
         assert_eq!(woken.0.load(Ordering::Relaxed), 1, "{what}: wakes {wakes}");
@@ -115,7 +115,7 @@ fn a_waker_that_panics_is_nobody_elses_affair() {
     check("an entry's end", watch, || drop(closing.lock().unwrap().take()));
 }
 
-/// Row H6: of those who wait for a key's lock a rude one does not keep the lock from the next.
+/// Row H6: a rude waiter for a key's lock does not keep the lock from the next waiter.
 #[test]
 fn a_waker_that_panics_keeps_no_key_locked() {
     let _quiet = restante_testkit::quiet_panics(RUDE);
@@ -173,7 +173,7 @@ fn values_that_panic_in_their_drops_go_one_by_one() {
     assert_eq!(count(), 3, "with the last handle");
 }
 
-/// Row H6: what entries own panics in each drop: all of it goes, whoever watches is told, and the registry ends.
+/// Row H6: what entries own panics in each drop: all of it goes, the watchers are told, and the registry ends.
 #[tokio::test]
 async fn an_entry_ends_whatever_what_it_owns_does() {
     let _quiet = restante_testkit::quiet_panics(RUDE);
@@ -195,7 +195,7 @@ async fn an_entry_ends_whatever_what_it_owns_does() {
     assert!(closed.now_or_never().is_some());
     while !matches!(changes.try_next(), None | Some(Followed::Ended)) {}
     assert_eq!(registry.sizes(), sizes(0, 0));
-    // A creation that nobody takes ends likewise.
+    // A creation whose caller has gone ends likewise.
     let (one, two) = (bomb(), bomb());
     let make = async move { Ok::<_, Infallible>(NewEntry::new(mailbox()).own(one).own(two)) };
     let mut create = Box::pin(registry.create("x", make));

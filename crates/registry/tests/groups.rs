@@ -10,7 +10,7 @@ mod membership;
 mod monitors;
 mod picking;
 
-/// A mailbox that nobody reads, as a member.
+/// A mailbox without a reader, as a member.
 fn member() -> (Mailbox<u32>, Member<u32>) {
     let mailbox = Mailbox::new();
     let member = Member::address(&mailbox.address());

@@ -44,7 +44,7 @@ impl Visit for Fields {
 impl Subscriber for Heard {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let ours = metadata.target().starts_with("restante_registry");
-        // (Core tells of what panicked under the net.)
+        // Core tells of what panicked under the net.
         *metadata.level() <= Level::DEBUG && (ours || metadata.target() == "restante_core::quiet")
     }
     fn event(&self, event: &Event<'_>) {
@@ -64,9 +64,9 @@ impl Subscriber for Heard {
 impl Heard {
     /// Listens on this thread.
     ///
-    /// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether
-    /// anybody listens to it, and remembers the answer for all threads: here often the thread of another test, where nobody
-    /// does. So there are always two.
+    /// As long as there has only ever been one listener, `tracing` asks the thread that first comes to an event whether the
+    /// event has a listener, and remembers the answer for all threads. Here that is often the thread of another test, which
+    /// has no listener. So there are always two.
     pub(crate) fn listen() -> (Self, DefaultGuard) {
         static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
         LazyLock::force(&OTHER);

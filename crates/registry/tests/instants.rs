@@ -1,4 +1,4 @@
-//! Random operations of several threads, beside readers who look whether the five invariants hold at every instant.
+//! Random operations of several threads, beside readers that look whether the five invariants hold at every instant.
 //!
 //! 1. *Mailbox registry primacy*: what is found under an id is the mailbox of this id; one that is in is found by its id.
 //! 2. *Name registry subset*: a name leads to a mailbox that is in.
@@ -31,14 +31,14 @@ use uuid::Uuid;
 const SEQUENCES: u64 = 2000;
 const STEPS: usize = 100;
 const WRITERS: usize = 3;
-/// So many sequences share a registry. (Its actor is killed in some of them, and may be a hundred times.)
+/// So many sequences share a registry. The registry's actor is killed in some of them, and may be killed a hundred times.
 const SHARE: u64 = 50;
 
 /// Names and keys that one writer has to itself.
 const OWN: [[&str; 2]; WRITERS] = [["a0", "a1"], ["b0", "b1"], ["c0", "c1"]];
 /// Names that all want, for the mailboxes in slots that they share.
 const CONTENDED: [&str; 3] = ["x", "y", "z"];
-/// What they run for once in each sequence: whoever gets it keeps it.
+/// The name that the writers race for once in each sequence: the writer that gets it keeps it.
 const PRIZE: &str = "prize";
 const SLOTS: usize = 4;
 
@@ -54,7 +54,7 @@ struct World {
 
 impl World {
     fn new(runtime: &Handle) -> Arc<Self> {
-        // (A sequence is less than its history.)
+        // The history has room for a whole sequence.
         let registry = Registry::builder().history(4096).runtime(runtime.clone()).start();
         Arc::new(Self { registry, shared: Default::default() })
     }
@@ -138,7 +138,7 @@ fn look(registry: &Registry, name: &str) -> bool {
 /// Invariant 3, from a name.
 fn look_at_labels(registry: &Registry, name: &str) {
     let meanwhile = Meanwhile::begin(registry);
-    // (`None` also where it closes just now.)
+    // There is no entry if the mailbox closes just now, either.
     let Some((id, its)) = registry.entry(name).map(|entry| (entry.id(), entry.names())) else { return };
     if !its.iter().any(|other| **other == *name) {
         let both = || format!("bidirectional consistency: {name} leads to {id}, which has {its:?}");
@@ -198,7 +198,7 @@ fn audit(registry: &Registry) {
     assert!(sizes.names <= names().count() as u64, "unique names: {sizes}");
 }
 
-/// Looks at the present world until it is told to stop. How often it found somebody.
+/// Looks at the present world until told to stop. Returns how often a look found a mailbox.
 fn read(n: usize, world: &Mutex<Arc<World>>, done: &AtomicBool) -> u64 {
     let mut found = 0;
     for (turn, name) in names().cycle().skip(n).enumerate() {
@@ -282,7 +282,7 @@ impl Writer<'_> {
         self.mine.iter().flatten().find(|mine| mine.keys.contains(&key))
     }
 
-    /// Names and mailboxes that nobody else touches: each answer is known.
+    /// A step with names and mailboxes that no other writer touches: each answer is known.
     fn step_alone(&mut self) {
         let registry = &self.world.registry;
         let (slot, name) = (self.random.usize(..2), self.own[self.random.usize(..2)]);
@@ -363,7 +363,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What nobody else touches is, at any time, as the model has it.
+    /// What no other writer touches is, at any time, as the model has it.
     fn check(&self) {
         let registry = &self.world.registry;
         for mine in self.mine.iter().flatten() {
@@ -379,12 +379,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Names and mailboxes that all write at once.
+    /// A step with names and mailboxes that all writers use at once.
     fn step_contended(&mut self) {
         let (world, registry, random) = (self.world, &self.world.registry, &mut self.random);
         let (slot, name) = (random.usize(..SLOTS), CONTENDED[random.usize(..CONTENDED.len())]);
         let Some(at) = world.address(slot) else {
-            // (What was there is dropped after the lock.)
+            // The slot's former content is dropped after the lock.
             let old = world.shared[slot].lock().unwrap().replace(Mailbox::new());
             return drop(old);
         };
@@ -407,7 +407,7 @@ impl Writer<'_> {
             }),
             7 => self.runtime.block_on(async {
                 let registration = registry.register(&at, name);
-                // (If it is done by then it stays: its mailbox is the slot's.)
+                // A registration that is done by then stays: its mailbox is the slot's.
                 drop(polled(registration, random.u8(..4)).await);
             }),
             8 => drop(self.runtime.block_on(registry.register_id(id, name))),
@@ -440,7 +440,7 @@ impl Writer<'_> {
     }
 }
 
-/// What is known when nobody writes.
+/// What is known while no thread writes.
 struct Bench {
     world: Arc<World>,
     followed: Snapshot,
@@ -457,7 +457,7 @@ impl Bench {
     /// The writers have ended; what they gave up is undone by and by.
     fn settle(&mut self, reports: Vec<Report>, runtime: &Handle) {
         let registry = &self.world.registry;
-        // (Behind all that was asked before.)
+        // This is answered after all that was asked before.
         while runtime.block_on(registry.insert_many([] as [&Address<u8>; 0])).is_err() {}
         let shared = || self.world.shared.iter().filter_map(|slot| Some(slot.lock().unwrap().as_ref()?.id()));
         let is_in = |id: &Uuid| registry.contains(*id);
@@ -501,7 +501,7 @@ impl Bench {
         assert!(OWN.iter().flatten().all(|name| registry.id_of(*name).is_none()));
     }
 
-    /// Of those who ran for one name, one has it, and the others were told who.
+    /// Of the writers that raced for one name, one has it, and the others were told which.
     fn settle_race(&self, reports: &[Report]) {
         let winner = reports.iter().find(|report| report.raced.is_ok()).map(|report| report.racer.id());
         assert_eq!(self.world.registry.id_of(PRIZE), winner, "unique names");
@@ -561,8 +561,8 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Row B6, failure modes 14, 16 and 20: three who write and two who read, at once, 2,000 sequences of 100 steps for each
-/// writer. `RESTANTE_SEED` repeats what each of them does, not how the threads meet.
+/// Row B6, failure modes 14, 16 and 20: three writers and two readers, at once, 2,000 sequences of 100 steps for each
+/// writer. `RESTANTE_SEED` repeats what each writer does, not how the threads meet.
 /// Clause 26.3.
 #[test]
 fn the_five_invariants_hold_at_every_instant() {

@@ -132,7 +132,8 @@ async fn channels_close_and_tasks_stop() {
     eventually(AGES, || Arc::strong_count(&alive) == 1).await;
 }
 
-/// Row F4, row 20: a drop that panics is told of, and hurts nobody: not the others, not whoever closed, not the registry.
+/// Row F4, row 20: a drop that panics is told of, and hurts neither the other drops, nor the thread that closed, nor the
+/// registry.
 #[tokio::test]
 async fn a_resource_that_panics_in_its_drop_hurts_nobody() {
     let _quiet = quiet_panics("as told");
@@ -218,7 +219,7 @@ async fn clean_up_is_waited_for_at_the_end() {
     }
 }
 
-/// Row F4, row 20: of those who end it at once one does; each watcher is told once, and the same.
+/// Row F4, row 20: of the threads that end an entry at once, one ends it; each watcher is told once, and all are told alike.
 /// Clause 26.7.
 #[test]
 fn ending_is_idempotent_under_concurrency() {
@@ -259,7 +260,7 @@ fn ending_is_idempotent_under_concurrency() {
                         (0..EACH)
                             .filter(|i| {
                                 let reason = ExitReason::shutdown_with(format!("{thread} {i}"));
-                                // (Some rounds also with somebody who closes the mailbox itself.)
+                                // In every second round one thread closes the mailbox itself.
                                 match (thread, round % 2) {
                                     (0, _) => entry.destroy(reason),
                                     (1, 1) => {
@@ -281,7 +282,7 @@ fn ending_is_idempotent_under_concurrency() {
         for watcher in watchers {
             assert_eq!(runtime.block_on(watcher), Signal::Closed(ending.clone()));
         }
-        // (Whoever closes it himself may come between the entry's end and the mailbox's.)
+        // A thread that closes the mailbox itself may come between the entry's end and the mailbox's.
         assert!(round % 2 == 1 || kept.why_closed() == Some(ending.reason), "the first reason");
         assert_eq!((told.load(Ordering::Relaxed), cleaned.load(Ordering::Relaxed)), (2, 1));
         let destroyed = registry.history(1);
@@ -430,7 +431,7 @@ async fn names_stay_over_a_restart() {
     nothing_left(&registry).await;
 }
 
-/// Row B5: who receives while it is destroyed drains what was queued, then is told that it has closed.
+/// Row B5: a receiver whose mailbox is destroyed drains what was queued, then is told that the mailbox has closed.
 /// Clause 26.7.
 #[tokio::test]
 async fn a_receiver_drains_what_was_queued_when_its_mailbox_is_destroyed() {
@@ -513,8 +514,8 @@ async fn a_mailbox_in_two_registries_goes_from_both() {
     assert_eq!((one.sizes(), two.sizes()), (sizes(0, 0), sizes(0, 0)));
 }
 
-/// What an ended mailbox was set up with keeps no other one open, whoever has its memory: the books, an entry, a cached name, a
-/// key's registration, a group.
+/// What an ended mailbox was set up with keeps no other mailbox open, whatever has its memory: the books, an entry, a cached
+/// name, a key's registration, a group.
 /// Clause 1.9.
 #[tokio::test]
 async fn nothing_in_the_books_keeps_what_an_ended_mailbox_had() {

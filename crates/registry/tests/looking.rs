@@ -132,7 +132,7 @@ async fn the_last_changes_are_remembered() {
     assert!(absent.to_string().contains("#5 register \"d\""), "{absent}");
 }
 
-/// Row B10: who is too late is told how much is missing; after the end, that it is the end.
+/// Row B10: a reader that is too late is told how much is missing; after the end, that it is the end.
 /// Clause 26.8.
 #[tokio::test]
 async fn who_follows_too_slowly_is_told() {
@@ -195,7 +195,8 @@ fn state(snapshot: &Snapshot) -> (Vec<uuid::Uuid>, BTreeMap<String, uuid::Uuid>)
     (mailboxes, snapshot.names().map(|(name, id)| (name.to_string(), id)).collect())
 }
 
-/// Rows B6, B7, B10: while others write, each snapshot is of one instant, and a snapshot with every change since is the registry.
+/// Rows B6, B7, B10: while others write, each snapshot is of one instant, and a snapshot with every change since is the
+/// registry.
 /// Clause 26.8.
 #[test]
 fn a_snapshot_and_what_follows_are_the_registry_under_concurrent_writers() {
@@ -240,7 +241,7 @@ fn a_snapshot_and_what_follows_are_the_registry_under_concurrent_writers() {
                     let nameless = registry.entry(name.as_str()).filter(|entry| {
                         entry.ending().is_none() && !registry.contains(entry.id()) && entry.ending().is_none()
                     });
-                    // (Closing comes first; an entry that is on its way out says so a moment later.)
+                    // Closing comes first; an entry that is on its way out says so a moment later.
                     if let Some(entry) = nameless {
                         assert!(entry.mailbox::<Address<u8>>().is_none(), "{entry:?}");
                     }
@@ -288,7 +289,7 @@ async fn entries_are_found_by_what_they_are() {
     let found = registry.validate_consistency();
     assert!(found.is_consistent() && found.orphaned_names.is_empty());
     assert_eq!(found.unnamed_mailboxes.len(), 6);
-    // (Whoever looks may write.)
+    // A closure that looks may write.
     assert_eq!(registry.count(|entry| registry.remove(entry.id())), 10);
     nothing_left(&registry).await;
 }
@@ -332,8 +333,8 @@ async fn a_cached_name_notices_when_it_is_stale() {
     assert!(cached.get().is_err());
 }
 
-/// Row B10: memory of what has gone is given back: what entries owned and what the mailbox was set up with at once, what is left
-/// of a mailbox by and by.
+/// Row B10: memory of what has gone is given back: at once for what entries owned and what the mailbox was set up with, by
+/// and by for what is left of a mailbox.
 /// Clause 1.9.
 #[tokio::test]
 async fn what_is_unused_is_given_back() {

@@ -88,8 +88,8 @@ async fn a_failed_look_up_says_why() {
     assert_eq!((ending.outcome, ending.reason), (Outcome::Closed, ExitReason::shutdown_with("done")));
 }
 
-/// A failed look-up compares beginnings, and no name with one of quite another length: neither long names nor a long text make it
-/// slow. (Uncut, these comparisons would take hours.)
+/// A failed look-up compares beginnings, and no name with one of quite another length: neither long names nor a long text
+/// make it slow. Uncut, these comparisons would take hours.
 #[tokio::test]
 async fn a_failed_look_up_is_quick_whatever_the_lengths() {
     let registry = Registry::start();
@@ -202,7 +202,7 @@ async fn the_last_reference_takes_the_names_along() {
     assert_eq!(registry.sizes(), sizes(0, 0));
 }
 
-/// Row B5: a server that nobody restarts takes its names along when it crashes.
+/// Row B5: a server that is not restarted takes its names along when it crashes.
 #[tokio::test]
 async fn a_crash_for_good_frees_the_names() {
     let registry = Registry::start();

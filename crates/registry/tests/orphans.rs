@@ -1,4 +1,4 @@
-//! What a creation has started under a supervisor, where nobody takes it.
+//! What a creation has started under a supervisor, where no caller takes it.
 
 use crate::support::{AGES, nothing_left};
 use futures::poll;
@@ -143,7 +143,8 @@ fn spawns_along_and_is_late(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move { tokio::spawn(late.in_scope()).await.unwrap() })
 }
 
-/// It is added without a start, and started by hand. (Of a dynamic supervisor's children none stops without going.)
+/// Adds the child without a start, and starts it by hand. A dynamic supervisor just starts the child, because none of its
+/// children stops without going.
 fn adds_and_starts(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move {
         let Above::Static(above) = above else { return above.start(server).await };
@@ -163,7 +164,7 @@ fn adds_and_starts_and_fails(above: Above, server: Server<Slow>) -> Making {
     })
 }
 
-/// It is added, and never started.
+/// Adds the child, and never starts it.
 fn adds_and_fails(above: Above, server: Server<Slow>) -> Making {
     Box::pin(async move {
         let Above::Static(above) = above else { return fails(above, server).await };
@@ -182,7 +183,7 @@ fn crashes(above: Above, server: Server<Slow>) -> Making {
     })
 }
 
-/// What ends it.
+/// What ends the creation.
 enum Out {
     /// The caller, who has not polled since it began to wait, goes after so many milliseconds.
     Goes(u64),
@@ -227,8 +228,8 @@ async fn check(way: &str, make: Make, out: Out) {
     }
 }
 
-/// Whatever becomes of a creation whose child nobody takes, the child ends under its supervisor, which neither restarts it nor
-/// lists it any more.
+/// Whatever becomes of a creation whose child no caller takes, the child ends under its supervisor, which neither restarts
+/// the child nor lists it any more.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn no_way_out_of_a_creation_leaves_a_child_that_nobody_took() {
@@ -335,8 +336,8 @@ async fn check_trees(way: &str, fails: bool, out: &Out) {
     }
 }
 
-/// A tree that a creation starts is its own as a child is: whatever becomes of a creation that nobody takes, the tree ends with
-/// all that is in it.
+/// A tree that a creation starts is the creation's own, as a child is: whatever becomes of a creation that no caller takes,
+/// the tree ends with all that is in it.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn no_way_out_of_a_creation_leaves_a_tree_that_nobody_took() {
@@ -371,7 +372,7 @@ async fn a_tree_that_is_anothers_outlives_a_creation_that_nobody_takes() {
     }
 }
 
-/// Partitions belong to all who use them: those that a creation has added stay, whatever becomes of it.
+/// Partitions belong to all their users: partitions that a creation has added stay, whatever becomes of the creation.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn partitions_that_a_creation_has_added_stay() {
@@ -494,8 +495,8 @@ impl GenServer for Manager {
     }
 }
 
-/// A child that a server starts is that server's, whoever's stack its handler runs on; but for the one that the creation was
-/// about to give its caller.
+/// A child that a server starts is that server's, whatever stack the server's handler runs on; except for the child that
+/// the creation was about to give its caller.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_asked_for_children_keeps_those_that_were_not_created() {
@@ -524,7 +525,7 @@ async fn a_server_that_was_asked_for_children_keeps_those_that_were_not_created(
     assert!(above.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
-/// A shutdown of the registry waits for the ends of children that nobody took.
+/// A shutdown of the registry waits for the ends of children that no caller took.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_until_children_that_nobody_took_have_ended() {

@@ -20,7 +20,7 @@ const SLOTS: usize = 5;
 enum Op {
     /// The slot gets a new mailbox.
     Open(usize),
-    /// The same by a creation, under a name.
+    /// The slot gets a new mailbox by a creation, under a name.
     Create(usize, usize),
     /// A creation under a name is begun, and given up.
     GiveUp(usize),
@@ -104,7 +104,7 @@ impl Bench {
         self.holder(|known| known.keys.contains(&key))
     }
 
-    /// It goes out.
+    /// Takes the mailbox out of the model's books.
     fn out(known: &mut Known) -> bool {
         known.names.clear();
         known.keys.clear();
@@ -180,7 +180,7 @@ impl Bench {
                         self.put_on(slot, name);
                     }
                 }
-                // (The last reference is to be the slot's own.)
+                // The last reference is to be the slot's own.
                 drop(at);
             }
             Op::Unregister(name) => {
@@ -242,7 +242,7 @@ impl Bench {
     /// A creation that is under way holds its name; given up, it holds nothing.
     async fn give_up(&mut self, name: usize) {
         let registry = &self.registry;
-        // (The actor may have been killed just now: whoever is answered finds it up.)
+        // The actor may have been killed just now: a caller that has an answer finds the actor up.
         let nobody: [&Address<u8>; 0] = [];
         assert_eq!(registry.insert_many(nobody).await, Ok(Vec::new()));
         let never = pending::<Result<Address<u8>, Infallible>>();
@@ -349,14 +349,14 @@ proptest! {
     }
 }
 
-/// Row F4: an actor that dies again and again is up again each time before those who wait give up.
+/// Row F4: an actor that dies again and again is up again each time before the waiting callers give up.
 #[tokio::test]
 async fn an_actor_that_is_killed_often_keeps_nobody_waiting() {
     let registry = Registry::start();
     let mailbox = Mailbox::<u8>::new();
     for n in 0..12 {
         registry.actor().kill();
-        // (A kill that comes to one that is about to begin may take the command along.)
+        // A kill that comes to an actor that is about to begin may take the command along.
         while let Err(error) = registry.register(&mailbox.address(), n.to_string()).await {
             assert!(matches!(error, RegisterError::ActorDied(_)), "{error}");
         }

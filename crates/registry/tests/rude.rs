@@ -47,7 +47,7 @@ impl Office {
     }
 }
 
-/// Row H6: those who ask a registry.
+/// Row H6: rude callers of a registry.
 #[tokio::test(start_paused = true)]
 async fn rude_users_of_a_registry_harm_nobody_else() {
     let _quiet = quiet_panics("rude");
@@ -96,12 +96,12 @@ impl tracing::Subscriber for Deaf {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// Row H6: a subscriber that panics when a registry asks whether it listens takes nothing from others: not from the actor, not
-/// from who closes a mailbox, destroys one or gives an addition up.
+/// Row H6: a subscriber that panics when a registry asks whether it listens takes nothing from others: not from the actor,
+/// not from a caller that closes a mailbox, destroys one or gives an addition up.
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_when_it_is_asked_harms_no_registry() {
     let _quiet = quiet_panics("as told");
-    // While there is only one listener, `tracing` remembers for all threads what the first of them said.)
+    // While there is only one listener, `tracing` remembers for all threads what the first of them said.
     let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let registry = Registry::start();
     #[expect(clippy::disallowed_methods, reason = "this is the way")]

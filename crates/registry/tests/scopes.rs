@@ -233,7 +233,7 @@ async fn tenants_are_strangers_to_each_other() {
     assert!(!all.tenant("red").contains("scopes::secret"), "it went with its last handle");
 }
 
-/// Row B8: who looks in the wrong one is told which is the right one.
+/// Row B8: a caller that looks in the wrong scope is told which is the right one.
 #[tokio::test]
 async fn the_wrong_scope_is_told_in_the_error() {
     let (right, wrong) =

@@ -76,7 +76,7 @@ fn a_dropped_subscription_unsubscribes() {
     assert_eq!(topics.subscription("news", &one).unwrap_err(), JoinError::Closed { member: one.id() });
 }
 
-/// Row G5: an end unsubscribes, and whoever watches the topic hears of it.
+/// Row G5: a subscriber's end unsubscribes, and the monitors of the topic hear of it.
 #[test]
 fn an_end_unsubscribes() {
     let topics = Topics::<u32>::new();

@@ -9,8 +9,8 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// For registries that live in other runtimes, whose answers paused time would not wait for. (As long as the watch over calls takes to see that
-/// nobody waits any more, and some.)
+/// For registries that live in other runtimes, whose answers paused time would not wait for. The shutdown's limit is a little
+/// more than the watch over calls takes to see that no caller waits any more.
 fn real_time() -> Universe {
     Universe::new().real_time().shutdown(Duration::from_secs(1))
 }
@@ -47,8 +47,8 @@ fn a_test_that_gives_its_names_back_passes() {
     });
 }
 
-/// Clause 25.1: a name that is still registered is a leak, told by its text and the line that put it on. In the global registry, too, which
-/// lives in another runtime.
+/// Clause 25.1: a name that is still registered is a leak, told by its text and the line that put it on. The global registry
+/// is no exception, though it lives in another runtime.
 #[test]
 fn a_name_that_is_not_given_back_is_told_by_its_text_and_place() {
     let mailbox = Mailbox::<u8>::new();
@@ -59,12 +59,12 @@ fn a_name_that_is_not_given_back_is_told_by_its_text_and_place() {
     let expected = format!("1 name: `left over`, a restante_core::address::Address<u8>, {}", place(line));
     assert!(said.contains(&expected), "{said}");
     assert_eq!(said.matches("\n  - ").count(), 1, "and nothing else: {said}");
-    // It goes with its mailbox: nobody else's test finds it.
+    // The name goes with its mailbox: no other test finds it.
     drop(mailbox);
     assert!(!Registry::global().contains("left over"));
 }
 
-/// Likewise one that came with a creation, and keeps its mailbox open; it may be allowed, by its text or by its kind.
+/// A name that came with a creation, and keeps its mailbox open, is a leak too; it may be allowed, by its text or by its kind.
 #[test]
 fn a_name_may_be_allowed() {
     let registry = Registry::builder().name("outside").start();

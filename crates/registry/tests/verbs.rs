@@ -78,7 +78,7 @@ async fn a_server_is_informed_asked_monitored_and_stopped_by_its_name() {
     assert!(matches!(refused, Err(SendToError::Lookup(LookupError::Closed { .. }, 7))), "{refused:?}");
 }
 
-/// Nobody there, or another, is an error at once: nothing was made, and nobody is monitored.
+/// A name that leads nowhere, or to another type, is an error at once: nothing was made, and nothing is monitored.
 /// Clause 26.13.
 #[tokio::test]
 async fn where_nobody_has_the_name_nothing_happens() {

@@ -85,8 +85,8 @@ async fn is_cut_off(registry: &Registry, make: impl Future<Output = Made> + Send
     assert!(!registry.contains("x"));
 }
 
-/// A server that has registered itself is no other caller's by that: where the caller goes after the entry was made it ends, and the
-/// next one may register itself likewise.
+/// A server that has registered itself is no other caller's by that: if the caller goes after the entry was made, the server
+/// ends, and the next server may register itself too.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_registers_in_its_init_does_not_outlive_its_creation() {
@@ -101,7 +101,8 @@ async fn a_server_that_registers_in_its_init_does_not_outlive_its_creation() {
     nothing_left(&registry).await;
 }
 
-/// It is its own as well what it registers after the entry was made: it crashed, and its `init` runs again.
+/// What a server registers after the entry was made is the server's own as well: here the server has crashed, and its `init`
+/// runs again.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_registers_again_before_it_is_taken_does_not_outlive_its_creation() {
@@ -120,7 +121,8 @@ async fn a_server_that_registers_again_before_it_is_taken_does_not_outlive_its_c
     assert!(above.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
-/// What the creation's own code has registered of it, or a task that it took along, keeps it no more than what it was created under.
+/// What a creation's own code, or a task that the creation took along, has registered keeps the created server no more than
+/// the name that the server was created under.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn what_a_creation_registers_itself_does_not_keep_what_it_made() {
@@ -184,7 +186,7 @@ fn gives_one_more(_: Registry, above: DynamicRef, place: Place, _: ServerRef<Chi
     Box::pin(start(above, place))
 }
 
-/// It makes a key for the inner one's server first.
+/// Makes a key for the inner creation's server first.
 fn gives_it_a_key(registry: Registry, above: DynamicRef, place: Place, inner: ServerRef<Child>) -> Making {
     Box::pin(async move {
         registry.add_key(inner.id(), "kind", "k").await.map_err(|error| error.to_string())?;
@@ -192,7 +194,7 @@ fn gives_it_a_key(registry: Registry, above: DynamicRef, place: Place, inner: Se
     })
 }
 
-/// It is told that another has registered the inner one's server.
+/// Is told that another caller has registered the inner creation's server.
 fn lets_another_have_it(
     registry: Registry,
     above: DynamicRef,
@@ -304,8 +306,8 @@ async fn what_a_creation_that_was_taken_took_from_others_lives_on() {
     assert!(above.as_supervisor().shutdown(AGES).await.is_clean());
 }
 
-/// A task that a creation took along is too late where it takes something when that has been undone: it is undone at once. What it
-/// takes when the creation has been taken is its own.
+/// A task that a creation took along is too late if it takes something after the creation has been undone: what the task
+/// takes is undone at once. What the task takes after the creation has been taken is the task's own.
 /// Clause 27.7.
 #[tokio::test(start_paused = true)]
 async fn what_a_task_takes_that_a_creation_took_along_is_the_creations() {

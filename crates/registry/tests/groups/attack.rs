@@ -70,8 +70,8 @@ impl OnClose for Early {
     }
 }
 
-/// Row G5. Between a mailbox's closing and the end of its memberships, which only who is told first can see, it is not picked,
-/// refuses what is sent to all, and cannot join again.
+/// Row G5. Between a mailbox's closing and the end of its memberships, which only the first to be told can see, the mailbox
+/// is not picked, refuses what is sent to all, and cannot join again.
 /// Clause 29.3.
 #[test]
 fn a_member_that_is_just_closing_takes_nothing() {

@@ -51,7 +51,7 @@ fn an_end_takes_one_of_two_out() {
     groups.leave("single", &one).unwrap();
 }
 
-/// Row G5. `pg_SUITE:errors` and `process_owner_check`: who cannot be a member spoils the whole join.
+/// Row G5. `pg_SUITE:errors` and `process_owner_check`: one that cannot be a member spoils the whole join.
 /// Clause 29.2.
 #[test]
 fn who_has_closed_cannot_join_and_nobody_joins_with_it() {
@@ -194,7 +194,7 @@ impl GenServer for Counter {
     }
 }
 
-/// Row G5. `pg_SUITE:scope_restart`, the other way round: who restarts is the member, and it stays one.
+/// Row G5. `pg_SUITE:scope_restart`, the other way round: the member restarts, and stays a member.
 #[tokio::test(start_paused = true)]
 async fn a_membership_outlives_a_restart_and_ends_with_the_mailbox() {
     let server = Server::<Counter>::new("counter");
@@ -226,7 +226,7 @@ fn a_scope_that_has_gone_leaves_nothing_in_its_members() {
     }
 }
 
-/// Row G5. A membership, a member and an event that nobody has read hold no mailbox open.
+/// Row G5. A membership, a member and an unread event hold no mailbox open.
 #[test]
 fn a_membership_does_not_keep_a_mailbox_open() {
     let groups = Groups::<u32>::new();
@@ -245,7 +245,7 @@ fn a_membership_does_not_keep_a_mailbox_open() {
     drop(monitor);
 }
 
-/// Row G5. Whoever hears of the end, by a monitor, finds the group without it.
+/// Row G5. A monitor that hears of a member's end finds the group without that member.
 /// Clause 29.2.
 #[test]
 fn memberships_are_over_before_monitors_of_the_end_fire() {

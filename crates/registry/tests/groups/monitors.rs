@@ -156,7 +156,7 @@ fn one_may_monitor_several_groups_and_the_scope() {
     assert_eq!(told_of_all(&mut of_all), [joined("one"), joined("two")]);
 }
 
-/// Row G5. `pg_SUITE:forced_sync`: who has lost the thread is told how much is missing, and takes a new snapshot.
+/// Row G5. `pg_SUITE:forced_sync`: a monitor that has lost the thread is told how much is missing, and takes a new snapshot.
 /// Clause 29.4.
 #[test]
 fn a_monitor_that_lags_is_told_how_many_it_missed_and_starts_afresh() {
@@ -294,7 +294,8 @@ fn a_monitor_knows_the_truth(capacity: usize) {
     }
 }
 
-/// Whoever could join has gone: what was not read is told, then that it is over; also to who waits, and whatever members do.
+/// With the last handle gone, no member can join: a monitor tells what was not read, then that it is over. A waiting reader
+/// is told too, and so whatever members do.
 /// Clause 29.4.
 #[tokio::test]
 async fn a_monitor_ends_with_the_last_handle() {

@@ -54,7 +54,7 @@ fn members_are_picked_by_chance() {
     assert_eq!(draw(Picker::random()).len(), 400);
 }
 
-/// Row D10: who has no room is passed over; when nobody has, the message comes back and says why.
+/// Row D10: a member without room is passed over; when no member has room, the message comes back and says why.
 #[test]
 fn work_goes_to_whoever_has_room() {
     let groups = Groups::<u32>::new();
@@ -78,7 +78,7 @@ fn work_goes_to_whoever_has_room() {
     assert_eq!(all, [0, 1, 2, 3]);
 }
 
-/// Row G5: to all, in the caller; who did not take it is named, and its copy comes back.
+/// Row G5: the caller itself sends to all; a member that did not take its copy is named, and its copy comes back.
 #[test]
 fn a_broadcast_says_who_did_not_get_it() {
     let groups = Groups::<u32>::new();

@@ -116,7 +116,7 @@ async fn a_key_is_free_before_monitors_hear_of_the_end() {
     }
 }
 
-/// Row B5: and before those hear who wait to send.
+/// Row B5: a key is free before waiting senders hear of its holder's end.
 #[tokio::test]
 async fn a_key_is_free_before_waiting_senders_hear_of_the_end() {
     let mailbox = Mailbox::<u32>::with(Mailbox::settings().capacity(1)).unwrap();
@@ -203,7 +203,7 @@ fn a_value_may_be_the_last_to_hold_a_mailbox() {
     let (m, last) = mailbox();
     let seen = last.downgrade();
     keys.register(&me, "me", Some(last)).unwrap();
-    // (A registration's reference keeps its registry.)
+    // A registration's reference keeps its registry.
     drop((m, keys, registration));
     assert!(seen.upgrade().is_none());
 }

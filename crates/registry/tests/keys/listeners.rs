@@ -73,7 +73,7 @@ fn a_snapshot_is_followed_without_a_gap() {
     assert_eq!(heard(&mut listener), [line(3, "normal", "b", 2)]);
 }
 
-/// Row B10: who is too slow loses the oldest, is told how many, and can begin anew.
+/// Row B10: a listener that is too slow loses the oldest events, is told how many, and can begin anew.
 #[test]
 fn a_slow_listener_is_told_what_it_missed() {
     let (_m, me) = mailbox();
@@ -129,7 +129,7 @@ async fn a_waiting_listener_ends_with_the_registry() {
     assert_eq!(waits.await.unwrap(), (true, true));
 }
 
-/// The house rule: no queue keeps what nobody will hear.
+/// The house rule: no queue keeps what no listener will hear.
 #[test]
 fn a_dropped_listener_keeps_no_value() {
     let (_m, me) = mailbox();
@@ -145,7 +145,7 @@ fn a_dropped_listener_keeps_no_value() {
     assert_eq!(std::sync::Arc::strong_count(&value), 1);
 }
 
-/// A waker is code of somebody else's: it runs when no lock is held.
+/// A waker is foreign code: it runs when no lock is held.
 #[test]
 fn a_waker_may_use_the_registry() {
     struct Uses(Names, std::sync::atomic::AtomicUsize);

@@ -128,7 +128,7 @@ async fn a_dead_waiter_is_skipped() {
     assert_eq!(keys.locked(), 0);
 }
 
-/// First come, first served: nobody overtakes.
+/// First come, first served: no waiter overtakes another.
 /// Clause 30.6.
 #[tokio::test]
 async fn waiters_are_served_in_the_order_in_which_they_came() {

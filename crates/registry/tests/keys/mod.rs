@@ -16,14 +16,14 @@ use restante_genserver::{Context, GenServer, Init, Next, Reply, Step};
 use restante_registry::keys::{Keys, Registered};
 use tokio::sync::oneshot;
 
-/// A mailbox that somebody holds open, and its address.
+/// A mailbox that its caller holds open, and its address.
 fn mailbox() -> (Mailbox<u32>, Address<u32>) {
     let mailbox = Mailbox::new();
     let address = mailbox.address();
     (mailbox, address)
 }
 
-/// Who and what, in their order.
+/// The holders and their values, in the order of `entries`.
 fn seen<V: Clone>(entries: &[Registered<&'static str, V>]) -> Vec<(uuid::Uuid, V)> {
     entries.iter().map(|entry| (entry.holder_id(), entry.value().clone())).collect()
 }

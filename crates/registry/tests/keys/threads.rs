@@ -54,7 +54,7 @@ fn a_registration_that_stays_is_always_found() {
     assert_eq!((alone.value(), keys.count()), (Some(ROUNDS), 101));
 }
 
-/// Row F1, row B5: nobody sees a registration whose holder he knows to have closed, and the key is free then.
+/// Row F1, row B5: no thread sees a registration whose holder it knows to have closed, and the key is free then.
 #[test]
 fn a_key_passes_from_hand_to_hand() {
     let keys: Keys<&str, u32> = Keys::unique();

@@ -208,7 +208,7 @@ fn dispatch_is_not_called_for_nobody() {
     assert_eq!(m.receiver().unwrap().try_receive(), Ok(5));
 }
 
-/// Row G5: what a caller does to himself hurts nobody else.
+/// Row G5: a caller whose own closure panics hurts no other caller.
 #[test]
 fn a_panic_in_a_closure_is_the_callers_alone() {
     super::quiet();
