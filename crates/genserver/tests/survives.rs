@@ -125,7 +125,7 @@ async fn address_and_name() {
         assert_eq!((lab.id(), lab.name(), lab.incarnation()), (id, Some("kept"), 2));
         assert_eq!(lab.call(Ask::Total).await, Ok(0));
         let ledger = law(&lab).await;
-        // (The order to stop is a message too.)
+        // The order to stop is a message too.
         let all = 5 + u64::from(end == End::Stop);
         assert_eq!(ledger.handled + ledger.failed, all, "counted over both incarnations");
 

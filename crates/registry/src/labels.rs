@@ -1,7 +1,7 @@
 //! Under what one mailbox is found, as its record has it: the truth, from which the indexes of names and keys are made.
 //!
-//! Written under the registry's writers' lock, read by anybody at any time without a lock: each change puts another list in place
-//! of the old one, which goes when nobody reads it any more.
+//! Written under the registry's writers' lock, read by anybody at any time without a lock: each change puts another list in
+//! place of the old one, which goes when no reader has it any more.
 
 use crate::name_text::NameText;
 use crate::secondary::{Label, SecondaryKey};
@@ -101,7 +101,7 @@ impl LabelsCell {
         self.0.read(f)
     }
 
-    /// Under the writers' lock: nobody else changes them meanwhile.
+    /// Under the writers' lock: no other thread changes them meanwhile.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Labels) -> T) -> T {
         let mut labels = self.read(Labels::clone).unwrap_or_default();
         let changed = change(&mut labels);
@@ -166,12 +166,12 @@ mod epochs {
         }
 
         pub(super) fn read<T>(&self, f: impl FnOnce(&Labels) -> T) -> Option<T> {
-            // Acquire pairs with the release of whoever has shown them.
+            // Acquire pairs with the release of the thread that has shown them.
             self.0.load(Ordering::Acquire, &Guard::new()).as_ref().map(f)
         }
 
         pub(super) fn show(&self, labels: Option<Labels>) {
-            // (What was shown goes when those who read it have gone.)
+            // What was shown goes when those who read it have gone.
             drop(self.0.swap((labels.map(Shared::new), Tag::None), Ordering::AcqRel));
         }
     }
@@ -184,7 +184,7 @@ mod stand_in {
     use std::sync::{Arc, Mutex, PoisonError};
 
     pub(super) struct Shown {
-        /// (A standard lock, under which nobody else gets a turn.)
+        /// A standard lock, under which no other thread gets a turn.
         labels: Mutex<Option<Arc<Labels>>>,
         /// Where shuttle may let others have a turn.
         turn: AtomicUsize,

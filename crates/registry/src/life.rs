@@ -66,7 +66,7 @@ pub(crate) const RESTART_PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts the tree in its runtime, and tells the books when it has ended.
 pub(crate) fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, guard: EndsBooks) {
-    // (On a runtime that has shut down the task is dropped, and with it the guard.)
+    // On a runtime that has shut down the task is dropped, and with it the guard.
     rt::spawn(runtime, async move {
         let guard = guard;
         if !guard.life.begin() {
@@ -74,7 +74,7 @@ pub(crate) fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, gua
         }
         match start(&tree, actor).await {
             Ok(()) => {
-                // (Whoever ended the registry before it was up had no tree to tell.)
+                // Whoever ended the registry before it was up had no tree to tell.
                 if guard.books.ended().is_some() {
                     tree.kill();
                 }
@@ -92,8 +92,8 @@ pub(crate) fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, gua
 /// The id of the one child.
 pub(crate) const ACTOR: &str = "actor";
 
-/// Starts the tree, then the actor under it. A tree does not start whose child is killed before it is up, as in OTP; this one is
-/// up by then, and its actor begins again, as it does later.
+/// Starts the tree, then the actor under it. A tree does not start whose child is killed before it is up, as in OTP; this one
+/// is up by then, and its actor begins again, as it does later.
 async fn start(tree: &SupervisorRef, actor: ChildSpec) -> Result<(), ExitReason> {
     let told = |error: &dyn fmt::Display| ExitReason::error(error.to_string());
     tree.start().await.map_err(|error| told(&error))?;
@@ -102,7 +102,7 @@ async fn start(tree: &SupervisorRef, actor: ChildSpec) -> Result<(), ExitReason>
     loop {
         match tree.restart_child(ACTOR).await {
             Err(ChildError::Start(StartError::Failed(_))) if starts.again(clock::now()) => {}
-            // (Up, or its supervisor sees to it.)
+            // Up, or its supervisor sees to it.
             Ok(_) | Err(ChildError::Running | ChildError::Restarting) => return Ok(()),
             Err(error) => return Err(told(&error)),
         }
@@ -120,10 +120,10 @@ pub(crate) struct EndsBooks {
 
 impl EndsBooks {
     fn end(&self, reason: &ExitReason) {
-        // (Before the entries end, which runs what users have given them.)
+        // Before the entries end, which runs what users have given them.
         let first = self.books.end(reason, || {
             self.cancel.cancel();
-            // Its supervisor has closed it, unless it never came to begin: nobody is to wait for it.
+            // Its supervisor has closed it, unless it never came to begin: no caller is to wait for it.
             self.actor.close(reason.clone());
         });
         if first && !reason.is_orderly() {

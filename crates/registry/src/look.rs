@@ -52,7 +52,7 @@ impl Registry {
     }
 
     /// Gives back what can be given back: memory of entries that ended and of mailboxes that closed, without waiting for the
-    /// writes that would give it back by and by. Returns how many ended entries somebody still refers to.
+    /// writes that would give it back by and by. Returns how many ended entries are still referred to.
     pub fn compact(&self) -> usize {
         self.0.books.compact()
     }

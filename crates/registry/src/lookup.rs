@@ -1,7 +1,7 @@
 //! Looking up: by name, by id, by a string that may be either; in place, or for keeps.
 //!
-//! A look-up takes no lock and asks nobody. What it finds is lent to a synchronous closure, which costs no count, or cloned. Why
-//! it found nobody is asked next door ([`crate::not_found`]).
+//! A look-up takes no lock and asks no actor. What it finds is lent to a synchronous closure, which costs no count, or cloned.
+//! Why it found nothing is asked next door ([`crate::not_found`]).
 
 use crate::books::Books;
 use crate::change::Sizes;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// What is looked for: a name, an id, or a string that is tried as the one, then as the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom<'a> {
-    /// A name, or, where nobody has it, the text of an id.
+    /// A name, or, where no mailbox has it, the text of an id.
     Text(&'a str),
     /// An id.
     Id(Uuid),
@@ -48,7 +48,7 @@ impl From<Uuid> for Whom<'_> {
     }
 }
 
-/// Why nobody was found.
+/// Why nothing was found.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
@@ -76,7 +76,8 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// Whether whom it was for is gone: the name or id is not known, or its mailbox has closed. Another may have the name later.
+    /// Whether whom it was for is gone: the name or id is not known, or its mailbox has closed. Another may have the name
+    /// later.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Closed { .. })
     }
@@ -157,7 +158,7 @@ impl Registry {
         self.id_of(whom).is_some()
     }
 
-    /// Here, and where nobody is found here, in what this is nested in.
+    /// Here, and where nothing is found here, in what this is nested in.
     #[inline(always)]
     fn look<R: Addressable, T>(&self, whom: Whom<'_>, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
         let name = match whom {
@@ -178,7 +179,7 @@ impl Registry {
         }
     }
 
-    /// By id; where nobody here has it, what was looked for is looked for above.
+    /// By id; where no entry here has it, what was looked for is looked for above.
     #[inline]
     fn look_by_id<R: Addressable, T>(
         &self,
@@ -198,7 +199,7 @@ impl Registry {
         }
     }
 
-    /// By a text that is nobody's name here.
+    /// By a text that is no name here.
     #[inline(never)]
     fn look_by_text<R: Addressable, T>(&self, text: &str, f: impl FnOnce(&R) -> T) -> Result<T, Missing> {
         match Uuid::try_parse(text) {

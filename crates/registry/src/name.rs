@@ -78,7 +78,7 @@ impl<R: Addressable> TypedName<R> {
         async move { registry.add(addition?).await }
     }
 
-    /// Takes the name off whoever has it; false: nobody has.
+    /// Takes the name off its holder; false: it has none.
     #[track_caller]
     pub fn unregister(&self) -> bool {
         Registry::with_current(|registry| registry.unregister(self.text))
@@ -104,7 +104,7 @@ impl<R: Addressable> NameIn<'_, R> {
         self.registry.register(mailbox, self.name.text)
     }
 
-    /// Takes the name off whoever has it; false: nobody has.
+    /// Takes the name off its holder; false: it has none.
     #[track_caller]
     pub fn unregister(&self) -> bool {
         self.registry.unregister(self.name.text)

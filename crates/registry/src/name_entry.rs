@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// What lies in a name's slot.
 #[derive(Clone)]
 pub(crate) struct NameEntry {
-    // (First: by the time a record has no holder but its grave, nothing of a slot keeps the mailbox's memory.)
+    // First: by the time a record has no holder but its grave, nothing of a slot keeps the mailbox's memory.
     pub(crate) mailbox: AnyLent,
     pub(crate) record: Arc<Record>,
 }

@@ -1,4 +1,4 @@
-//! Why nobody was found, and what may help: the nearest names, the last changes, who else has it.
+//! Why nothing was found, and what may help: the nearest names, the last changes, other holders.
 //!
 //! Asked after a look-up that failed, by those who want to know: it takes short locks and compares names.
 
@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What may help whoever looked in vain.
+/// What may help a caller that looked in vain.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NotFound {
@@ -25,8 +25,8 @@ pub struct NotFound {
     pub registry: Arc<str>,
     /// How large it is.
     pub sizes: Sizes,
-    /// Its names that look most like it, the nearest first; at most 3, of at most 1000 that were looked at, each by its first 64
-    /// characters.
+    /// Its names that look most like it, the nearest first; at most 3, of at most 1000 that were looked at, each by its first
+    /// 64 characters.
     pub nearest: Vec<NameText>,
     /// Whether a creation under this name is under way.
     pub being_created: bool,
@@ -70,7 +70,7 @@ impl fmt::Display for NotFound {
 impl std::error::Error for NotFound {}
 
 impl Registry {
-    /// Why nobody is here.
+    /// Why there is no entry here.
     pub(crate) fn explain_absence<R>(&self, name: &str) -> LookupError {
         self.explain::<R>(Whom::Text(name), Missing::Nobody)
     }
@@ -121,7 +121,7 @@ impl Books {
             (What::Registered(name) | What::Unregistered(name, _), Whom::Text(text)) => *name == *text,
             _ => false,
         })?;
-        // (Of one that was taken out, or came for nobody, the mailbox may live on.)
+        // Of one that was taken out, or came for nobody, the mailbox may live on.
         last.ending().filter(|ending| ending.is_of_the_mailbox()).cloned()
     }
 
@@ -147,7 +147,7 @@ impl Books {
         let mut compared = 0;
         self.each_name(|name, _| {
             let likeness = likeness(&whom, name);
-            // (What does not look like it at all helps nobody.)
+            // What does not look like it at all helps nobody.
             if likeness > 0.6 {
                 let at = near.partition_point(|(other, n)| (*other, name) > (likeness, n));
                 near.insert(at, (likeness, name.clone()));

@@ -1,8 +1,8 @@
 //! What a registry keeps of one mailbox.
 //!
-//! Who may touch what: `labels`, `state`, `grants` and `own` are written under the registry's writers' lock only, and read by anybody at any
-//! time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours. The record keeps
-//! the mailbox's memory, not its life, unless [`Hold::kept`] does.
+//! Who may touch what: `labels`, `state`, `grants` and `own` are written under the registry's writers' lock only, and read by
+//! anybody at any time; `hold` has a lock of its own, taken for a few instructions and never together with another of ours.
+//! The record keeps the mailbox's memory, not its life, unless [`Hold::kept`] does.
 
 use crate::books::Books;
 use crate::ending::{Ending, Outcome};
@@ -29,7 +29,7 @@ pub(crate) trait Held: Any + Send + Sync {
     /// A reference that keeps it open, unless the last one has gone.
     fn keep(&self) -> Option<Box<dyn Any + Send + Sync>>;
     fn label(&self) -> String;
-    /// The same reference, for the slot of a name.
+    /// This reference, for the slot of a name.
     fn lent(&self) -> AnyLent;
     fn tell_first(&self, whom: Weak<dyn OnClose>) -> bool;
     fn tell_no_more_at(&self, whom: usize);
@@ -88,8 +88,8 @@ pub(crate) struct Record<H: ?Sized + Held = dyn Held> {
     books: Weak<Books>,
     /// See [`state`].
     state: AtomicU32,
-    /// Those of its grants that its own server has asked for; once there were as many as can be counted it stays so, and further
-    /// ones count as others'.
+    /// Those of its grants that its own server has asked for; once there were as many as can be counted it stays so, and
+    /// further ones count as others'.
     own: AtomicU32,
     /// Additions that brought it in or labels to it, and were not taken back.
     grants: AtomicUsize,
@@ -226,7 +226,7 @@ impl Record {
     pub(crate) fn keep(&self) -> bool {
         let Some(kept) = self.mailbox.keep() else { return false };
         let mut kept = Some(kept);
-        // (What is not taken is dropped here, after the lock.)
+        // What is not taken is dropped here, after the lock.
         let taken = self.with_owned(|owned| {
             owned.kept.is_some() || {
                 owned.kept = kept.take();
@@ -269,7 +269,7 @@ impl Record {
             }
             owned.watchers.push(tell);
         });
-        // (After the lock: each has the last waker that waited for it.)
+        // After the lock: each has the last waker that waited for it.
         gone.into_iter().for_each(|watcher| quiet::discard("a waker", watcher));
         match (watched, self.ending()) {
             (Err(TooLate), Some(ending)) => Err(ending),
@@ -314,7 +314,7 @@ impl Record {
         };
         let Owned { kept, resources, watchers } = *owned;
         for watcher in watchers {
-            // (Nobody waits any more: all right.)
+            // Nobody waits any more: all right.
             quiet::run("a waker", || drop(watcher.send(ending.clone())));
         }
         for resource in resources.into_iter().rev() {
@@ -359,13 +359,14 @@ impl Resource {
     }
 }
 
-/// The mailbox has closed, and nobody else has heard of it yet.
+/// The mailbox has closed, and no other has heard of it yet.
 impl<H: Held> OnClose for Record<H> {
     fn on_close(&self, reason: &ExitReason) {
         let Some(books) = self.books.upgrade() else { return };
         let closed = catch_unwind(AssertUnwindSafe(|| books.mailbox_closed(self.id, reason)));
         if let Err(payload) = closed {
-            // On a thread whose thread-locals are going the maps' epochs may have gone: somebody else has to do it, a little later.
+            // On a thread whose thread-locals are going the maps' epochs may have gone: another thread has to do it, a little
+            // later.
             let (id, reason, why) = (self.id, reason.clone(), ExitReason::from_panic(payload));
             quiet::run("a subscriber", || {
                 tracing::warn!(mailbox = %id, %why, "a mailbox closed where its registry could not be told");

@@ -22,14 +22,14 @@ impl Registry {
     /// Puts a name on a mailbox, which comes into the registry with it if it is not in yet. A mailbox may have several names;
     /// a name is one mailbox's.
     ///
-    /// The name stays over restarts of the server behind the mailbox, and is free again when the mailbox closes. (Meant for a few
-    /// names a mailbox: each further one copies the list of those that it has.)
+    /// The name stays over restarts of the server behind the mailbox, and is free again when the mailbox closes. (Meant for a
+    /// few names a mailbox: each further one copies the list of those that it has.)
     ///
     /// A mailbox that has the name keeps it: so a server may register in its `init`, which each of its incarnations runs.
     ///
     /// # Errors
-    /// [`RegisterError`], and nothing has changed. [`NameAlreadyExists`](RegisterError::NameAlreadyExists) where another has the
-    /// name; [`MailboxDoesNotExist`](RegisterError::MailboxDoesNotExist) where it has closed.
+    /// [`RegisterError`], and nothing has changed. [`NameAlreadyExists`](RegisterError::NameAlreadyExists) where another has
+    /// the name; [`MailboxDoesNotExist`](RegisterError::MailboxDoesNotExist) where it has closed.
     ///
     /// # Cancel safety
     /// Dropped, the name is not registered, unless the mailbox had it before, or has been given it by another call.
@@ -101,7 +101,7 @@ impl Registry {
             while let Some(additions) = many.next_few() {
                 let answers = self.ask(|reply| Ask::AddMany { additions, reply }).await?;
                 many.answered(answers);
-                // (The actor may have run on this stack.)
+                // The actor may have run on this stack.
                 if many.to_ask.len() > 0 {
                     tokio::task::yield_now().await;
                 }
@@ -110,8 +110,8 @@ impl Registry {
         }
     }
 
-    /// Makes a mailbox that is in the registry, without a name. It is a creation like others ([`Registry::creation`]), only a short
-    /// one.
+    /// Makes a mailbox that is in the registry, without a name. It is a creation like others ([`Registry::creation`]), only a
+    /// short one.
     ///
     /// # Errors
     /// As [`Registry::register`]; [`RegisterError::Overloaded`] where no place is free, and then no mailbox is made;
@@ -156,7 +156,7 @@ impl Registry {
 
 /// Removals: done when they return, from anywhere, whatever the actor is doing.
 impl Registry {
-    /// Takes a name off its mailbox, which stays in the registry. False: nobody has it.
+    /// Takes a name off its mailbox, which stays in the registry. False: it has no holder.
     #[track_caller]
     pub fn unregister(&self, name: &str) -> bool {
         self.0.books.remove_name(name, Some(Location::caller()))
@@ -168,7 +168,7 @@ impl Registry {
         self.0.books.remove_names(id, Some(Location::caller()))
     }
 
-    /// Takes a secondary key off its mailbox. False: nobody has it.
+    /// Takes a secondary key off its mailbox. False: it has no holder.
     #[track_caller]
     pub fn remove_key(&self, kind: &'static str, key: &str) -> bool {
         self.0.books.remove_key(kind, key, Some(Location::caller()))
@@ -180,9 +180,9 @@ impl Registry {
         self.0.books.remove(id, Outcome::Removed, ExitReason::Normal, Some(Location::caller()))
     }
 
-    /// Takes a mailbox out of the registry and closes it: its names and keys first, so that nobody finds a name whose mailbox
-    /// has gone; then what its entry owns; then the mailbox. A receiver that waits drains what is queued, then it is told
-    /// `Closed`; where nobody reads, what is queued is dead-lettered. False: it is not in.
+    /// Takes a mailbox out of the registry and closes it: its names and keys first, so that no caller finds a name whose
+    /// mailbox has gone; then what its entry owns; then the mailbox. A receiver that waits drains what is queued, then it is
+    /// told `Closed`; without a reader, what is queued is dead-lettered. False: it is not in.
     ///
     /// Idempotent under concurrency: of those who destroy it at once, one does. It is in no more when this returns true, though
     /// another writer brought it in again before it closed.
@@ -242,7 +242,8 @@ impl Registry {
         Ok((place, Mailbox::with(settings)?))
     }
 
-    /// The addition of a mailbox that has just been made, and is not in. (Nobody has its id yet: a look for it would be in vain.)
+    /// The addition of a mailbox that has just been made, and is not in. No caller has its id yet: a look for it would be in
+    /// vain.
     pub(crate) fn new_one<M: Send + 'static>(
         &self,
         mailbox: &Mailbox<M>,
@@ -278,7 +279,7 @@ impl Registry {
 
     fn record_of<R: Addressable>(&self, mailbox: &R) -> Result<Arc<Record>, RegisterError> {
         let id = mailbox.mailbox_id();
-        // (Where it is in already that record will do. Should it be taken out until then, the actor makes another.)
+        // Where it is in already that record will do. Should it be taken out until then, the actor makes another.
         if let Some(known) = self.0.books.find_id(id, Arc::clone) {
             return Ok(known);
         }
@@ -350,7 +351,7 @@ impl Registry {
                 self.overloaded(Overloaded { retry_after, ..self.refuse() })
             }
             CallError::WouldBlock => RegisterError::WouldBlock,
-            // (With the registry's end, or in the middle of a command.)
+            // With the registry's end, or in the middle of a command.
             CallError::Exited(reason) if !self.0.actor.is_closed() && self.ended().is_none() => {
                 RegisterError::ActorDied(reason)
             }
@@ -359,7 +360,8 @@ impl Registry {
                 let why = self.ended().or_else(|| self.0.actor.why_closed());
                 RegisterError::Ended(why.unwrap_or(ExitReason::NoProcess))
             }
-            // (The actor drops no reply that anybody waits for, and no command weighs anything; calls may come to fail otherwise.)
+            // The actor drops no reply that anybody waits for, and no command weighs anything; calls may come to fail
+            // otherwise.
             unanswered => RegisterError::Unanswered(unanswered),
         }
     }
@@ -373,7 +375,7 @@ impl Registry {
 mod tests {
     use super::*;
 
-    /// Whoever was not answered is not told that a registry has ended which has not.
+    /// A caller that was not answered is not told that a registry has ended which has not.
     #[test]
     fn what_an_unanswered_command_means() {
         let registry = Registry::start();
@@ -392,7 +394,7 @@ mod tests {
         let killed = || CallError::Exited(ExitReason::Killed);
         assert_eq!(registry.refused(killed()), RegisterError::ActorDied(ExitReason::Killed));
         assert_eq!(registry.ended(), None);
-        // Somebody closes its actor for good: that is why, and nothing else is known.
+        // Its actor was closed for good: that is why, and nothing else is known.
         let why = ExitReason::shutdown_with("why");
         registry.actor().close(why.clone());
         assert!(matches!(registry.refused(CallError::Closed), RegisterError::Ended(reason)

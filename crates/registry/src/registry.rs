@@ -104,7 +104,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// What is suggested to whoever is refused (default 5 s), and to others in proportion to the load
+    /// What is suggested to a caller that is refused (default 5 s), and to others in proportion to the load
     /// ([`Capacity::retry_after`]).
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = delay;
@@ -130,8 +130,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// Its actor lives in the runtime that registries without one share, wherever it is started: for a registry in a static, which is
-    /// to outlive the runtime that asks for it first.
+    /// Its actor lives in the runtime that registries without one share, wherever it is started: for a registry in a static,
+    /// which is to outlive the runtime that asks for it first.
     ///
     /// # Panics
     /// When the thread of that runtime can't be started.
@@ -166,7 +166,7 @@ impl RegistryBuilder {
         let tree = Supervisor::one_for_one()
             .name(format!("{} supervisor", self.name))
             .intensity(RESTARTS, RESTART_PERIOD)
-            // It keeps nothing that could be broken when it begins again; whoever waits for it is not to wait longer.
+            // It keeps nothing that could be broken when it begins again; a caller that waits for it is not to wait longer.
             .backoff(Backoff::NONE)
             .build()
             .expect("no child has no twin");
@@ -224,8 +224,8 @@ impl Registry {
         RegistryBuilder::default()
     }
 
-    /// The one registry of the process. It starts when it is first asked for, and never ends; its actor lives in the runtime that
-    /// registries without a runtime share.
+    /// The one registry of the process. It starts when it is first asked for, and never ends; its actor lives in the runtime
+    /// that registries without a runtime share.
     pub fn global() -> &'static Self {
         &GLOBAL
     }
@@ -235,7 +235,7 @@ impl Registry {
         &self.0.books.name
     }
 
-    /// How much it has to do: a look that waits for nobody.
+    /// How much it has to do: a look that does not wait.
     pub fn capacity(&self) -> Capacity {
         self.0.admission.capacity(self.queued())
     }
@@ -295,8 +295,8 @@ impl Registry {
         let inner = &self.0;
         inner.end_entries();
         let until = std::time::Instant::now().checked_add(limit);
-        // (The actor first: what it was about to begin has begun, and is waited for. Killed, it ends as soon as its runtime sees to
-        // it: that is waited for, but not for ever.)
+        // (The actor first: what it was about to begin has begun, and is waited for. Killed, it ends as soon as its runtime
+        // sees to it: that is waited for, but not for ever.)
         let stopped = async {
             inner.tree.shutdown(Duration::MAX).await;
             inner.life.over().await;
@@ -310,18 +310,19 @@ impl Registry {
         Ok(inner.report())
     }
 
-    /// A pause, timed by the runtime of whoever waits, or by the registry's where there is none; should that one go, it is over.
+    /// A pause, timed by the runtime of the one who waits, or by the registry's where there is none; should that one go, it is
+    /// over.
     pub(crate) async fn pause(&self, pause: Duration) {
         if Handle::try_current().is_ok() {
             return limit::sleep(pause).await;
         }
         let (mut tell, over) = oneshot::channel::<()>();
         rt::spawn(&self.0.runtime, async move {
-            // (It ends when whoever waits has gone.)
+            // It ends when the one who waits has gone.
             let gone = pin!(tell.closed());
             futures::future::select(pin!(limit::sleep(pause)), gone).await;
         });
-        // (Nobody sends: it is told by the drop.)
+        // Nobody sends: it is told by the drop.
         let _ = shield(over).await;
     }
 
@@ -365,7 +366,7 @@ impl Inner {
         self.books.end(&ExitReason::Shutdown, || {
             self.cancel.cancel();
             if self.life.forbid() {
-                // Nobody else will tell those who wait in its queue.
+                // No other thread will tell those who wait in its queue.
                 self.actor.close(ExitReason::Shutdown);
             }
         });
@@ -374,11 +375,11 @@ impl Inner {
     /// Ends the actor, and waits for it and for what goes on after the registry's end, at most so long.
     async fn settle(&self, limit: Duration) -> RegistryReport {
         let mut stopped = Box::pin(self.tree.shutdown(Duration::MAX));
-        // Told before anything is waited for: whoever drops this stops the waiting, not the end. (One that is just beginning hears of
-        // it when it has begun.)
+        // Told before anything is waited for: a caller that drops this stops the waiting, not the end. (One that is just
+        // beginning hears of it when it has begun.)
         let told = futures::poll!(&mut stopped);
         let mut over = Box::pin(async {
-            // (The actor first: what it was about to begin has begun, and is waited for.)
+            // The actor first: what it was about to begin has begun, and is waited for.
             if told.is_pending() {
                 stopped.await;
             }
@@ -389,7 +390,7 @@ impl Inner {
         at_most(limit, &mut shield(&mut over)).await;
         drop(over);
         if !self.life.is_over() {
-            // (Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.)
+            // Killed, it ends as soon as its runtime sees to it: that is waited for, but not for ever.
             self.tree.kill();
             at_most(GRACE, &mut shield(self.life.over())).await;
         }

@@ -43,7 +43,7 @@ impl Retry {
         self
     }
 
-    /// The same pauses each time.
+    /// Equal pauses each time.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -86,7 +86,7 @@ impl Registry {
             loop {
                 let tried = self.creation_by(by).name(Arc::clone(&name)).run(make()).await;
                 let Some(pause) = tries.pause_after(&tried) else { return tried };
-                // (What came back is a refusal: nothing in it is worth keeping.)
+                // What came back is a refusal: nothing in it is worth keeping.
                 drop(tried);
                 self.pause(pause).await;
             }
@@ -96,8 +96,8 @@ impl Registry {
     /// [`Registry::create_with_retry`] from a plain thread.
     ///
     /// # Errors
-    /// As [`Creation::run_blocking`](crate::Creation::run_blocking): the last refusal when the tries are used up, any other error
-    /// at once.
+    /// As [`Creation::run_blocking`](crate::Creation::run_blocking): the last refusal when the tries are used up, any other
+    /// error at once.
     #[track_caller]
     pub fn create_with_retry_blocking<R, T, E, F>(
         &self,

@@ -11,7 +11,7 @@ pub(crate) use shuttle::future::AbortHandle;
 #[cfg(not(shuttle))]
 pub(crate) use tokio::task::AbortHandle;
 
-/// A task that nobody waits for.
+/// A task that is not awaited.
 #[cfg(not(shuttle))]
 pub(crate) fn spawn(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
     drop(runtime.spawn(task));
@@ -30,7 +30,7 @@ pub(crate) fn spawn_in(
 /// Work that takes long and awaits nothing: on no worker, and waited for with the clean-up.
 #[cfg(not(shuttle))]
 pub(crate) fn beside(reaper: &Reaper, work: impl FnOnce() + Send + 'static) {
-    // (Where the runtime shuts down it is not begun.)
+    // Where the runtime shuts down it is not begun.
     reaper.hand_over(async move { drop(tokio::task::spawn_blocking(work).await) });
 }
 

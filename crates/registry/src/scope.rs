@@ -2,7 +2,7 @@
 //!
 //! A scope is a registry. Outside of all, it is the [global](Registry::global) one. A task enters another for the length of a
 //! future ([`Registry::enter`]); what it spawns does not follow, unless it is told to ([`InScope`]): a scope that spread by
-//! itself would end where nobody sees it. A scope dies with its registry: with the last handle, or with the future of
+//! itself would end unseen. A scope dies with its registry: with the last handle, or with the future of
 //! [`Registry::scoped`].
 //!
 //! | made by | finds | is told of to those who look in vain elsewhere |
@@ -34,7 +34,7 @@ impl Registry {
 
     /// Lends it: outside of all scopes cheaper by a count.
     pub fn with_current<T>(f: impl FnOnce(&Self) -> T) -> T {
-        // (A clone: while a task-local value is lent, `f` could enter no other scope.)
+        // A clone: while a task-local value is lent, `f` could enter no other scope.
         match SCOPE.try_with(Self::clone) {
             Ok(registry) => f(&registry),
             Err(_) => f(Self::global()),
@@ -96,7 +96,7 @@ impl Registry {
     }
 }
 
-/// A scope that ends here, whoever else has a handle to it.
+/// A scope that ends here, whatever other handles to it there are.
 struct EndsWithIt(Registry);
 
 impl Drop for EndsWithIt {

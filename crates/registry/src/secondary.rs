@@ -44,7 +44,7 @@ impl fmt::Debug for SecondaryKey {
     }
 }
 
-/// Whoever holds a name or a key.
+/// The holder of a name or a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Holder {

@@ -50,7 +50,7 @@ fn mailbox() -> (Mailbox<u32>, Address<u32>) {
 }
 
 fn books(history: usize) -> Arc<Books> {
-    // (No clean-up is handed over in these models: the runtime is only named.)
+    // No clean-up is handed over in these models: the runtime is only named.
     Arc::new(Books::new("model".into(), history, Reaper::new(crate::background::runtime())))
 }
 

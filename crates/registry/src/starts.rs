@@ -20,7 +20,7 @@ impl Starts {
     /// Notes an attempt. False: it is one too many.
     #[must_use]
     pub(crate) fn again(&mut self, now: Instant) -> bool {
-        // (One that is exactly a period old counts.)
+        // One that is exactly a period old counts.
         while self.at.front().is_some_and(|at| now.saturating_duration_since(*at) > self.period) {
             self.at.pop_front();
         }

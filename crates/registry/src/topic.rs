@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// A subscriber is a [`Member`]: its subscriptions do not keep its mailbox open, survive its server's restarts, and are over
 /// when the mailbox closes, before monitors hear of it.
 ///
-/// Source: Elixir's `Registry` with duplicate keys, and Phoenix's `PubSub` over `pg`. Differs: a subscriber's mailbox is bounded,
-/// and a publisher is told who had no room.
+/// Source: Elixir's `Registry` with duplicate keys, and Phoenix's `PubSub` over `pg`. Differs: a subscriber's mailbox is
+/// bounded, and a publisher is told who had no room.
 ///
 /// ```
 /// use restante_core::Mailbox;
@@ -70,7 +70,7 @@ impl<T: Clone + Send + 'static, K: GroupName> Topics<T, K> {
         Ok(Subscription { groups: self.groups.clone(), topic, member: member.clone() })
     }
 
-    /// Unsubscribes once. A message that is being published by somebody else may still come.
+    /// Unsubscribes once. A message that is being published meanwhile may still come.
     ///
     /// # Errors
     /// [`NotJoined`]: it was not subscribed.
@@ -82,8 +82,8 @@ impl<T: Clone + Send + 'static, K: GroupName> Topics<T, K> {
         self.groups.leave(topic, member)
     }
 
-    /// Publishes, in the caller, without waiting for anybody. Nothing is dropped silently: who has no room, or has closed, is in
-    /// the outcome, with the message.
+    /// Publishes, in the caller, without waiting for anybody. Nothing is dropped silently: who has no room, or has closed, is
+    /// in the outcome, with the message.
     ///
     /// # Ordering
     /// What one thread publishes reaches each subscriber in that order. Nothing is promised between publishers, or between
@@ -130,7 +130,7 @@ impl<T: Clone + Send + 'static, K: GroupName> Topics<T, K> {
         self.groups.count(topic)
     }
 
-    /// The topics that somebody is subscribed to.
+    /// The topics that have subscribers.
     pub fn which_topics(&self) -> HashSet<K> {
         self.groups.which_groups()
     }
@@ -176,7 +176,7 @@ impl<T: Send + 'static, K: GroupName> Subscription<T, K> {
 
 impl<T: Send + 'static, K: GroupName> Drop for Subscription<T, K> {
     fn drop(&mut self) {
-        // (It may be over already: its mailbox has closed, or somebody unsubscribed by hand.)
+        // It may be over already: its mailbox has closed, or somebody unsubscribed by hand.
         let _ = self.groups.leave(&self.topic, &self.member);
     }
 }

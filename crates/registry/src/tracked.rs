@@ -1,6 +1,6 @@
 //! Names as test kits see them: what is still registered at a test's end is a leak there.
 //!
-//! Off unless somebody tracks a runtime ([`restante_genserver::tracker`]); then each name is noted in the runtime of whoever
+//! Off unless a test kit tracks a runtime ([`restante_genserver::tracker`]); then each name is noted in the runtime of whoever
 //! had it put on, whatever runtime the registry lives in: a test that leaves a name in the global registry has left
 //! it there itself. A registry that is left over shows by its actor, which is a server among others.
 
@@ -32,12 +32,12 @@ impl Tracked for TrackedName {
 }
 
 impl Books {
-    /// These labels have come on this mailbox, for somebody on this thread; where names are tracked.
+    /// These labels have come on this mailbox, for a caller on this thread; where names are tracked.
     #[cold]
     pub(crate) fn track(&self, id: Uuid, labels: &[Label], by: By) {
         for label in labels {
             let (Label::Name(name), Some(by)) = (label, by) else { continue };
-            // (It may have been taken off meanwhile.)
+            // It may have been taken off meanwhile.
             let Some(tracked) = self.with_tracked(|tracked| {
                 let on_it = |record: &Arc<Record>| (record.id == id).then(|| Arc::downgrade(record));
                 let record = self.find_name(name, on_it).flatten()?;

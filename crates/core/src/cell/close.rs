@@ -139,7 +139,7 @@ impl<M: Send + 'static, X: Runner<M> + ?Sized> MailCell<M, X> {
     pub(super) fn settle(self: &Arc<Self>) -> bool {
         let Some(mut permit) = RunGuard::enter_quietly(self) else { return false };
         // The thread that closed it may not have come to it yet; those who sent what is buried are about to hear of the end.
-        // (Under RUN, so that one who looks from in there does not settle it once more.)
+        // Under RUN, so that one who looks from in there does not settle it once more.
         self.announce_closing();
         let reason = closed_reason(self.word.lock().cold.as_ref().and_then(|c| c.closed.as_ref()));
         let (_, own) = permit.split();

@@ -1,4 +1,4 @@
-//! The books alone: threads that write what the actor and whoever ends things would write.
+//! The books alone: threads that write what the actor and those who end things would write.
 
 use super::*;
 use crate::admission::{Admission, DEFAULT_RETRY_AFTER};
@@ -28,7 +28,7 @@ fn shuttle_a_name_is_free_before_a_monitor_fires() {
         let (c, at_c) = mailbox();
         register(&books, &at_a, "x").unwrap();
         let told = Arc::new(AtomicBool::new(false));
-        // (A panic of a monitor stays with it: noted, and looked at in the end.)
+        // A panic of a monitor stays with it: noted, and looked at in the end.
         let seen = Arc::new(Mutex::new(None));
         at_a.monitor(Watch::Mailbox, {
             let (books, told, seen) = (Arc::clone(&books), Arc::clone(&told), Arc::clone(&seen));
@@ -115,7 +115,7 @@ impl Drop for Dropped {
     }
 }
 
-/// Row B5, failure mode 16: whoever ends it, it ends once, for everybody alike.
+/// Row B5, failure mode 16: however it is ended, it ends once, for everyone alike.
 #[test]
 fn shuttle_close_and_close() {
     explore(SCHEDULES, || {
@@ -131,7 +131,7 @@ fn shuttle_close_and_close() {
             run(move || books.destroy(id, ExitReason::shutdown_with(who), None))
         });
         let closer = run(move || at.close_mailbox(ExitReason::shutdown_with("three")));
-        // The last reference, where nobody else has one any more.
+        // The last reference, where no other is left.
         drop(a);
         let destroyed = destroyers.map(|d| d.join().unwrap());
         closer.join().unwrap();
@@ -265,7 +265,7 @@ fn shuttle_reserve_and_give_up_and_commit() {
                 match reservation.commit(&mut record) {
                     Ok(_) => {
                         let both = [leads_to(&books, "x"), leads_to(&books, "y")];
-                        // (Or closed since.)
+                        // Or closed since.
                         assert!(both == [Some(record.id); 2] || record.mailbox.has_closed(), "{both:?}");
                         Some(record.id)
                     }
@@ -343,8 +343,8 @@ fn shuttle_two_reservations_that_share_a_name() {
     });
 }
 
-/// Failure modes 14 and 20: a mailbox dies while its name is looked up and wanted for another: it is found, then nobody, then the
-/// other; not itself once its last reference has gone.
+/// Failure modes 14 and 20: a mailbox dies while its name is looked up and wanted for another: it is found, then nobody, then
+/// the other; not itself once its last reference has gone.
 #[test]
 fn shuttle_look_up_and_die_and_register_again() {
     explore(SCHEDULES, || {
@@ -433,7 +433,7 @@ fn follow_beside_writers(history: usize) {
         let (books, at_a) = (Arc::clone(&books), at_a.clone());
         move || {
             books.remove_name("x", None);
-            // (Unless it has closed.)
+            // Unless it has closed.
             let _ = register(&books, &at_a, "y");
         }
     });

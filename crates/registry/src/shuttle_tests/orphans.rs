@@ -11,7 +11,7 @@ use shuttle::future::yield_now;
 struct Child;
 
 impl GenServer for Child {
-    /// Somebody has the child.
+    /// The child has a holder.
     type Args = Arc<()>;
     type Call = Reply<()>;
     type Cast = ();
@@ -64,7 +64,7 @@ fn shuttle_a_supervised_child_of_a_creation_whose_caller_goes() {
             }
             Some(Err(error)) => panic!("{error:?}"),
             None if granted.is_some() => {
-                // (Where the entry had gone before, it came in again with that name, and its child closes it.)
+                // Where the entry had gone before, it came in again with that name, and its child closes it.
                 while registry.contains("x") {
                     yield_now().await;
                 }
@@ -88,8 +88,8 @@ fn shuttle_a_supervised_child_of_a_creation_whose_caller_goes() {
     });
 }
 
-/// The same of a child that is started by a task which the creation has spawned and taken along: it starts before the caller goes,
-/// while it goes, or later.
+/// The same of a child that is started by a task which the creation has spawned and taken along: it starts before the caller
+/// goes, while it goes, or later.
 /// Clause 27.7.
 #[test]
 fn shuttle_a_child_of_a_task_that_a_creation_took_along() {
@@ -169,8 +169,8 @@ fn shuttle_a_creation_within_another_whose_caller_goes() {
             }
             Some(Err(error)) => panic!("{error:?}"),
             None if granted.is_some() => {
-                // (It is one entry. Where it was granted to the other one after the outer creation had it, all that this one took
-                // stays with it, the inner name as well.)
+                // (It is one entry. Where it was granted to the other one after the outer creation had it, all that this one
+                // took stays with it, the inner name as well.)
                 while registry.contains("x") {
                     yield_now().await;
                 }

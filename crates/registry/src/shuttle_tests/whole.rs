@@ -27,7 +27,7 @@ pub(super) fn whole<Fut: Future<Output = ()> + 'static>(
 ) {
     explore(SCHEDULES, move || {
         block_on(async {
-            // (Private: other models' threads have registries of their own.)
+            // Private: other models' threads have registries of their own.
             let mut builder = Registry::builder().name("model").max_concurrent_creates(4);
             builder.private = true;
             let registry = builder.start();
@@ -37,9 +37,9 @@ pub(super) fn whole<Fut: Future<Output = ()> + 'static>(
     });
 }
 
-/// Nothing is under way any more; ends the registry, and waits until nobody has anything of it.
+/// Nothing is under way any more; ends the registry, and waits until nothing refers to it.
 async fn over(registry: Registry) {
-    // (A creation that was given up ends in its own task.)
+    // A creation that was given up ends in its own task.
     while registry.capacity().active_creates > 0 {
         yield_now().await;
     }
@@ -48,7 +48,7 @@ async fn over(registry: Registry) {
     assert!(registry.shutdown(EVER).await.is_clean());
     assert_eq!(books.sizes(), Sizes::default());
     drop(registry);
-    // (What is left when a schedule is over is torn down task by task, and one may then wait for another in vain.)
+    // What is left when a schedule is over is torn down task by task, and one may then wait for another in vain.
     while Arc::strong_count(&books) > 1 {
         yield_now().await;
     }
@@ -97,7 +97,7 @@ fn create(
     }
 }
 
-/// Rows F1 and F2: whoever goes at whatever point leaves names and places free; two do not get one name.
+/// Rows F1 and F2: a caller that goes at whatever point leaves names and places free; two do not get one name.
 #[test]
 fn shuttle_creations_of_one_name_and_a_caller_who_goes() {
     whole(|registry| async move {
@@ -118,12 +118,12 @@ fn shuttle_creations_of_one_name_and_a_caller_who_goes() {
                 one.1.id()
             }
             (None | Some(Err(_)), Ok(_)) => two.1.id(),
-            // (It was held by the one who went, and was free a moment later.)
+            // It was held by the one who went, and was free a moment later.
             (None, Err(CreateError::Refused(RegisterError::NameAlreadyExists { .. }))) => {
                 while registry.capacity().active_creates > 0 {
                     yield_now().await;
                 }
-                // (By then the entry, too, if there was one.)
+                // By then the entry, too, if there was one.
                 while registry.contains("x") {
                     yield_now().await;
                 }
@@ -168,7 +168,7 @@ fn shuttle_a_creation_that_is_dropped_and_a_look_up_and_the_actor() {
                 found
             })
         };
-        // (It is up: one that was killed before would be the registry's end.)
+        // It is up: one that was killed before would be the registry's end.
         while registry.insert_many([] as [&Address<u32>; 0]).await.is_err() {}
         registry.actor().kill();
         let (gone, found) = (goes.await, finder.join().unwrap());
@@ -183,7 +183,7 @@ fn shuttle_a_creation_that_is_dropped_and_a_look_up_and_the_actor() {
                     yield_now().await;
                 }
                 if let Some(found) = found {
-                    // (The entry went first.)
+                    // The entry went first.
                     while !found.mailbox.has_closed() {
                         yield_now().await;
                     }
@@ -203,7 +203,7 @@ fn shuttle_a_creation_that_is_dropped_and_a_look_up_and_the_actor() {
         let places = [(); 4].map(|()| registry.admit().expect("all places are free"));
         drop(places);
         let (_again, at) = mailbox();
-        // (The kill may still be on its way.)
+        // The kill may still be on its way.
         while let Err(error) = registry.register(&at, "x").await {
             assert!(matches!(error, RegisterError::ActorDied(_)), "{error:?}");
         }
@@ -241,7 +241,7 @@ fn shuttle_cached_and_another_mailbox_of_the_same_name() {
     });
 }
 
-/// Row F4: whatever becomes of the actor, whoever asked it is answered, and what was answered is so.
+/// Row F4: whatever becomes of the actor, a caller that asked it is answered, and what was answered is so.
 #[test]
 fn shuttle_the_actor_is_killed_beside_a_creation_and_a_registration() {
     whole(|registry| async move {
@@ -255,7 +255,7 @@ fn shuttle_the_actor_is_killed_beside_a_creation_and_a_registration() {
             let (registry, at) = (registry.clone(), two.1.clone());
             spawn(async move { for_a_while(async { registry.register(&at, "z").await }).await })
         };
-        // (One that is killed before it was ever up did not start, and its registry has ended.)
+        // One that is killed before it was ever up did not start, and its registry has ended.
         registry.insert(&two.1).await.unwrap();
         registry.actor().kill();
         yield_now().await;
@@ -277,7 +277,7 @@ fn shuttle_the_actor_is_killed_beside_a_creation_and_a_registration() {
             yield_now().await;
         }
         assert_eq!(registry.unregister("z"), matches!(gone, Some(Ok(()))));
-        // (The second kill may still be on its way.)
+        // The second kill may still be on its way.
         loop {
             match registry.register(&two.1, "z").await {
                 Err(RegisterError::ActorDied(_)) => assert!(!registry.contains("z"), "nothing has changed"),
@@ -366,7 +366,7 @@ fn shuttle_shutdown_beside_a_creation_and_a_registration() {
 struct Worker;
 
 impl GenServer for Worker {
-    /// Somebody has the tree.
+    /// The tree has a holder.
     type Args = Arc<()>;
     type Call = Reply<()>;
     type Cast = ();
@@ -387,7 +387,7 @@ impl GenServer for Worker {
     }
 }
 
-/// Rows B6 and 15: a name stays over crashes and restarts, is nobody else's meanwhile, and free at the final end.
+/// Rows B6 and 15: a name stays over crashes and restarts, is no other's meanwhile, and free at the final end.
 #[test]
 fn shuttle_look_up_and_crash_and_restart_and_the_final_end() {
     whole(|registry| async move {
@@ -429,7 +429,7 @@ fn shuttle_look_up_and_crash_and_restart_and_the_final_end() {
         finder.join().unwrap();
         assert_eq!((registry.id_of("w"), at.incarnation()), (Some(id), 3));
         tree.shutdown(EVER).await;
-        // (The last monitor may be told just now.)
+        // The last monitor may be told just now.
         while told.lock().unwrap().is_none() {
             yield_now().await;
         }
