@@ -188,10 +188,14 @@ fn a_start_does_not_wait_for_an_init_that_blocks() {
 async fn a_start_of_an_init_that_blocks(theirs: &tokio::runtime::Handle) {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(wait));
+    // The starter's clock does not move on while this waits: `init` is past its await before the limit is over.
+    let (blocked, hears) = std::sync::mpsc::channel::<()>();
+    let _holds_the_clock = tokio::task::spawn_blocking(move || hears.recv());
     let blocks = Plan::default().init(move |plan, _| {
-        let wait = Arc::clone(&wait);
+        let (wait, blocked) = (Arc::clone(&wait), blocked.clone());
         Box::pin(async move {
             tokio::task::yield_now().await;
+            blocked.send(()).unwrap();
             let _ = wait.lock().unwrap().recv();
             Ok(Init::ok(Lab::new(plan)))
         })
