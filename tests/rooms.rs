@@ -71,7 +71,7 @@ fn paths(tree: &str) -> Vec<String> {
     }
     parts.push(&inner[begin..]);
     let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
-    // (A group's braces may have lost one of theirs above.)
+    // A group's braces may have lost one of theirs above.
     let whole = |part: &str| {
         let missing = part.matches('{').count().saturating_sub(part.matches('}').count());
         format!("{part}{}", "}".repeat(missing))

@@ -74,7 +74,7 @@ pub(crate) fn begin(runtime: &Handle, tree: SupervisorRef, actor: ChildSpec, gua
         }
         match start(&tree, actor).await {
             Ok(()) => {
-                // Whoever ended the registry before it was up had no tree to tell.
+                // A caller that ended the registry before it was up had no tree to tell.
                 if guard.books.ended().is_some() {
                     tree.kill();
                 }

@@ -121,7 +121,7 @@ impl Books {
             (What::Registered(name) | What::Unregistered(name, _), Whom::Text(text)) => *name == *text,
             _ => false,
         })?;
-        // Of one that was taken out, or came for nobody, the mailbox may live on.
+        // The mailbox of an entry that was taken out, or that no caller took, may live on.
         last.ending().filter(|ending| ending.is_of_the_mailbox()).cloned()
     }
 
@@ -147,7 +147,7 @@ impl Books {
         let mut compared = 0;
         self.each_name(|name, _| {
             let likeness = likeness(&whom, name);
-            // What does not look like it at all helps nobody.
+            // What does not look like it at all is no help to the caller.
             if likeness > 0.6 {
                 let at = near.partition_point(|(other, n)| (*other, name) > (likeness, n));
                 near.insert(at, (likeness, name.clone()));

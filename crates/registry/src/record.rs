@@ -314,7 +314,7 @@ impl Record {
         };
         let Owned { kept, resources, watchers } = *owned;
         for watcher in watchers {
-            // Nobody waits any more: all right.
+            // The one who waited may have gone: all right.
             quiet::run("a waker", || drop(watcher.send(ending.clone())));
         }
         for resource in resources.into_iter().rev() {

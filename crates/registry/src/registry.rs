@@ -322,7 +322,7 @@ impl Registry {
             let gone = pin!(tell.closed());
             futures::future::select(pin!(limit::sleep(pause)), gone).await;
         });
-        // Nobody sends: it is told by the drop.
+        // No message is sent: the drop tells it.
         let _ = shield(over).await;
     }
 

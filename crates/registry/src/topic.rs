@@ -176,7 +176,7 @@ impl<T: Send + 'static, K: GroupName> Subscription<T, K> {
 
 impl<T: Send + 'static, K: GroupName> Drop for Subscription<T, K> {
     fn drop(&mut self) {
-        // It may be over already: its mailbox has closed, or somebody unsubscribed by hand.
+        // It may be over already: its mailbox has closed, or the subscriber has unsubscribed by hand.
         let _ = self.groups.leave(&self.topic, &self.member);
     }
 }

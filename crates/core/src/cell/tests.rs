@@ -26,6 +26,24 @@ fn senders_and_reader_lie_a_cache_line_apart() {
     assert!(reader >= senders_end + 64, "{} bytes", reader.wrapping_sub(senders_end));
 }
 
+/// Clause 3.3: a slot that is asked for at once comes after those who wait, who are given their room first.
+#[test]
+fn a_slot_asked_for_at_once_comes_after_the_line() {
+    let cell = Arc::new(MailCell::<u64, Parked>::plain(Some(4), word::LEASED, Parked));
+    (0..4).for_each(|n| assert!(cell.push(n).is_ok()));
+    let Ok(Waited::Waiting(ticket)) = cell.line_up(&4, &SendOptions::new(), Waker::noop()) else {
+        panic!("there is no room")
+    };
+    let mut run = RunGuard::enter(&cell).expect("nobody reads");
+    let (of, own) = run.split();
+    assert_eq!(of.take(own), Some(0));
+    assert_eq!(cell.in_line(ticket, Waker::noop()), Ok(false), "the mailbox is more than half full");
+    assert_eq!(cell.try_reserve(), Ok(false), "the one slot is the line's");
+    assert_eq!(cell.in_line(ticket, Waker::noop()), Ok(true));
+    assert_eq!(of.take(own), Some(1));
+    assert_eq!(cell.try_reserve(), Ok(true));
+}
+
 /// Clause 1.7: the memory of a line whose senders have gone is given back without being asked for; so is that of lists.
 #[test]
 fn the_line_and_the_lists_follow_those_who_have_gone() {

@@ -88,7 +88,7 @@ fn shuttle_a_supervised_child_of_a_creation_whose_caller_goes() {
     });
 }
 
-/// The same of a child that is started by a task which the creation has spawned and taken along: it starts before the caller
+/// A child that is started by a task which the creation has spawned and taken along: it starts before the caller
 /// goes, while it goes, or later.
 /// Clause 27.7.
 #[test]
